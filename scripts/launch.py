@@ -56,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if launch.runs_directly(allocation, given.strategy):
         run_here(given.script, given.arguments)
     else:
+        if given.strategy == "fsdp" and not devices:
+            raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
         os.environ.update(launch.environment_of_processes(allocation, given.strategy, devices, threads))
         run_processes(allocation, given.script, given.arguments)
 
@@ -89,10 +91,13 @@ def take_devices(gpus: int) -> int:
     if len(devices) < gpus:
         if not devices and os.environ.get(launch.REQUIRE_GPU) == "no":
             return launch.devices_to_use(gpus)
-        names = ", ".join(device.name for device in devices) or "none"
+        names = ", ".join(device.name for device in devices)
+        shown = (
+            f"{len(devices)} ({names}); set launch.gpus to at most {len(devices)}" if devices else "none; set it to 0"
+        )
         raise UserError(
-            f"this job asks for {gpus} GPUs and this machine shows {len(devices)} ({names}); set launch.gpus to at most "
-            f"{len(devices)}, or submit to a cluster (--workflow-profile profiles/slurm)"
+            f"this job asks for {gpus} GPUs (launch.gpus) and this machine shows {shown}, "
+            "or submit to a cluster (--workflow-profile profiles/slurm)"
         )
     if gpus > 1 and any(device.is_slice for device in devices):
         raise UserError(f"{gpus} GPUs asked for, and a process sees one MIG slice at most; set launch.gpus to 1")

@@ -158,8 +158,11 @@ def environment_of_processes(allocation: Allocation, strategy: str, gpus: int, t
     """Variables for each process of a training. threads: of this node's share of the job, divided among its processes;
     gpus 0: the processes compute on the CPU."""
     values = {STRATEGY: strategy, "OMP_NUM_THREADS": str(max(1, threads // allocation.processes))}
-    if strategy in ("zero2", "zero3") and not gpus:
-        values["DS_ACCELERATOR"] = "cpu"
+    if strategy in ("zero2", "zero3"):
+        # DeepSpeed calls torch's collectives by their old names, once a layer.
+        values["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.distributed.c10d_logger"
+        if not gpus:
+            values["DS_ACCELERATOR"] = "cpu"
     return values
 
 
