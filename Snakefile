@@ -22,6 +22,7 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/devices_common.smk"
 
 
 wildcard_constraints:

@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,12 +32,23 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
+def runs_on_this_machine():
+    """Whether jobs are started here, and not submitted, nor is this the Snakemake inside a submitted job."""
+    return workflow.local_exec and not workflow.remote_exec
+
+
 def environment_of_jobs():
     """Shell words that every command starts with.
 
     Paths are handed over here and not as parameters of the rules: a checkout or mirror that moved redoes nothing.
     """
-    values = {"RETRACE_SCRIPTS": SCRIPTS, "RETRACE_CONFIG": CONFIG}
+    values = {
+        "RETRACE_SCRIPTS": SCRIPTS,
+        "RETRACE_CONFIG": CONFIG,
+        # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
+        "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
+        "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
+    }
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
@@ -356,11 +366,6 @@ def what_the_result_rests_on(wildcards):
 # ---------------------------------------------------------------- resources
 
 
-def needs_gpu(wildcards):
-    """1 for models too large for a processor, 0 for those trained from scratch."""
-    return int(settings.model(wildcards.model).scratch is None)
-
-
 def gigabytes(wildcards, copies):
     """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
     parameters = settings.model(wildcards.model).parameters or 1e7
@@ -383,20 +388,12 @@ def hours(number):
 # ---------------------------------------------------------------- before and after
 
 
-def gpu_is_here():
-    """Whether this machine has a GPU that PyTorch could use."""
-    return (
-        shutil.which("nvidia-smi") is not None
-        and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0
-    )
-
-
 def refuse_what_cannot_run():
     """Before the first job: stop where jobs need a GPU and this machine, on which they would run, has none."""
     if not settings.values.require_gpu or not workflow.local_exec:
         return
     needing = [job for job in workflow.dag.needrun_jobs() if job.resources.get("gpus", 0)]
-    if needing and not gpu_is_here():
+    if needing and not devices_here():
         models = sorted({job.wildcards.model for job in needing})
         raise WorkflowError(
             f"{len(needing)} jobs for {', '.join(models)} need a GPU and this machine shows none. Two ways on: "

@@ -6,17 +6,10 @@ as far as a value does not depend on task and model; config/presets/ holds the r
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-Count = Annotated[int, Field(ge=1)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
-
+from retrace.config_launch import Launch
+from retrace.config_types import Count, Name, Rate, Section, Share
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -401,6 +394,7 @@ class Configuration(Section):
     )
     shards: Shards = Shards()
     threads: Threads = Threads()
+    launch: Launch = Launch()
     limits: Limits = Limits()
     base: BaseTraining = BaseTraining()
     sft: SftTraining = SftTraining()
@@ -416,4 +410,12 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
-    overrides: list[Override] = []
+    overrides: list[Override] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _known_trainings(self) -> "Configuration":
+        known = [name for name in type(self).model_fields if isinstance(getattr(self, name), Training)]
+        unknown = sorted(set(self.launch.trainings) - set(known))
+        if unknown:
+            raise ValueError(f"launch.trainings: {unknown[0]!r} is no training; valid: {', '.join(known)}")
+        return self

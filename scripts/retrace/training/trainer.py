@@ -30,6 +30,8 @@ from transformers.utils import logging as transformers_logging
 
 from retrace.config import Training
 from retrace.errors import UserError
+from retrace.models.share import from_first, measuring_together, share
+from retrace.training import parallel
 from retrace.training.data import bucketed_order
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
@@ -82,14 +84,32 @@ class ExactTrainer(Trainer):
         # Data parallelism averages gradients over the processes; the items were counted over all of them.
         return loss * self.args.world_size
 
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """accelerate puts the embedding that T5's encoder, decoder and output share into two groups of weights, and
+        torch wants it in one: where it does not know of the embedding, it leaves it in the outermost group."""
+        network = self.model
+        hidden = parallel.strategy() == "fsdp" and getattr(
+            getattr(network, "config", None), "is_encoder_decoder", False
+        )
+        names = ("get_input_embeddings", "get_output_embeddings") if hidden else ()
+        for name in names:
+            setattr(network, name, lambda: None)
+        try:
+            return super()._prepare_for_training(*args, **kwargs)
+        finally:
+            for name in names:
+                delattr(network, name)
+
     def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
         return 0  # counting parameters at every step costs a tiny model several percent
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Metrics of the development rows; a loss that is no number stops the training."""
+        """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
         self.model.eval()
-        with torch.inference_mode(), self.accelerator.autocast():
-            metrics = {f"eval_{name}": value for name, value in self.evaluation(self.model).items()}
+        with measuring_together(self.args.device), share().quietly(), self.accelerator.autocast():
+            measured = self.evaluation(self.model)
+        # All processes must agree on which checkpoint is the best.
+        metrics = {f"eval_{name}": value for name, value in from_first(measured).items()}
         if not math.isfinite(metrics["eval_loss"]):
             raise not_finite("development", self.state.global_step)
         self.log(dict(metrics))
@@ -104,7 +124,13 @@ class ExactTrainer(Trainer):
         if isinstance(model, PreTrainedModel):
             model.save_pretrained(output_dir, state_dict=state_dict)
         else:
-            save_file(model.weights(), os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
+            weights = model.weights(state_dict)
+            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too.
+        self.accelerator.wait_for_everyone()
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
@@ -148,21 +174,6 @@ def not_finite(where: str, step: int) -> UserError:
     )
 
 
-def accumulation_of(options: Training, world: int) -> tuple[int, int]:
-    """(examples a device and pass, accumulated passes) that make exactly `options.batch_size` a step.
-
-    Raises UserError if the sizes do not divide.
-    """
-    device = min(options.device_batch_size, max(options.batch_size // world, 1))
-    passes, rest = divmod(options.batch_size, device * world)
-    if rest or passes == 0:
-        raise UserError(
-            f"batch_size {options.batch_size} is no multiple of device_batch_size {device} x {world} process(es); "
-            "change one of them"
-        )
-    return device, passes
-
-
 def world_size() -> int:
     """Number of processes of this training, as torchrun and accelerate set it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -201,6 +212,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
 
+    Of several processes each trains its part of every batch; where they divide the model among themselves, only the
+    first one has all of it in the end, on the CPU.
+
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
     loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
@@ -210,13 +224,19 @@ def train(
     state = Path(state)
     if not rows:
         raise UserError("nothing to train on: no rows")
-    device_batch, passes = accumulation_of(options, world_size())
+    device_batch, passes = parallel.accumulation_of(options, world_size())
     total = steps_of(options, len(rows))
     order = bucketed_order(lengths, options.batch_size, total, seed)
     arguments = _arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
-    if is_first_process():  # the others join when the trainer is built
+    # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
+    arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
+    checkpoint = None
+    if is_first_process():
         _claim(state, _fingerprint(model, rows, options, seed))
-    _check_room(state, model, evaluation is not None)
+        _check_room(state, model, evaluation is not None)
+        checkpoint = last_checkpoint(state)
+    checkpoint = from_first(checkpoint)
+    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
     milestones = {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
@@ -234,11 +254,16 @@ def train(
             evaluation=evaluation,
         )
         trainer.remove_callback(PrinterCallback)
-        checkpoint = last_checkpoint(state)
+        if world_size() > 1:
+            torch.manual_seed(seed + arguments.process_index)  # dropout: not the same in all processes
         if checkpoint:
             print(f"resuming at {checkpoint}", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.accelerator.wait_for_everyone()  # the best checkpoint is read by all before `finish` removes it
+        if outline is not None:
+            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{total}"
+            parallel.restore_whole(model, outline, Path(folder))
+        parallel.leave(trainer)
     except Exception as error:
         # torch and safetensors wrap the system's error in their own types.
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
@@ -272,7 +297,7 @@ def _arguments(
         save_strategy="steps",
         save_steps=total,
         save_total_limit=2,
-        load_best_model_at_end=evaluates,
+        load_best_model_at_end=evaluates and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
         metric_for_best_model=best if evaluates else None,
         greater_is_better=best != "loss" if evaluates else None,
         logging_strategy="steps",
@@ -285,6 +310,7 @@ def _arguments(
         remove_unused_columns=False,
         seed=seed,
         use_cpu=not torch.cuda.is_available(),
+        **parallel.strategy_options(),
     )
     _ = arguments.n_gpu  # finds the devices ...
     arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
@@ -311,7 +337,10 @@ def finish(state: str | Path) -> None:
 
 def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
-    digest = hashlib.sha256(f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}".encode())
+    about = f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}"
+    if parallel.is_sharded():  # each process saved its own part
+        about += f" {parallel.strategy()} {world_size()}"
+    digest = hashlib.sha256(about.encode())
     for row in rows:
         digest.update(repr(row).encode())
     for name, weight in model.named_parameters():
@@ -334,7 +363,8 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
     """Raise UserError before the training if its checkpoints cannot fit on the disk."""
     state.mkdir(parents=True, exist_ok=True)
     size = sum(weight.numel() * 4 for weight in model.parameters())
-    needed = 3 * size * (3 if keeps_best else 2)  # weights and two moments; best, last and the one being written
+    # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
+    needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2)
     free = shutil.disk_usage(state).free
     if needed > free:
         raise UserError(
