@@ -12,6 +12,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.cli import arguments_of
+from retrace.cluster import grown
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
 from retrace.settings import Settings
@@ -51,6 +52,9 @@ def environment_of_jobs():
     }
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
+    # True in a job on a node; what stays on the login node may download.
+    if workflow.remote_exec and settings.values.slurm and settings.values.slurm.offline_nodes:
+        values["HF_HUB_OFFLINE"] = 1
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
     path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
@@ -366,23 +370,54 @@ def what_the_result_rests_on(wildcards):
 # ---------------------------------------------------------------- resources
 
 
+def size_of(wildcards):
+    """How many times as large as FLAN-T5-Large, at which run times are given; 1 for smaller models."""
+    return max(1, (settings.model(wildcards.model).parameters or 0) / 8e8)
+
+
 def gigabytes(wildcards, copies):
     """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
     parameters = settings.model(wildcards.model).parameters or 1e7
-    return int(4000 + copies * 4 * parameters / 1e6)
+    return 4000 + copies * 4 * parameters / 1e6
+
+
+def memory_of(megabytes, wildcards, attempt):
+    """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
+    most = partition_of(wildcards).memory_gb if settings.values.slurm else None
+    return grown(megabytes * settings.values.resource_factors.memory, attempt, most and 1000 * most)
 
 
 def memory_to_train(wildcards, attempt):
-    return gigabytes(wildcards, copies=4) * attempt
+    return memory_of(gigabytes(wildcards, copies=4), wildcards, attempt)
 
 
 def memory_to_decode(wildcards, attempt):
-    return gigabytes(wildcards, copies=2) * attempt
+    return memory_of(gigabytes(wildcards, copies=2), wildcards, attempt)
+
+
+def memory(megabytes):
+    """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
+    return lambda wildcards, attempt: memory_of(
+        4000 if settings.model(wildcards.model).scratch else megabytes, wildcards, attempt
+    )
 
 
 def hours(number):
-    """A resources function: run time in minutes for a Hub model, growing with each attempt; an hour for a small one."""
-    return lambda wildcards, attempt: int(60 * (number if needs_gpu(wildcards) else 1) * attempt)
+    """A resources function: run time in minutes for a Hub model, growing with its size and with each attempt; an hour
+    for a small one. No more than the partition allows, where the site says how much: a training that is cut off goes
+    on at its last saved step."""
+
+    def minutes(wildcards, attempt):
+        scratch = settings.model(wildcards.model).scratch is not None
+        first = 60 * (1 if scratch else number * size_of(wildcards)) * settings.values.resource_factors.time
+        most = partition_of(wildcards).hours if settings.values.slurm else None
+        return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
+
+    return minutes
+
+
+def partition_of(wildcards):
+    return settings.values.slurm.partition_of(needs_gpu(wildcards))
 
 
 # ---------------------------------------------------------------- before and after
