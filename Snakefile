@@ -23,6 +23,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
+include: "rules/resources_common.smk"
 
 
 wildcard_constraints:

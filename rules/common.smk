@@ -12,7 +12,6 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.cli import arguments_of
-from retrace.cluster import grown
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
 from retrace.settings import Settings
@@ -365,59 +364,6 @@ def what_the_result_rests_on(wildcards):
     chosen = configuration.get(decoder, {}).get("beta") == "choose"
     kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})
-
-
-# ---------------------------------------------------------------- resources
-
-
-def size_of(wildcards):
-    """How many times as large as FLAN-T5-Large, at which run times are given; 1 for smaller models."""
-    return max(1, (settings.model(wildcards.model).parameters or 0) / 8e8)
-
-
-def gigabytes(wildcards, copies):
-    """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
-    parameters = settings.model(wildcards.model).parameters or 1e7
-    return 4000 + copies * 4 * parameters / 1e6
-
-
-def memory_of(megabytes, wildcards, attempt):
-    """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
-    most = partition_of(wildcards).memory_gb if settings.values.slurm else None
-    return grown(megabytes * settings.values.resource_factors.memory, attempt, most and 1000 * most)
-
-
-def memory_to_train(wildcards, attempt):
-    return memory_of(gigabytes(wildcards, copies=4), wildcards, attempt)
-
-
-def memory_to_decode(wildcards, attempt):
-    return memory_of(gigabytes(wildcards, copies=2), wildcards, attempt)
-
-
-def memory(megabytes):
-    """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
-    return lambda wildcards, attempt: memory_of(
-        4000 if settings.model(wildcards.model).scratch else megabytes, wildcards, attempt
-    )
-
-
-def hours(number):
-    """A resources function: run time in minutes for a Hub model, growing with its size and with each attempt; an hour
-    for a small one. No more than the partition allows, where the site says how much: a training that is cut off goes
-    on at its last saved step."""
-
-    def minutes(wildcards, attempt):
-        scratch = settings.model(wildcards.model).scratch is not None
-        first = 60 * (1 if scratch else number * size_of(wildcards)) * settings.values.resource_factors.time
-        most = partition_of(wildcards).hours if settings.values.slurm else None
-        return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
-
-    return minutes
-
-
-def partition_of(wildcards):
-    return settings.values.slurm.partition_of(needs_gpu(wildcards))
 
 
 # ---------------------------------------------------------------- before and after

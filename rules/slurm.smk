@@ -4,10 +4,17 @@ from retrace.cluster import told_to_slurm
 from retrace.site_checks import Job, refuse_for_slurm
 
 
-def told(name, gpus):
-    """A resources function: what SLURM is told under that name, by the GPUs that the job asks for."""
+def value_of(resource, wildcards, context, otherwise):
+    """What a rule's resource comes to for a job; `otherwise` where the rule has none, or says nothing here."""
+    return (resource.evaluate(wildcards, **context).value if resource else None) or otherwise
+
+
+def told(name, gpus, nodes):
+    """A resources function: what SLURM is told under that name, by the GPUs and the nodes that the job asks for."""
     return lambda wildcards, **context: told_to_slurm(
-        settings.values.slurm, gpus.evaluate(wildcards, **context).value or 0
+        settings.values.slurm,
+        value_of(gpus, wildcards, context, 0),
+        value_of(nodes, wildcards, context, 1),
     )[name]
 
 
@@ -19,9 +26,11 @@ def send_rules_to_slurm():
     for each in workflow.rules:
         if each.name in workflow._localrules:
             continue
+        own = dict(each.resources)
         for name, value in told_to_slurm(settings.values.slurm, 0).items():
-            by_gpus = "gpus" in each.resources
-            each.resources.setdefault(name, told(name, each.resources["gpus"]) if by_gpus else value)
+            if name not in own or name == "nodes":
+                by_job = "gpus" in own or "nodes" in own
+                each.resources[name] = told(name, own.get("gpus"), own.get("nodes")) if by_job else value
 
 
 if settings.values.slurm:
@@ -42,13 +51,11 @@ def weights_of(wildcards):
 
 def as_asked(job):
     """What SLURM will be asked for."""
-    gpus = job.resources.get("gpus", 0)
-    names = told_to_slurm(settings.values.slurm, 0)
     return Job(
         job.rule.name,
         ", ".join(job.wildcards),
-        told={name: job.resources.get(name) for name in names},
-        gpus=gpus,
+        told={name: job.resources.get(name) for name in told_to_slurm(settings.values.slurm, 0)},
+        gpus=job.resources.get("gpus", 0),
         threads=job.threads,
         memory_mb=job.resources.get("mem_mb", 0),
         minutes=job.resources.get("runtime", 0),

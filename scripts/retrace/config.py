@@ -397,7 +397,9 @@ class Configuration(Section):
     threads: Threads = Threads()
     launch: Launch = Launch()
     resource_factors: ResourceFactors = ResourceFactors()
-    slurm: Slurm | None = Field(default=None, description="the cluster that jobs go to; profiles/slurm/site.yaml sets it")
+    slurm: Slurm | None = Field(
+        default=None, description="the cluster that jobs go to; profiles/slurm/site.yaml sets it"
+    )
     limits: Limits = Limits()
     base: BaseTraining = BaseTraining()
     sft: SftTraining = SftTraining()

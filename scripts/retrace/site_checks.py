@@ -75,7 +75,7 @@ def minutes_of(text: str) -> int | None:
         return None
     days, _, clock = text.rpartition("-")
     parts = [int(part) for part in clock.split(":")]
-    hours, minutes = (parts + [0])[:2] if days or len(parts) == 3 else (0, parts[0])
+    hours, minutes = [*parts, 0][:2] if days or len(parts) == 3 else [0, parts[0]]
     return int(days or 0) * 1440 + hours * 60 + minutes
 
 
@@ -146,9 +146,7 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
     if kind and kind not in types:
         return f"partition {name} has no GPU of type {kind!r}; {closest(kind, types)}: set slurm.gpu.gpu_type in {SITE_FILE}"
     with_gpus = [
-        node
-        for node in found.nodes
-        if (node.gpus.get(kind, 0) if kind else sum(node.gpus.values())) >= job.gpus
+        node for node in found.nodes if (node.gpus.get(kind, 0) if kind else sum(node.gpus.values())) >= job.gpus
     ]
     if not with_gpus:
         return (
@@ -181,32 +179,32 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
 
 def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
     """One line a fault, one for each rule and partition."""
-    faults: dict[tuple, str] = {}
+    faults: dict[tuple, str | None] = {}
     for job in jobs:
         name = str(job.told["slurm_partition"])
         key = f"slurm.{'gpu' if job.gpus else 'cpu'}.partition"
         if job.gpus and site.gpu is None:
-            faults.setdefault(("no gpu",), f"{job.rule} ({job.about}) needs a GPU and slurm.gpu in {SITE_FILE} is null")
+            faults["no gpu",] = f"{job.rule} ({job.about}) needs a GPU and slurm.gpu in {SITE_FILE} is null"
         elif name not in partitions:
-            faults.setdefault((name,), f"partition {name!r} is unknown; {closest(name, partitions)}: set {key} in {SITE_FILE}")
+            faults[name,] = f"partition {name!r} is unknown; {closest(name, partitions)}: set {key} in {SITE_FILE}"
         elif not partitions[name].up:
-            faults.setdefault((name,), f"partition {name} is down (sinfo shows it): wait, or set {key} in {SITE_FILE}")
-        elif fault := misfit(job, partitions[name], site):
-            faults.setdefault((name, job.rule), fault)
-    return list(dict.fromkeys(faults.values()))
+            faults[name,] = f"partition {name} is down (sinfo shows it): wait, or set {key} in {SITE_FILE}"
+        elif not faults.get((name, job.rule)):
+            faults[name, job.rule] = misfit(job, partitions[name], site)
+    return list(dict.fromkeys(fault for fault in faults.values() if fault))
 
 
 def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
     """What SLURM itself says against jobs of each kind (account, quality of service, limits of the site)."""
     kinds = {job.kind: job for job in jobs}
-    faults = {}
+    faults: dict[str, str] = {}
     for job in kinds.values():
         asked = [f"--mem={job.memory_mb}", f"--cpus-per-task={job.threads}", f"--time={job.minutes}"]
         command = ["sbatch", "--test-only", *sbatch_words(job.told), *asked, "--wrap=true"]
         code, _, fault = _call(command)
         if code:
-            said = " ".join(fault.split())
-            faults.setdefault(said, f"SLURM would refuse {job.rule} ({job.about}): {said}. See {SITE_FILE}; asked: {' '.join(command)}")
+            said, words = " ".join(fault.split()), " ".join(command)
+            faults[said] = f"SLURM would refuse {job.rule} ({job.about}): {said}. Mend {SITE_FILE}; asked was: {words}"
     return list(faults.values())
 
 
@@ -257,13 +255,15 @@ def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int 
         answer.unlink(missing_ok=True)
     where = f"a node of partition {told['slurm_partition']}"
     if code == 4:
-        return f"{where} does not see {text.split(chr(10))[0]}: put the project and its environment on a file system that it sees"
+        missing = text.splitlines()[0]
+        return f"{where} does not see {missing}: put project and environment on a file system that all nodes share"
     if code == 0 and not seen:
         return f"{where} wrote into {folder} and nothing arrived here: {_MEND}"
     if code == 3 or "No such file" in fault:
         return f"{where} does not see {folder}, or may not write there: {_MEND}"
     if code:
-        print(f"note: whether the nodes see {folder} was not tried ({fault.splitlines()[0] if fault else code})", file=sys.stderr)
+        why = fault.splitlines()[0] if fault else f"srun ended with {code}"
+        print(f"note: whether the nodes see {folder} could not be tried ({why})", file=sys.stderr)
     return None
 
 

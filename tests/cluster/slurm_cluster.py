@@ -47,8 +47,9 @@ MpiDefault=none
 MailProg=/bin/true
 GresTypes=gpu
 {nodes}
-PartitionName=cpu Nodes=ALL Default=YES MaxTime=120 State=UP
-PartitionName=gpu Nodes=ALL MaxTime=120 State=UP
+# Jobs spread over the nodes, so that a lost one costs some and not all.
+PartitionName=cpu Nodes=ALL Default=YES LLN=YES MaxTime=120 State=UP
+PartitionName=gpu Nodes=ALL LLN=YES MaxTime=120 State=UP
 """
 
 
@@ -170,9 +171,7 @@ class SlurmCluster:
 
     def call(self, *command: str) -> str:
         """What a command of SLURM prints."""
-        done = subprocess.run(
-            command, env=self.environment, capture_output=True, text=True, check=False, timeout=60
-        )
+        done = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=False, timeout=60)
         assert done.returncode == 0, f"{' '.join(command)}: {done.stderr}"
         return done.stdout
 
