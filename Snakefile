@@ -23,6 +23,7 @@ configfile: "config/config.yaml"
 
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
+include: "rules/resources_common.smk"
 
 
 wildcard_constraints:
@@ -41,9 +42,20 @@ wildcard_constraints:
     shard=r"\d+",
 
 
+# On a cluster these stay where Snakemake runs: downloads, and what takes seconds.
 localrules:
     all,
     data,
+    prepare_data,
+    fetch_model,
+    gather_trajectories,
+    gather_predictions,
+    save_configuration,
+    score_method,
+    score_headline,
+    compare_methods,
+    make_table,
+    plot_sweep,
 
 
 rule all:
@@ -59,10 +71,12 @@ include: "rules/grace.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
+include: "rules/slurm.smk"
 
 
 onstart:
     refuse_what_cannot_run()
+    refuse_what_slurm_cannot_run()
 
 
 onsuccess:

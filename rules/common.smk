@@ -51,6 +51,9 @@ def environment_of_jobs():
     }
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
+    # True in a job on a node; what stays on the login node may download.
+    if workflow.remote_exec and settings.values.slurm and settings.values.slurm.offline_nodes:
+        values["HF_HUB_OFFLINE"] = 1
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
     path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
@@ -361,28 +364,6 @@ def what_the_result_rests_on(wildcards):
     chosen = configuration.get(decoder, {}).get("beta") == "choose"
     kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})
-
-
-# ---------------------------------------------------------------- resources
-
-
-def gigabytes(wildcards, copies):
-    """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
-    parameters = settings.model(wildcards.model).parameters or 1e7
-    return int(4000 + copies * 4 * parameters / 1e6)
-
-
-def memory_to_train(wildcards, attempt):
-    return gigabytes(wildcards, copies=4) * attempt
-
-
-def memory_to_decode(wildcards, attempt):
-    return gigabytes(wildcards, copies=2) * attempt
-
-
-def hours(number):
-    """A resources function: run time in minutes for a Hub model, growing with each attempt; an hour for a small one."""
-    return lambda wildcards, attempt: int(60 * (number if needs_gpu(wildcards) else 1) * attempt)
 
 
 # ---------------------------------------------------------------- before and after

@@ -17,7 +17,7 @@ rule align_steps:
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        mem_mb=memory(16000),
         runtime=hours(2),
     params:
         options=options("align"),
@@ -43,7 +43,7 @@ rule make_pairs:
     conda:
         "../envs/retrace.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=memory(8000),
         runtime=hours(1),
     params:
         options=options("pair"),

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from retrace.config_launch import Launch
+from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Rate, Section, Share
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
@@ -395,6 +396,10 @@ class Configuration(Section):
     shards: Shards = Shards()
     threads: Threads = Threads()
     launch: Launch = Launch()
+    resource_factors: ResourceFactors = ResourceFactors()
+    slurm: Slurm | None = Field(
+        default=None, description="the cluster that jobs go to; profiles/slurm/site.yaml sets it"
+    )
     limits: Limits = Limits()
     base: BaseTraining = BaseTraining()
     sft: SftTraining = SftTraining()

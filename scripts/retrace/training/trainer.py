@@ -33,6 +33,7 @@ from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
 from retrace.training import parallel
 from retrace.training.data import bucketed_order
+from retrace.training.restarts import Owner, SavesInTime
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -56,8 +57,11 @@ class Ordered(Dataset):
 class ExactTrainer(Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step."""
 
-    def __init__(self, *args: Any, loss: Loss, count: Count, evaluation: Evaluation | None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, loss: Loss, count: Count, evaluation: Evaluation | None, owner: Owner, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.owner = owner
         self.sum_loss = loss
         self.count_items = count
         self.evaluation = evaluation
@@ -115,6 +119,11 @@ class ExactTrainer(Trainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if is_first_process():
+            self.owner.check()
+        super()._save_checkpoint(*args, **kwargs)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if not self.args.should_save:
@@ -230,9 +239,9 @@ def train(
     arguments = _arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
     # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
     arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
-    checkpoint = None
+    owner, checkpoint = Owner(state), None
     if is_first_process():
-        _claim(state, _fingerprint(model, rows, options, seed))
+        owner.claim(_fingerprint(model, rows, options, seed))
         _check_room(state, model, evaluation is not None)
         checkpoint = last_checkpoint(state)
     checkpoint = from_first(checkpoint)
@@ -248,10 +257,11 @@ def train(
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones, evaluation is not None), *callbacks],
+            callbacks=[Milestones(milestones, evaluation is not None), SavesInTime(), *callbacks],
             loss=loss,
             count=count,
             evaluation=evaluation,
+            owner=owner,
         )
         trainer.remove_callback(PrinterCallback)
         if world_size() > 1:
@@ -346,17 +356,6 @@ def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training,
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)} {weight.detach().double().sum().item():.10e}".encode())
     return digest.hexdigest()
-
-
-def _claim(state: Path, fingerprint: str) -> None:
-    """Make the state folder ours; a state of other options or data is thrown away."""
-    file = state / "fingerprint"
-    if state.exists() and (not file.exists() or file.read_text() != fingerprint):
-        if any(state.glob("checkpoint-*")):
-            print(f"note: {state} belongs to other options or data; training starts anew", file=sys.stderr)
-        shutil.rmtree(state)
-    state.mkdir(parents=True, exist_ok=True)
-    file.write_text(fingerprint)
 
 
 def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
