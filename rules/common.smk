@@ -163,7 +163,7 @@ def what_defines_the_task(wildcards):
     Where the rows come from is left out: a job sees another split by its input.
     """
     task = settings.task(wildcards.task)
-    return digest(task.model_dump(mode="json", exclude={"title", "about", "paper_names", "splits"}))
+    return digest(task.model_dump(mode="json", exclude={"title", "about", "paper_names", "rows", "splits"}))
 
 
 def what_defines_the_split(wildcards):

@@ -65,6 +65,9 @@ class TaskConfig(Section):
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
+    rows: dict[Name, Count] = Field(
+        default={}, description="rows of the splits as published: for estimates before anything is fetched"
+    )
     about: str = Field(default="", description="what a reader of a result must know about this data")
 
 
