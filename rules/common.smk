@@ -61,7 +61,7 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 2 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
             continue
         try:
             settings.task(parts[1])

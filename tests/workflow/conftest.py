@@ -8,8 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from workflow.smoke_run import TARGETS
+from smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[2]
 

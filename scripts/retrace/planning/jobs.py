@@ -105,5 +105,6 @@ def planned_jobs(targets: Sequence[str], words: Sequence[str] = (), force: bool 
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
     if done.returncode != 0:
         faults = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("Using ")]
-        raise UserError(f"snakemake cannot plan {' '.join(targets) or 'the workflow'}: {' '.join(faults)[-1500:]}")
+        few = " ".join(targets[:3]) + (f" and {len(targets) - 3} more" if len(targets) > 3 else "")
+        raise UserError(f"snakemake cannot plan {few or 'the workflow'}: {' '.join(faults)[-1500:]}")
     return [planned_job(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]
