@@ -24,6 +24,11 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 
 
+if settings.values.container:
+
+    container: settings.values.container
+
+
 wildcard_constraints:
     task=NAME,
     model=NAME,

@@ -399,6 +399,9 @@ class Configuration(Section):
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
     require_gpu: bool = Field(default=True, description="stop before the first job where no GPU can be found")
+    container: str | None = Field(
+        default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
+    )
     headline_models: dict[str, Name] = Field(
         default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
     )
