@@ -26,6 +26,11 @@ include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 
 
+if settings.values.container:
+
+    container: settings.values.container
+
+
 wildcard_constraints:
     task=NAME,
     model=NAME,

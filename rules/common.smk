@@ -74,7 +74,7 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 2 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
             continue
         try:
             settings.task(parts[1])
@@ -176,7 +176,7 @@ def what_defines_the_task(wildcards):
     Where the rows come from is left out: a job sees another split by its input.
     """
     task = settings.task(wildcards.task)
-    return digest(task.model_dump(mode="json", exclude={"title", "about", "paper_names", "splits"}))
+    return digest(task.model_dump(mode="json", exclude={"title", "about", "paper_names", "rows", "splits"}))
 
 
 def what_defines_the_split(wildcards):

@@ -59,6 +59,9 @@ class TaskConfig(Section):
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
+    rows: dict[Name, Count] = Field(
+        default={}, description="rows of the splits as published: for estimates before anything is fetched"
+    )
     about: str = Field(default="", description="what a reader of a result must know about this data")
 
 
@@ -390,6 +393,9 @@ class Configuration(Section):
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
     require_gpu: bool = Field(default=True, description="stop before the first job where no GPU can be found")
+    container: str | None = Field(
+        default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
+    )
     headline_models: dict[str, Name] = Field(
         default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
     )
