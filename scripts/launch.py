@@ -53,13 +53,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         start_on_each_node(given, threads)
     claim_devices(given.gpus)
     devices = launch.devices_to_use(given.gpus)
+    if not devices:
+        os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
     allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
     if launch.runs_directly(allocation, given.strategy):
         run_here(given.script, given.arguments)
     else:
         if given.strategy == "fsdp" and not devices:
             raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
-        os.environ.update(launch.environment_of_processes(allocation, given.strategy, devices, threads))
+        os.environ.update(launch.environment_of_processes(allocation, given.strategy, threads))
         run_processes(allocation, given.script, given.arguments)
 
 
@@ -105,6 +107,7 @@ def claim_devices(gpus: int) -> None:
     hold = hold_devices(devices, gpus, lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.name for device in hold.devices)
     os.environ[launch.LOCKS] = os.pathsep.join(map(str, hold.paths))
+    print(f"this job has GPU {os.environ['CUDA_VISIBLE_DEVICES']}", file=sys.stderr, flush=True)
 
 
 def run_here(script: str, arguments: Sequence[str]) -> None:

@@ -174,7 +174,7 @@ def test_settings_of_the_strategies(monkeypatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setattr(sys, "path_importer_cache", {})
     monkeypatch.delitem(sys.modules, "deepspeed", raising=False)
-    with pytest.raises(UserError, match=r"zero3 needs DeepSpeed: pip install -r envs/requirements-deepspeed\.txt"):
+    with pytest.raises(UserError, match=r"zero3 needs DeepSpeed: pip install -r envs/requirements\.txt"):
         parallel.strategy_options()
 
 
