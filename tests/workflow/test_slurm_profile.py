@@ -112,9 +112,7 @@ def test_a_faulty_key_of_the_site_is_named(workflow, site) -> None:
     assert "unknown key 'slurm.gpu.partitoin'; did you mean 'partition'?" in shown
 
 
-@pytest.mark.parametrize(
-    ("version", "accepted"), [("2.7.0", False), ("2.7.1", True)]
-)
+@pytest.mark.parametrize(("version", "accepted"), [("2.7.0", False), ("2.7.1", True)])
 def test_an_old_plugin_is_refused(workflow, site, tmp_path, version: str, accepted: bool) -> None:
     record = tmp_path / "packages" / f"snakemake_executor_plugin_slurm-{version}.dist-info"
     record.mkdir(parents=True)
