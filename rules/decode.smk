@@ -7,7 +7,8 @@ rule decode:
         model=the_decoded_checkpoint,
         data="results/data/{task}/{split}.jsonl",
     output:
-        temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl"),
+        rows=temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl"),
+        timing=temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.timing.jsonl"),
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}_{shard}.log",
     benchmark:
@@ -34,17 +35,22 @@ rule decode:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} --output {output.rows} > {log} 2>&1"
 
 
 rule gather_predictions:
     input:
-        expand(
+        rows=shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.jsonl",
-            shard=range(settings.values.shards.decode),
+            settings.values.shards.decode,
+        ),
+        timings=shards_of(
+            "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.timing.jsonl",
+            settings.values.shards.decode,
         ),
     output:
-        "results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl",
+        rows="results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl",
+        timing="results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.timing.jsonl",
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.log",
     wildcard_constraints:
@@ -52,9 +58,9 @@ rule gather_predictions:
     conda:
         "../envs/retrace.yaml"
     message:
-        "Gathering the shards of {output}"
+        "Gathering the shards of {output.rows}"
     shell:
-        "cat {input} > {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input.rows} --output {output.rows} --timings > {log} 2>&1"
 
 
 rule rerank:
@@ -63,7 +69,8 @@ rule rerank:
         predictions="results/{task}/{model}/seed{seed}/{checkpoint}/self_consistency/{split}.jsonl",
         verifier="results/{task}/{model}/seed{seed}/{checkpoint}_verifier/model",
     output:
-        "results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.jsonl",
+        rows="results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.jsonl",
+        timing="results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.timing.jsonl",
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.log",
     benchmark:
@@ -85,4 +92,4 @@ rule rerank:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/rerank.py --predictions {input.predictions} --verifier {input.verifier}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --batch-size {params.batch_size}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.rows} > {log} 2>&1"

@@ -33,9 +33,9 @@ rule sample_trajectories:
 
 rule gather_trajectories:
     input:
-        expand(
+        shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.jsonl",
-            shard=range(settings.values.shards.sample),
+            settings.values.shards.sample,
         ),
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
@@ -46,4 +46,4 @@ rule gather_trajectories:
     message:
         "Gathering the shards of {output}"
     shell:
-        "cat {input} > {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"

@@ -96,6 +96,11 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
         raise
 
 
+def timing_path(rows: str | Path) -> Path:
+    """The file beside rows that says how long they took: test.jsonl -> test.timing.jsonl."""
+    return Path(rows).with_suffix(".timing.jsonl")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
