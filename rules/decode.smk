@@ -29,11 +29,12 @@ rule decode:
         task=what_defines_the_task,
         model=what_defines_the_model,
         arguments=decoder_arguments,
+        speed=speed(),
         shards=settings.values.shards.decode,
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} {params.speed} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --shards {params.shards} --output {output.rows} > {log} 2>&1"
 
@@ -86,10 +87,10 @@ rule rerank:
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
-        batch_size=lambda w: settings.for_target(w.task, w.model).self_consistency.batch_size,
+        speed=speed("self_consistency"),
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/rerank.py --predictions {input.predictions} --verifier {input.verifier}"
-        " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --batch-size {params.batch_size}"
+        " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.speed}"
         " --output {output.rows} > {log} 2>&1"

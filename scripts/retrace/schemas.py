@@ -35,7 +35,9 @@ class Trajectory(Row):
     final_answer: str | None
     correct: bool = Field(description="by the paper's own grader")
     tokens: int = Field(ge=0, description="generated tokens, end token included")
-    logprob: LogProbability = Field(description="sum of the log-probabilities of the generated free tokens, natural log")
+    logprob: LogProbability = Field(
+        description="sum of the log-probabilities of the generated free tokens, natural log"
+    )
     sampling_seed: int
 
 
