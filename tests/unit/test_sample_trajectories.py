@@ -59,8 +59,7 @@ def test_never_endless(run):
 
 def test_the_same_whatever_the_batches(run):
     options = ["--incorrect", 20, "--max-passes", 4, "--temperature", 1.5]
-    whole = [row.model_dump(exclude={"logprob"}) for row in run(*options)[0]]
-    assert whole == [row.model_dump(exclude={"logprob"}) for row in run(*options, "--batch-size", 3)[0]]
+    assert run(*options)[0] == run(*options, "--batch-size", 3)[0]
 
 
 def test_blocks_share_the_target():
