@@ -12,9 +12,10 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.cli import arguments_of
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
-from retrace.settings import Settings
+from retrace.settings import Settings, section_classes
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -155,12 +156,31 @@ def one_of(names):
 # ---------------------------------------------------------------- configuration
 
 
+def section_of(wildcards, name):
+    """One section of the configuration, as it holds for the job's task and model."""
+    model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
+    return getattr(settings.for_target(wildcards.task, model), name)
+
+
 def options(section):
-    """A params function: the command-line words of one section, as they hold for the job's task and model."""
+    """A params function: the command-line words of one section, those of `speed` left out."""
 
     def words(wildcards):
-        model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
-        return arguments_of(getattr(settings.for_target(wildcards.task, model), section))
+        values = section_of(wildcards, section)
+        return arguments_of(values, set(type(values).model_fields) - speed_options(values))
+
+    return words
+
+
+def speed(section=None):
+    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
+
+    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
+    """
+
+    def words(wildcards, threads):
+        values = section_of(wildcards, section or wildcards.decoder)
+        return arguments_of(values, speed_options(values))
 
     return words
 
@@ -208,6 +228,11 @@ def seeds():
 
 def data_of(task, split):
     return f"results/data/{task}/{split}.jsonl"
+
+
+def shards_of(pattern, count):
+    """The files of all shards of a step, in their order."""
+    return expand(pattern, shard=range(count))
 
 
 def run_folder(w):
@@ -302,9 +327,8 @@ def guidance(wildcards):
 
 def decoder_arguments(wildcards):
     """The words that tell decode.py which decoder, with which options and which guidance."""
-    configuration = settings.for_target(wildcards.task, wildcards.model)
     words = ["guided" if wildcards.decoder in GUIDED_DECODERS else wildcards.decoder]
-    words += arguments_of(getattr(configuration, wildcards.decoder))
+    words += options(wildcards.decoder)(wildcards)
     for name, path in guidance(wildcards).items():
         words += [f"--{name}", path]
     return words
@@ -357,7 +381,11 @@ def cost_files(task, model, method):
 
 def what_the_result_rests_on(wildcards):
     """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
-    configuration = settings.for_target(wildcards.task, wildcards.model).model_dump(mode="json")
+    values = settings.for_target(wildcards.task, wildcards.model)
+    configuration = values.model_dump(mode="json")
+    for name in section_classes():
+        for option in speed_options(getattr(values, name)):
+            del configuration[name][option]
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None

@@ -78,6 +78,7 @@ rule train_discriminator:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("discriminator"),
+        speed=speed("discriminator"),
         backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
         state="results/{task}/{model}/seed{seed}/{generator}_discriminator/state",
     message:
@@ -85,7 +86,7 @@ rule train_discriminator:
     shell:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --pairs {input.pairs} --seed {wildcards.seed} --state {params.state}"
-        " --output {output.model} --report {output.report} {params.options} {params.backbone} > {log} 2>&1"
+        " --output {output.model} --report {output.report} {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
 
 rule train_verifier:
@@ -112,6 +113,7 @@ rule train_verifier:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("verifier"),
+        speed=speed("verifier"),
         backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
         state="results/{task}/{model}/seed{seed}/{generator}_verifier/state",
     message:
@@ -120,7 +122,7 @@ rule train_verifier:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --trajectories {input.trajectories}"
         " --seed {wildcards.seed} --state {params.state} --output {output.model} --report {output.report}"
-        " {params.options} {params.backbone} > {log} 2>&1"
+        " {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
 
 rule sweep_guided:
@@ -147,6 +149,7 @@ rule sweep_guided:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("grace"),
+        speed=speed("grace"),
         sweep=sweep_arguments,
     message:
         "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
@@ -154,7 +157,7 @@ rule sweep_guided:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sweep_guided.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --data {input.dev}"
         " --seed {wildcards.seed} {params.sweep} --output {output.sweep} --choices {output.choices}"
-        " {params.options} > {log} 2>&1"
+        " {params.options} {params.speed} > {log} 2>&1"
 
 
 rule measure_step_choice:
@@ -181,10 +184,11 @@ rule measure_step_choice:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("grace"),
+        speed=speed("grace"),
         report=option_from(training_report, "--training-report", "report"),
     message:
         "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --pairs {input.pairs}"
-        " --seed {wildcards.seed} --output {output} {params.options} {params.report} > {log} 2>&1"
+        " --seed {wildcards.seed} --output {output} {params.options} {params.speed} {params.report} > {log} 2>&1"

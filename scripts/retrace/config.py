@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
-from retrace.config_types import Count, Name, Rate, Section, Share
+from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -127,6 +127,12 @@ class Training(Section):
     evaluations: Count = Field(
         default=10, description="how often the development loss is measured; the best checkpoint is kept"
     )
+    save_minutes: float = Field(
+        default=10,
+        gt=0,
+        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
+        json_schema_extra=SPEED_ONLY,
+    )
     max_length: Count = Field(
         default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
     )
@@ -160,12 +166,21 @@ class Sampling(Section):
         default=80000, description="unique incorrect solutions to find, over the whole training split"
     )
     max_passes: Count = Field(default=50, description="limit on passes over the questions, reached or not")
+    block: Count = Field(
+        default=64,
+        description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
+        "shards are made of whole blocks, so that their number changes nothing",
+    )
     samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")
     temperature: float = Field(default=1.3, gt=0)
     top_k: int = Field(default=50, ge=0, description="0: off")
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: Count = 256
-    batch_size: Count = Field(default=256, description="solutions decoded together")
+    batch_size: Count = Field(
+        default=256,
+        description="solutions decoded together; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
     calculator: bool = True
     max_questions: int = Field(default=-1, ge=-1, description="use only the first so many training questions; -1: all")
 
@@ -254,7 +269,11 @@ class Decoding(Section):
     """What all decoders share."""
 
     max_new_tokens: Count = 256
-    batch_size: Count = Field(default=64, description="sequences decoded together; does not change the output")
+    batch_size: Count = Field(
+        default=64,
+        description="sequences decoded together; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
     calculator: bool = True
 
 

@@ -62,7 +62,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written for {path}")
-        _flush(temporary)
+        bring_to_disk(temporary)
         _swap(temporary, path, holder / "old")
     except UserError:
         raise
@@ -76,7 +76,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(holder, ignore_errors=True)
 
 
-def _flush(path: Path) -> None:
+def bring_to_disk(path: Path) -> None:
     """Bring a file, or all files of a folder, to the disk, so that the new name never stands for missing content."""
     for file in [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]:
         with open(file, "rb") as handle:
@@ -94,6 +94,11 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
     except OSError:
         os.replace(aside, path)
         raise
+
+
+def timing_path(rows: str | Path) -> Path:
+    """The file beside rows that says how long they took: test.jsonl -> test.timing.jsonl."""
+    return Path(rows).with_suffix(".timing.jsonl")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -29,11 +29,13 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.utils import logging as transformers_logging
 
 from retrace.config import Training
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
+from retrace.storage import bring_to_disk
 from retrace.training import parallel
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -124,6 +126,8 @@ class ExactTrainer(Trainer):
         if is_first_process():
             self.owner.check()
         super()._save_checkpoint(*args, **kwargs)
+        if is_first_process():
+            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if not self.args.should_save:
@@ -138,8 +142,11 @@ class ExactTrainer(Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too.
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
+        # and on the disk, not in a memory that a machine which goes down forgets.
         self.accelerator.wait_for_everyone()
+        if is_first_process():
+            bring_to_disk(Path(output_dir))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
@@ -257,7 +264,7 @@ def train(
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones, evaluation is not None), SavesInTime(), *callbacks],
+            callbacks=[Milestones(milestones, evaluation is not None), SavesInTime(60 * options.save_minutes), *callbacks],
             loss=loss,
             count=count,
             evaluation=evaluation,
@@ -306,7 +313,7 @@ def _arguments(
         eval_steps=total,
         save_strategy="steps",
         save_steps=total,
-        save_total_limit=2,
+        save_total_limit=None,  # `drop_old` decides
         load_best_model_at_end=evaluates and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
         metric_for_best_model=best if evaluates else None,
         greater_is_better=best != "loss" if evaluates else None,
@@ -327,18 +334,6 @@ def _arguments(
     return arguments
 
 
-def last_checkpoint(state: Path) -> Path | None:
-    """The newest complete checkpoint in the state folder; what a kill left half-written is passed over."""
-    found = sorted(state.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in found:
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            continue  # Trainer writes this file last
-        return path
-    return None
-
-
 def finish(state: str | Path) -> None:
     """Remove the state folder: the result is written."""
     if is_first_process():
@@ -347,7 +342,8 @@ def finish(state: str | Path) -> None:
 
 def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
-    about = f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}"
+    values = options.model_dump_json(exclude=speed_options(options))
+    about = f"{type(options).__name__} {values} {seed} {len(rows)}"
     if parallel.is_sharded():  # each process saved its own part
         about += f" {parallel.strategy()} {world_size()}"
     digest = hashlib.sha256(about.encode())
