@@ -264,7 +264,11 @@ def train(
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones, evaluation is not None), SavesInTime(60 * options.save_minutes), *callbacks],
+            callbacks=[
+                Milestones(milestones, evaluation is not None),
+                SavesInTime(60 * options.save_minutes),
+                *callbacks,
+            ],
             loss=loss,
             count=count,
             evaluation=evaluation,
