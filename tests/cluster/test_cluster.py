@@ -70,6 +70,10 @@ COMPUTING = {
     *("train_base", "train_verifier", "train_discriminator", "sample_trajectories", "align_steps", "make_pairs"),
     *("measure_step_choice", "sweep_guided", "decode", "rerank"),
 }
+STAYING = {
+    *("prepare_data", "gather_trajectories", "gather_predictions", "save_configuration", "score_method"),
+    *("score_headline", "compare_methods", "make_table", "plot_sweep", "all"),
+}
 
 
 def rule_of(job: dict[str, str]) -> str:
@@ -79,12 +83,7 @@ def rule_of(job: dict[str, str]) -> str:
 def test_what_computes_goes_to_the_nodes_and_the_rest_stays(whole) -> None:
     assert {rule_of(job) for job in whole[0].jobs().values()} == COMPUTING
     stayed = set(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", whole[0].shown)) - COMPUTING
-    assert {"prepare_data", "gather_predictions", "score_method", "make_table"} <= stayed
-    # All that stayed together took a few seconds of a processor: what is measured of it.
-    seconds = [
-        file.read_text().splitlines()[1].split("\t")[0] for file in (whole[0].folder / "benchmarks/data").rglob("*")
-    ]
-    assert len(seconds) == 5
+    assert stayed == STAYING
 
 
 def test_jobs_ask_for_the_partition_and_the_devices_of_their_rule(whole) -> None:
@@ -159,7 +158,8 @@ class Troubled:
         return [job for _, job in sorted(self.run.jobs().items()) if job["Comment"] == self.comment(seed)]
 
     def log(self, seed: int) -> str:
-        return (self.run.folder / f"logs/arithmetic/tiny_t5/seed{seed}/base.log").read_text(errors="replace")
+        file = self.run.folder / f"logs/arithmetic/tiny_t5/seed{seed}/base.log"
+        return file.read_text(errors="replace") if file.exists() else ""  # a job's log is removed when it starts again
 
 
 @pytest.fixture(scope="session")
