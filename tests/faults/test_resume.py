@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from faults.resume_series import MOMENTS, RESUMED, STARTS_AT
 
 SERIES = Path(__file__).parent / "resume_series.py"

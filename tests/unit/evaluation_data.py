@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrace.schemas import Example, Prediction, Sample
 from retrace.evaluation.predictions import write_predictions
+from retrace.schemas import Example, Prediction, Sample
 from retrace.storage import write_jsonl
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"

@@ -76,7 +76,9 @@ def is_whole(checkpoint: Path) -> bool:
         for part in checkpoint.glob("*.safetensors"):
             with open(part, "rb") as handle:
                 (length,) = struct.unpack("<Q", handle.read(8))
-                spans = [row["data_offsets"] for row in json.loads(handle.read(length)).values() if "data_offsets" in row]
+                spans = [
+                    row["data_offsets"] for row in json.loads(handle.read(length)).values() if "data_offsets" in row
+                ]
             if part.stat().st_size != 8 + length + max((end for _, end in spans), default=0):
                 return False
         # torch's files are archives with a checksum of each member.
