@@ -8,7 +8,6 @@
   with the same weights as an uninterrupted one.
 """
 
-import errno
 import hashlib
 import json
 import math
@@ -32,7 +31,7 @@ from retrace.config import Training
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
-from retrace.storage import bring_to_disk
+from retrace.storage import bring_to_disk, disk_of, refusal
 from retrace.training import parallel
 from retrace.training.data import bucketed_order
 from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
@@ -286,9 +285,8 @@ def train(
             parallel.restore_whole(model, outline, Path(folder))
         parallel.leave(trainer)
     except Exception as error:
-        # torch and safetensors wrap the system's error in their own types.
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise UserError(f"{state}: the disk is full; free some space and start again, training resumes") from None
+        if fault := refusal(error, state):
+            raise UserError(f"{state}: {fault}; training goes on from its last saved step") from None
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -367,8 +365,8 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
     free = shutil.disk_usage(state).free
     if needed > free:
         raise UserError(
-            f"{state}: {free / 1e6:,.0f} MB are free, the trainer's checkpoints need up to {needed / 1e6:,.0f} MB; "
-            "free some space"
+            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, and the disk has too little room "
+            f"({disk_of(state)}); free some space and run again"
         )
 
 
