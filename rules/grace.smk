@@ -84,7 +84,7 @@ rule train_discriminator:
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --pairs {input.pairs} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
@@ -119,7 +119,7 @@ rule train_verifier:
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --trajectories {input.trajectories}"
         " --seed {wildcards.seed} --state {params.state} --output {output.model} --report {output.report}"
         " {params.options} {params.speed} {params.backbone} > {log} 2>&1"
