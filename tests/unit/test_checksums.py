@@ -65,9 +65,14 @@ def test_without_a_folder_for_records_nothing_is_recorded(monkeypatch) -> None:
 
 def test_a_failure_leaves_file_and_record_as_they_were() -> None:
     write_text("results/task/rows.jsonl", "one\n")
-    with pytest.raises(ValueError, match="no"), atomic_path("results/task/rows.jsonl") as temporary:
-        temporary.write_text("two")
-        raise ValueError("no")
+
+    def fail_halfway() -> None:
+        with atomic_path("results/task/rows.jsonl") as temporary:
+            temporary.write_text("two")
+            raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        fail_halfway()
     assert faults("results/task/rows.jsonl") == []
     assert checksums.recorded_artifacts("checksums") == ["results/task/rows.jsonl"]
 
