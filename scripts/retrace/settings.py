@@ -6,7 +6,7 @@ extends another is a layer of its own.
 
 import copy
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -87,15 +87,15 @@ class Settings:
         """Everything as plain data, to be saved beside the results."""
         return self.values.model_dump(mode="json")
 
-    @property
+    @cached_property
     def tasks(self) -> list[str]:
         return self._stems("tasks")
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         return self._stems("models")
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         return self._stems("methods")
 
