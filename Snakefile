@@ -24,6 +24,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/run_common.smk"
 
 
 if settings.values.container:
@@ -80,6 +81,7 @@ include: "rules/slurm.smk"
 
 
 onstart:
+    hold_this_folder()
     refuse_what_cannot_run()
     refuse_what_slurm_cannot_run()
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from smoke_run import TARGETS
 
 from retrace.config import Configuration
 from retrace.evaluation.paired import Comparison
@@ -20,6 +19,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.schemas import Example, Prediction, Timing
 from retrace.settings import Settings
 from retrace.storage import read_jsonl, timing_path
+from workflow.smoke_run import TARGETS
 
 FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
 RIVALS = ["greedy", "self_consistency", "stepwise"]
