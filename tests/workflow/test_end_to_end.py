@@ -224,7 +224,8 @@ def test_a_killed_decoding_leaves_no_half_file_and_a_rerun_completes(smoke, copy
     output, count = f"{SEED}/base/grace_self_consistency/test.jsonl", limits(smoke)["test"]
     log = copy.folder / "logs" / SEED.removeprefix("results/") / "base/grace_self_consistency/test_0.log"
     log.unlink()
-    (copy.folder / output).unlink()
+    for made in (copy.folder / output).parent.glob("test*.jsonl"):
+        made.unlink()  # the predictions, and the times beside them
     # One question at a time: the same output, and time to die in the middle.
     arguments = [output, "--config", "grace_self_consistency={batch_size: 1}"]
     running = subprocess.Popen(
