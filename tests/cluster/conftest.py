@@ -49,11 +49,11 @@ class Run:
     def shown(self) -> str:
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def succeeds(self, seconds: float = 900) -> "Run":
+    def succeeds(self, seconds: float = 1800) -> "Run":
         assert self.process.wait(timeout=seconds) == 0, self.shown[-8000:]
         return self
 
-    def fails(self, seconds: float = 600) -> str:
+    def fails(self, seconds: float = 900) -> str:
         assert self.process.wait(timeout=seconds) != 0
         return self.shown
 

@@ -218,30 +218,39 @@ def test_jobs_on_nodes_reach_for_no_network(troubled) -> None:
 # ---------------------------------------------------------------- several GPUs
 
 
+TWO_GPUS = {"one node": ("{gpus: 2}", "gpus"), "two nodes": ("{gpus: 1, nodes: 2}", "gres")}
+
+
+@pytest.fixture(scope="session")
+def pairs_of_gpus(runs, whole, troubled):
+    """A training on two GPUs of one node and one on two nodes, side by side."""
+    return {
+        name: runs(f"{SEED}/base/model", "--config", f"launch={launch}", f"slurm={{gpu: {{ask_by: {ask_by}}}}}")
+        for name, (launch, ask_by) in TWO_GPUS.items()
+    }
+
+
 @pytest.mark.parametrize(
-    ("launch", "ask_by", "words", "nodes", "asked"),
+    ("name", "words", "asked"),
     [
-        ("{gpus: 2}", "gpus", ["--nproc-per-node=2"], 1, ("TresPerJob", "gres:gpu:2")),
-        ("{gpus: 1, nodes: 2}", "gres", ["--node-rank=0", "--node-rank=1"], 2, ("TresPerNode", "gres:gpu:1")),
+        ("one node", ["--nproc-per-node=2"], {"NumNodes": "1", "TresPerJob": "gres:gpu:2"}),
+        ("two nodes", ["--node-rank=0", "--node-rank=1"], {"NumNodes": "2", "TresPerNode": "gres:gpu:1"}),
     ],
-    ids=["one node", "two nodes"],
 )
-def test_two_gpus_are_one_process_group(runs, whole, troubled, launch, ask_by, words, nodes, asked) -> None:
-    run = runs(f"{SEED}/base/model", "--config", f"launch={launch}", f"slurm={{gpu: {{ask_by: {ask_by}}}}}").succeeds()
+def test_two_gpus_are_one_process_group(pairs_of_gpus, whole, name, words, asked) -> None:
+    run = pairs_of_gpus[name].succeeds()
     (job,) = run.jobs().values()
-    assert (int(job["NumNodes"]), job[asked[0]]) == (nodes, asked[1])
-    started = re.findall(
-        r"^torchrun (.*?)\.py", (run.folder / "logs/arithmetic/tiny_t5/seed0/base.log").read_text(), re.M
-    )
+    assert {field: job[field] for field in asked} == asked
+    log = (run.folder / "logs/arithmetic/tiny_t5/seed0/base.log").read_text()
+    started = re.findall(r"^torchrun (.*?)\.py", log, re.MULTILINE)
     assert len(started) == len(words)
     assert all(any(word in line for line in started) for word in words)
     one, two = (
         [json.loads(line) for line in (folder / SEED / "base/model/curves.jsonl").read_text().splitlines()]
         for folder in (whole[1].folder, run.folder)
     )
-    assert [row["loss"] for row in two if "loss" in row] == pytest.approx(
-        [row["loss"] for row in one if "loss" in row], rel=1e-3
-    )
+    losses = [[row["loss"] for row in curve if "loss" in row] for curve in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 # ---------------------------------------------------------------- what is refused before the first job
@@ -251,7 +260,7 @@ def test_two_gpus_are_one_process_group(runs, whole, troubled, launch, ask_by, w
     ("settings", "message"),
     [
         (["slurm={cpu: {partition: cpus}}"], "partition 'cpus' is unknown; did you mean 'cpu'? valid: cpu, gpu"),
-        (["launch={gpus: 3}"], "asks for 3 GPUs on a node, a node of partition gpu has at most 2"),
+        (["launch={gpus: 4}"], "asks for 4 GPUs on a node, a node of partition gpu has at most 3"),
         (["slurm={cpu: {constraint: fast}}"], "allocation failure: Invalid feature specification"),
     ],
     ids=["partition", "gpus", "constraint"],
@@ -267,17 +276,17 @@ def test_what_the_site_has_not_is_refused_with_its_mend(runs, settings, message)
 
 
 def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, capsys) -> None:
-    """SLURM keeps such a job, though its test refuses it with the words for what no node has."""
+    """SLURM keeps such a job, though `sbatch --test-only` refuses it with the words for what no node has."""
     for name in ("SLURM_CONF", "PATH"):
         monkeypatch.setenv(name, cluster.environment[name])
     site = Slurm.model_validate({"cpu": {"partition": "cpu"}, "gpu": {"partition": "gpu"}})
     job = Job("train_sft", "gsm8k", told_to_slurm(site, gpus=2), gpus=2, threads=1, memory_mb=100, minutes=5)
-    cluster.call("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    cluster.call("scontrol", "update", "NodeName=n1,n2", "State=DOWN", "Reason=test")
     try:
         assert what_slurm_refuses([job]) == []
         assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
     finally:
-        cluster.call("scontrol", "update", "NodeName=n2", "State=RESUME")
+        cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
     assert what_slurm_refuses([job]) == []
     assert capsys.readouterr().err == ""
 
