@@ -13,7 +13,7 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol")
 FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/bin"
 # Name and number of GPUs of each node.
-NODES = {"n1": 1, "n2": 2}
+NODES = {"n1": 3, "n2": 3}
 
 SLURM_CONF = """\
 ClusterName=ci
