@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
     parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
     parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
+    cli.add_form(parser)
     parser.add_argument("--output", required=True, help="Trajectory rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Sampling)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # The shares add up to the whole, whatever the number of shards.
     before, behind = (options.incorrect * edge // given.shards for edge in (given.shard, given.shard + 1))
     wanted = behind - before
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task
     prompts = [generator.prompt(example.question) for example in examples]
     keys = [example.id for example in examples]

@@ -81,9 +81,12 @@ def generator_rows(
         raise UserError(f"no {what} to train on; check the split and its limits")
     prompts = [task.prompt(example.question, family=family) for example in examples]
     solutions = [task.solution_text(example) for example in examples]
-    build = _encoder_decoder_rows if family == "encoder_decoder" else _decoder_only_rows
+    if family == "encoder_decoder":
+        made = _encoder_decoder_rows(prompts, solutions, tokenizer)
+    else:
+        made = _decoder_only_rows(prompts, solutions, tokenizer, task.joint)
     rows, dropped = [], []
-    for example, row in zip(examples, build(prompts, solutions, tokenizer), strict=True):
+    for example, row in zip(examples, made, strict=True):
         if not mask_calculator:
             row = Row(row.ids, row.target, [False] * len(row.target))
         length = row.length if family == "decoder_only" else max(len(row.ids), len(row.target))
@@ -101,9 +104,11 @@ def _encoder_decoder_rows(prompts: list[str], solutions: list[str], tokenizer: P
     return [Row(ids, *target) for ids, target in zip(inputs, targets, strict=True)]
 
 
-def _decoder_only_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+def _decoder_only_rows(
+    prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase, joint: str
+) -> list[Row]:
     heads = tokenizer(prompts, verbose=False)["input_ids"]
-    whole = [f"{prompt} {solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
+    whole = [f"{prompt}{joint}{solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
     rows = []
     for head, solution, (ids, results) in zip(
         heads, solutions, encode_solutions(tokenizer, whole, special=True), strict=True

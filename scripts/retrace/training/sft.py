@@ -28,10 +28,10 @@ def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     its own. Embeddings grow only where there are fewer rows than tokens (T5 has 28 spare rows).
     """
     missing = [] if is_known(tokenizer, task.answer_marker) else [task.answer_marker]
-    if task.config.calculator and not (is_known(tokenizer, "<<") and is_known(tokenizer, ">>")):
-        missing += ["<<", ">>"]
+    if task.config.calculator and not all(is_known(tokenizer, sign) for sign in task.calculator_signs):
+        missing += task.calculator_signs
     ids = tokenizer(f"a {task.delimiter} b", add_special_tokens=False)["input_ids"]
-    if not any(tokenizer.decode([token]).strip() == task.delimiter for token in ids):
+    if not any(tokenizer.decode([token]).strip(" ") == task.delimiter for token in ids):
         missing.append(task.delimiter)
     if missing:
         tokenizer.add_tokens(missing)
