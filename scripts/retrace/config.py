@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from retrace.config_dpo_st import DpoSt
 from retrace.section import Count, Name, Rate, Section, Share
 from retrace.training_options import Training
 
@@ -396,4 +397,5 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
+    dpo_st: DpoSt = DpoSt()
     overrides: list[Override] = Field(default=[])

@@ -81,3 +81,23 @@ class Prediction(Row):
     correct_strict: bool = Field(description="by the strict grader")
     tokens: int = Field(description="generated tokens over all samples and, for guided decoding, all candidates")
     seconds: float = Field(description="share of this question in its batch's wall time")
+
+
+class Preference(Row):
+    """Two sampled solutions of one question for preference optimisation: `chosen` is right, `rejected` is wrong."""
+
+    example_id: str
+    split: Literal["train", "dev"] = Field(description="pairs of one question are all in one of the two")
+    question: str
+    chosen: str
+    rejected: str
+    similarity: float = Field(description="Jaccard similarity of their tokens")
+
+
+class PseudoLabel(Row):
+    """A solution to fine-tune on: the reference, or a right one that a model wrote."""
+
+    example_id: str
+    question: str
+    solution: str
+    origin: Literal["gold", "sampled"]
