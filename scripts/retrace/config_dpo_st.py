@@ -71,6 +71,9 @@ class RoundTraining(Training):
     max_length: Count = Field(
         default=500, description="longest input or output in tokens; longer examples are left out"
     )
+    activation_checkpointing: bool = Field(
+        default=False, description="compute activations again instead of holding them: less memory, a fifth slower"
+    )
     lora_rank: int = Field(default=0, ge=0, description="rank of low-rank adapters, merged at the end; 0: all weights")
     lora_alpha: float = Field(default=16.0, gt=0, description="adapters are scaled by alpha / rank")
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0

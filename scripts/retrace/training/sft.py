@@ -1,5 +1,6 @@
 """Training a generator on worked solutions: encoder-decoder and decoder-only."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -76,6 +77,13 @@ class DevelopmentLoss:
         return {"loss": total / max(items, 1)}
 
 
+def training_device() -> torch.device:
+    """Where this process of a training computes."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def limit_of(model: PreTrainedModel, max_length: int) -> int:
     """The longest row that the model can take: max_length, or the positions of a model with learned ones."""
     config = model.config
@@ -92,9 +100,10 @@ def train_generator(
     seed: int,
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
+    best: str | None = "loss",
 ) -> list[dict[str, float]]:
     """Train in place; the checkpoint with the lowest development loss is kept (the last one if there are no
-    development rows). Returns the curve."""
+    development rows, or best is None). Returns the curve."""
     collate = partial(collate_generator, pad_id=tokenizer.pad_token_id, start_id=start_token(model))
     return train(
         model,
@@ -107,7 +116,8 @@ def train_generator(
         options,
         seed,
         state,
-        callbacks=callbacks,
+        best,
+        callbacks,
     )
 
 

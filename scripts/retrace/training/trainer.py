@@ -101,7 +101,7 @@ class ExactTrainer(Trainer):
             return
         os.makedirs(output_dir, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PreTrainedModel):
+        if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
             model.save_pretrained(output_dir, state_dict=state_dict)
         else:
             save_file(model.weights(), os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
@@ -196,7 +196,7 @@ def train(
     options: Training,
     seed: int,
     state: str | Path,
-    best: str = "loss",
+    best: str | None = "loss",
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
@@ -204,7 +204,8 @@ def train(
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
     loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
-    lowest; any other: the highest). state: folder for restarts; `finish` removes it once the result is written.
+    lowest; any other: the highest); None: the last weights, whatever the metrics say. state: folder for restarts;
+    `finish` removes it once the result is written.
     Raises UserError for no rows, a batch size that cannot be, a full disk, and a loss that is no number.
     """
     state = Path(state)
@@ -213,26 +214,45 @@ def train(
     device_batch, passes = accumulation_of(options, world_size())
     total = steps_of(options, len(rows))
     order = bucketed_order(lengths, options.batch_size, total, seed)
-    arguments = _arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
-    if is_first_process():  # the others join when the trainer is built
-        _claim(state, _fingerprint(model, rows, options, seed))
-    _check_room(state, model, evaluation is not None)
-    milestones = {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        trainer = ExactTrainer(
+    evaluates = evaluation is not None
+    arguments = arguments_of_training(options, seed, state, device_batch, passes, total, best, evaluates)
+
+    def build() -> Trainer:
+        return ExactTrainer(
             model=model,
             args=arguments,
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones, evaluation is not None), *callbacks],
+            callbacks=[Milestones(milestones(options, total), evaluates), *callbacks],
             loss=loss,
             count=count,
             evaluation=evaluation,
         )
+
+    trainer = run_trainer(build, model, rows, options, seed, state, evaluates)
+    model.eval()
+    return curve_of(trainer, options, len(rows))
+
+
+def run_trainer(
+    build: Callable[[], Trainer],
+    model: torch.nn.Module,
+    rows: Sequence[Any],
+    options: Training,
+    seed: int,
+    state: Path,
+    evaluates: bool,
+) -> Trainer:
+    """Build a trainer and train, from the last step saved in `state` on if that is of this very training."""
+    if is_first_process():  # the others join when the trainer is built
+        _claim(state, _fingerprint(model, rows, options, seed))
+    _check_room(state, model, evaluates)
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        trainer = build()
         trainer.remove_callback(PrinterCallback)
         checkpoint = last_checkpoint(state)
         if checkpoint:
@@ -246,14 +266,28 @@ def train(
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
-    model.eval()
-    return _curve(trainer.state.log_history, options.batch_size / len(rows))
+    return trainer
 
 
-def _arguments(
-    options: Training, seed: int, state: Path, device_batch: int, passes: int, total: int, best: str, evaluates: bool
+def milestones(options: Training, total: int) -> set[int]:
+    """The steps, before the last, at which a training is measured and saved."""
+    return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
+
+
+def arguments_of_training(
+    options: Training,
+    seed: int,
+    state: Path,
+    device_batch: int,
+    passes: int,
+    total: int,
+    best: str | None,
+    evaluates: bool,
+    kind: type[TrainingArguments] = TrainingArguments,
+    **more: Any,
 ) -> TrainingArguments:
-    arguments = TrainingArguments(
+    """The arguments of a Trainer of Hugging Face; kind, more: a subclass of theirs, and what it takes besides."""
+    arguments = kind(
         output_dir=str(state),
         per_device_train_batch_size=device_batch,
         gradient_accumulation_steps=passes,
@@ -263,6 +297,7 @@ def _arguments(
         weight_decay=options.weight_decay,
         adam_beta2=options.adam_beta2,
         lr_scheduler_type=options.scheduler,
+        lr_scheduler_kwargs=_scheduler_options(options),
         max_grad_norm=options.max_grad_norm,
         bf16=options.precision == "bfloat16",
         fp16=options.precision == "float16",
@@ -272,9 +307,9 @@ def _arguments(
         save_strategy="steps",
         save_steps=total,
         save_total_limit=2,
-        load_best_model_at_end=evaluates,
+        load_best_model_at_end=evaluates and best is not None,
         metric_for_best_model=best if evaluates else None,
-        greater_is_better=best != "loss" if evaluates else None,
+        greater_is_better=best != "loss" if evaluates and best else None,
         logging_strategy="steps",
         logging_steps=max(1, total // 100),
         logging_nan_inf_filter=False,
@@ -285,10 +320,17 @@ def _arguments(
         remove_unused_columns=False,
         seed=seed,
         use_cpu=not torch.cuda.is_available(),
+        **more,
     )
     _ = arguments.n_gpu  # finds the devices ...
     arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
     return arguments
+
+
+def _scheduler_options(options: Training) -> dict[str, float]:
+    if options.scheduler == "cosine_with_min_lr":
+        return {"min_lr_rate": options.min_lr_rate}
+    return {}
 
 
 def last_checkpoint(state: Path) -> Path | None:
@@ -343,11 +385,11 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
         )
 
 
-def _curve(history: list[dict[str, float]], epochs_a_step: float) -> list[dict[str, float]]:
-    """The trainer's log as rows {step, epoch, loss, learning_rate | dev_*}."""
+def curve_of(trainer: Trainer, options: Training, count: int) -> list[dict[str, float]]:
+    """The trainer's log as rows {step, epoch, loss, learning_rate | dev_*}. count: rows that it was trained on."""
     rows = []
-    for entry in history:
-        row = {"step": entry["step"], "epoch": round(entry["step"] * epochs_a_step, 4)}
+    for entry in trainer.state.log_history:
+        row = {"step": entry["step"], "epoch": round(entry["step"] * options.batch_size / count, 4)}
         row |= {key: float(f"{entry[key]:.6g}") for key in ("loss", "learning_rate", "grad_norm") if key in entry}
         row |= {f"dev_{key[5:]}": float(f"{entry[key]:.6g}") for key in entry if key.startswith("eval_")}
         if len(row) > 2:
