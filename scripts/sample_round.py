@@ -6,7 +6,8 @@
 
 Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
-         each sample has random numbers of its own, whatever the batches and shards. Counts are printed as JSON.
+         each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
+         Counts are printed as JSON.
 """
 
 import json
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--data", required=True, help="Example rows of the training split")
     parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
+    parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
     parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
     parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
     parser.add_argument("--output", required=True, help="Trajectory rows")
@@ -53,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         calculator=generator.calculator,
         seed=given.seed,
         batch_size=options.batch_size,
+        first_sample=given.first_sample,
         stops=generator.stops,
     )
     drawn: dict[int, list[Trajectory]] = {}
@@ -69,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 logprob=one.logprob,
                 sampling_seed=number,
             )
-            for number, one in enumerate(answer.samples)
+            for number, one in enumerate(answer.samples, start=given.first_sample)
         ]
         if len(drawn) % max(1, len(examples) // 20) == 0:
             print(f"{len(drawn)}/{len(examples)} questions", file=sys.stderr, flush=True)

@@ -33,6 +33,12 @@ class LabelSampling(RoundSampling):
     )
 
 
+class DrawnSamples(RoundSampling):
+    """The decoder `samples`: for pass@k as the paper measures it (Figure 6)."""
+
+    samples: Count = Field(default=10, description="solutions a question")
+
+
 class PreferencePairs(Section):
     """Pairs of a right and a wrong solution (make_preferences.py)."""
 
@@ -124,6 +130,7 @@ class DpoSt(Section):
     )
     pair_samples: RoundSampling = RoundSampling()
     label_samples: LabelSampling = LabelSampling()
+    samples: DrawnSamples = DrawnSamples()
     pairs: PreferencePairs = PreferencePairs()
     labels: PseudoLabels = PseudoLabels()
     sft: RoundSft = RoundSft()
