@@ -42,7 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
     examples = read_jsonl(given.data, Example)
-    found = gather(examples, [(path, read_jsonl(path, Trajectory)) for path in given.trajectories])
+    rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
+    found = gather(examples, rounds)
     gold = gold_solutions(examples, given.labelled, task.solution_text) if options.gold else {}
     tokens = token_sets(
         given.tokenizer,
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for chosen, rejected, likeness in pairs
         ]
     report = {
-        **counts_of(found),
+        **counts_of(found, rounds[-1][1]),
         "references_graded_wrong": equal_sides,
         "questions_with_pairs": with_pairs,
         "pairs": len(rows),

@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sampled = [row for row in rows if row.origin == "sampled"]
     known = {id_: {*one.right} for id_, one in before.items()}
     report = {
-        **counts_of(found),
+        **counts_of(found, rounds[-1][1]),
         "cap": cap,
         "dropped_by_the_cap": sum(max(0, len(texts) - cap) for texts in solutions.values()),
         "gold": len(rows) - len(sampled),

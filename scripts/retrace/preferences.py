@@ -152,9 +152,11 @@ def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Tra
     return found
 
 
-def counts_of(found: Mapping[str, Sampled]) -> dict[str, int]:
-    """Degenerate cases, as a round's report lists them."""
+def counts_of(found: Mapping[str, Sampled], newest: Sequence[Trajectory]) -> dict[str, int]:
+    """Degenerate cases, as a round's report lists them. newest: the samples of the last round alone."""
     return {
+        "samples_of_this_round": len(newest),
+        "correct_samples_of_this_round": sum(row.correct for row in newest),
         "questions": len(found),
         "samples": sum(len(one.right) + len(one.wrong) + one.empty for one in found.values()),
         "correct_samples": sum(len(one.right) for one in found.values()),

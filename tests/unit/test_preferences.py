@@ -176,6 +176,8 @@ def test_pairs_and_labels_of_a_round(run):
     ]
     assert {pair.chosen for pair in pairs if pair.example_id == "q0"} == {GOLD, "apples apples #### 2"}
     assert report == {
+        "samples_of_this_round": 6,
+        "correct_samples_of_this_round": 2,
         "questions": 3,
         "samples": 6,
         "correct_samples": 2,
