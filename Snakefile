@@ -26,8 +26,15 @@ configfile: "config/config.yaml"
 
 
 include: "rules/common.smk"
+include: "rules/devices_common.smk"
+include: "rules/resources_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
+
+
+if settings.values.container:
+
+    container: settings.values.container
 
 
 wildcard_constraints:
@@ -48,9 +55,25 @@ wildcard_constraints:
     round=r"[1-9]\d*",
 
 
+# On a cluster these stay where Snakemake runs: downloads, and what takes seconds.
 localrules:
     all,
     data,
+    prepare_data,
+    fetch_model,
+    gather_trajectories,
+    gather_predictions,
+    gather_round,
+    report_round,
+    measure_pass_at_k,
+    score_transfer,
+    plot_rounds,
+    save_configuration,
+    score_method,
+    score_headline,
+    compare_methods,
+    make_table,
+    plot_sweep,
 
 
 rule all:
@@ -67,10 +90,12 @@ include: "rules/dpo_st.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"
+include: "rules/slurm.smk"
 
 
 onstart:
     refuse_what_cannot_run()
+    refuse_what_slurm_cannot_run()
 
 
 onsuccess:

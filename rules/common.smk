@@ -4,7 +4,6 @@ import hashlib
 import json
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -36,14 +35,28 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
+def runs_on_this_machine():
+    """Whether jobs are started here, and not submitted, nor is this the Snakemake inside a submitted job."""
+    return workflow.local_exec and not workflow.remote_exec
+
+
 def environment_of_jobs():
     """Shell words that every command starts with.
 
     Paths are handed over here and not as parameters of the rules: a checkout or mirror that moved redoes nothing.
     """
-    values = {"RETRACE_SCRIPTS": SCRIPTS, "RETRACE_CONFIG": CONFIG}
+    values = {
+        "RETRACE_SCRIPTS": SCRIPTS,
+        "RETRACE_CONFIG": CONFIG,
+        # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
+        "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
+        "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
+    }
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
+    # True in a job on a node; what stays on the login node may download.
+    if workflow.remote_exec and settings.values.slurm and settings.values.slurm.offline_nodes:
+        values["HF_HUB_OFFLINE"] = 1
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
     path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
@@ -64,7 +77,7 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 2 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
             continue
         try:
             settings.task(parts[1])
@@ -186,7 +199,7 @@ def what_defines_the_task(wildcards):
     Where the rows come from is left out: a job sees another split by its input.
     """
     task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "splits", "split_sets", "overlap"}
+    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
     return digest(task.model_dump(mode="json", exclude=without))
 
 
@@ -358,42 +371,7 @@ def what_the_result_rests_on(wildcards):
     return json.dumps({name: configuration[name] for name in sorted(kept)})
 
 
-# ---------------------------------------------------------------- resources
-
-
-def needs_gpu(wildcards):
-    """1 for models too large for a processor, 0 for those trained from scratch."""
-    return int(settings.model(wildcards.model).scratch is None)
-
-
-def gigabytes(wildcards, copies):
-    """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
-    parameters = settings.model(wildcards.model).parameters or 1e7
-    return int(4000 + copies * 4 * parameters / 1e6)
-
-
-def memory_to_train(wildcards, attempt):
-    return gigabytes(wildcards, copies=4) * attempt
-
-
-def memory_to_decode(wildcards, attempt):
-    return gigabytes(wildcards, copies=2) * attempt
-
-
-def hours(number):
-    """A resources function: run time in minutes for a Hub model, growing with each attempt; an hour for a small one."""
-    return lambda wildcards, attempt: int(60 * (number if needs_gpu(wildcards) else 1) * attempt)
-
-
 # ---------------------------------------------------------------- before and after
-
-
-def gpu_is_here():
-    """Whether this machine has a GPU that PyTorch could use."""
-    return (
-        shutil.which("nvidia-smi") is not None
-        and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0
-    )
 
 
 def refuse_what_cannot_run():
@@ -401,7 +379,7 @@ def refuse_what_cannot_run():
     if not settings.values.require_gpu or not workflow.local_exec:
         return
     needing = [job for job in workflow.dag.needrun_jobs() if job.resources.get("gpus", 0)]
-    if needing and not gpu_is_here():
+    if needing and not devices_here():
         models = sorted({job.wildcards.model for job in needing})
         raise WorkflowError(
             f"{len(needing)} jobs for {', '.join(models)} need a GPU and this machine shows none. Two ways on: "

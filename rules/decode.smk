@@ -33,7 +33,7 @@ rule decode:
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
-        "python $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --shards {params.shards} {params.form} --output {output} > {log} 2>&1"
 
@@ -84,6 +84,6 @@ rule rerank:
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/rerank.py --predictions {input.predictions} --verifier {input.verifier}"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/rerank.py --predictions {input.predictions} --verifier {input.verifier}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --batch-size {params.batch_size}"
         " --output {output} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule train_warm_up:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("dpo_st_sft"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -31,7 +31,7 @@ rule train_warm_up:
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --seed {wildcards.seed} --state {params.state} --output {output.model}"
         " --report {output.report} {params.options} > {log} 2>&1"
@@ -65,7 +65,7 @@ rule sample_round:
     message:
         "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
-        "python $RETRACE_SCRIPTS/sample_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.options} > {log} 2>&1"
 
@@ -107,8 +107,8 @@ rule make_preferences:
         "../envs/retrace.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=hours(1),
     params:
         task=what_defines_the_task,
         form=dpo_st_form,
@@ -138,7 +138,7 @@ rule train_dpo:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("dpo_st_dpo"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -150,7 +150,7 @@ rule train_dpo:
     message:
         "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_dpo.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_dpo.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --pairs {input.pairs} --seed {wildcards.seed}"
         " --state {params.state} --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
 
@@ -174,8 +174,8 @@ rule make_pseudo_labels:
         "../envs/retrace.yaml"
     threads: 2
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=60,
+        mem_mb=memory(8000),
+        runtime=hours(1),
     params:
         task=what_defines_the_task,
         form=dpo_st_form,
@@ -209,7 +209,7 @@ rule train_round:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("dpo_st_sft"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -221,7 +221,7 @@ rule train_round:
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labels {input.labels} --seed {wildcards.seed} --state {params.state} --output {output.model}"
         " --report {output.report} {params.options} > {log} 2>&1"
@@ -245,7 +245,7 @@ rule train_sft_continued:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("dpo_st_sft"),
         mem_mb=memory_to_train,
         runtime=hours(24),
     params:
@@ -258,7 +258,7 @@ rule train_sft_continued:
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --steps-of {input.trainings} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
@@ -282,7 +282,7 @@ rule train_sft_extra:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("dpo_st_sft"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -295,7 +295,7 @@ rule train_sft_extra:
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --extra-of {input.labels} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
@@ -379,7 +379,7 @@ rule decode_transfer:
     message:
         "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on {wildcards.source_task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
         " --output {output} > {log} 2>&1"
 

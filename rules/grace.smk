@@ -17,7 +17,7 @@ rule align_steps:
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
-        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        mem_mb=memory(16000),
         runtime=hours(2),
     params:
         options=options("align"),
@@ -27,7 +27,7 @@ rule align_steps:
     message:
         "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/align_steps.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/align_steps.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
         " --trajectories {input.trajectories} --output {output} {params.form} --family {params.family} {params.options} {params.embedder} > {log} 2>&1"
 
 
@@ -45,7 +45,7 @@ rule make_pairs:
     conda:
         "../envs/retrace.yaml"
     resources:
-        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        mem_mb=memory(8000),
         runtime=hours(1),
     params:
         options=options("pair"),
@@ -73,7 +73,7 @@ rule train_discriminator:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("discriminator"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -86,7 +86,7 @@ rule train_discriminator:
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --pairs {input.pairs} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.form} {params.options} {params.backbone} > {log} 2>&1"
 
@@ -108,7 +108,7 @@ rule train_verifier:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("verifier"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -120,7 +120,7 @@ rule train_verifier:
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --trajectories {input.trajectories}"
         " --seed {wildcards.seed} --state {params.state} --output {output.model} --report {output.report}"
         " {params.options} {params.backbone} > {log} 2>&1"
@@ -155,7 +155,7 @@ rule sweep_guided:
     message:
         "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/sweep_guided.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sweep_guided.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --data {input.dev}"
         " --seed {wildcards.seed} {params.sweep} --output {output.sweep} --choices {output.choices}"
         " {params.form} {params.options} > {log} 2>&1"
@@ -190,6 +190,6 @@ rule measure_step_choice:
     message:
         "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --pairs {input.pairs}"
         " --seed {wildcards.seed} --output {output} {params.form} {params.options} {params.report} > {log} 2>&1"

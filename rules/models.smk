@@ -38,7 +38,7 @@ rule train_base:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("base"),
         mem_mb=memory_to_train,
         runtime=hours(4),
     params:
@@ -50,6 +50,6 @@ rule train_base:
     message:
         "Making {wildcards.model} from scratch for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_base.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_base.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} {params.corpus} --seed {wildcards.seed} --state {params.state} --output {output}"
         " {params.options} > {log} 2>&1"

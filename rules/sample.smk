@@ -27,7 +27,7 @@ rule sample_trajectories:
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
-        "python $RETRACE_SCRIPTS/sample_trajectories.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_trajectories.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.form} {params.options} > {log} 2>&1"
 

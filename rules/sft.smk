@@ -16,7 +16,7 @@ rule train_sft:
         "../envs/retrace.yaml"
     threads: settings.values.threads.train
     resources:
-        gpus=needs_gpu,
+        **to_train("sft"),
         mem_mb=memory_to_train,
         runtime=hours(12),
     params:
@@ -27,6 +27,6 @@ rule train_sft:
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --train {input.train} --dev {input.dev} --seed {wildcards.seed}"
         " --state {params.state} --output {output} {params.options} > {log} 2>&1"

@@ -29,8 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DiscriminatorTraining)
 
-    import torch
-
+    from retrace.decoding.setup import best_device
     from retrace.models.discriminator import StepDiscriminator
     from retrace.models.load import check_delimiter, check_family, load_model, load_tokenizer
     from retrace.schemas import Pair
@@ -61,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curve = training.train_discriminator(network, rows, dev_rows, options, given.seed, given.state)
     if not is_first_process():
         return
+    device = best_device()
+    network.to(device)
     evaluation = training.PairEvaluation(dev_rows, options)
     report = {
         "task": task.name,
@@ -71,7 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "dev_loss": evaluation(network)["loss"],
         "pair_accuracy": {"discriminator": training.accuracy_of(*evaluation.scores(network))},
     }
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     generator, tokenizer = load_model(given.generator, config.family, config.dtype, device)
     demonstrations = config.demonstrations if given.form == "steps" else 0
     report["pair_accuracy"] |= training.generator_pair_accuracy(

@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, VerifierTraining)
 
+    from retrace.decoding.setup import best_device
     from retrace.models.load import check_family
     from retrace.models.verifier import Verifier
     from retrace.schemas import Example, Trajectory
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curve = training.train_verifier(network, rows, dev_rows, options, given.seed, given.state)
     if not is_first_process():
         return
+    network.to(best_device())
     metrics = training.SolutionEvaluation(dev_rows, 4 * options.device_batch_size)(network)
     with atomic_path(given.output) as folder:
         network.save(folder, "verifier")

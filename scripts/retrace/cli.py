@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pydantic import BaseModel, ValidationError
 
 from retrace.errors import UserError
+from retrace.launch import join_launcher
 from retrace.storage import refusal
 
 SectionType = typing.TypeVar("SectionType", bound=BaseModel)
@@ -103,6 +104,7 @@ def run(main: Callable[[Sequence[str] | None], None]) -> None:
     if "SLURM_JOB_ID" not in os.environ:
         # Progress of a job goes to its log as it happens, not when the buffer is full.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    join_launcher()
     try:
         main(None)
     except UserError as error:

@@ -6,10 +6,12 @@ as far as a value does not depend on task and model; config/presets/ holds the r
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrace.config_dpo_st import DpoSt
-from retrace.section import Count, Name, Rate, Section, Share
+from retrace.config_launch import Launch
+from retrace.config_slurm import ResourceFactors, Slurm
+from retrace.config_types import Count, Name, Rate, Section, Share
 from retrace.training_options import Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
@@ -70,6 +72,9 @@ class TaskConfig(Section):
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
+    rows: dict[Name, Count] = Field(
+        default={}, description="rows of the splits as published: for estimates before anything is fetched"
+    )
     about: str = Field(default="", description="what a reader of a result must know about this data")
 
 
@@ -377,11 +382,19 @@ class Configuration(Section):
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
     require_gpu: bool = Field(default=True, description="stop before the first job where no GPU can be found")
+    container: str | None = Field(
+        default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
+    )
     headline_models: dict[str, Name] = Field(
         default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
     )
     shards: Shards = Shards()
     threads: Threads = Threads()
+    launch: Launch = Launch()
+    resource_factors: ResourceFactors = ResourceFactors()
+    slurm: Slurm | None = Field(
+        default=None, description="the cluster that jobs go to; profiles/slurm/site.yaml sets it"
+    )
     limits: Limits = Limits()
     base: BaseTraining = BaseTraining()
     sft: SftTraining = SftTraining()
@@ -399,3 +412,13 @@ class Configuration(Section):
     sweep: Sweep = Sweep()
     dpo_st: DpoSt = DpoSt()
     overrides: list[Override] = Field(default=[])
+
+    @model_validator(mode="after")
+    def _known_trainings(self) -> "Configuration":
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        parts |= {f"dpo_st_{name}": getattr(self.dpo_st, name) for name in type(self.dpo_st).model_fields}
+        known = [name for name, part in parts.items() if isinstance(part, Training)]
+        unknown = sorted(set(self.launch.trainings) - set(known))
+        if unknown:
+            raise ValueError(f"launch.trainings: {unknown[0]!r} is no training; valid: {', '.join(known)}")
+        return self

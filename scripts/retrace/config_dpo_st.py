@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.section import Count, Section, Share
+from retrace.config_types import Count, Section, Share
 from retrace.training_options import Training
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.section import Count, Section, Share
+from retrace.config_types import Count, Section, Share
 
 
 class Training(Section):

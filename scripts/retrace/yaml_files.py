@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -51,6 +51,8 @@ def validated(section: type[SectionType], values: Mapping[str, Any], where: str)
             for part in fault["loc"][:-1]:
                 field = getattr(owner, "model_fields", {}).get(part)
                 owner = field.annotation if field else None
+                # Of `Section | None` the section.
+                owner = next((part for part in get_args(owner) if hasattr(part, "model_fields")), owner)
             valid = getattr(owner, "model_fields", {})
             raise UserError(f"{where}: unknown key {place!r}; {closest(str(fault['loc'][-1]), valid)}") from None
         raise UserError(f"{where}: {place}: {fault['msg']} (got {fault.get('input')!r})") from None

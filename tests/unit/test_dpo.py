@@ -18,6 +18,7 @@ from retrace.storage import write_jsonl
 from retrace.training import adapters, dpo
 from retrace.training.dpo_causal import OrderedDPOTrainer, texts_of, train_dpo_causal
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
+from retrace.training.restarts import Owner
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -116,6 +117,7 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
         train_dataset=texts_of(TASK, PAIRS),
         processing_class=tokenizer,
         order=None,
+        owner=Owner(tmp_path),
     )
     prepared = [theirs.train_dataset[index] for index in range(8)]
     for row, entry in zip(rows, prepared, strict=False):
@@ -169,7 +171,7 @@ def test_accumulation_changes_neither_loss_nor_gradient(tmp_path, family):
 def test_a_batch_size_that_cannot_be_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     for family in FAMILIES:
-        with pytest.raises(UserError, match="batch_size 8 is no multiple of device_batch_size 2 x 3"):
+        with pytest.raises(UserError, match="batch_size 8 cannot be shared out among 3 processes"):
             trained(family, tmp_path, device_batch_size=2)
 
 

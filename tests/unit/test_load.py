@@ -76,3 +76,29 @@ def test_missing_pad_token_is_taken_from_the_vocabulary(folders) -> None:
     ensure_pad(tokenizer)
     assert tokenizer.pad_token_id == tokenizer.unk_token_id
     assert len(tokenizer) == size
+
+
+@pytest.mark.parametrize("kind", ["t5", "llama"])
+def test_a_tokenizer_published_as_a_sentencepiece_model_only_is_read(tmp_path, kind: str) -> None:
+    """Older checkpoints bring no tokenizer.json; transformers converts theirs with sentencepiece and protobuf."""
+    import json
+
+    import sentencepiece
+
+    texts = [f"{problem.question} {problem.answer}" for problem in problems(200)]
+    special = {"pad_id": 0, "eos_id": 1, "unk_id": 2, "bos_id": -1} if kind == "t5" else {"model_type": "bpe"}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(texts),
+        model_prefix=str(tmp_path / "made"),
+        vocab_size=160,
+        hard_vocab_limit=False,
+        minloglevel=2,
+        **special,
+    )
+    (tmp_path / "made.model").rename(tmp_path / ("spiece.model" if kind == "t5" else "tokenizer.model"))
+    name = {"t5": "T5Tokenizer", "llama": "LlamaTokenizer"}[kind]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": name}))
+    tokenizer = load_tokenizer(tmp_path)
+    words = problems(1)[0].question
+    assert tokenizer.decode(tokenizer(words)["input_ids"], skip_special_tokens=True).strip() == words

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[2]
 
@@ -77,3 +78,18 @@ def copied_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Pat
 @pytest.fixture(scope="session")
 def workflow_class() -> type[Workflow]:
     return Workflow
+
+
+@pytest.fixture(scope="session")
+def smoke(copied_project, workflow_class, tmp_path_factory):
+    """All default targets of the smoke preset, made once; tests that change them work on copies."""
+    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
+    workflow.make(*TARGETS)
+    return workflow
+
+
+@pytest.fixture
+def copy(smoke, workflow_class, tmp_path):
+    """A copy of everything that was made; the same project."""
+    shutil.copytree(smoke.folder, tmp_path / "copy")
+    return workflow_class(tmp_path / "copy", smoke.project)

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from smoke_run import TARGETS
 
 from retrace.config import Configuration
 from retrace.evaluation.paired import Comparison
@@ -24,23 +25,7 @@ FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace",
 RIVALS = ["greedy", "self_consistency", "stepwise"]
 OF_THE_TABLE = ["greedy", "self_consistency", "verifier", "grace", "grace_self_consistency"]
 FOLDER = "results/arithmetic/tiny_t5"
-TARGETS = ["all", "results/tables/grace_table1.html", "results/arithmetic/grace_acc.json"]
 SECONDS_OF_A_JOB = 40  # processor time; a job of this preset that needs more is set up wrongly
-
-
-@pytest.fixture(scope="session")
-def smoke(copied_project, workflow_class, tmp_path_factory):
-    """All default targets of the smoke preset, made once; tests that change them work on copies."""
-    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
-    workflow.make(*TARGETS)
-    return workflow
-
-
-@pytest.fixture
-def copy(smoke, workflow_class, tmp_path):
-    """A copy of everything that was made; the same project."""
-    shutil.copytree(smoke.folder, tmp_path / "copy")
-    return workflow_class(tmp_path / "copy", smoke.project)
 
 
 def limits(workflow) -> dict[str, int]:

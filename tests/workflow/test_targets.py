@@ -88,3 +88,7 @@ def test_the_rule_graph_of_the_readme_is_fresh(workflow) -> None:
     shown = edges(readme.split("```mermaid")[1].split("```")[0])
     assert ("make_pairs", "train_discriminator") in shown
     assert shown == edges(workflow.run("--rulegraph", "mermaid-js", "results/gsm8k/grace_acc.json").stdout)
+
+
+def test_what_is_no_task_is_a_target_too(workflow) -> None:
+    assert jobs(workflow.dry("results/configuration.yaml")) == {"save_configuration": 1, "total": 1}

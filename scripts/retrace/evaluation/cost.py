@@ -48,7 +48,7 @@ def benchmark_files(names: Iterable[str | Path], split: str) -> list[Path]:
     return list(found)
 
 
-def _number(text: str | None) -> float | None:
+def number(text: str | None) -> float | None:
     """A cell of a benchmark file; `-`, `NA`, `nan` and an empty cell are no measurement (the job was too short)."""
     try:
         value = float(text or "")
@@ -57,21 +57,26 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def benchmark_rows(file: Path) -> list[dict[str, str | None]]:
+    """The rows of a benchmark file, column by name. Raises UserError where it is none of Snakemake's."""
+    try:
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{file}: unreadable benchmark file ({error}); delete it and run the job again") from None
+    if rows and "s" not in rows[0]:
+        raise UserError(f"{file}:1: no column `s`, so this is no benchmark file of Snakemake; delete it")
+    return rows
+
+
 def read_benchmarks(files: Sequence[Path]) -> tuple[float | None, float | None]:
     """(summed wall seconds, largest resident memory in MB) over benchmark files; None where nothing was measured."""
     seconds: list[float] = []
     memory: list[float] = []
     for file in files:
-        try:
-            rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{file}: unreadable benchmark file ({error}); delete it and run the job again") from None
-        if rows and "s" not in rows[0]:
-            raise UserError(f"{file}:1: no column `s`, so this is no benchmark file of Snakemake; delete it")
-        for row in rows:
-            if (value := _number(row["s"])) is not None:
+        for row in benchmark_rows(file):
+            if (value := number(row["s"])) is not None:
                 seconds.append(value)
-            if (value := _number(row.get("max_rss"))) is not None:
+            if (value := number(row.get("max_rss"))) is not None:
                 memory.append(value)
     return (sum(seconds) if seconds else None), (max(memory) if memory else None)
 

@@ -30,9 +30,9 @@ def step_text(task: Any, step: str) -> str:
 class StepDiscriminator(EncoderHead):
     """Scores in (-1, 1): tanh of the encoder's two-layer head; higher is likelier right."""
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """input_ids, attention_mask: [batch, positions]. Returns scores [batch]."""
-        return torch.tanh(self.head(input_ids, attention_mask)).squeeze(-1)
+    def squash(self, values: torch.Tensor) -> torch.Tensor:
+        """Scores [batch] of the head's outputs [batch, 1]."""
+        return torch.tanh(values).squeeze(-1)
 
     @torch.inference_mode()
     def score_ids(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:

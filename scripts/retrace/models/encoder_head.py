@@ -15,6 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.models.load import load_config, load_tokenizer
+from retrace.models.share import share
 from retrace.storage import read_json, write_json
 
 Pooling = Literal["max", "mean", "cls"]
@@ -45,10 +46,23 @@ class EncoderHead(nn.Module):
         self.pooling = pooling
         self.pool_step_only = pool_step_only
         self.max_length = max_length
+        self.outputs = outputs
+        # The layers that processes divide one by one, where they divide the network (FSDP).
+        self._no_split_modules = getattr(encoder, "_no_split_modules", None)
 
     @property
     def device(self) -> torch.device:
         return self.out_linear1.weight.device
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, raw: bool = False) -> torch.Tensor:
+        """input_ids, attention_mask: [batch, positions]. Returns what `squash` makes of the head's outputs; raw: the
+        outputs, [batch, outputs]."""
+        values = self.head(input_ids, attention_mask)
+        return values if raw else self.squash(values)
+
+    def squash(self, values: torch.Tensor) -> torch.Tensor:
+        """What a text's outputs [batch, outputs] mean: the outputs themselves, unless a subclass says otherwise."""
+        return values
 
     def head(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """input_ids, attention_mask: [batch, positions]. Returns [batch, outputs], before any squashing."""
@@ -95,24 +109,28 @@ class EncoderHead(nn.Module):
         ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
         return dict(zip(distinct, ids, strict=True))
 
-    @torch.inference_mode()
     def infer(self, rows: list[list[int]], batch_size: int) -> torch.Tensor:
         """Outputs of the head for token-id rows: FloatTensor [n, outputs] on the CPU, in evaluation mode.
 
-        Equal rows are computed once; rows of like length share a batch.
+        Equal rows are computed once; rows of like length share a batch. Inside a measurement that processes make
+        together (`retrace.models.share`) each computes its part of the batches.
         """
         if not rows:
-            return torch.zeros(0, self.out_linear2.out_features)
+            return torch.zeros(0, self.outputs)
         was_training = self.training
         self.eval()
         distinct = {row: index for index, row in enumerate(dict.fromkeys(tuple(row) for row in rows))}
         order = sorted(distinct, key=len)
-        values = torch.empty(len(distinct), self.out_linear2.out_features)
-        for start in range(0, len(order), batch_size):
-            part = order[start : start + batch_size]
-            ids, mask = pad_rows(part, self.tokenizer.pad_token_id)
-            out = self.head(ids.to(self.device), mask.to(self.device)).float().cpu()
-            values[[distinct[row] for row in part]] = out
+        values = torch.zeros(len(distinct), self.outputs)
+        shared = share()
+        with shared.quietly():
+            for start, counts in shared.turns(range(0, len(order), batch_size)):
+                part = order[start : start + batch_size]
+                ids, mask = pad_rows(part, self.tokenizer.pad_token_id)
+                out = self(ids.to(self.device), mask.to(self.device), raw=True).float().cpu()
+                if counts:
+                    values[[distinct[row] for row in part]] = out
+            values = shared.total(values)
         self.train(was_training)
         if bool(values.isnan().any()):
             raise UserError(
@@ -121,15 +139,17 @@ class EncoderHead(nn.Module):
             )
         return values[[distinct[tuple(row)] for row in rows]]
 
-    def weights(self) -> dict[str, torch.Tensor]:
-        """The weights by their official names, each tensor once: T5 ties two names to one embedding."""
-        state: dict[str, torch.Tensor] = {}
-        seen: set[int] = set()
-        for name, tensor in self.state_dict().items():
-            if tensor.data_ptr() not in seen:
-                seen.add(tensor.data_ptr())
-                state[name] = tensor.detach().contiguous().cpu()
-        return state
+    def weights(self, state: dict[str, torch.Tensor] | None = None) -> dict[str, torch.Tensor]:
+        """The weights by their official names, each tensor once: T5 ties two names to one embedding.
+
+        state: the weights where this network has only a part of them, because processes divide it.
+        """
+        state = self.state_dict() if state is None else state
+        first: dict[int, str] = {}
+        for name, weight in self.named_parameters(remove_duplicate=False):
+            first.setdefault(id(weight), name)
+        again = {name for name, weight in self.named_parameters(remove_duplicate=False) if first[id(weight)] != name}
+        return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items() if name not in again}
 
     def save(self, path: str | Path, kind: str) -> None:
         """Write our checkpoint layout into the folder `path` (made if missing)."""

@@ -8,11 +8,7 @@ from retrace.models.encoder_head import EncoderHead, build_head
 
 
 class Verifier(EncoderHead):
-    """Two logits for a solution: wrong and right."""
-
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        """input_ids, attention_mask: [batch, positions]. Returns logits [batch, 2]."""
-        return self.head(input_ids, attention_mask)
+    """Two logits for a solution, [batch, 2]: wrong and right."""
 
     def score(self, questions: list[str], solutions: list[str], batch_size: int = 64) -> torch.Tensor:
         """Probability that each solution is right: FloatTensor [n] on the CPU."""

@@ -7,12 +7,17 @@ from transformers.modeling_utils import PreTrainedModel
 
 from retrace.config_dpo_st import RoundTraining
 from retrace.errors import UserError
+from retrace.training.parallel import is_sharded
 
 
 def adapter_options(options: RoundTraining, family: str) -> Any:
     """The peft configuration that the options ask for; None where all weights are trained."""
     if options.lora_rank == 0:
         return None
+    if is_sharded():
+        raise UserError(
+            f"lora_rank {options.lora_rank}: adapters are small and are not divided; set launch.strategy to ddp"
+        )
     from peft import LoraConfig
 
     return LoraConfig(

@@ -16,10 +16,12 @@ from trl import DPOConfig, DPOTrainer
 from retrace.config_dpo_st import DpoTraining
 from retrace.schemas import Preference
 from retrace.tasks import Task
+from retrace.training import parallel
 from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
+from retrace.training.restarts import Owner, SavesInTime
 
 
 class InOrder(Sampler[int]):
@@ -55,11 +57,11 @@ class Progress(shared.Milestones):
         super().on_log(args, state, control, logs=plain(logs or {}), **kwargs)
 
 
-class OrderedDPOTrainer(DPOTrainer):
+class OrderedDPOTrainer(shared.Restarting, DPOTrainer):
     """TRL's trainer on an order of rows that is fixed before training, so that a run that was killed can go on."""
 
-    def __init__(self, *args: Any, order: np.ndarray, **kwargs: Any) -> None:
-        self.order = order
+    def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
+        self.order, self.owner = order, owner
         super().__init__(*args, **kwargs)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> InOrder:
@@ -71,9 +73,6 @@ class OrderedDPOTrainer(DPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: what a checkpoint was made from stands in the results."""
-
-    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        return 0  # as in ExactTrainer
 
 
 def texts_of(task: Task, pairs: Sequence[Preference]) -> Dataset:
@@ -106,7 +105,7 @@ def train_dpo_causal(
     rows: the token rows of `pairs`, for their lengths. reference: None: the model as it is now.
     """
     state = Path(state)
-    device_batch, passes = shared.accumulation_of(options, shared.world_size())
+    device_batch, passes = parallel.accumulation_of(options, shared.world_size())
     total = shared.steps_of(options, len(rows))
     order = bucketed_order([row.length for row in rows], options.batch_size, total, seed)
     arguments = shared.arguments_of_training(
@@ -131,7 +130,7 @@ def train_dpo_causal(
     disable_progress_bars()
     os.environ.setdefault("TQDM_DISABLE", "1")  # TRL's own bar
 
-    def build() -> OrderedDPOTrainer:
+    def build(owner: Owner) -> OrderedDPOTrainer:
         return OrderedDPOTrainer(
             model=model,
             ref_model=reference,
@@ -140,8 +139,9 @@ def train_dpo_causal(
             eval_dataset=texts_of(task, dev_pairs) if dev_pairs else None,
             processing_class=tokenizer,
             peft_config=adapter_options(options, "decoder_only"),
-            callbacks=[Progress(shared.milestones(options, total), bool(dev_pairs)), *callbacks],
+            callbacks=[Progress(shared.milestones(options, total), bool(dev_pairs)), SavesInTime(), *callbacks],
             order=order,
+            owner=owner,
         )
 
     trainer = shared.run_trainer(build, model, rows, options, seed, state, bool(dev_pairs))

@@ -14,6 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config import Training
 from retrace.models.load import is_known
+from retrace.models.share import share
 from retrace.storage import atomic_path
 from retrace.training.data import IGNORED, Row, collate_generator
 from retrace.training.trainer import is_first_process, train, write_curve
@@ -69,12 +70,16 @@ class DevelopmentLoss:
 
     def __call__(self, model: PreTrainedModel) -> dict[str, float]:
         device = next(model.parameters()).device
-        total, items = 0.0, 0
-        for batch in self.batches:
+        loss, items = 0.0, 0
+        shared = share()
+        for batch, counts in shared.turns(self.batches):
             batch = {name: value.to(device) for name, value in batch.items()}
-            total += token_loss(model, batch).item()
-            items += int(token_count(batch))
-        return {"loss": total / max(items, 1)}
+            one = token_loss(model, batch).item()
+            if counts:
+                loss += one
+                items += int(token_count(batch))
+        loss, items = shared.total(torch.tensor([loss, items], dtype=torch.float64)).tolist()
+        return {"loss": loss / max(items, 1)}
 
 
 def training_device() -> torch.device:

@@ -25,12 +25,16 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
 from retrace.config import Training
 from retrace.errors import UserError
+from retrace.models.share import from_first, measuring_together, share
+from retrace.training import parallel
+from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
+from retrace.training.restarts import Owner, SavesInTime
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -51,11 +55,33 @@ class Ordered(Dataset):
         return self.rows[self.order[place]]
 
 
-class ExactTrainer(Trainer):
+class Restarting:
+    """What every trainer of ours adds to Hugging Face's: only the run that owns a state folder saves there."""
+
+    owner: Owner
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if is_first_process():
+            self.owner.check()
+        super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)  # type: ignore[misc]
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too.
+        self.accelerator.wait_for_everyone()  # type: ignore[attr-defined]
+
+    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
+        return 0  # counting parameters at every step costs a tiny model several percent
+
+
+class ExactTrainer(Restarting, Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step."""
 
-    def __init__(self, *args: Any, loss: Loss, count: Count, evaluation: Evaluation | None, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, loss: Loss, count: Count, evaluation: Evaluation | None, owner: Owner, **kwargs: Any
+    ) -> None:
         super().__init__(*args, **kwargs)
+        self.owner = owner
         self.sum_loss = loss
         self.count_items = count
         self.evaluation = evaluation
@@ -82,14 +108,29 @@ class ExactTrainer(Trainer):
         # Data parallelism averages gradients over the processes; the items were counted over all of them.
         return loss * self.args.world_size
 
-    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
-        return 0  # counting parameters at every step costs a tiny model several percent
+    def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
+        """accelerate puts the embedding that T5's encoder, decoder and output share into two groups of weights, and
+        torch wants it in one: where it does not know of the embedding, it leaves it in the outermost group."""
+        network = self.model
+        hidden = parallel.strategy() == "fsdp" and getattr(
+            getattr(network, "config", None), "is_encoder_decoder", False
+        )
+        names = ("get_input_embeddings", "get_output_embeddings") if hidden else ()
+        for name in names:
+            setattr(network, name, lambda: None)
+        try:
+            return super()._prepare_for_training(*args, **kwargs)
+        finally:
+            for name in names:
+                delattr(network, name)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Metrics of the development rows; a loss that is no number stops the training."""
+        """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
         self.model.eval()
-        with torch.inference_mode(), self.accelerator.autocast():
-            metrics = {f"eval_{name}": value for name, value in self.evaluation(self.model).items()}
+        with measuring_together(self.args.device), share().quietly(), self.accelerator.autocast():
+            measured = self.evaluation(self.model)
+        # All processes must agree on which checkpoint is the best.
+        metrics = {f"eval_{name}": value for name, value in from_first(measured).items()}
         if not math.isfinite(metrics["eval_loss"]):
             raise not_finite("development", self.state.global_step)
         self.log(dict(metrics))
@@ -104,7 +145,8 @@ class ExactTrainer(Trainer):
         if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
             model.save_pretrained(output_dir, state_dict=state_dict)
         else:
-            save_file(model.weights(), os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
+            weights = model.weights(state_dict)
+            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
@@ -148,21 +190,6 @@ def not_finite(where: str, step: int) -> UserError:
     )
 
 
-def accumulation_of(options: Training, world: int) -> tuple[int, int]:
-    """(examples a device and pass, accumulated passes) that make exactly `options.batch_size` a step.
-
-    Raises UserError if the sizes do not divide.
-    """
-    device = min(options.device_batch_size, max(options.batch_size // world, 1))
-    passes, rest = divmod(options.batch_size, device * world)
-    if rest or passes == 0:
-        raise UserError(
-            f"batch_size {options.batch_size} is no multiple of device_batch_size {device} x {world} process(es); "
-            "change one of them"
-        )
-    return device, passes
-
-
 def world_size() -> int:
     """Number of processes of this training, as torchrun and accelerate set it."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -176,13 +203,6 @@ def is_first_process() -> bool:
 def set_seed(seed: int) -> None:
     """Seed Python, NumPy and torch: new weights and dropout."""
     transformers.set_seed(seed)
-
-
-def steps_of(options: Training, rows: int) -> int:
-    """Optimiser steps of the training: max_steps, or what the epochs give."""
-    if options.max_steps > 0:
-        return options.max_steps
-    return max(1, math.ceil(options.epochs * rows / options.batch_size))
 
 
 def train(
@@ -201,6 +221,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
 
+    Of several processes each trains its part of every batch; where they divide the model among themselves, only the
+    first one has all of it in the end, on the CPU.
+
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
     loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
@@ -211,23 +234,26 @@ def train(
     state = Path(state)
     if not rows:
         raise UserError("nothing to train on: no rows")
-    device_batch, passes = accumulation_of(options, world_size())
+    device_batch, passes = parallel.accumulation_of(options, world_size())
     total = steps_of(options, len(rows))
     order = bucketed_order(lengths, options.batch_size, total, seed)
     evaluates = evaluation is not None
     arguments = arguments_of_training(options, seed, state, device_batch, passes, total, best, evaluates)
+    # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
+    arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
 
-    def build() -> Trainer:
+    def build(owner: Owner) -> Trainer:
         return ExactTrainer(
             model=model,
             args=arguments,
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones(options, total), evaluates), *callbacks],
+            callbacks=[Milestones(milestones(options, total), evaluates), SavesInTime(), *callbacks],
             loss=loss,
             count=count,
             evaluation=evaluation,
+            owner=owner,
         )
 
     trainer = run_trainer(build, model, rows, options, seed, state, evaluates)
@@ -236,7 +262,7 @@ def train(
 
 
 def run_trainer(
-    build: Callable[[], Trainer],
+    build: Callable[[Owner], Trainer],
     model: torch.nn.Module,
     rows: Sequence[Any],
     options: Training,
@@ -245,20 +271,29 @@ def run_trainer(
     evaluates: bool,
 ) -> Trainer:
     """Build a trainer and train, from the last step saved in `state` on if that is of this very training."""
-    if is_first_process():  # the others join when the trainer is built
-        _claim(state, _fingerprint(model, rows, options, seed))
-    _check_room(state, model, evaluates)
+    owner, checkpoint = Owner(state), None
+    if is_first_process():
+        owner.claim(_fingerprint(model, rows, options, seed))
+        _check_room(state, model, evaluates)
+        checkpoint = last_checkpoint(state)
+    checkpoint = from_first(checkpoint)
+    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
     verbosity = transformers_logging.get_verbosity()
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
     try:
-        trainer = build()
+        trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
-        checkpoint = last_checkpoint(state)
+        if world_size() > 1:
+            torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
         if checkpoint:
             print(f"resuming at {checkpoint}", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.accelerator.wait_for_everyone()  # the best checkpoint is read by all before `finish` removes it
+        if outline is not None:
+            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{trainer.state.max_steps}"
+            parallel.restore_whole(model, outline, Path(folder))
+        parallel.leave(trainer)
     except Exception as error:
         # torch and safetensors wrap the system's error in their own types.
         if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
@@ -267,70 +302,6 @@ def run_trainer(
     finally:
         transformers_logging.set_verbosity(verbosity)
     return trainer
-
-
-def milestones(options: Training, total: int) -> set[int]:
-    """The steps, before the last, at which a training is measured and saved."""
-    return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
-
-
-def arguments_of_training(
-    options: Training,
-    seed: int,
-    state: Path,
-    device_batch: int,
-    passes: int,
-    total: int,
-    best: str | None,
-    evaluates: bool,
-    kind: type[TrainingArguments] = TrainingArguments,
-    **more: Any,
-) -> TrainingArguments:
-    """The arguments of a Trainer of Hugging Face; kind, more: a subclass of theirs, and what it takes besides."""
-    arguments = kind(
-        output_dir=str(state),
-        per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=passes,
-        max_steps=total,
-        learning_rate=options.learning_rate,
-        warmup_steps=math.ceil(options.warmup_ratio * total),
-        weight_decay=options.weight_decay,
-        adam_beta2=options.adam_beta2,
-        lr_scheduler_type=options.scheduler,
-        lr_scheduler_kwargs=_scheduler_options(options),
-        max_grad_norm=options.max_grad_norm,
-        bf16=options.precision == "bfloat16",
-        fp16=options.precision == "float16",
-        # Milestones decides when to evaluate and to save; Trainer itself does both at the end only.
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=total,
-        save_strategy="steps",
-        save_steps=total,
-        save_total_limit=2,
-        load_best_model_at_end=evaluates and best is not None,
-        metric_for_best_model=best if evaluates else None,
-        greater_is_better=best != "loss" if evaluates and best else None,
-        logging_strategy="steps",
-        logging_steps=max(1, total // 100),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        seed=seed,
-        use_cpu=not torch.cuda.is_available(),
-        **more,
-    )
-    _ = arguments.n_gpu  # finds the devices ...
-    arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
-    return arguments
-
-
-def _scheduler_options(options: Training) -> dict[str, float]:
-    if options.scheduler == "cosine_with_min_lr":
-        return {"min_lr_rate": options.min_lr_rate}
-    return {}
 
 
 def last_checkpoint(state: Path) -> Path | None:
@@ -353,7 +324,10 @@ def finish(state: str | Path) -> None:
 
 def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
-    digest = hashlib.sha256(f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}".encode())
+    about = f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}"
+    if parallel.is_sharded():  # each process saved its own part
+        about += f" {parallel.strategy()} {world_size()}"
+    digest = hashlib.sha256(about.encode())
     for row in rows:
         digest.update(repr(row).encode())
     for name, weight in model.named_parameters():
@@ -361,22 +335,12 @@ def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training,
     return digest.hexdigest()
 
 
-def _claim(state: Path, fingerprint: str) -> None:
-    """Make the state folder ours; a state of other options or data is thrown away."""
-    file = state / "fingerprint"
-    if state.exists() and (not file.exists() or file.read_text() != fingerprint):
-        if any(state.glob("checkpoint-*")):
-            print(f"note: {state} belongs to other options or data; training starts anew", file=sys.stderr)
-        shutil.rmtree(state)
-    state.mkdir(parents=True, exist_ok=True)
-    file.write_text(fingerprint)
-
-
 def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
     """Raise UserError before the training if its checkpoints cannot fit on the disk."""
     state.mkdir(parents=True, exist_ok=True)
     size = sum(weight.numel() * 4 for weight in model.parameters())
-    needed = 3 * size * (3 if keeps_best else 2)  # weights and two moments; best, last and the one being written
+    # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
+    needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2)
     free = shutil.disk_usage(state).free
     if needed > free:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What every section of the configuration is built from."""
+"""What the sections of the configuration are made of."""
 
 from typing import Annotated
 

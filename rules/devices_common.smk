@@ -1,0 +1,66 @@
+"""Helpers only, no rules: which GPUs a job gets, and how a training is spread over them."""
+
+from retrace.devices import visible_devices
+
+
+def devices_here():
+    """How many GPUs this machine shows."""
+    global _devices
+    if _devices is None:
+        _devices = len(visible_devices())
+    return _devices
+
+
+_devices = None
+if runs_on_this_machine() and workflow.is_main_process and not workflow.dryrun:
+    # Jobs side by side never ask for more GPUs than there are, unless the user sets another limit.
+    if devices_here() and workflow.global_resources.get("gpus").value is None:
+        workflow.register_resource("gpus", devices_here())
+
+
+def gpus_of(wildcards, wanted):
+    """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
+    count = int(settings.model(wildcards.model).scratch is None) if wanted < 0 else wanted
+    if not runs_on_this_machine() or workflow.dryrun:
+        return count
+    if not settings.values.require_gpu and not devices_here():
+        return 0  # tried on the processor all the same
+    if count > devices_here() > 0:
+        raise WorkflowError(
+            f"launch.gpus is {count} for {wildcards.model} and this machine has {devices_here()}; lower it, "
+            "or submit to a cluster (--workflow-profile profiles/slurm)"
+        )
+    return count
+
+
+def needs_gpu(wildcards):
+    """GPUs of a job that samples, decodes or scores: one at most."""
+    return min(1, gpus_of(wildcards, settings.for_target(wildcards.task, wildcards.model).launch.gpus))
+
+
+def to_train(section):
+    """The devices of a training: resources, and the words that tell the launcher the same."""
+
+    def placement(wildcards):
+        return settings.for_target(wildcards.task, wildcards.model).launch.of(section)
+
+    def gpus(wildcards):
+        return gpus_of(wildcards, placement(wildcards).gpus)
+
+    def words(wildcards):
+        given = placement(wildcards)
+        processes = 0 if gpus(wildcards) else given.processes
+        return f"--gpus {gpus(wildcards)} --nodes {given.nodes} --processes {processes} --strategy {given.strategy}"
+
+    def across_nodes(value):
+        """A resource of trainings on several nodes only; the SLURM plugin then leaves it to the launcher to call srun."""
+        return lambda wildcards: value(placement(wildcards).nodes) if placement(wildcards).nodes > 1 else None
+
+    return {
+        "gpus": gpus,
+        "launch": words,
+        "nodes": across_nodes(lambda nodes: nodes),
+        "tasks": across_nodes(lambda nodes: nodes),
+        "tasks_per_gpu": across_nodes(lambda nodes: 0),
+        "mpi": across_nodes(lambda nodes: "srun"),
+    }

@@ -1,0 +1,60 @@
+"""Helpers only, no rules: memory and run time that jobs ask for, by the size of the model and by the attempt."""
+
+from retrace.cluster import grown
+
+
+def is_small(wildcards):
+    """Whether the model is one that is trained from scratch."""
+    return settings.model(wildcards.model).scratch is not None
+
+
+def partition_of(wildcards):
+    """The partition that the job goes to."""
+    return settings.values.slurm.partition_of(needs_gpu(wildcards))
+
+
+def memory_of(megabytes, wildcards, attempt):
+    """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
+    most = partition_of(wildcards).memory_gb if settings.values.slurm else None
+    return grown(megabytes * settings.values.resource_factors.memory, attempt, most and 1000 * most)
+
+
+def gigabytes(wildcards, copies):
+    """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
+    parameters = settings.model(wildcards.model).parameters or 1e7
+    return 4000 + copies * 4 * parameters / 1e6
+
+
+def memory_to_train(wildcards, attempt):
+    """For weights, gradients and two moments; two more copies for each further process on the node, which loads its
+    own model."""
+    launch = settings.for_target(wildcards.task, wildcards.model).launch
+    placements = [launch, *launch.trainings.values()]
+    processes = max(1, *(max(placement.gpus, placement.processes) for placement in placements))
+    return memory_of(gigabytes(wildcards, copies=4 + 2 * (processes - 1)), wildcards, attempt)
+
+
+def memory_to_decode(wildcards, attempt):
+    return memory_of(gigabytes(wildcards, copies=2), wildcards, attempt)
+
+
+def memory(megabytes):
+    """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
+    return lambda wildcards, attempt: memory_of(4000 if is_small(wildcards) else megabytes, wildcards, attempt)
+
+
+def hours(number):
+    """A resources function: run time in minutes. `number` hours for a Hub model of 0.8 billion parameters, in proportion
+    more for a larger one, an hour for a model trained from scratch; growing with each attempt.
+
+    No more than the partition allows, where the site says how much: a training that is cut off goes on at its last
+    saved step.
+    """
+
+    def minutes(wildcards, attempt):
+        larger = max(1, (settings.model(wildcards.model).parameters or 0) / 8e8)
+        first = 60 * (1 if is_small(wildcards) else number * larger) * settings.values.resource_factors.time
+        most = partition_of(wildcards).hours if settings.values.slurm else None
+        return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
+
+    return minutes

@@ -1,0 +1,79 @@
+"""What SLURM is told of every job. Helpers only, included last: it goes over the rules that are there by then."""
+
+from retrace.cluster import told_to_slurm
+from retrace.site_checks import Job, refuse_for_slurm
+
+
+def value_of(resource, wildcards, context, otherwise):
+    """What a rule's resource comes to for a job; `otherwise` where the rule has none, or says nothing here."""
+    return (resource.evaluate(wildcards, **context).value if resource else None) or otherwise
+
+
+def told(name, gpus, nodes):
+    """A resources function: what SLURM is told under that name, by the GPUs and the nodes that the job asks for."""
+    return lambda wildcards, **context: told_to_slurm(
+        settings.values.slurm,
+        value_of(gpus, wildcards, context, 0),
+        value_of(nodes, wildcards, context, 1),
+    )[name]
+
+
+def send_rules_to_slurm():
+    """Give every rule that is no local one the partition, the account and the GPUs as the site names them.
+
+    What a rule, the profile or `--set-resources` says stands.
+    """
+    for each in workflow.rules:
+        if each.name in workflow._localrules:
+            continue
+        own = dict(each.resources)
+        for name, value in told_to_slurm(settings.values.slurm, 0).items():
+            if name not in own or name == "nodes":
+                by_job = "gpus" in own or "nodes" in own
+                each.resources[name] = told(name, own.get("gpus"), own.get("nodes")) if by_job else value
+
+
+if settings.values.slurm:
+    send_rules_to_slurm()
+
+
+# ---------------------------------------------------------------- before the first job
+
+
+def weights_of(wildcards):
+    """Memory in MB that the weights of the job's model take; 0 where it has none or a tiny one."""
+    name = getattr(wildcards, "model", None)
+    if name not in settings.models:
+        return 0
+    model = settings.model(name)
+    return int((model.parameters or 0) * (4 if model.dtype == "float32" else 2) / 1e6)
+
+
+def as_asked(job):
+    """What SLURM will be asked for."""
+    return Job(
+        job.rule.name,
+        ", ".join(job.wildcards),
+        told={name: job.resources.get(name) for name in told_to_slurm(settings.values.slurm, 0)},
+        gpus=job.resources.get("gpus", 0),
+        threads=job.threads,
+        memory_mb=job.resources.get("mem_mb", 0),
+        minutes=job.resources.get("runtime", 0),
+        weights_mb=weights_of(job.wildcards),
+    )
+
+
+def refuse_what_slurm_cannot_run():
+    """Before the first job is submitted: stop where SLURM or its nodes cannot run what is to come."""
+    if workflow.local_exec or workflow.executor_plugin.name != "slurm":
+        return
+    if not settings.values.slurm:
+        raise WorkflowError(
+            "the configuration has no section `slurm`: use --workflow-profile profiles/slurm, and where you give "
+            "--configfile too, name the site's file first: --configfile profiles/slurm/site.yaml YOURS"
+        )
+    jobs = [as_asked(job) for job in workflow.dag.needrun_jobs() if not job.is_local]
+    try:
+        refuse_for_slurm(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
+    except UserError as error:
+        raise WorkflowError(str(error)) from None

@@ -1,0 +1,61 @@
+"""Before spending: the jobs that a target needs and what they will take. Nothing is run; no network and no GPU is needed.
+
+    python scripts/estimate_cost.py results/gsm8k/grace_acc.json
+    python scripts/estimate_cost.py results/gsm8k/grace_acc.json --workflow-profile profiles/slurm --json cost.json
+    python scripts/estimate_cost.py results/svamp/grace_acc.json --config 'seeds=[0]' --gpu-flops 2.5e14
+
+Inputs:  the workflow in this folder, its configuration, and the benchmark records of earlier jobs in benchmarks/. Words
+         after `--` go to Snakemake as they are.
+Output:  a table, one line a rule: jobs, GPU hours, CPU hours, tokens, disk (likely value, low to high) and where they come
+         from: jobs like these measured so often and so far apart; the rule measured elsewhere and scaled; or the
+         configuration alone. With --json also as a document.
+The formulas are in scripts/retrace/planning/work.py and formulas.py; every assumption in them is an option below.
+"""
+
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrace import cli
+from retrace.planning.assumptions import Assumptions
+from retrace.planning.command import (
+    add_benchmarks_option,
+    add_workflow_options,
+    benchmarks_of,
+    project_of,
+    workflow_words,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    parser = cli.command(__doc__, Assumptions)
+    add_workflow_options(parser)
+    add_benchmarks_option(parser)
+    parser.add_argument("--json", help="also write the estimate to this file")
+    given = parser.parse_args(words[:cut])
+    assumed = cli.section_from(given, Assumptions)
+
+    from retrace.planning.estimate import estimate
+    from retrace.planning.jobs import planned_jobs
+    from retrace.planning.patterns import Rules
+    from retrace.planning.records import read_records
+    from retrace.planning.sizes import Sizes
+    from retrace.planning.tables import estimate_lines
+    from retrace.storage import write_json
+
+    project = project_of(given)
+    rules = Rules(project / "rules")
+    records = read_records(benchmarks_of(given), rules)
+    jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]])
+    sizes = Sizes(project / "config", jobs, assumed)
+    found = estimate(given.targets, jobs, records, sizes, {job.rule for job in jobs if rules.temporary(job.rule)})
+    if given.json:
+        write_json(given.json, found)
+    print("\n".join(estimate_lines(found, shutil.disk_usage(Path.cwd()).free)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

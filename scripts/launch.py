@@ -1,0 +1,150 @@
+"""Start a script with the devices that it asks for: directly, or as several processes that train one model together.
+
+    python scripts/launch.py --gpus 2 --strategy ddp scripts/train_sft.py --model results/models/flan_t5_large ...
+
+The script and its own options come last. On this machine the GPUs are taken by locks, so that no two jobs share one; in
+a job of a cluster they are those that the cluster granted. One process runs the script in this interpreter; several are
+started by torchrun, on several nodes of a SLURM job by one launcher a node. How many devices there are changes the
+speed and not the result: the batch size of a script is that over all of them.
+"""
+
+import argparse
+import os
+import runpy
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from retrace import cli, launch
+from retrace.errors import UserError
+
+
+def count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"{value} is negative")
+    return value
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__)
+    parser.add_argument("--gpus", type=count, default=0, help="GPUs on each node (default 0: the CPU)")
+    parser.add_argument("--nodes", type=count, default=1, help="nodes of a SLURM job (default 1)")
+    parser.add_argument(
+        "--processes", type=count, default=0, help="processes on each node where there are no GPUs (default 0: one)"
+    )
+    parser.add_argument(
+        "--strategy",
+        choices=launch.STRATEGIES,
+        default="ddp",
+        help="what several processes share: ddp copies the model; zero2, zero3 and fsdp divide it (default ddp)",
+    )
+    parser.add_argument("--each-node", action="store_true", help=argparse.SUPPRESS)  # started by srun on each node
+    parser.add_argument("script", help="a script, followed by its own options")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
+    given = parser.parse_args(arguments)
+    if not Path(given.script).is_file():
+        raise UserError(f"{given.script}: no such script")
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    if given.nodes > 1 and not given.each_node:
+        start_on_each_node(given, threads)
+    devices = take_devices(given.gpus)
+    allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
+    if launch.runs_directly(allocation, given.strategy):
+        run_here(given.script, given.arguments)
+    else:
+        if given.strategy == "fsdp" and not devices:
+            raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
+        os.environ.update(launch.environment_of_processes(allocation, given.strategy, devices, threads))
+        run_processes(allocation, given.script, given.arguments)
+
+
+def start_on_each_node(given: argparse.Namespace, threads: int) -> NoReturn:
+    """Become the srun that starts this launcher once on each node."""
+    launch.processes_of(given.gpus, given.processes, given.strategy)
+    if "SLURM_JOB_ID" not in os.environ:
+        raise UserError(
+            f"{given.nodes} nodes need SLURM (--workflow-profile profiles/slurm); set launch.nodes to 1 here"
+        )
+    again = [sys.executable, __file__, "--each-node", f"--gpus={given.gpus}", f"--nodes={given.nodes}"]
+    again += [f"--processes={given.processes}", f"--strategy={given.strategy}", given.script, *given.arguments]
+    words = launch.srun_arguments(given.nodes, threads, again)
+    print(launch.shown(words), file=sys.stderr, flush=True)
+    os.execvp("srun", words)
+
+
+def take_devices(gpus: int) -> int:
+    """Make this job's GPUs the visible ones; the number that torch computes on."""
+    if not launch.shares_devices():
+        if gpus:
+            launch.check_granted(gpus, os.environ)
+        return launch.devices_to_use(gpus)
+    if not gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a job that asked for none must not sit on another one's
+        return 0
+    from retrace.devices import hold_devices, lock_folder, visible_devices
+
+    devices = visible_devices()
+    if len(devices) < gpus:
+        if not devices and os.environ.get(launch.REQUIRE_GPU) == "no":
+            return launch.devices_to_use(gpus)
+        names = ", ".join(device.name for device in devices)
+        shown = (
+            f"{len(devices)} ({names}); set launch.gpus to at most {len(devices)}" if devices else "none; set it to 0"
+        )
+        raise UserError(
+            f"this job asks for {gpus} GPUs (launch.gpus) and this machine shows {shown}, "
+            "or submit to a cluster (--workflow-profile profiles/slurm)"
+        )
+    if gpus > 1 and any(device.is_slice for device in devices):
+        raise UserError(f"{gpus} GPUs asked for, and a process sees one MIG slice at most; set launch.gpus to 1")
+    hold = hold_devices(devices, gpus, lock_folder())
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.name for device in hold.devices)
+    os.environ[launch.LOCKS] = os.pathsep.join(map(str, hold.paths))
+    return launch.devices_to_use(gpus)
+
+
+def run_here(script: str, arguments: Sequence[str]) -> None:
+    """The script in this interpreter, as `python SCRIPT ARGUMENTS` would run it."""
+    sys.argv = [script, *arguments]
+    sys.path[0] = str(Path(script).resolve().parent)
+    runpy.run_path(script, run_name="__main__")
+
+
+def run_processes(allocation: launch.Allocation, script: str, arguments: Sequence[str]) -> None:
+    """The script as this node's processes; ends with the exit status of the one that failed first."""
+    from torch.distributed import run
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+
+    os.environ[launch.PARENT] = str(os.getpid())
+    with tempfile.TemporaryDirectory(prefix="retrace_launch_") as folder:
+        words = launch.torchrun_arguments(allocation, folder, script, arguments)
+        print(f"torchrun {launch.shown(words)}", file=sys.stderr, flush=True)
+        try:
+            run.main(words)
+        except ChildFailedError as error:
+            sys.exit(explain(error.failures, allocation, Path(folder)))
+        except SignalException as error:
+            sys.exit(128 + error.sigval)
+
+
+def explain(failures: dict, allocation: launch.Allocation, folder: Path) -> int:
+    """Show what the failed processes said that nobody saw yet; the exit status of the first one."""
+    # Those that ended by SIGTERM were stopped because another one failed.
+    own = {rank: failure for rank, failure in failures.items() if failure.exitcode != -signal.SIGTERM} or failures
+    first = min(own.values(), key=lambda failure: failure.timestamp)
+    if 0 not in own:
+        for rank, failure in sorted(own.items())[:1]:
+            for file in sorted(folder.rglob(f"*/{failure.local_rank}/std*.log")):
+                said = file.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+                print("\n".join(said), file=sys.stderr)
+            print(f"error: process {rank} of {allocation.world} failed; its last words stand above", file=sys.stderr)
+    return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
+
+
+if __name__ == "__main__":
+    cli.run(main)

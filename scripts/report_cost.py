@@ -1,0 +1,56 @@
+"""Afterwards: what the jobs took, per rule, from the benchmark records and the files in this folder.
+
+    python scripts/report_cost.py
+    python scripts/report_cost.py results/gsm8k/grace_acc.json --json spent.json
+
+Inputs:  benchmarks/ (Snakemake writes a record a job) and results/. With targets, only the jobs behind them count, which
+         Snakemake is asked for; words after `--` go to it as they are. Nothing is run.
+Output:  a table, one line a rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
+         --json also as a document. Shards that were deleted take no disk; a job that was run again counts once.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrace import cli
+from retrace.planning.command import (
+    add_benchmarks_option,
+    add_workflow_options,
+    benchmarks_of,
+    project_of,
+    workflow_words,
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    parser = cli.command(__doc__)
+    add_workflow_options(parser)
+    add_benchmarks_option(parser)
+    parser.add_argument("--json", help="also write the report to this file")
+    given = parser.parse_args(words[:cut])
+
+    from retrace.planning.jobs import planned_jobs
+    from retrace.planning.patterns import Rules
+    from retrace.planning.records import read_records
+    from retrace.planning.spent import behind, files_by_rule, report
+    from retrace.planning.tables import report_lines
+    from retrace.storage import write_json
+
+    rules = Rules(project_of(given) / "rules")
+    records = read_records(benchmarks_of(given), rules)
+    wanted = None
+    if given.targets:
+        jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]], force=True)
+        benchmarks, wanted = behind(jobs)
+        records = [record for record in records if record.job.benchmark in benchmarks]
+    found = report(given.targets, records, files_by_rule(rules, Path("results"), wanted))
+    if given.json:
+        write_json(given.json, found)
+    print("\n".join(report_lines(found)))
+
+
+if __name__ == "__main__":
+    cli.run(main)

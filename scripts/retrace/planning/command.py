@@ -1,0 +1,53 @@
+"""Options that say which workflow is meant, for the programs that ask Snakemake for its plan."""
+
+import argparse
+from pathlib import Path
+
+from retrace.cli import flag_of
+from retrace.errors import UserError
+
+
+def add_workflow_options(parser: argparse.ArgumentParser) -> None:
+    """Targets, and the options of Snakemake that say which workflow with which configuration is meant."""
+    parser.add_argument(
+        "targets", nargs="*", help="files that the workflow makes (default: what `snakemake` alone makes)"
+    )
+    group = parser.add_argument_group("workflow", "as for Snakemake")
+    group.add_argument("--snakefile", help="(default: Snakefile in this folder, or else the one of these scripts)")
+    group.add_argument("--workflow-profile", help="for instance profiles/slurm")
+    group.add_argument("--profile", help="your own profile: a folder")
+    group.add_argument("--configfile", nargs="+", default=[], help="YAML files with settings")
+    group.add_argument("--config", nargs="+", default=[], metavar="KEY=VALUE", help="settings")
+
+
+def add_benchmarks_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--benchmarks", help="folder of measured jobs (default: benchmarks)")
+
+
+def benchmarks_of(given: argparse.Namespace) -> Path:
+    """The folder of benchmark records; by default it need not be there."""
+    if given.benchmarks and not Path(given.benchmarks).is_dir():
+        raise UserError(f"--benchmarks {given.benchmarks}: no such folder")
+    return Path(given.benchmarks or "benchmarks")
+
+
+def project_of(given: argparse.Namespace) -> Path:
+    """The folder with Snakefile, rules/ and config/: of --snakefile, this folder, or the one of these scripts."""
+    if given.snakefile:
+        return Path(given.snakefile).resolve().parent
+    here = Path.cwd()
+    return here if (here / "Snakefile").is_file() else Path(__file__).resolve().parents[3]
+
+
+def workflow_words(given: argparse.Namespace) -> list[str]:
+    """The words for Snakemake that `add_workflow_options` took."""
+    words = ["--snakefile", str(project_of(given) / "Snakefile" if not given.snakefile else given.snakefile)]
+    for name in ("workflow_profile", "profile"):
+        if value := getattr(given, name):
+            if not Path(value).is_dir():  # Snakemake would go on without it
+                raise UserError(f"{flag_of(name)} {value}: no such folder; profiles of this project are in profiles/")
+            words += [flag_of(name), value]
+    for name in ("configfile", "config"):
+        if values := getattr(given, name):
+            words += [flag_of(name), *values]
+    return words

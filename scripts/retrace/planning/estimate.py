@@ -1,0 +1,336 @@
+"""What planned jobs will take: from records of the same job, from records of the same rule elsewhere, or from formulas.
+
+measured   the same job with another seed or shard was measured with the same settings on inputs of the same size (or on
+           inputs whose jobs are measured in this sense): its mean; the range is that of the records, a quarter either
+           way where there is one only
+scaled     the rule was measured with another task, model or setting on the same kind of device: the formula, times the
+           median of measured over formula for the nearest records; the factor is what these scatter, at least 2
+           (another model: 3; a job that is more than ten times as long or as short as all of them: the assumed one)
+formula    the configuration alone, right within the assumed factor
+unknown    no formula and no record: counted, not estimated
+"""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from retrace.planning.formulas import work_of
+from retrace.planning.jobs import Job
+from retrace.planning.records import Record
+from retrace.planning.sizes import Sizes
+from retrace.planning.work import Work
+from retrace.schemas import Row
+
+Kind = Literal["measured", "scaled", "formula", "unknown"]
+KINDS: tuple[Kind, ...] = ("measured", "scaled", "formula", "unknown")
+ALONE = 1.25  # how far a second measurement of the same job may lie from the only one there is
+FAR = 10.0  # times a record's length, beyond which its start and its work are in another proportion
+UNRECORDED = 2.0  # the same where the settings of the record are not known
+
+
+class Amount(Row):
+    """A sum with its range. The ranges of the jobs are added up, as if all were wrong in the same way."""
+
+    low: float = 0.0
+    likely: float = 0.0
+    high: float = 0.0
+
+    def plus(self, seconds: float, low: float, high: float) -> "Amount":
+        return Amount(low=self.low + seconds * low, likely=self.likely + seconds, high=self.high + seconds * high)
+
+
+class SourceOf(Row):
+    """Where the estimate of some jobs of a rule comes from."""
+
+    kind: Kind
+    jobs: int = Field(description="jobs that are estimated this way")
+    records: int = Field(default=0, description="measured jobs that it rests on")
+    factor: float | None = Field(default=None, description="taken to hold within this factor, either way")
+    note: str = ""
+
+
+class RuleCost(Row):
+    """All planned jobs of one rule."""
+
+    rule: str
+    jobs: int
+    sources: list[SourceOf]
+    wall_hours: Amount = Field(description="one job after the other")
+    gpu_hours: Amount
+    cpu_hours: Amount
+    tokens: float = Field(description="read in training and written in decoding")
+    disk_bytes: float = Field(description="left behind; temporary files are not counted")
+
+
+class CostEstimate(Row):
+    """What scripts/estimate_cost.py writes with --json."""
+
+    kind: Literal["cost_estimate"] = "cost_estimate"
+    targets: list[str]
+    jobs: int
+    rules: list[RuleCost]
+    wall_hours: Amount
+    gpu_hours: Amount
+    cpu_hours: Amount
+    tokens: float
+    disk_bytes: float
+    state_bytes: float = Field(description="on disk beside the largest training while it runs, for restarts")
+    measured_share: float = Field(description="share of the likely wall hours that rests on measured jobs")
+    gpu_hours_limit: float | None = Field(
+        description="that the time limits allow in all; None where a GPU job has none"
+    )
+    unknown_jobs: int
+    assumptions: dict[str, float | int]
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One job's wall seconds, with factors down and up."""
+
+    kind: Kind
+    seconds: float = 0.0
+    low: float = 1.0
+    high: float = 1.0
+    records: int = 0
+    load: float | None = None  # processor seconds a wall second
+    note: str = ""
+
+
+def same_settings(record: Job, job: Job) -> bool:
+    """Whether all options that both name agree; paths differ with the seed and are left out."""
+    if record.gpus != job.gpus or (not job.gpus and record.threads != job.threads):
+        return False
+    for name in record.options.keys() & job.options.keys():
+        there, here = record.options[name], job.options[name]
+        if "/" not in there + here and name not in ("seed", "shard") and there != here:
+            return False
+    return True
+
+
+def same_size(file: str, job: Job, record: Job) -> bool:
+    """Whether a file that is there holds about as much as the recorded job read under that name, its own seed aside."""
+    seed, other = job.wildcards.get("seed"), record.wildcards.get("seed")
+    then = record.input_mb.get(file.replace(f"/seed{seed}/", f"/seed{other}/"))
+    path = Path(file)
+    if then is None or not path.is_file():  # a folder's size says nothing
+        return True
+    return abs(path.stat().st_size / 2**20 - then) <= 0.1 * then
+
+
+class Estimator:
+    """Estimates job by job. jobs: the whole plan, which says what the inputs of a job will be made by."""
+
+    def __init__(self, jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes) -> None:
+        self.sizes = sizes
+        self.producers = {file: job for job in jobs for file in job.output}
+        self.by_kind: dict[tuple, list[Record]] = defaultdict(list)
+        self.by_rule: dict[str, list[tuple[Record, float]]] = defaultdict(list)
+        for record in records:
+            self.by_kind[record.job.kind].append(record)
+            # The line's speed and not the model's size makes a download: no measure for another one.
+            work = work_of(record.job, sizes) if record.settings_known and record.job.rule != "fetch_model" else None
+            if work and work.seconds > 0:
+                self.by_rule[record.job.rule].append((record, record.seconds / work.seconds))
+        self.repeats: dict[int, list[Record]] = {}
+        self.near: dict[tuple, tuple[Guess, float, float] | None] = {}
+
+    def guess(self, job: Job, work: Work | None) -> Guess:
+        return self._measured(job) or self._scaled(job, work) or self._formula(work)
+
+    def _measured(self, job: Job) -> Guess | None:
+        same, note = self.repeated(job), ""
+        if not same:
+            same = [record for record in self.by_kind.get(job.kind, []) if not record.settings_known]
+            note = "settings not recorded"
+        if not same:
+            return None
+        seconds = [record.seconds for record in same]
+        mean = statistics.fmean(seconds) or 1e-3
+        spread = UNRECORDED if note else ALONE if len(same) == 1 else 1.0
+        low, high = min(seconds) / mean / spread, max(seconds) / mean * spread
+        return Guess("measured", mean, low, high, len(same), load_of(same), note)
+
+    def repeated(self, job: Job) -> list[Record]:
+        """The records of jobs that did the same on the same amount of data."""
+        if id(job) not in self.repeats:
+            there = [record for record in self.by_kind.get(job.kind, []) if record.settings_known]
+            same = [record for record in there if same_settings(record.job, job)]
+            self.repeats[id(job)] = [record for record in same if self._same_inputs(record, job)]
+        return self.repeats[id(job)]
+
+    def _same_inputs(self, record: Record | None, job: Job) -> bool:
+        """Whether a planned job's inputs are those of a record, or are made by jobs that repeat measured ones."""
+        for file in job.input:
+            if (producer := self.producers.get(file)) is not None:
+                # What only joins its inputs has no record of its own.
+                joins = producer.benchmark is None and self._same_inputs(None, producer)
+                if not joins and not self.repeated(producer):
+                    return False
+            elif record is not None and not same_size(file, job, record.job):
+                return False
+        return True
+
+    def _scaled(self, job: Job, work: Work | None) -> Guess | None:
+        if work is None:
+            return None
+        found = self._nearest(job)
+        if found is None:
+            return None
+        near, shortest, longest = found
+        far = not shortest / FAR <= work.seconds <= longest * FAR
+        factor = max(near.high, self.sizes.assumed.factor) if far else near.high
+        return replace(near, seconds=near.seconds * work.seconds, low=1 / factor, high=factor)
+
+    def _nearest(self, job: Job) -> tuple[Guess, float, float] | None:
+        """What the nearest records of the same rule say, for a formula that gives one second; their own formula's range."""
+        names = ("model", "decoder", "task")
+        key = (job.rule, bool(job.gpus), *(job.wildcards.get(name) for name in names))
+        if key not in self.near:
+            self.near[key] = self._look_around(job, names)
+        return self.near[key]
+
+    def _look_around(self, job: Job, names: Sequence[str]) -> tuple[Guess, float, float] | None:
+        fitting = [(r, ratio) for r, ratio in self.by_rule.get(job.rule, []) if bool(r.job.gpus) == bool(job.gpus)]
+        if not fitting:
+            return None
+
+        def nearness(record: Record) -> tuple[bool, ...]:
+            return tuple(record.job.wildcards.get(name) == job.wildcards.get(name) for name in names)
+
+        best = max(nearness(record) for record, _ in fitting)
+        near = [(record, ratio) for record, ratio in fitting if nearness(record) == best]
+        ratios = [ratio for _, ratio in near]
+        middle = statistics.median(ratios)
+        scatter = max(max(ratio / middle, middle / ratio) for ratio in ratios)
+        factor = max(scatter, 2.0 if best[0] else 3.0)
+        note = f"{middle:.2g} times the formula"
+        lengths = [record.seconds / ratio for record, ratio in near]  # by the formula
+        guess = Guess("scaled", middle, 1 / factor, factor, len(near), load_of([r for r, _ in near]), note)
+        return guess, min(lengths), max(lengths)
+
+    def _formula(self, work: Work | None) -> Guess:
+        if work is None:
+            return Guess("unknown")
+        factor = self.sizes.assumed.factor
+        return Guess("formula", work.seconds, 1 / factor, factor, note="" if work.sizes_known else "rows assumed")
+
+
+def load_of(records: Iterable[Record]) -> float | None:
+    """Processor seconds a wall second over the records that hold both."""
+    both = [(record.cpu_seconds, record.seconds) for record in records if record.cpu_seconds and record.seconds]
+    return sum(cpu for cpu, _ in both) / sum(wall for _, wall in both) if both else None
+
+
+def busy(job: Job, guess: Guess) -> float:
+    """Processors that a job keeps busy: as measured, or all its threads; one where a GPU computes."""
+    return guess.load if guess.load is not None else 1.0 if job.gpus else float(job.threads)
+
+
+def left_behind(job: Job, work: Work | None, records: Iterable[Record]) -> float:
+    """Bytes of a job's output: as large as the same output of a measured seed, or by the formula."""
+    seed = job.wildcards.get("seed")
+    for record in records:
+        other = record.job.wildcards.get("seed")
+        paths = [Path(file.replace(f"/seed{seed}/", f"/seed{other}/")) for file in job.output]
+        if paths and all(path.exists() for path in paths):
+            return sum(size_of(path) for path in paths)
+    return work.disk if work else 0.0
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
+
+
+def estimate(
+    targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes, temporary: Iterable[str] = ()
+) -> CostEstimate:
+    """The cost of all planned jobs. temporary: rules whose outputs are deleted once they were used."""
+    estimator = Estimator(jobs, records, sizes)
+    vanishing = set(temporary)
+    by_rule: dict[str, list[tuple[Job, Work | None, Guess]]] = defaultdict(list)
+    for job in jobs:
+        work = work_of(job, sizes)
+        by_rule[job.rule].append((job, work, estimator.guess(job, work)))
+    rules = []
+    for rule, planned in by_rule.items():
+        wall, gpu, cpu, tokens, disk = Amount(), Amount(), Amount(), 0.0, 0.0
+        for job, work, guess in planned:
+            hours = guess.seconds / 3600
+            wall = wall.plus(hours, guess.low, guess.high)
+            gpu = gpu.plus(hours * job.gpus, guess.low, guess.high)
+            cpu = cpu.plus(hours * busy(job, guess), guess.low, guess.high)
+            tokens += work.tokens if work else 0.0
+            disk += 0.0 if rule in vanishing else left_behind(job, work, estimator.by_kind.get(job.kind, []))
+        rules.append(
+            RuleCost(
+                rule=rule,
+                jobs=len(planned),
+                sources=sources_of([guess for *_, guess in planned]),
+                wall_hours=wall,
+                gpu_hours=gpu,
+                cpu_hours=cpu,
+                tokens=tokens,
+                disk_bytes=disk,
+            )
+        )
+    rules.sort(key=lambda cost: (-cost.gpu_hours.likely, -cost.wall_hours.likely, cost.rule))
+    return summed(targets, jobs, rules, by_rule, sizes)
+
+
+def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
+    """The sources of a rule's jobs, the surest first."""
+    found = []
+    for kind in KINDS:
+        some = [guess for guess in guesses if guess.kind == kind]
+        if some:
+            worst = max(some, key=lambda guess: max(guess.high, 1 / guess.low))
+            found.append(
+                SourceOf(
+                    kind=kind,
+                    jobs=len(some),
+                    records=max(guess.records for guess in some),
+                    factor=None if kind == "unknown" else round(max(worst.high, 1 / worst.low), 2),
+                    note=worst.note,
+                )
+            )
+    return found
+
+
+def summed(
+    targets: Sequence[str],
+    jobs: Sequence[Job],
+    rules: list[RuleCost],
+    by_rule: dict[str, list[tuple[Job, Work | None, Guess]]],
+    sizes: Sizes,
+) -> CostEstimate:
+    def total(name: str) -> Amount:
+        parts = [getattr(cost, name) for cost in rules]
+        return Amount(**{key: sum(getattr(part, key) for part in parts) for key in ("low", "likely", "high")})
+
+    guesses = [guess for planned in by_rule.values() for *_, guess in planned]
+    likely = sum(guess.seconds for guess in guesses)
+    sure = sum(guess.seconds for guess in guesses if guess.kind == "measured")
+    on_gpu = [job for job in jobs if job.gpus]
+    return CostEstimate(
+        targets=list(targets),
+        jobs=len(jobs),
+        rules=rules,
+        wall_hours=total("wall_hours"),
+        gpu_hours=total("gpu_hours"),
+        cpu_hours=total("cpu_hours"),
+        tokens=sum(cost.tokens for cost in rules),
+        disk_bytes=sum(cost.disk_bytes for cost in rules),
+        state_bytes=max((work.state for planned in by_rule.values() for _, work, _ in planned if work), default=0.0),
+        measured_share=sure / likely if likely else 0.0,
+        gpu_hours_limit=None
+        if any(job.minutes is None for job in on_gpu)
+        else sum((job.minutes or 0) / 60 * job.gpus for job in on_gpu),
+        unknown_jobs=sum(guess.kind == "unknown" for guess in guesses),
+        assumptions=sizes.assumed.model_dump(),
+    )

@@ -1,0 +1,110 @@
+"""Planned jobs, read from a dry run of Snakemake; the options of a job, read from its command."""
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from retrace.errors import UserError
+
+PLUGINS = Path(__file__).resolve().parents[2] / "snakemake_plugins"
+# Of the same job with another seed or shard, or with its files elsewhere, everything else is the same.
+COPIES = {"seed", "shard"}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One planned or measured job. options: what its script is told, `--max-steps 20` as {"max-steps": "20"}."""
+
+    rule: str
+    wildcards: Mapping[str, str]
+    options: Mapping[str, str]
+    threads: int = 1
+    gpus: int = 0
+    minutes: float | None = None  # its time limit
+    input: Sequence[str] = field(default=())
+    output: Sequence[str] = field(default=())
+    benchmark: str | None = None
+    input_mb: Mapping[str, float] = field(default_factory=dict)  # of a measured job: sizes of its input files
+
+    @property
+    def kind(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """The same for jobs that differ in seed or shard only."""
+        names = sorted((name, value) for name, value in self.wildcards.items() if name not in COPIES)
+        return self.rule, tuple(names)
+
+
+def options_of(words: Iterable[str]) -> dict[str, str]:
+    """`--name value ...` as {"name": "value ..."}; scripts and what follows a redirection are left out."""
+    found: dict[str, list[str]] = {}
+    current: list[str] | None = None
+    for word in words:
+        if word in (">", "2>", "2>&1", "&&", "|"):
+            break
+        if word.startswith("--") and len(word) > 2:
+            current = found.setdefault(word[2:], [])
+        elif word.endswith(".py"):  # a launcher's options stand before the script that it starts
+            current = None
+        elif current is not None:
+            current.append(word)
+    return {name: " ".join(values) for name, values in found.items()}
+
+
+def options_of_command(command: str) -> dict[str, str]:
+    """The options in a job's shell command; none where it is no command line that can be read."""
+    try:
+        return options_of(shlex.split(command))
+    except ValueError:
+        return {}
+
+
+def count_of(resources: Mapping[str, Any], *names: str) -> int:
+    """The first of these resources that holds a number."""
+    for name in names:
+        if isinstance(resources.get(name), int | float):
+            return int(resources[name])
+    return 0
+
+
+def gpus_in(resources: Mapping[str, Any]) -> int:
+    """GPUs of a job on all its nodes."""
+    return count_of(resources, "gpus", "gpu") * max(1, count_of(resources, "nodes"))
+
+
+def planned_job(row: Mapping[str, Any]) -> Job:
+    """A job from one line of the logger plugin `retrace-jobs`."""
+    minutes = row["resources"].get("runtime")
+    return Job(
+        rule=row["rule"],
+        wildcards={name: str(value) for name, value in row["wildcards"].items()},
+        options=options_of_command(row["command"]),
+        threads=int(row["threads"]),
+        gpus=gpus_in(row["resources"]),
+        minutes=float(minutes) if isinstance(minutes, int | float) else None,
+        input=row["input"],
+        output=row["output"],
+        benchmark=row["benchmark"],
+    )
+
+
+def planned_jobs(targets: Sequence[str], words: Sequence[str] = (), force: bool = False) -> list[Job]:
+    """The jobs that Snakemake would run for the targets, in no special order; nothing is run.
+
+    words: further options for Snakemake. force: also those whose output is there already.
+    Raises UserError with Snakemake's own explanation where it cannot plan them.
+    """
+    # Options that take any number of words (--config, --logger) must not swallow a target: targets stand first.
+    command = [sys.executable, "-m", "snakemake", *targets, *words, *(["--forceall"] if force else [])]
+    command += ["--dry-run", "--logger", "retrace-jobs"]
+    path = os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})
+    if done.returncode != 0:
+        faults = [line.strip() for line in done.stderr.splitlines() if line.strip() and not line.startswith("Using ")]
+        few = " ".join(targets[:3]) + (f" and {len(targets) - 3} more" if len(targets) > 3 else "")
+        raise UserError(f"snakemake cannot plan {few or 'the workflow'}: {' '.join(faults)[-1500:]}")
+    return [planned_job(json.loads(line)) for line in done.stdout.splitlines() if line.startswith("{")]

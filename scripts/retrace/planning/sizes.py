@@ -1,0 +1,187 @@
+"""Sizes that an estimate needs: rows and lengths of the texts, parameters of the models."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from retrace.config import ModelConfig, TaskConfig
+from retrace.errors import UserError
+from retrace.planning.assumptions import Assumptions
+from retrace.planning.jobs import Job
+from retrace.yaml_files import load_model_config, read_yaml, validated
+
+BYTES_PER_TOKEN = 4.5  # of a row on disk
+BYTES_PER_ROW = 800  # of a row of solutions whose file is gone
+_BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class Text:
+    """A split: how many rows, and how long they are in the mean."""
+
+    rows: int
+    question: float  # tokens
+    solution: float  # tokens
+    steps: float
+    known: bool  # whether the rows are known, not assumed
+
+
+@dataclass(frozen=True)
+class Model:
+    """parameters: all of them. family as in the configuration; bytes_each: of a weight while decoding."""
+
+    parameters: float
+    family: str
+    bytes_each: int
+    pinned: bool
+
+    @property
+    def active(self) -> float:
+        """Parameters that one token passes: about half of an encoder-decoder's."""
+        return self.parameters / 2 if self.family == "encoder_decoder" else self.parameters
+
+
+def scratch_parameters(config: ModelConfig) -> float:
+    """Weights of a from-scratch model: attention 4 w², feed-forward 3 w f with gates (2 w f without), embeddings v w.
+
+    A T5 has as many decoder layers as encoder layers, with a second attention in each.
+    """
+    size = config.scratch
+    if size is None:
+        raise ValueError(f"{config.name} is not trained from scratch")
+    attention, forward = 4 * size.width**2, 3 * size.width * size.feedforward
+    embeddings = size.vocabulary * size.width
+    if config.family == "encoder_decoder":
+        return embeddings + size.layers * (2 * (attention + forward) + attention)
+    return embeddings + size.layers * (attention + 8 * size.width**2)
+
+
+class Sizes:
+    """Looked up by task, split and model name.
+
+    config: the folder with tasks/ and models/. jobs: the plan, whose prepare_data jobs say which splits are yet to come
+    and how many rows they will keep. results: the folder of what is there already.
+    """
+
+    def __init__(
+        self, config: Path, jobs: Iterable[Job], assumed: Assumptions, results: Path = Path("results")
+    ) -> None:
+        self.config = config
+        self.assumed = assumed
+        self.results = results
+        self.jobs = list(jobs)
+        self.coming = {file for job in self.jobs for file in job.output}
+        self.limits = {
+            (job.wildcards["task"], job.wildcards["split"]): int(job.options.get("limit", -1))
+            for job in self.jobs
+            if job.rule == "prepare_data"
+        }
+        self.text = cache(self._text)
+        self.model = cache(self._model)
+        self.lines = cache(self._lines)
+        self.planned = cache(self._planned)
+
+    def data_file(self, task: str, split: str) -> str:
+        """A split's file, as the rules name it."""
+        return f"results/data/{task}/{split}.jsonl"
+
+    def _planned(self, rule: str, **wildcards: str) -> Job | None:
+        """Some planned job of this rule with these wildcards."""
+        fits = (job for job in self.jobs if job.rule == rule and wildcards.items() <= dict(job.wildcards).items())
+        return next(fits, None)
+
+    def _lines(self, file: str, megabytes: float | None = None) -> int | None:
+        """Rows of a JSONL file. megabytes: what it held when a job read it; None: what it holds now.
+
+        None where the file is not there and no size was recorded, or where the plan writes it anew.
+        """
+        path = self.results.parent / file
+        if not file or (megabytes is None and (not path.is_file() or file in self.coming)):
+            return None
+        if path.is_file() and (
+            megabytes is None or abs(path.stat().st_size / 2**20 - megabytes) < 1e-4 * megabytes + 1e-6
+        ):
+            with open(path, "rb") as handle:
+                return sum(1 for _ in handle)
+        return round((megabytes or 0) * 2**20 / BYTES_PER_ROW)
+
+    def embedder(self, name: str) -> Model:
+        """An encoder by name: of config/models, or as large as all-MiniLM-L6 without its embeddings, or RoBERTa-large."""
+        if (self.config / "models" / f"{name}.yaml").exists():
+            return self.model(name)
+        return Model(1.1e7 if "minilm" in name.lower() else 3.5e8, "encoder", 4, True)
+
+    def _text(self, task: str, split: str) -> Text:
+        file = self.results.parent / self.data_file(task, split)
+        there = measured_text(file, self.assumed) if file.is_file() else None
+        if there and (task, split) not in self.limits:
+            return there
+        rows = self._planned_rows(task, split)
+        limit = self.limits.get((task, split), -1)
+        count = self.assumed.rows if rows is None else rows
+        lengths = there or Text(
+            0, self.assumed.question_tokens, self.assumed.solution_tokens, self.assumed.steps, False
+        )
+        return Text(
+            min(count, limit) if limit > 0 else count,
+            lengths.question,
+            lengths.solution,
+            lengths.steps,
+            rows is not None,
+        )
+
+    def _planned_rows(self, task: str, split: str) -> int | None:
+        """Rows of a split by its task file, or None where it does not say."""
+        path = self.config / "tasks" / f"{task}.yaml"
+        if not path.exists():
+            return None
+        return planned_rows(validated(TaskConfig, read_yaml(path), str(path)), split)
+
+    def _model(self, name: str) -> Model:
+        path = self.config / "models" / f"{name}.yaml"
+        if not path.exists():
+            return Model(self.assumed.parameters, "decoder_only", 2, False)
+        config = load_model_config(path)
+        parameters = config.parameters or (scratch_parameters(config) if config.scratch else self.assumed.parameters)
+        return Model(parameters, config.family, _BYTES[config.dtype], config.scratch is None)
+
+
+def planned_rows(task: TaskConfig, split: str) -> int | None:
+    """Rows that a split will have: generated, in the user's file, or as the task file says; None where none of them."""
+    source = task.splits.get(split)
+    if source is None:
+        return None
+    origin = task.splits.get(source.part_of or "", source)
+    if split in task.rows:
+        return task.rows[split]
+    rows = source.count or origin.count
+    if rows is None and (file := source.file or origin.file) and Path(file).is_file():
+        with open(file, "rb") as handle:
+            rows = sum(1 for _ in handle)
+    if rows is None or source.count or not source.part:
+        return rows
+    low, high = source.part
+    return round(rows * (high - low))
+
+
+def measured_text(file: Path, assumed: Assumptions) -> Text | None:
+    """Rows of a JSONL file and the mean lengths of its first 500; None for an empty file."""
+    rows = question = answer = steps = 0
+    with open(file, encoding="utf-8", errors="replace") as handle:
+        for line in handle:
+            rows += 1
+            if rows <= 500:
+                try:
+                    row = json.loads(line)
+                    question += len(row["question"])
+                    answer += len(row["answer"])
+                    steps += len(row["steps"])
+                except (ValueError, KeyError, TypeError):
+                    raise UserError(f"{file}:{rows}: no row of examples; delete the file and rebuild it") from None
+    if not rows:
+        return None
+    seen = min(rows, 500)
+    tokens = assumed.characters_per_token * seen
+    return Text(rows, question / tokens, answer / tokens, max(1.0, steps / seen), True)

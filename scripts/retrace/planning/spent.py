@@ -1,0 +1,112 @@
+"""What was spent: the benchmark records, summed by rule, and the disk that the rules' outputs take."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from retrace.planning.jobs import Job
+from retrace.planning.patterns import Rules
+from retrace.planning.records import Record
+from retrace.schemas import Row
+
+OTHER = "(no rule)"
+
+
+class RuleSpent(Row):
+    """All measured jobs and all files of one rule. None: not recorded."""
+
+    rule: str
+    jobs: int = Field(description="benchmark records; a job that was run again counts once, as it was run last")
+    wall_seconds: float = Field(description="one job after the other")
+    longest_seconds: float
+    cpu_seconds: float | None = Field(description="as Snakemake sampled it, which misses a job's last seconds")
+    gpu_seconds: float | None = Field(description="wall seconds times GPUs asked for")
+    peak_memory_mb: float | None = Field(description="of the largest job, resident")
+    unrecorded: int = Field(description="records that do not say how many GPUs the job had")
+    disk_bytes: int = Field(description="of the outputs that are there now")
+    files: int
+
+
+class CostReport(Row):
+    """What scripts/report_cost.py writes with --json."""
+
+    kind: Literal["cost_report"] = "cost_report"
+    targets: list[str] = Field(description="empty: everything in this folder")
+    rules: list[RuleSpent]
+    jobs: int
+    wall_seconds: float
+    cpu_seconds: float | None
+    gpu_seconds: float | None
+    peak_memory_mb: float | None
+    disk_bytes: int
+
+
+def total(values: Iterable[float | None]) -> float | None:
+    """The sum of what was recorded; None where nothing was."""
+    there = [value for value in values if value is not None]
+    return round(sum(there), 2) if there else None
+
+
+def files_by_rule(rules: Rules, folder: Path = Path("results"), wanted: Callable[[str], bool] | None = None) -> dict:
+    """(bytes, files) of each rule's outputs under `folder`; what no rule writes, such as training states, under OTHER."""
+    found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for file in sorted(folder.rglob("*")):
+        if not file.is_file() or file.is_symlink():
+            continue
+        name = "results/" + file.relative_to(folder).as_posix()
+        if wanted and not wanted(name):
+            continue
+        writer = rules.behind(name, "output")
+        sums = found[writer[0] if writer else OTHER]
+        sums[0] += file.stat().st_size
+        sums[1] += 1
+    return {rule: tuple(sums) for rule, sums in found.items()}
+
+
+def behind(jobs: Sequence[Job]) -> tuple[set[str], Callable[[str], bool]]:
+    """(benchmark files, whether a path is an output) of these jobs."""
+    outputs = {file for job in jobs for file in job.output}
+
+    def is_output(name: str) -> bool:
+        return name in outputs or any(str(parent) in outputs for parent in Path(name).parents)
+
+    return {job.benchmark for job in jobs if job.benchmark}, is_output
+
+
+def report(targets: Sequence[str], records: Sequence[Record], files: dict[str, tuple[int, int]]) -> CostReport:
+    """Sums by rule, the longest first. files: bytes and number of each rule's outputs."""
+    by_rule: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_rule[record.job.rule or OTHER].append(record)
+    found = []
+    for rule in {**by_rule, **files}:
+        some = by_rule.get(rule, [])
+        disk, number = files.get(rule, (0, 0))
+        found.append(
+            RuleSpent(
+                rule=rule,
+                jobs=len(some),
+                wall_seconds=total(record.seconds for record in some) or 0.0,
+                longest_seconds=max((record.seconds for record in some), default=0.0),
+                cpu_seconds=total(record.cpu_seconds for record in some),
+                gpu_seconds=total(record.gpu_seconds for record in some),
+                peak_memory_mb=max((r.memory_mb for r in some if r.memory_mb is not None), default=None),
+                unrecorded=sum(not record.settings_known for record in some),
+                disk_bytes=disk,
+                files=number,
+            )
+        )
+    found.sort(key=lambda row: (-row.wall_seconds, -row.disk_bytes, row.rule))
+    return CostReport(
+        targets=list(targets),
+        rules=found,
+        jobs=len(records),
+        wall_seconds=total(row.wall_seconds for row in found) or 0.0,
+        cpu_seconds=total(row.cpu_seconds for row in found),
+        gpu_seconds=total(row.gpu_seconds for row in found),
+        peak_memory_mb=max((row.peak_memory_mb for row in found if row.peak_memory_mb is not None), default=None),
+        disk_bytes=sum(row.disk_bytes for row in found),
+    )

@@ -1,0 +1,143 @@
+"""Training with several processes: the strategy by which they divide the work, and one whole model at the end.
+
+`scripts/launch.py` starts the processes and says by which strategy they divide the work; everything here does nothing
+in a training of one process.
+"""
+
+import copy
+import os
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from retrace.config import Training
+from retrace.errors import UserError
+from retrace.launch import STRATEGY
+from retrace.storage import read_json
+
+ENVS = Path(__file__).resolve().parents[3] / "envs"
+FILES = {"fsdp": "fsdp.json", "zero2": "deepspeed_zero2.json", "zero3": "deepspeed_zero3.json"}
+
+
+def strategy() -> str:
+    """How the processes of this training divide the work."""
+    return os.environ.get(STRATEGY, "ddp")
+
+
+def is_sharded() -> bool:
+    """Whether the processes divide the model or its optimiser among themselves, so that no one has all of it."""
+    return strategy() in FILES
+
+
+def strategy_options() -> dict[str, Any]:
+    """Options of `transformers.TrainingArguments` (TRL's configurations are such, too) for this training's strategy.
+
+    The settings stand in envs/fsdp.json, envs/deepspeed_zero2.json and envs/deepspeed_zero3.json. Raises UserError where
+    DeepSpeed is needed and not installed.
+    """
+    name = strategy()
+    if name not in FILES:
+        return {}
+    file = str(ENVS / FILES[name])
+    if name == "fsdp":
+        return {"fsdp": True, "fsdp_config": file}
+    if find_spec("deepspeed") is None:
+        raise UserError(f"launch.strategy {name} needs DeepSpeed: pip install -r envs/requirements-deepspeed.txt")
+    return {"deepspeed": file}
+
+
+def accumulation_of(options: Training, world: int) -> tuple[int, int]:
+    """(examples a device and pass, accumulated passes) that make exactly `options.batch_size` a step on `world` devices.
+
+    Raises UserError naming sizes that fit where these do not.
+    """
+    whole, rest = divmod(options.batch_size, world)
+    if rest:
+        near = sorted({max(whole, 1) * world, (whole + 1) * world})
+        fitting = [count for count in range(1, options.batch_size + 1) if options.batch_size % count == 0]
+        raise UserError(
+            f"batch_size {options.batch_size} cannot be shared out among {world} processes; "
+            f"set batch_size to {' or '.join(map(str, near))}, or use {_one_of(fitting)} processes"
+        )
+    device = min(options.device_batch_size, whole)
+    if whole % device:
+        fitting = [size for size in range(1, whole + 1) if whole % size == 0]
+        raise UserError(
+            f"batch_size {options.batch_size} is no multiple of device_batch_size {device} x {world} process(es); "
+            f"set device_batch_size to {_one_of(fitting)}"
+        )
+    return device, whole // device
+
+
+def _one_of(numbers: Sequence[int]) -> str:
+    """The numbers as words, the middle left out where there are many."""
+    words = [str(number) for number in numbers]
+    return ", ".join(words if len(words) <= 8 else [*words[:4], "...", *words[-3:]])
+
+
+# ---------------------------------------------------------------- one whole model
+
+
+def tied_names(model: nn.Module) -> list[list[str]]:
+    """Names of the weights, those of one and the same weight together."""
+    groups: dict[int, list[str]] = {}
+    for name, weight in model.named_parameters(remove_duplicate=False):
+        groups.setdefault(id(weight), []).append(name)
+    return list(groups.values())
+
+
+def outline_of(model: nn.Module) -> nn.Module:
+    """A copy of the model without its weights, which takes no memory: what it was before it was divided."""
+    empty: dict[int, Any] = {
+        id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad)
+        for weight in model.parameters()
+    }
+    if tokenizer := getattr(model, "tokenizer", None):
+        empty[id(tokenizer)] = tokenizer
+    return copy.deepcopy(model, empty)
+
+
+def saved_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint folder, in one file or in several with an index."""
+    index = folder / "model.safetensors.index.json"
+    files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
+    return {name: weight for file in files for name, weight in load_file(folder / file).items()}
+
+
+def restore_whole(model: nn.Module, outline: nn.Module, folder: Path) -> None:
+    """Make `model`, which was divided among processes, what `outline` was made from, with the weights in `folder`.
+
+    The weights are on the CPU and have their old type.
+    """
+    found = saved_weights(folder)
+    for names in tied_names(outline):
+        name = next((name for name in names if name in found), None)
+        if name is None:
+            raise UserError(f"{folder}: weight {names[0]} is missing; delete the folder and train again")
+        old = outline.get_parameter(name)
+        weight = nn.Parameter(found[name].to(old.dtype), requires_grad=old.requires_grad)
+        for place in names:
+            parent, _, last = place.rpartition(".")
+            setattr(outline.get_submodule(parent), last, weight)
+    parameters = {name for names in tied_names(outline) for name in names}
+    for name, buffer in outline.state_dict().items():
+        if name not in parameters and name in found:
+            buffer.copy_(found[name])
+    model.__class__ = outline.__class__
+    model.__dict__ = outline.__dict__
+
+
+def leave(trainer: Any) -> None:
+    """Give back what dividing a model took: memory, and DeepSpeed's hold on how later models are loaded."""
+    if not is_sharded():
+        return
+    trainer.model_wrapped = trainer.deepspeed = trainer.optimizer = trainer.lr_scheduler = None
+    trainer.accelerator.free_memory()
+    from transformers.integrations.deepspeed import unset_hf_deepspeed_config
+
+    unset_hf_deepspeed_config()

@@ -1,0 +1,130 @@
+"""A SLURM cluster for the session, and Snakemake as a user runs it on the login node."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+from slurm_cluster import SlurmCluster, wait_until, why_not_here
+
+PROJECT = Path(__file__).parents[2]
+# A job's state is looked at earlier and its files are waited for less long than on a real cluster.
+IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+
+
+class Run:
+    """A call of Snakemake in a folder of its own, going on in the background."""
+
+    def __init__(self, folder: Path, project: Path, cluster: SlurmCluster | None, *arguments: str) -> None:
+        self.folder = folder
+        self.cluster = cluster
+        words = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile"), "--nocolor"]
+        if cluster:
+            words += ["--workflow-profile", str(project / "profiles/slurm"), *IMPATIENT]
+        else:
+            words += ["--workflow-profile", "none", "--cores", "2", "--show-failed-logs"]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config").mkdir(exist_ok=True)
+        (folder / "config/config.yaml").write_text("preset: smoke\n")
+        self.output = folder / "output.txt"
+        environment = dict(cluster.environment if cluster else os.environ)
+        environment.pop("HF_HUB_OFFLINE", None)  # a user's shell has none; jobs on nodes must set it themselves
+        with open(self.output, "wb") as output:
+            self.process = subprocess.Popen(
+                [*words, *arguments], cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
+            )
+
+    @property
+    def shown(self) -> str:
+        return self.output.read_text(encoding="utf-8", errors="replace")
+
+    def succeeds(self, seconds: float = 400) -> "Run":
+        assert self.process.wait(timeout=seconds) == 0, self.shown[-8000:]
+        return self
+
+    def fails(self, seconds: float = 200) -> str:
+        assert self.process.wait(timeout=seconds) != 0
+        return self.shown
+
+    def jobs(self) -> dict[int, dict[str, str]]:
+        """The jobs of SLURM that this call submitted, by number, the rule and its wildcards in `Comment`."""
+        assert self.cluster
+        return {
+            number: fields for number, fields in self.cluster.jobs().items() if fields["WorkDir"] == str(self.folder)
+        }
+
+    def job(self, comment: str) -> dict[str, str]:
+        """The latest job with that comment."""
+        wanted = [fields for _, fields in sorted(self.jobs().items()) if fields.get("Comment") == comment]
+        assert wanted, f"no job {comment}: {[fields.get('Comment') for fields in self.jobs().values()]}"
+        return wanted[-1]
+
+    def processes(self, *words: str) -> list[psutil.Process]:
+        """Python processes started in the folder, on whatever node, whose command holds all these words."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                line = process.cmdline()
+                inside = process.cwd() == str(self.folder) and line and "python" in Path(line[0]).name
+                if inside and all(any(word in part for part in line) for word in words):
+                    found.append(process)
+            except psutil.Error:
+                continue
+        return found
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
+    """The running cluster. Skips, saying why, where none can be started."""
+    if reason := why_not_here():
+        pytest.skip(reason)
+    made = SlurmCluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of what a run needs of the repository."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("rules", "scripts", "config", "profiles", "envs"):
+        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(PROJECT / "Snakefile", copy)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def runs(cluster, project, tmp_path_factory):
+    """Starts calls of Snakemake: on the cluster, or (`local`) on this machine; all are ended with the session."""
+    started: list[Run] = []
+
+    def run(*arguments: str, local: bool = False, folder: Path | None = None) -> Run:
+        place = folder or tmp_path_factory.mktemp("run")
+        started.append(Run(place, project, None if local else cluster, *arguments))
+        return started[-1]
+
+    yield run
+    for one in started:
+        one.stop()
+
+
+__all__ = ["Run", "wait_until"]

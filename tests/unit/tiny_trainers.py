@@ -1,0 +1,172 @@
+"""Every trainer of the project on a tiny model, for tests that hold for all of them. A new one joins TRAINERS.
+
+    python scripts/launch.py --processes 2 tests/unit/tiny_trainers.py NAME --state FOLDER --output FOLDER
+
+trains one of them by the launcher and writes its checkpoint and curve.json.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":  # run by the launcher, without pytest's path
+    sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
+
+import torch
+from torch import nn
+from transformers import TrainerCallback
+
+from retrace.config import DiscriminatorTraining, SftTraining, VerifierTraining
+from retrace.models.discriminator import StepDiscriminator, load_discriminator
+from retrace.models.encoder_head import scratch_encoder
+from retrace.models.load import load_model
+from retrace.models.verifier import Verifier, load_verifier
+from retrace.schemas import Pair, Trajectory
+from retrace.training import sft
+from retrace.training.data import generator_rows
+from retrace.training.discriminator import pair_rows, train_discriminator
+from retrace.training.trainer import is_first_process, set_seed
+from retrace.training.verifier import solution_rows, train_verifier
+from unit.tiny_models import arithmetic_task, problems, tiny_generator
+
+TASK = arithmetic_task()
+EXAMPLES = problems(64)
+HELD_OUT = 16
+OPTIONS = {"batch_size": 16, "device_batch_size": 4, "max_steps": 8, "evaluations": 2, "learning_rate": 3e-3}
+Callbacks = Sequence[TrainerCallback]
+
+
+class Sft:
+    """Fine-tuning a generator."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
+        rows = generator_rows(EXAMPLES, TASK, self.tokenizer, self.family, 512)
+        options = SftTraining(**OPTIONS | changes)
+        return model, sft.train_generator(
+            model, self.tokenizer, rows[HELD_OUT:], rows[:HELD_OUT], options, 0, state, callbacks
+        )
+
+    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
+        sft.write_generator(model, self.tokenizer, curve, folder)
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_model(folder, self.family)[0]
+
+
+class Discriminator:
+    """Training the step discriminator; what is right is the reference's last step, what is wrong another number."""
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        _, tokenizer = tiny_generator(TASK, EXAMPLES)
+        set_seed(0)
+        network = StepDiscriminator(scratch_encoder(tokenizer, 16, 1, 2, 32, dropout, seed=0), tokenizer)
+        pairs = [
+            Pair(
+                example_id=example.id,
+                split="train",
+                question=example.question,
+                prefix=example.steps[:-1],
+                positive=example.steps[-1],
+                negative=f"<<{number}+1={number + 1}>>",
+            )
+            for number, example in enumerate(EXAMPLES)
+        ]
+        rows = pair_rows(network, TASK, pairs)
+        options = DiscriminatorTraining(**OPTIONS | changes)
+        return network, train_discriminator(network, rows[HELD_OUT:], rows[:HELD_OUT], options, 0, state, callbacks)
+
+    def save(self, network: nn.Module, curve: list[dict], folder: Path) -> None:
+        network.save(folder, "discriminator")
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_discriminator(folder)
+
+
+class OutcomeVerifier:
+    """Training the verifier; what is right is the reference, what is wrong another answer."""
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        _, tokenizer = tiny_generator(TASK, EXAMPLES)
+        set_seed(0)
+        network = Verifier(scratch_encoder(tokenizer, 16, 1, 2, 32, dropout, seed=0), tokenizer, outputs=2)
+        solutions = [
+            Trajectory(
+                example_id=example.id,
+                text=text,
+                steps=[],
+                final_answer=None,
+                correct=correct,
+                tokens=1,
+                logprob=-1.0,
+                sampling_seed=0,
+            )
+            for number, example in enumerate(EXAMPLES)
+            for text, correct in ((TASK.solution_text(example), True), (f"| #### {number}", False))
+        ]
+        rows = solution_rows(network, {example.id: example for example in EXAMPLES}, solutions)
+        options = VerifierTraining(**OPTIONS | changes)
+        return network, train_verifier(network, rows[HELD_OUT:], rows[:HELD_OUT], options, 0, state, callbacks)
+
+    def save(self, network: nn.Module, curve: list[dict], folder: Path) -> None:
+        network.save(folder, "verifier")
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_verifier(folder)
+
+
+TRAINERS = {
+    "sft_encoder_decoder": Sft("encoder_decoder"),
+    "sft_decoder_only": Sft("decoder_only"),
+    "discriminator": Discriminator(),
+    "verifier": OutcomeVerifier(),
+}
+
+
+class KillAt(TrainerCallback):
+    """Ends this process, as a kill would, after a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs) -> None:
+        if state.global_step == self.step:
+            import os
+            import signal
+
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=TRAINERS)
+    parser.add_argument("--state", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--options", type=json.loads, default={}, help="changes of the training's options, JSON")
+    parser.add_argument("--dropout", type=float, default=0.0)
+    parser.add_argument("--kill-at", type=int, help="step after which each process kills itself")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    trainer = TRAINERS[given.name]
+    callbacks = [KillAt(given.kill_at)] if given.kill_at else []
+    model, curve = trainer.train(given.state, callbacks, given.dropout, **given.options)
+    if is_first_process():
+        trainer.save(model, curve, given.output)
+        (given.output / "curve.json").write_text(json.dumps(curve))
+
+
+if __name__ == "__main__":
+    from retrace import cli
+
+    cli.run(lambda arguments: main())

@@ -1,0 +1,103 @@
+"""Costs of a real run of the smoke preset: its benchmark records, read back and used for what comes next."""
+
+import csv
+import subprocess
+import sys
+from collections import Counter
+
+import pytest
+
+from retrace.planning.jobs import planned_jobs
+from retrace.planning.patterns import Rules
+from retrace.storage import read_json
+
+FOLDER = "results/arithmetic/tiny_t5"
+
+
+def call(workflow, script: str, *arguments: str) -> dict:
+    """Run one of the programs as a user does; its JSON document."""
+    command = [sys.executable, str(workflow.project / "scripts" / script), *arguments, "--json", "cost.json"]
+    done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return read_json(workflow.folder / "cost.json")
+
+
+def seconds_recorded(workflow, below: str = "benchmarks") -> list[float]:
+    files = sorted((workflow.folder / below).rglob("*.tsv"))
+    return [float(row["s"]) for file in files for row in csv.DictReader(file.open(), delimiter="\t")]
+
+
+def test_the_report_is_the_sum_of_the_records(smoke) -> None:
+    found = call(smoke, "report_cost.py")
+    recorded = seconds_recorded(smoke)
+    assert found["jobs"] == len(recorded)
+    assert found["wall_seconds"] == pytest.approx(sum(recorded), abs=0.1)
+    assert found["gpu_seconds"] == 0
+    rules = {row["rule"]: row for row in found["rules"]}
+    decoders = Counter(path.parent.name for path in (smoke.folder / FOLDER).rglob("test.jsonl"))
+    assert rules["decode"]["jobs"] == len(decoders) - 1  # the verifier reranks
+    assert rules["train_discriminator"]["peak_memory_mb"] > 100
+    on_disk = sum(file.stat().st_size for file in (smoke.folder / "results").rglob("*") if file.is_file())
+    assert found["disk_bytes"] == on_disk
+    assert "(no rule)" not in rules
+
+
+def test_the_report_of_a_target_holds_only_what_is_behind_it(smoke) -> None:
+    found = call(smoke, "report_cost.py", f"{FOLDER}/greedy_acc.json")
+    assert {row["rule"] for row in found["rules"]} == {
+        "prepare_data",
+        "train_base",
+        "decode",
+        "gather_predictions",
+        "score_method",
+    }
+    assert found["jobs"] == 4 + 1 + 1
+
+
+def test_another_seed_is_estimated_from_the_measured_one(smoke) -> None:
+    found = call(smoke, "estimate_cost.py", f"{FOLDER}/grace_acc.json", "--config", "seeds=[0,1]")
+    rules = {row["rule"]: row for row in found["rules"]}
+    computing = {"train_base", "sample_trajectories", "align_steps", "make_pairs", "train_discriminator", "decode"}
+    for rule in computing | {"sweep_guided"}:
+        assert [source["kind"] for source in rules[rule]["sources"]] == ["measured"], rule
+    (record,) = seconds_recorded(smoke, "benchmarks/arithmetic/tiny_t5/seed0/base_discriminator/sample")
+    assert rules["sample_trajectories"]["wall_hours"]["likely"] == pytest.approx(record / 3600)
+    assert rules["score_method"]["jobs"] == 1
+    assert found["measured_share"] > 0.7
+    model = smoke.folder / FOLDER / "seed0/base/model"
+    assert rules["train_base"]["disk_bytes"] == sum(file.stat().st_size for file in model.iterdir())
+
+
+def test_another_setting_is_estimated_by_scaling(smoke) -> None:
+    found = call(smoke, "estimate_cost.py", f"{FOLDER}/grace_acc.json", "--config", "sample={samples_per_pass: 6}")
+    kinds = {row["rule"]: row["sources"][0]["kind"] for row in found["rules"]}
+    assert kinds["sample_trajectories"] == "scaled"
+    assert kinds["train_discriminator"] == "scaled"  # it reads what will be sampled
+    assert "train_base" not in kinds  # it is there
+
+
+def test_what_is_there_costs_nothing(smoke) -> None:
+    found = call(smoke, "estimate_cost.py", f"{FOLDER}/grace_acc.json")
+    assert (found["jobs"], found["rules"], found["wall_hours"]["likely"]) == (0, [], 0)
+
+
+def test_rules_are_known_by_the_paths_that_they_write(workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against what Snakemake itself says of its jobs."""
+    monkeypatch.chdir(workflow.folder)
+    family = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
+    targets = [
+        *[f"results/gsm8k/{model}/{method}_acc.json" for method in family for model in ("tiny_t5", "flan_t5_large")],
+        "results/tables/grace_table1.html",
+        "results/gsm8k/tiny_t5/grace_beta_sweep.svg",
+        "results/gsm8k/tiny_t5/seed0/sft_discriminator/report.json",
+        "results/gsm8k/grace_acc.json",
+        "results/gsm8k/tiny_t5/compare/grace_vs_greedy.json",
+        "results/configuration.yaml",
+    ]
+    rules = Rules(workflow.project / "rules")
+    jobs = planned_jobs(targets, ["--snakefile", str(workflow.project / "Snakefile")])
+    assert len({job.rule for job in jobs}) >= 19
+    for job in jobs:
+        for section, files in (("benchmark", [job.benchmark] if job.benchmark else []), ("output", job.output)):
+            for file in files:
+                assert rules.behind(file, section) == (job.rule, job.wildcards), file
