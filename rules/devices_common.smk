@@ -12,15 +12,27 @@ def devices_here():
 
 
 _devices = None
-if runs_on_this_machine() and workflow.is_main_process and not workflow.dryrun:
-    # Jobs side by side never ask for more GPUs than there are, unless the user sets another limit.
-    if devices_here() and workflow.global_resources.get("gpus").value is None:
-        workflow.register_resource("gpus", devices_here())
+# Jobs side by side never ask for more GPUs than there are, unless the user sets another limit.
+devices_limit_jobs = (
+    runs_on_this_machine()
+    and workflow.is_main_process
+    and not workflow.dryrun
+    and workflow.global_resources.get("gpus").value is None
+    and devices_here() > 0
+)
+if devices_limit_jobs:
+    workflow.register_resource("gpus", devices_here())
 
 
 def gpus_of(wildcards, wanted):
     """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
     count = int(settings.model(wildcards.model).scratch is None) if wanted < 0 else wanted
+    limit = workflow.global_resources.get("gpus").value
+    if limit is not None and not devices_limit_jobs and count > limit:
+        raise WorkflowError(
+            f"launch.gpus is {count} for {wildcards.model} and the run may use {limit} (--resources gpus={limit}); "
+            "change one of them"
+        )
     if not runs_on_this_machine() or workflow.dryrun:
         return count
     if not settings.values.require_gpu and not devices_here():

@@ -51,14 +51,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
     if given.nodes > 1 and not given.each_node:
         start_on_each_node(given, threads)
-    devices = take_devices(given.gpus)
+    claim_devices(given.gpus)
+    devices = launch.devices_to_use(given.gpus)
+    if not devices:
+        os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
     allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
     if launch.runs_directly(allocation, given.strategy):
         run_here(given.script, given.arguments)
     else:
         if given.strategy == "fsdp" and not devices:
             raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
-        os.environ.update(launch.environment_of_processes(allocation, given.strategy, devices, threads))
+        os.environ.update(launch.environment_of_processes(allocation, given.strategy, threads))
         run_processes(allocation, given.script, given.arguments)
 
 
@@ -76,21 +79,21 @@ def start_on_each_node(given: argparse.Namespace, threads: int) -> NoReturn:
     os.execvp("srun", words)
 
 
-def take_devices(gpus: int) -> int:
-    """Make this job's GPUs the visible ones; the number that torch computes on."""
+def claim_devices(gpus: int) -> None:
+    """Make this job's GPUs, and no others, the visible ones; wait for them where other jobs have them."""
     if not launch.shares_devices():
         if gpus:
             launch.check_granted(gpus, os.environ)
-        return launch.devices_to_use(gpus)
+        return
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a job that asked for none must not sit on another one's
-        return 0
+        return
     from retrace.devices import hold_devices, lock_folder, visible_devices
 
     devices = visible_devices()
+    if not devices and os.environ.get(launch.REQUIRE_GPU) == "no":
+        return
     if len(devices) < gpus:
-        if not devices and os.environ.get(launch.REQUIRE_GPU) == "no":
-            return launch.devices_to_use(gpus)
         names = ", ".join(device.name for device in devices)
         shown = (
             f"{len(devices)} ({names}); set launch.gpus to at most {len(devices)}" if devices else "none; set it to 0"
@@ -104,7 +107,7 @@ def take_devices(gpus: int) -> int:
     hold = hold_devices(devices, gpus, lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.name for device in hold.devices)
     os.environ[launch.LOCKS] = os.pathsep.join(map(str, hold.paths))
-    return launch.devices_to_use(gpus)
+    print(f"this job has GPU {os.environ['CUDA_VISIBLE_DEVICES']}", file=sys.stderr, flush=True)
 
 
 def run_here(script: str, arguments: Sequence[str]) -> None:

@@ -154,15 +154,12 @@ def srun_arguments(nodes: int, threads: int, command: Sequence[str]) -> list[str
     ]
 
 
-def environment_of_processes(allocation: Allocation, strategy: str, gpus: int, threads: int) -> dict[str, str]:
-    """Variables for each process of a training. threads: of this node's share of the job, divided among its processes;
-    gpus 0: the processes compute on the CPU."""
+def environment_of_processes(allocation: Allocation, strategy: str, threads: int) -> dict[str, str]:
+    """Variables for each process of a training. threads: of this node's share of the job, divided among its processes."""
     values = {STRATEGY: strategy, "OMP_NUM_THREADS": str(max(1, threads // allocation.processes))}
     if strategy in ("zero2", "zero3"):
         # DeepSpeed calls torch's collectives by their old names, once a layer.
         values["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.distributed.c10d_logger"
-        if not gpus:
-            values["DS_ACCELERATOR"] = "cpu"
     return values
 
 

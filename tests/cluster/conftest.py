@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from slurm_cluster import SlurmCluster, wait_until, why_not_here
+from slurm_cluster import SlurmCluster, why_not_here
 
 PROJECT = Path(__file__).parents[2]
 # A job's state is looked at earlier and its files are waited for less long than on a real cluster.
@@ -49,11 +49,11 @@ class Run:
     def shown(self) -> str:
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def succeeds(self, seconds: float = 400) -> "Run":
+    def succeeds(self, seconds: float = 900) -> "Run":
         assert self.process.wait(timeout=seconds) == 0, self.shown[-8000:]
         return self
 
-    def fails(self, seconds: float = 200) -> str:
+    def fails(self, seconds: float = 600) -> str:
         assert self.process.wait(timeout=seconds) != 0
         return self.shown
 
@@ -125,6 +125,3 @@ def runs(cluster, project, tmp_path_factory):
     yield run
     for one in started:
         one.stop()
-
-
-__all__ = ["Run", "wait_until"]

@@ -100,7 +100,7 @@ class SlurmCluster:
     def _configure(self, conf: Path) -> None:
         controller, *ports = free_ports(1 + len(NODES))
         nodes = [
-            f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=10000 Gres=gpu:{gpus}"
+            f"NodeName={name} NodeHostname=localhost NodeAddr=127.0.0.1 Port={port} CPUs=4 RealMemory=20000 Gres=gpu:{gpus}"
             for (name, gpus), port in zip(NODES.items(), ports, strict=True)
         ]
         conf.write_text(SLURM_CONF.format(folder=self.folder, controller=controller, nodes="\n".join(nodes)))

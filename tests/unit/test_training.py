@@ -1,9 +1,6 @@
 """The shared trainer: exact losses, batch sizes, order, restarts, errors."""
 
-import subprocess
-import sys
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +9,7 @@ from transformers import TrainerCallback
 
 from retrace.config import SftTraining
 from retrace.errors import UserError
-from retrace.training import sft, trainer
+from retrace.training import parallel, sft, trainer
 from retrace.training.data import bucketed_order, collate_generator, generator_rows
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -69,13 +66,18 @@ def test_accumulation_changes_neither_loss_nor_gradient(tmp_path) -> None:
 
 
 def test_batch_sizes() -> None:
-    assert trainer.accumulation_of(options(batch_size=32, device_batch_size=8), 1) == (8, 4)
-    assert trainer.accumulation_of(options(batch_size=32, device_batch_size=8), 2) == (8, 2)
-    assert trainer.accumulation_of(options(batch_size=4, device_batch_size=8), 1) == (4, 1)
-    assert trainer.accumulation_of(options(batch_size=4, device_batch_size=8), 4) == (1, 1)
-    for batch, device, world in ((32, 5, 1), (32, 8, 3), (2, 8, 4)):
-        with pytest.raises(UserError, match="no multiple of device_batch_size"):
-            trainer.accumulation_of(options(batch_size=batch, device_batch_size=device), world)
+    assert parallel.accumulation_of(options(batch_size=32, device_batch_size=8), 1) == (8, 4)
+    assert parallel.accumulation_of(options(batch_size=32, device_batch_size=8), 2) == (8, 2)
+    assert parallel.accumulation_of(options(batch_size=4, device_batch_size=8), 1) == (4, 1)
+    assert parallel.accumulation_of(options(batch_size=4, device_batch_size=8), 4) == (1, 1)
+    for batch, device, world, mend in (
+        (32, 5, 1, "no multiple of device_batch_size 5 x 1 .* set device_batch_size to 1, 2, 4, 8, 16, 32$"),
+        (32, 8, 3, "among 3 processes; set batch_size to 30 or 33, or use 1, 2, 4, 8, 16, 32 processes$"),
+        (2, 8, 4, "among 4 processes; set batch_size to 4, or use 1, 2 processes$"),
+        (30, 8, 2, "no multiple of device_batch_size 8 x 2 .* set device_batch_size to 1, 3, 5, 15$"),
+    ):
+        with pytest.raises(UserError, match=mend):
+            parallel.accumulation_of(options(batch_size=batch, device_batch_size=device), world)
 
 
 def test_steps() -> None:
@@ -210,29 +212,3 @@ def test_no_rows_and_full_disk(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="free some space"):
         sft.train_generator(model, tokenizer, rows, dev, options(), 0, tmp_path)
-
-
-@pytest.mark.slow
-def test_two_processes_train_like_one(tmp_path) -> None:
-    """Data parallelism over two CPU processes gives the weights of one process."""
-    script = tmp_path / "parallel.py"
-    script.write_text(
-        "import sys, torch\n"
-        f"sys.path[:0] = {[str(Path(trainer.__file__).parents[2]), str(Path(__file__).parents[1])]!r}\n"
-        "from unit import test_training as t\n"
-        "from retrace.training import sft\n"
-        "model, tokenizer, rows, dev = t.setting()\n"
-        f"sft.train_generator(model, tokenizer, rows, dev, t.options(device_batch_size=4), 0, {str(tmp_path / 'state')!r})\n"
-        "if t.trainer.is_first_process():\n"
-        f"    torch.save(model.state_dict(), {str(tmp_path / 'weights.pt')!r})\n"
-    )
-    subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "29763", str(script)],
-        check=True,
-        capture_output=True,
-        timeout=300,
-    )
-    model, tokenizer, rows, dev = setting()
-    sft.train_generator(model, tokenizer, rows, dev, options(device_batch_size=4), 0, tmp_path / "alone")
-    for name, weight in torch.load(tmp_path / "weights.pt", weights_only=True).items():
-        assert torch.allclose(weight, model.state_dict()[name], atol=1e-4), name

@@ -1,12 +1,14 @@
 """Every trainer of the project on a tiny model, for tests that hold for all of them. A new one joins TRAINERS.
 
-    python scripts/launch.py --processes 2 tests/unit/tiny_trainers.py NAME --state FOLDER --output FOLDER
+    python scripts/launch.py --processes 2 tests/unit/tiny_trainers.py NAME... --folder FOLDER
 
-trains one of them by the launcher and writes its checkpoint and curve.json.
+trains some of them by the launcher: FOLDER/NAME/state is their state, FOLDER/NAME/model the checkpoint with curve.json.
 """
 
 import argparse
 import json
+import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -142,28 +144,44 @@ class KillAt(TrainerCallback):
 
     def on_step_end(self, args, state, control, **kwargs) -> None:
         if state.global_step == self.step:
-            import os
-            import signal
-
             os.kill(os.getpid(), signal.SIGKILL)
+
+
+def allow_fsdp_on_cpu() -> None:
+    """accelerate leaves FSDP out where there is no GPU, though torch's runs on the CPU, too: let it in."""
+    import accelerate.accelerator
+    from accelerate.state import AcceleratorState, PartialState
+    from accelerate.utils import DistributedType
+
+    class Anywhere(AcceleratorState):
+        def __init__(self, *args, fsdp_plugin=None, **kwargs) -> None:
+            super().__init__(*args, fsdp_plugin=fsdp_plugin, **kwargs)
+            if fsdp_plugin is not None:
+                self.distributed_type = PartialState._shared_state["distributed_type"] = DistributedType.FSDP
+                self.fsdp_plugin = fsdp_plugin
+
+    accelerate.accelerator.AcceleratorState = Anywhere
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=TRAINERS)
-    parser.add_argument("--state", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("names", nargs="+", choices=TRAINERS)
+    parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--options", type=json.loads, default={}, help="changes of the training's options, JSON")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--kill-at", type=int, help="step after which each process kills itself")
+    parser.add_argument("--fsdp-on-cpu", action="store_true")
     given = parser.parse_args()
+    if given.fsdp_on_cpu:
+        allow_fsdp_on_cpu()
     torch.set_num_threads(1)
-    trainer = TRAINERS[given.name]
     callbacks = [KillAt(given.kill_at)] if given.kill_at else []
-    model, curve = trainer.train(given.state, callbacks, given.dropout, **given.options)
-    if is_first_process():
-        trainer.save(model, curve, given.output)
-        (given.output / "curve.json").write_text(json.dumps(curve))
+    for name in given.names:
+        trainer, folder = TRAINERS[name], given.folder / name
+        model, curve = trainer.train(folder / "state", callbacks, given.dropout, **given.options)
+        if is_first_process():
+            trainer.save(model, curve, folder / "model")
+            (folder / "model" / "curve.json").write_text(json.dumps(curve))
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{path}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None
     tokenizer.clean_up_tokenization_spaces = False  # the spaces belong to the solution's text
+    # Whether the network was allowed is no property of a tokenizer; it would be saved with it.
+    tokenizer.init_kwargs.pop("local_files_only", None)
     return tokenizer
 
 

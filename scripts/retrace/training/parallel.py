@@ -47,7 +47,7 @@ def strategy_options() -> dict[str, Any]:
     if name == "fsdp":
         return {"fsdp": True, "fsdp_config": file}
     if find_spec("deepspeed") is None:
-        raise UserError(f"launch.strategy {name} needs DeepSpeed: pip install -r envs/requirements-deepspeed.txt")
+        raise UserError(f"launch.strategy {name} needs DeepSpeed: pip install -r envs/requirements.txt")
     return {"deepspeed": file}
 
 
