@@ -52,53 +52,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     reference = load_model(given.reference, config.family, dtype)[0] if given.reference else None
     every = read_jsonl(given.pairs, Preference, allow_empty=True)
     rows, pairs = dpo.preference_rows(every, task, tokenizer, config.family, sft.limit_of(model, options.max_length))
-    learned = [(row, pair) for row, pair in zip(rows, pairs, strict=True) if pair.split == "train"]
-    held_out = [(row, pair) for row, pair in zip(rows, pairs, strict=True) if pair.split == "dev"]
+    sides = {name: [place for place, pair in enumerate(pairs) if pair.split == name] for name in ("train", "dev")}
     began = time.perf_counter()
     curve: list[dict[str, float]] = []
-    if not learned:
+    if not sides["train"]:
         print("note: there is no pair to learn from; the model stays as it is")
-    elif config.family == "encoder_decoder":
-        model.to(sft.training_device())
-        judge = reference.to(model.device) if reference is not None else model
-        parts = (
-            dpo.with_reference(
-                [row for row, _ in part],
-                judge,
-                tokenizer.pad_token_id,
-                4 * options.device_batch_size,
-                options.precision,
-            )
-            for part in (learned, held_out)
-        )
-        learned_rows, dev_rows = parts
-        reference = judge = None
-        model = with_adapters(model, options, config.family, given.seed)
-        curve = dpo.train_dpo(model, tokenizer, learned_rows, dev_rows, options, given.seed, given.state)
     else:
-        from retrace.training.dpo_causal import train_dpo_causal
+        model.to(sft.training_device())
+        judge = model if reference is None else reference.to(model.device)
+        rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)
+        reference = judge = None  # one model is enough from here on
+        learned, held_out = ([rows[place] for place in sides[name]] for name in ("train", "dev"))
+        if config.family == "encoder_decoder":
+            model = with_adapters(model, options, config.family, given.seed)
+            curve = dpo.train_dpo(model, tokenizer, learned, held_out, options, given.seed, given.state)
+        else:
+            from retrace.training.dpo_causal import train_dpo_causal
 
-        model, curve = train_dpo_causal(
-            model,
-            tokenizer,
-            task,
-            [pair for _, pair in learned],
-            [row for row, _ in learned],
-            [pair for _, pair in held_out],
-            options,
-            given.seed,
-            given.state,
-            reference,
-        )
+            parts = ([pairs[place] for place in sides[name]] for name in ("train", "dev"))
+            model, curve = train_dpo_causal(
+                model, tokenizer, task, next(parts), learned, next(parts), held_out, options, given.seed, given.state
+            )
     sft.write_generator(merged(model), tokenizer, curve, given.output)
     if is_first_process():
         write_json(
             given.report,
             {
-                "pairs": len(learned),
-                "development_pairs": len(held_out),
+                "pairs": len(sides["train"]),
+                "development_pairs": len(sides["dev"]),
                 "too_long": len(every) - len(rows),
-                "steps": steps_of(options, len(learned)) if learned else 0,
+                "steps": steps_of(options, len(sides["train"])) if sides["train"] else 0,
                 "seconds": round(time.perf_counter() - began, 1),
                 **_ends(curve),
             },

@@ -52,12 +52,12 @@ def setting(family: str, dropout: float = 0.0):
 def trained(family: str, state, callbacks=(), noisy: float = 0.0, **changes):
     """The model and the curve of either trainer."""
     model, tokenizer, rows = setting(family, noisy)
+    rows = dpo.with_reference(rows, model, tokenizer.pad_token_id, 16, "float32")
     if family == "decoder_only":
         wanted = options(**changes)
         return train_dpo_causal(
-            model, tokenizer, TASK, PAIRS[:32], rows[:32], PAIRS[32:], wanted, 0, state, callbacks=callbacks
+            model, tokenizer, TASK, PAIRS[:32], rows[:32], PAIRS[32:], rows[32:], wanted, 0, state, callbacks
         )
-    rows = dpo.with_reference(rows, model, tokenizer.pad_token_id, 16, "float32")
     model = adapters.with_adapters(model, options(**changes), family, 0)
     curve = dpo.train_dpo(model, tokenizer, rows[:32], rows[32:], options(**changes), 0, state, callbacks)
     return model, curve
@@ -108,13 +108,13 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
         for weight in model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     arguments = DPOConfig(
-        str(tmp_path), beta=0.3, bf16=False, use_cpu=True, gradient_checkpointing=False, max_length=None, report_to=[]
+        str(tmp_path), beta=0.3, bf16=False, use_cpu=True, activation_checkpointing=False, max_length=None, report_to=[]
     )
     theirs = OrderedDPOTrainer(
         model=model,
         ref_model=tiny_generator(TASK, EXAMPLES, "decoder_only")[0],
         args=arguments,
-        train_dataset=texts_of(TASK, PAIRS),
+        train_dataset=texts_of(TASK, PAIRS, rows),
         processing_class=tokenizer,
         order=None,
         owner=Owner(tmp_path),
@@ -123,7 +123,7 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
     for row, entry in zip(rows, prepared, strict=False):
         assert entry["prompt_ids"] == row.chosen.ids, "the same tokens"
         assert (entry["chosen_ids"], entry["rejected_ids"]) == (row.chosen.target, row.rejected.target)
-        entry["ref_chosen_logps"], entry["ref_rejected_logps"] = row.reference
+        assert (entry["ref_chosen_logps"], entry["ref_rejected_logps"]) == row.reference
     theirs.precompute_ref_logps = True
     loss = theirs._compute_loss(model, theirs.data_collator(prepared), return_outputs=False)
     loss.backward()

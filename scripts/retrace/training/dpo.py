@@ -19,6 +19,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.config_dpo_st import DpoTraining
 from retrace.errors import UserError
 from retrace.models.load import load_tokenizer
+from retrace.models.share import share
 from retrace.schemas import Preference
 from retrace.tasks import Task
 from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
@@ -154,17 +155,16 @@ class PreferenceEvaluation:
 
     def __call__(self, model: torch.nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        losses, margins = [], []
-        for batch in self.batches:
+        totals = torch.zeros(4, dtype=torch.float64)  # loss, right ones, margin, pairs
+        shared = share()
+        for batch, counts in shared.turns(self.batches):
             scored = _scored(model, {name: value.to(device) for name, value in batch.items()})
-            losses.append(dpo_losses(*scored, self.beta).cpu())
-            margins.append(self.beta * ((scored[0] - scored[2]) - (scored[1] - scored[3])).cpu())
-        margin = torch.cat(margins)
-        return {
-            "loss": torch.cat(losses).mean().item(),
-            "accuracy": (margin > 0).float().mean().item(),
-            "margin": margin.mean().item(),
-        }
+            margin = self.beta * ((scored[0] - scored[2]) - (scored[1] - scored[3]))
+            if counts:
+                parts = [dpo_losses(*scored, self.beta).sum(), (margin > 0).sum(), margin.sum()]
+                totals += torch.tensor([*(part.item() for part in parts), len(margin)], dtype=torch.float64)
+        loss, right, margin, pairs = shared.total(totals).tolist()
+        return {"loss": loss / pairs, "accuracy": right / pairs, "margin": margin / pairs}
 
 
 def train_dpo(

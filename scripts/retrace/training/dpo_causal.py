@@ -1,6 +1,5 @@
 """Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -71,18 +70,24 @@ class OrderedDPOTrainer(shared.Restarting, DPOTrainer):
         super().log(logs, start_time)
         self.state.log_history[-1] = plain(self.state.log_history[-1])
 
+    def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset  # it holds them; TRL would hand them from process to process by a file of the first one alone
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: what a checkpoint was made from stands in the results."""
 
 
-def texts_of(task: Task, pairs: Sequence[Preference]) -> Dataset:
-    """The pairs as TRL reads them: prompt, chosen, rejected; it appends the end token by itself."""
+def texts_of(task: Task, pairs: Sequence[Preference], rows: Sequence[PreferenceRow]) -> Dataset:
+    """The pairs as TRL reads them: prompt, chosen, rejected and what the reference model thinks of both; TRL appends the
+    end token by itself."""
     prompts = [task.prompt(pair.question, family="decoder_only") for pair in pairs]
     return Dataset.from_dict(
         {
             "prompt": prompts,
             "chosen": [f"{task.joint}{pair.chosen}" for pair in pairs],
             "rejected": [f"{task.joint}{pair.rejected}" for pair in pairs],
+            "ref_chosen_logps": [row.reference[0] for row in rows],
+            "ref_rejected_logps": [row.reference[1] for row in rows],
         }
     )
 
@@ -94,15 +99,15 @@ def train_dpo_causal(
     pairs: Sequence[Preference],
     rows: Sequence[PreferenceRow],
     dev_pairs: Sequence[Preference],
+    dev_rows: Sequence[PreferenceRow],
     options: DpoTraining,
     seed: int,
     state: str | Path,
-    reference: PreTrainedModel | None = None,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[Any, list[dict[str, float]]]:
     """Train in place; returns the trained model, with its adapters where the options ask for some, and the curve.
 
-    rows: the token rows of `pairs`, for their lengths. reference: None: the model as it is now.
+    rows, dev_rows: the token rows of the pairs, with their reference (`retrace.training.dpo.with_reference`).
     """
     state = Path(state)
     device_batch, passes = parallel.accumulation_of(options, shared.world_size())
@@ -121,22 +126,19 @@ def train_dpo_causal(
         beta=options.beta,
         # Rows over the limit were left out; TRL shall cut nothing.
         max_length=None,
-        precompute_ref_log_probs=True,
-        precompute_ref_batch_size=2 * device_batch,
+        precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
         disable_dropout=not options.dropout,
         activation_checkpointing=options.activation_checkpointing,
         per_device_eval_batch_size=2 * device_batch,
     )
     disable_progress_bars()
-    os.environ.setdefault("TQDM_DISABLE", "1")  # TRL's own bar
 
     def build(owner: Owner) -> OrderedDPOTrainer:
         return OrderedDPOTrainer(
             model=model,
-            ref_model=reference,
             args=arguments,
-            train_dataset=texts_of(task, pairs),
-            eval_dataset=texts_of(task, dev_pairs) if dev_pairs else None,
+            train_dataset=texts_of(task, pairs, rows),
+            eval_dataset=texts_of(task, dev_pairs, dev_rows) if dev_pairs else None,
             processing_class=tokenizer,
             peft_config=adapter_options(options, "decoder_only"),
             callbacks=[Progress(shared.milestones(options, total), bool(dev_pairs)), SavesInTime(), *callbacks],
