@@ -1,5 +1,6 @@
 """Helpers only, no rules: the settings, and functions whose names read as sentences in the rules."""
 
+import gc
 import hashlib
 import json
 import re
@@ -13,16 +14,21 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.checkpoints import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
-from retrace.settings import Settings
+from retrace.settings import Settings, section_classes
 from retrace.tasks.splits import plain_split
+
+# A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
+gc.set_threshold(200_000, 50, 100)
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
 CONFIG = Path(workflow.basedir) / "config"
 SPLITS_ELSEWHERE = {"data", "models", "tables", "figures", "dag", "report", "matrix"}
 GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
+SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
 # What decode.py calls a decoder, if not by its name.
 COMMANDS = {
     **dict.fromkeys(GUIDED_DECODERS, "guided"),
@@ -178,12 +184,35 @@ def one_of(names):
 # ---------------------------------------------------------------- configuration
 
 
+def section_of(wildcards, name):
+    """One section of the configuration, as it holds for the job's task and model: `sft`, `dpo_st.sft`, or a decoder's,
+    with its calculator switched off where the decoder's name says so."""
+    model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
+    section = settings.for_target(wildcards.task, model)
+    for part in SECTIONS_OF_DECODERS.get(helped_decoder(name), helped_decoder(name)).split("."):
+        section = getattr(section, part)
+    return section if name == helped_decoder(name) else section.model_copy(update={"calculator": False})
+
+
 def options(section):
-    """A params function: the command-line words of one section, as they hold for the job's task and model."""
+    """A params function: the command-line words of one section, those of `speed` left out."""
 
     def words(wildcards):
-        model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
-        return arguments_of(getattr(settings.for_target(wildcards.task, model), section))
+        values = section_of(wildcards, section)
+        return arguments_of(values, set(type(values).model_fields) - speed_options(values))
+
+    return words
+
+
+def speed(section=None):
+    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
+
+    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
+    """
+
+    def words(wildcards, threads):
+        values = section_of(wildcards, section or wildcards.decoder)
+        return arguments_of(values, speed_options(values))
 
     return words
 
@@ -236,6 +265,11 @@ def seeds():
 
 def data_of(task, split):
     return f"results/data/{task}/{split}.jsonl"
+
+
+def shards_of(pattern, count):
+    """The files of all shards of a step, in their order."""
+    return expand(pattern, shard=range(count))
 
 
 def run_folder(w):
@@ -296,18 +330,10 @@ def option_from(inputs, option, name):
     return lambda wildcards: (f"{option} {inputs(wildcards)[name]}" if name in inputs(wildcards) else "")
 
 
-def options_of_decoder(wildcards):
-    """The section of the decoder, with its calculator switched off where its name says so."""
-    configuration = settings.for_target(wildcards.task, wildcards.model)
-    decoder = helped_decoder(wildcards.decoder)
-    section = configuration.dpo_st.samples if decoder == "samples" else getattr(configuration, decoder)
-    return section if decoder == wildcards.decoder else section.model_copy(update={"calculator": False})
-
-
 def decoder_arguments(wildcards):
     """The words that tell decode.py which decoder, with which options and which guidance."""
     decoder = helped_decoder(wildcards.decoder)
-    words = [COMMANDS.get(decoder, decoder), *arguments_of(options_of_decoder(wildcards))]
+    words = [COMMANDS.get(decoder, decoder), *options(wildcards.decoder)(wildcards)]
     for name, path in guidance(wildcards).items():
         words += [f"--{name}", path]
     return words
@@ -362,7 +388,14 @@ def cost_files(task, model, method):
 
 def what_the_result_rests_on(wildcards):
     """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
-    configuration = settings.for_target(wildcards.task, wildcards.model).model_dump(mode="json")
+    values = settings.for_target(wildcards.task, wildcards.model)
+    configuration = values.model_dump(mode="json")
+    for name in section_classes():
+        section, plain = values, configuration
+        for part in name.split("."):
+            section, plain = getattr(section, part), plain[part]
+        for option in speed_options(section):
+            del plain[option]
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None

@@ -7,7 +7,8 @@ rule decode:
         model=the_decoded_checkpoint,
         data="results/data/{task}/{split}.jsonl",
     output:
-        temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl"),
+        rows=temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl"),
+        timing=temp("results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.timing.jsonl"),
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}_{shard}.log",
     benchmark:
@@ -28,24 +29,30 @@ rule decode:
         task=what_defines_the_task,
         model=what_defines_the_model,
         arguments=decoder_arguments,
+        speed=speed(),
         shards=settings.values.shards.decode,
         form=text_form("checkpoint"),
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} {params.speed} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} {params.form} --output {output} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} {params.form} --output {output.rows} > {log} 2>&1"
 
 
 rule gather_predictions:
     input:
-        expand(
+        rows=shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.jsonl",
-            shard=range(settings.values.shards.decode),
+            settings.values.shards.decode,
+        ),
+        timings=shards_of(
+            "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.timing.jsonl",
+            settings.values.shards.decode,
         ),
     output:
-        "results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl",
+        rows="results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl",
+        timing="results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.timing.jsonl",
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.log",
     wildcard_constraints:
@@ -53,9 +60,9 @@ rule gather_predictions:
     conda:
         "../envs/retrace.yaml"
     message:
-        "Gathering the shards of {output}"
+        "Gathering the shards of {output.rows}"
     shell:
-        "cat {input} > {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input.rows} --output {output.rows} --timings > {log} 2>&1"
 
 
 rule rerank:
@@ -64,7 +71,8 @@ rule rerank:
         predictions="results/{task}/{model}/seed{seed}/{checkpoint}/self_consistency/{split}.jsonl",
         verifier="results/{task}/{model}/seed{seed}/{checkpoint}_verifier/model",
     output:
-        "results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.jsonl",
+        rows="results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.jsonl",
+        timing="results/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.timing.jsonl",
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/verifier/{split}.log",
     benchmark:
@@ -80,10 +88,10 @@ rule rerank:
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
-        batch_size=lambda w: settings.for_target(w.task, w.model).self_consistency.batch_size,
+        speed=speed("self_consistency"),
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/rerank.py --predictions {input.predictions} --verifier {input.verifier}"
-        " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --batch-size {params.batch_size}"
-        " --output {output} > {log} 2>&1"
+        " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.speed}"
+        " --output {output.rows} > {log} 2>&1"

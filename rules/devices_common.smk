@@ -51,7 +51,7 @@ def needs_gpu(wildcards):
 
 
 def to_train(section):
-    """The devices of a training: resources, and the words that tell the launcher the same."""
+    """The devices of a training: resources, and further words for the launcher."""
 
     def placement(wildcards):
         return settings.for_target(wildcards.task, wildcards.model).launch.of(section)
@@ -61,8 +61,13 @@ def to_train(section):
 
     def words(wildcards):
         given = placement(wildcards)
+        if given.nodes > 1 and runs_on_this_machine() and not workflow.dryrun:
+            raise WorkflowError(
+                f"launch.nodes is {given.nodes} for {wildcards.model} and jobs run on this machine; set it to 1, "
+                "or submit to a cluster (--workflow-profile profiles/slurm)"
+            )
         processes = 0 if gpus(wildcards) else given.processes
-        return f"--gpus {gpus(wildcards)} --nodes {given.nodes} --processes {processes} --strategy {given.strategy}"
+        return f"--nodes {given.nodes} --processes {processes} --strategy {given.strategy}"
 
     def across_nodes(value):
         """A resource of trainings on several nodes only; the SLURM plugin then leaves it to the launcher to call srun."""

@@ -26,7 +26,8 @@ rule train_warm_up:
         model=what_defines_the_model,
         form=dpo_st_form,
         labelled=labelled,
-        options=dpo_st_options("sft"),
+        options=options("dpo_st.sft"),
+        speed=speed("dpo_st.sft"),
         state="results/{task}/{model}/seed{seed}/dpo_st_round0/state",
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
@@ -34,7 +35,7 @@ rule train_warm_up:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --seed {wildcards.seed} --state {params.state} --output {output.model}"
-        " --report {output.report} {params.options} > {log} 2>&1"
+        " --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule sample_round:
@@ -61,20 +62,21 @@ rule sample_round:
         model=what_defines_the_model,
         form=dpo_st_form,
         options=sampling_options,
+        speed=speed_of_sampling,
         shards=settings.values.shards.sample,
     message:
         "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.options} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule gather_round:
     input:
-        expand(
+        shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{sampled}}/shards/trajectories_{shard}.jsonl",
-            shard=range(settings.values.shards.sample),
+            settings.values.shards.sample,
         ),
     output:
         "results/{task}/{model}/seed{seed}/{sampled}/trajectories.jsonl",
@@ -87,7 +89,7 @@ rule gather_round:
     message:
         "Gathering the shards of {output}"
     shell:
-        "cat {input} > {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"
 
 
 rule make_preferences:
@@ -113,7 +115,7 @@ rule make_preferences:
         task=what_defines_the_task,
         form=dpo_st_form,
         labelled=labelled,
-        options=dpo_st_options("pairs"),
+        options=options("dpo_st.pairs"),
     message:
         "Making preference pairs of {wildcards.task} for round {wildcards.round} of {wildcards.model}, seed {wildcards.seed}"
     shell:
@@ -145,14 +147,15 @@ rule train_dpo:
         task=what_defines_the_task,
         model=what_defines_the_model,
         form=dpo_st_form,
-        options=dpo_st_options("dpo"),
+        options=options("dpo_st.dpo"),
+        speed=speed("dpo_st.dpo"),
         state="results/{task}/{model}/seed{seed}/dpo_round{round}/state",
     message:
         "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_dpo.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --pairs {input.pairs} --seed {wildcards.seed}"
-        " --state {params.state} --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
+        " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule make_pseudo_labels:
@@ -180,7 +183,7 @@ rule make_pseudo_labels:
         task=what_defines_the_task,
         form=dpo_st_form,
         labelled=labelled,
-        options=dpo_st_options("labels"),
+        options=options("dpo_st.labels"),
     message:
         "Choosing pseudo-labels of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model}, seed {wildcards.seed}"
     shell:
@@ -216,7 +219,8 @@ rule train_round:
         task=what_defines_the_task,
         model=what_defines_the_model,
         form=dpo_st_form,
-        options=dpo_st_options("sft"),
+        options=options("dpo_st.sft"),
+        speed=speed("dpo_st.sft"),
         state="results/{task}/{model}/seed{seed}/{loop}_round{round}/state",
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round}, seed {wildcards.seed}"
@@ -224,7 +228,7 @@ rule train_round:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labels {input.labels} --seed {wildcards.seed} --state {params.state} --output {output.model}"
-        " --report {output.report} {params.options} > {log} 2>&1"
+        " --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule train_sft_continued:
@@ -253,7 +257,8 @@ rule train_sft_continued:
         model=what_defines_the_model,
         form=dpo_st_form,
         labelled=labelled,
-        options=dpo_st_options("sft"),
+        options=options("dpo_st.sft"),
+        speed=speed("dpo_st.sft"),
         state="results/{task}/{model}/seed{seed}/sft_continued_round{round}/state",
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
@@ -261,7 +266,7 @@ rule train_sft_continued:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --steps-of {input.trainings} --seed {wildcards.seed} --state {params.state}"
-        " --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
+        " --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule train_sft_extra:
@@ -290,7 +295,8 @@ rule train_sft_extra:
         model=what_defines_the_model,
         form=dpo_st_form,
         labelled=labelled,
-        options=dpo_st_options("sft"),
+        options=options("dpo_st.sft"),
+        speed=speed("dpo_st.sft"),
         state="results/{task}/{model}/seed{seed}/sft_extra_round{round}/state",
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
@@ -298,7 +304,7 @@ rule train_sft_extra:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --extra-of {input.labels} --seed {wildcards.seed} --state {params.state}"
-        " --output {output.model} --report {output.report} {params.options} > {log} 2>&1"
+        " --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule report_round:
@@ -352,7 +358,8 @@ rule decode_transfer:
         model=lambda w: checkpoint_folder(source_of(w), w.checkpoint),
         data=lambda w: data_of(w.task, settings.transfer_split(w.task)),
     output:
-        "results/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}/test.jsonl",
+        rows="results/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}/test.jsonl",
+        timing="results/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}/test.timing.jsonl",
     log:
         "logs/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}.log",
     benchmark:
@@ -375,13 +382,14 @@ rule decode_transfer:
         task=what_defines_the_task,
         model=what_defines_the_model,
         arguments=lambda w: decoder_arguments(source_of(w)),
+        speed=lambda wildcards, threads: speed()(source_of(wildcards), threads),
         form=lambda w: text_form("checkpoint")(source_of(w)),
     message:
         "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on {wildcards.source_task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} {params.speed} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
-        " --output {output} > {log} 2>&1"
+        " --output {output.rows} > {log} 2>&1"
 
 
 rule score_transfer:

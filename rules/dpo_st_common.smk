@@ -30,16 +30,18 @@ def options_of_dpo_st(w):
 
 
 def sampling_options(w):
-    """The words for sampling a round: what leads to pairs, or to pseudo-labels; new random numbers in every round."""
-    options = options_of_dpo_st(w)
-    section = options.pair_samples if w.sampled.startswith("dpo_round") else options.label_samples
-    first = (round_of(w.sampled) - 1) * section.samples
-    return [*arguments_of(section), "--first-sample", str(first)]
+    """The words for sampling a round; new random numbers in every round."""
+    first = (round_of(w.sampled) - 1) * section_of(w, sampling_section(w)).samples
+    return [*options(sampling_section(w))(w), "--first-sample", str(first)]
 
 
-def dpo_st_options(section):
-    """A params function: the command-line words of one of DPO-ST's own sections."""
-    return lambda w: arguments_of(getattr(options_of_dpo_st(w), section))
+def sampling_section(w):
+    """What leads to pairs, or to pseudo-labels."""
+    return "dpo_st.pair_samples" if w.sampled.startswith("dpo_round") else "dpo_st.label_samples"
+
+
+def speed_of_sampling(wildcards, threads):
+    return speed(sampling_section(wildcards))(wildcards, threads)
 
 
 def dpo_st_form(w):

@@ -80,15 +80,16 @@ rule train_discriminator:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("discriminator"),
+        speed=speed("discriminator"),
         backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
         state="results/{task}/{model}/seed{seed}/{generator}_discriminator/state",
         form=text_form(),
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --pairs {input.pairs} --seed {wildcards.seed} --state {params.state}"
-        " --output {output.model} --report {output.report} {params.form} {params.options} {params.backbone} > {log} 2>&1"
+        " --output {output.model} --report {output.report} {params.form} {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
 
 rule train_verifier:
@@ -115,15 +116,16 @@ rule train_verifier:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("verifier"),
+        speed=speed("verifier"),
         backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
         state="results/{task}/{model}/seed{seed}/{generator}_verifier/state",
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_verifier.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --trajectories {input.trajectories}"
         " --seed {wildcards.seed} --state {params.state} --output {output.model} --report {output.report}"
-        " {params.options} {params.backbone} > {log} 2>&1"
+        " {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
 
 rule sweep_guided:
@@ -150,6 +152,7 @@ rule sweep_guided:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("grace"),
+        speed=speed("grace"),
         sweep=sweep_arguments,
         form=text_form(),
     message:
@@ -158,7 +161,7 @@ rule sweep_guided:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sweep_guided.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --data {input.dev}"
         " --seed {wildcards.seed} {params.sweep} --output {output.sweep} --choices {output.choices}"
-        " {params.form} {params.options} > {log} 2>&1"
+        " {params.form} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule measure_step_choice:
@@ -185,6 +188,7 @@ rule measure_step_choice:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("grace"),
+        speed=speed("grace"),
         report=option_from(training_report, "--training-report", "report"),
         form=text_form(),
     message:
@@ -192,4 +196,4 @@ rule measure_step_choice:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --pairs {input.pairs}"
-        " --seed {wildcards.seed} --output {output} {params.form} {params.options} {params.report} > {log} 2>&1"
+        " --seed {wildcards.seed} --output {output} {params.form} {params.options} {params.speed} {params.report} > {log} 2>&1"

@@ -33,10 +33,10 @@ def training_report(wildcards):
 
 def guidance(wildcards):
     """Inputs that only guided decoding needs: the discriminator, and the choices made on the development split."""
-    if helped_decoder(wildcards.decoder) not in GUIDED_DECODERS or options_of_decoder(wildcards).beta == 0:
+    if helped_decoder(wildcards.decoder) not in GUIDED_DECODERS or section_of(wildcards, wildcards.decoder).beta == 0:
         return {}
     needed = {"discriminator": discriminator_folder(wildcards, wildcards.checkpoint)}
-    if options_of_decoder(wildcards).beta == "choose":
+    if section_of(wildcards, wildcards.decoder).beta == "choose":
         needed["choices"] = f"{run_folder(wildcards)}/{wildcards.checkpoint}_discriminator/choices.json"
     return needed
 

@@ -46,10 +46,11 @@ rule train_base:
         model=what_defines_the_model,
         corpus=corpus_arguments,
         options=options("base"),
+        speed=speed("base"),
         state="results/{task}/{model}/seed{seed}/base/state",
     message:
         "Making {wildcards.model} from scratch for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_base.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_base.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} {params.corpus} --seed {wildcards.seed} --state {params.state} --output {output}"
-        " {params.options} > {log} 2>&1"
+        " {params.options} {params.speed} > {log} 2>&1"

@@ -22,6 +22,7 @@ rule sample_trajectories:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("sample"),
+        speed=speed("sample"),
         shards=settings.values.shards.sample,
         form=text_form(),
     message:
@@ -29,14 +30,14 @@ rule sample_trajectories:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_trajectories.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.form} {params.options} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.form} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule gather_trajectories:
     input:
-        expand(
+        shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.jsonl",
-            shard=range(settings.values.shards.sample),
+            settings.values.shards.sample,
         ),
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
@@ -47,4 +48,4 @@ rule gather_trajectories:
     message:
         "Gathering the shards of {output}"
     shell:
-        "cat {input} > {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"

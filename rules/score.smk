@@ -65,7 +65,7 @@ rule score_headline:
     message:
         "{wildcards.method} on {wildcards.task}, with the model that the preset headlines"
     shell:
-        "cp {input} {output} 2> {log}"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"
 
 
 rule compare_methods:

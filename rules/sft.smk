@@ -23,10 +23,11 @@ rule train_sft:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("sft"),
+        speed=speed("sft"),
         state="results/{task}/{model}/seed{seed}/sft/state",
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --train {input.train} --dev {input.dev} --seed {wildcards.seed}"
-        " --state {params.state} --output {output} {params.options} > {log} 2>&1"
+        " --state {params.state} --output {output} {params.options} {params.speed} > {log} 2>&1"

@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
     allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
     if launch.runs_directly(allocation, given.strategy):
+        os.environ.pop(launch.STRATEGY, None)
         run_here(given.script, given.arguments)
     else:
         if given.strategy == "fsdp" and not devices:

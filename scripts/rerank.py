@@ -5,7 +5,7 @@
 
 Inputs:  --predictions (Prediction rows with several samples), --verifier (a folder).
 Output:  Prediction rows in the same order: every sample with its score, the highest one chosen; with --vote the
-         answer with the largest sum of scores.
+         answer with the largest sum of scores. Beside them, in NAME.timing.jsonl, how long samples and scores took.
 """
 
 import json
@@ -28,9 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.decoding.setup import best_device
     from retrace.decoding.vote import best, choose, majority
+    from retrace.evaluation.predictions import decoding_seconds, write_predictions
     from retrace.models.verifier import load_verifier
-    from retrace.schemas import Prediction
-    from retrace.storage import read_jsonl, write_jsonl
+    from retrace.schemas import Prediction, Sample
+    from retrace.storage import read_jsonl
     from retrace.tasks import load_task
     from retrace.yaml_files import load_model_config
 
@@ -42,15 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     solutions = [sample.text for row in predictions for sample in row.samples]
     began = time.perf_counter()
     scores = iter(verifier.score(questions, solutions, given.batch_size).tolist())
-    seconds = (time.perf_counter() - began) / len(predictions)
+    seconds = time.perf_counter() - began + (decoding_seconds(given.predictions) or 0.0)
     reranked = []
     for row in predictions:
-        samples = [sample.model_copy(update={"score": next(scores)}) for sample in row.samples]
+        # Scores are compared as they are written, so that equal solutions are equal.
+        samples = [Sample(**sample.model_dump() | {"score": next(scores)}) for sample in row.samples]
         own = [sample.score for sample in samples]
         answers = [sample.answer for sample in samples]
         chosen = majority(answers, task.canonical, own) if given.vote else best(own)
-        reranked.append(choose(row, chosen, samples=samples, seconds=row.seconds + seconds))
-    write_jsonl(given.output, reranked)
+        reranked.append(choose(row, chosen, samples=samples))
+    write_predictions(given.output, reranked, seconds)
     print(json.dumps({"questions": len(reranked), "correct": sum(row.correct for row in reranked)}))
 
 

@@ -6,16 +6,36 @@
 
 Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, wrong and right ones, each text once a question; the questions in the order of the data.
-Each pass draws --samples-per-pass solutions for every question of the shard. Passes end when the shard has its share
-of --incorrect (the last pass is kept whole) or after --max-passes. Counts are printed as JSON.
+Each pass draws --samples-per-pass solutions for every question. A block of --block neighbouring questions is done when
+it has its share of --incorrect (its last pass is kept whole), or after --max-passes. A shard is made of whole blocks, so
+that the rows do not depend on the number of shards. Counts are printed as JSON.
 """
 
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 from retrace import cli
 from retrace.config import Sampling
+
+
+class Block(NamedTuple):
+    """Questions `start` to `stop` - 1 of the data, which together want so many wrong solutions."""
+
+    start: int
+    stop: int
+    wanted: int
+
+
+def blocks_of(questions: int, size: int, incorrect: int) -> list[Block]:
+    """Blocks of `size` questions (the last may be smaller) whose shares add up to `incorrect`."""
+    edges = [*range(0, questions, size), questions]
+    return [
+        Block(start, stop, incorrect * stop // questions - incorrect * start // questions)
+        for start, stop in pairwise(edges)
+    ]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,22 +62,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_references(load_task(given.task_file), everything, given.data)
     if options.max_questions >= 0:
         everything = everything[: options.max_questions]
-    examples = shard_of(everything, given.shard, given.shards)
-    # The shares add up to the whole, whatever the number of shards.
-    before, behind = (options.incorrect * edge // given.shards for edge in (given.shard, given.shard + 1))
-    wanted = behind - before
+    blocks = shard_of(blocks_of(len(everything), options.block, options.incorrect), given.shard, given.shards)
+    examples = [example for block in blocks for example in everything[block.start : block.stop]]
+    block_of = [number for number, block in enumerate(blocks) for _ in range(block.start, block.stop)]
     generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task
     prompts = [generator.prompt(example.question) for example in examples]
     keys = [example.id for example in examples]
 
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
-    incorrect = passes = drawn = drawn_correct = 0
-    while examples and incorrect < wanted and passes < options.max_passes:
+    incorrect = [0] * len(blocks)
+    wanted = sum(block.wanted for block in blocks)
+    passes = drawn = drawn_correct = 0
+    while passes < options.max_passes:
+        going = [index for index, block in enumerate(block_of) if incorrect[block] < blocks[block].wanted]
+        if not going:
+            break
         answers = generate(
             generator.decoder,
-            prompts,
-            keys,
+            [prompts[index] for index in going],
+            [keys[index] for index in going],
             samples=options.samples_per_pass,
             temperature=options.temperature,
             top_k=options.top_k,
@@ -71,14 +95,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stops=generator.stops,
         )
         for answer in answers:
-            example, known = examples[answer.index], found[answer.index]
+            index = going[answer.index]
+            example, known = examples[index], found[index]
             for one in answer.samples:
                 drawn += 1
                 correct = known[one.text].correct if one.text in known else task.grade(one.text, example.answer)
                 drawn_correct += correct
                 if one.text in known:
                     continue
-                incorrect += not correct
+                incorrect[block_of[index]] += not correct
                 known[one.text] = Trajectory(
                     example_id=example.id,
                     text=one.text,
@@ -90,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     sampling_seed=given.seed,
                 )
         passes += 1
-        print(f"pass {passes}: {incorrect} of {wanted} wrong solutions", file=sys.stderr, flush=True)
+        print(f"pass {passes}: {sum(incorrect)} of {wanted} wrong solutions", file=sys.stderr, flush=True)
     rows = [trajectory for known in found for trajectory in known.values()]
     write_jsonl(given.output, rows)
     counts = {
@@ -99,9 +124,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "drawn": drawn,
         "drawn_correct": drawn_correct,
         "unique": len(rows),
-        "unique_incorrect": incorrect,
+        "unique_incorrect": sum(incorrect),
         "wanted_incorrect": wanted,
-        "reached": incorrect >= wanted,
+        "reached": all(count >= block.wanted for count, block in zip(incorrect, blocks, strict=True)),
     }
     print(json.dumps(counts))
 

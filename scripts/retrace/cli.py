@@ -5,7 +5,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from pydantic import BaseModel, ValidationError
 
@@ -83,10 +83,10 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
         raise UserError(f"{name} {fault.get('input')!r}: {fault['msg']}") from None
 
 
-def arguments_of(section: BaseModel) -> list[str]:
-    """The command-line words that give exactly this section."""
+def arguments_of(section: BaseModel, only: Collection[str] | None = None) -> list[str]:
+    """The command-line words that give exactly this section, or only the fields named."""
     words: list[str] = []
-    for name, value in section.model_dump().items():
+    for name, value in section.model_dump(include=None if only is None else set(only)).items():
         words.append(flag_of(name))
         if isinstance(value, list | tuple):
             words += [str(item) for item in value]

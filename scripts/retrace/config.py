@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from retrace.config_dpo_st import DpoSt
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
-from retrace.config_types import Count, Name, Rate, Section, Share
+from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
 from retrace.training_options import Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
@@ -149,12 +149,21 @@ class Sampling(Section):
         default=80000, description="unique incorrect solutions to find, over the whole training split"
     )
     max_passes: Count = Field(default=50, description="limit on passes over the questions, reached or not")
+    block: Count = Field(
+        default=64,
+        description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
+        "shards are made of whole blocks, so that their number changes nothing",
+    )
     samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")
     temperature: float = Field(default=1.3, gt=0)
     top_k: int = Field(default=50, ge=0, description="0: off")
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: Count = 256
-    batch_size: Count = Field(default=256, description="solutions decoded together")
+    batch_size: Count = Field(
+        default=256,
+        description="solutions decoded together; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
     calculator: bool = True
     max_questions: int = Field(default=-1, ge=-1, description="use only the first so many training questions; -1: all")
 
@@ -243,7 +252,11 @@ class Decoding(Section):
     """What all decoders share."""
 
     max_new_tokens: Count = 256
-    batch_size: Count = Field(default=64, description="sequences decoded together; does not change the output")
+    batch_size: Count = Field(
+        default=64,
+        description="sequences decoded together; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
     calculator: bool = True
 
 

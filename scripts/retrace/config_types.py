@@ -1,6 +1,6 @@
 """What the sections of the configuration are made of."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -10,5 +10,15 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 
 
+# Of an option that changes how fast or how safely something is made, and not what: changing it redoes nothing.
+SPEED_ONLY: dict[str, Any] = {"changes_results": False}
+
+
 class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+def speed_options(section: BaseModel) -> set[str]:
+    """Names of the fields that do not change results."""
+    fields = type(section).model_fields
+    return {name for name, field in fields.items() if field.json_schema_extra == SPEED_ONLY}

@@ -268,7 +268,7 @@ def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
 
 
 def _seconds(result: Result) -> str:
-    return f"{result.cost.prediction_seconds:.1f}"
+    return "" if result.cost.prediction_seconds is None else f"{result.cost.prediction_seconds:.1f}"
 
 
 def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:

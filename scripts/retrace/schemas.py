@@ -1,12 +1,17 @@
 """Rows of the JSONL files that rules exchange. Every field is documented in DESIGN terms; unknown keys are refused."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 
 class Row(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+# Log-probabilities and scores are kept to so many digits as mean something: the last ones of float32 are noise.
+LogProbability = Annotated[float, AfterValidator(lambda value: round(value, 4))]
+Score = Annotated[float, AfterValidator(lambda value: round(value, 6))]
 
 
 class Example(Row):
@@ -30,7 +35,9 @@ class Trajectory(Row):
     final_answer: str | None
     correct: bool = Field(description="by the paper's own grader")
     tokens: int = Field(ge=0, description="generated tokens, end token included")
-    logprob: float = Field(description="sum of the log-probabilities of the generated free tokens, natural log")
+    logprob: LogProbability = Field(
+        description="sum of the log-probabilities of the generated free tokens, natural log"
+    )
     sampling_seed: int
 
 
@@ -62,14 +69,14 @@ class Sample(Row):
     correct: bool
     correct_strict: bool
     tokens: int
-    logprob: float
-    score: float | None = Field(
+    logprob: LogProbability
+    score: Score | None = Field(
         default=None, description="verifier score, or mean discriminator score, where one exists"
     )
 
 
 class Prediction(Row):
-    """Everything that one decoder produced for one question."""
+    """Everything that one decoder produced for one question; the same bytes from the same seed."""
 
     example_id: str
     question: str
@@ -80,7 +87,18 @@ class Prediction(Row):
     correct: bool = Field(description="by the paper's own grader")
     correct_strict: bool = Field(description="by the strict grader")
     tokens: int = Field(description="generated tokens over all samples and, for guided decoding, all candidates")
-    seconds: float = Field(description="share of this question in its batch's wall time")
+    seconds: float | None = Field(
+        default=None,
+        exclude=True,
+        description="share of this question in its batch's wall time; not in the file, see `Timing`",
+    )
+
+
+class Timing(Row):
+    """What one decoding job took, beside its predictions: one line a job in NAME.timing.jsonl."""
+
+    questions: int = Field(ge=0)
+    seconds: float = Field(ge=0, description="wall time of decoding, loading of models left out")
 
 
 class Preference(Row):

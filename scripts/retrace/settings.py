@@ -6,7 +6,7 @@ extends another is a layer of its own.
 
 import copy
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,15 @@ class Settings:
         """Everything as plain data, to be saved beside the results."""
         return self.values.model_dump(mode="json")
 
-    @property
+    @cached_property
     def tasks(self) -> list[str]:
         return self._stems("tasks")
 
-    @property
+    @cached_property
     def models(self) -> list[str]:
         return self._stems("models")
 
-    @property
+    @cached_property
     def methods(self) -> list[str]:
         return self._stems("methods")
 
@@ -221,9 +221,15 @@ class Settings:
 
 
 def section_classes() -> dict[str, type[BaseModel]]:
-    """Name of each option section of the configuration and its class."""
-    return {
-        name: field.annotation
-        for name, field in Configuration.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    """Name of each option section of the configuration and its class; `dpo_st.sft` for a section within one, whose own
+    options are then no section of a script."""
+
+    def sections_in(owner: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
+        found: dict[str, type[BaseModel]] = {}
+        for name, field in owner.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= sections_in(kind, f"{prefix}{name}.") or {prefix + name: kind}
+        return found
+
+    return sections_in(Configuration, "")

@@ -202,8 +202,14 @@ def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
         asked = [f"--mem={job.memory_mb}", f"--cpus-per-task={job.threads}", f"--time={job.minutes}"]
         command = ["sbatch", "--test-only", *sbatch_words(job.told), *asked, "--wrap=true"]
         code, _, fault = _call(command)
-        if code:
-            said, words = " ".join(fault.split()), " ".join(command)
+        said, words = " ".join(fault.split()), " ".join(command)
+        if code and "Requested node configuration is not available" in said:
+            # Some nodes have all of it, as `sinfo` says, but none that is up; SLURM keeps such a job until one is.
+            print(
+                f"note: {job.rule} ({job.about}) will wait: the nodes that can run it are down or reserved",
+                file=sys.stderr,
+            )
+        elif code:
             faults[said] = f"SLURM would refuse {job.rule} ({job.about}): {said}. Mend {SITE_FILE}; asked was: {words}"
     return list(faults.values())
 

@@ -1,10 +1,14 @@
 """Files in and out: whole or not at all, and every malformed line named."""
 
+import contextlib
 import errno
+import fcntl
+import glob
 import hashlib
 import json
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,15 +17,13 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from retrace import checksums
 from retrace.errors import UserError
 
 RowType = TypeVar("RowType", bound=BaseModel)
 
-FULL = "the disk is full (or the quota used up); free some space and run again"
 # What the machine or its set-up refuses; anything else is a fault of ours and keeps its traceback.
 _REFUSALS = {
-    errno.ENOSPC: FULL,
-    errno.EDQUOT: FULL,
     errno.EFBIG: "the file is larger than the system allows (ulimit -f, or the file system); raise the limit",
     errno.EACCES: "no permission; choose another folder, or ask for the right to use this one",
     errno.EPERM: "no permission; choose another folder, or ask for the right to use this one",
@@ -33,12 +35,27 @@ _REFUSALS = {
 }
 
 
-def refusal(error: BaseException) -> str | None:
-    """What the user is told where the machine refused to read or write; None where `error` is something else."""
-    if isinstance(error, OSError) and error.errno in _REFUSALS:
-        return _REFUSALS[error.errno]
+def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
+    """What the user is told where the machine refused to read or write; None where `error` is something else.
+
+    path: what was to be written, which says which disk is meant; default: the path that the error names.
+    """
+    number = error.errno if isinstance(error, OSError) else None
     # Libraries in other languages (safetensors, torch, tokenizers) give only the text of the system's error.
-    return FULL if "No space left on device" in str(error) or "Disk quota exceeded" in str(error) else None
+    quota = number == errno.EDQUOT or "Disk quota exceeded" in str(error)
+    if quota or number == errno.ENOSPC or "No space left on device" in str(error):
+        disk = disk_of(path or getattr(error, "filename", None) or ".")
+        return f"the disk is full ({'your quota is used up; ' if quota else ''}{disk}); free some space and run again"
+    return _REFUSALS.get(number)
+
+
+def disk_of(path: str | Path) -> str:
+    """The disk that a path is on, by the folder where it is mounted, and how much of it is free."""
+    place = Path(path).absolute()
+    while not place.exists() or not os.path.ismount(place):
+        place = place.parent
+    usage = shutil.disk_usage(place)
+    return f"{place}: {usage.free / 1e6:,.1f} of {usage.total / 1e6:,.1f} MB free"
 
 
 @contextmanager
@@ -51,9 +68,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        holder, lock = _holder(path)
     except OSError as error:
-        fault = refusal(error) or f"{error.strerror}; choose another place"
+        fault = refusal(error, path) or f"{error.strerror}; choose another place"
         if isinstance(error, FileExistsError):
             fault = _REFUSALS[errno.ENOTDIR]
         raise UserError(f"{path}: cannot be written: {fault}") from None
@@ -62,21 +79,63 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written for {path}")
-        _flush(temporary)
+        bring_to_disk(temporary)
+        checksums.forget(path)
         _swap(temporary, path, holder / "old")
+        checksums.record(path)
     except UserError:
         raise
     except Exception as error:
-        if not (fault := refusal(error)):
-            raise
         touched = str(getattr(error, "filename", None) or path)
         place = path if touched.startswith(str(holder)) else touched
+        if not (fault := refusal(error, place)):
+            raise
         raise UserError(f"{place}: {fault}. Nothing was written to {path}") from None
     finally:
         shutil.rmtree(holder, ignore_errors=True)
+        os.close(lock)
 
 
-def _flush(path: Path) -> None:
+def _holder(path: Path) -> tuple[Path, int]:
+    """A new folder beside `path` to write in, and the lock on it, which shows that its writer lives.
+
+    What writers of the same path on this machine left there when they were killed is removed.
+    """
+    prefix = f".{path.name}.{socket.gethostname()}."
+    for left in path.parent.glob(glob.escape(prefix) + "*"):
+        with contextlib.suppress(OSError):
+            lock = _open_lock(left)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(left, ignore_errors=True)
+            finally:
+                os.close(lock)
+    while True:
+        holder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
+        try:
+            lock = _open_lock(holder)
+        except FileNotFoundError:  # taken for a leftover by another writer of this path, between these two lines
+            continue
+        except OSError:
+            holder.rmdir()
+            raise
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            continue
+        except OSError:  # a file system without locks: what a kill leaves there stays
+            return holder, lock
+        if os.fstat(lock).st_nlink:
+            return holder, lock
+        os.close(lock)
+
+
+def _open_lock(holder: Path) -> int:
+    return os.open(holder / ".lock", os.O_RDWR | os.O_CREAT)
+
+
+def bring_to_disk(path: Path) -> None:
     """Bring a file, or all files of a folder, to the disk, so that the new name never stands for missing content."""
     for file in [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]:
         with open(file, "rb") as handle:
@@ -94,6 +153,11 @@ def _swap(new: Path, path: Path, aside: Path) -> None:
     except OSError:
         os.replace(aside, path)
         raise
+
+
+def timing_path(rows: str | Path) -> Path:
+    """The file beside rows that says how long they took: test.jsonl -> test.timing.jsonl."""
+    return Path(rows).with_suffix(".timing.jsonl")
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import Count, Section, Share
+from retrace.config_types import SPEED_ONLY, Count, Section, Share
 
 
 class Training(Section):
@@ -25,6 +25,12 @@ class Training(Section):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     evaluations: Count = Field(
         default=10, description="how often the development loss is measured; the best checkpoint is kept"
+    )
+    save_minutes: float = Field(
+        default=10,
+        gt=0,
+        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
+        json_schema_extra=SPEED_ONLY,
     )
     max_length: Count = Field(
         default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"

@@ -41,7 +41,7 @@ SchedulerParameters=sched_min_interval=0
 SlurmdParameters=config_overrides
 ReturnToService=2
 SlurmdTimeout=10
-MinJobAge=300
+MinJobAge=7200
 KillWait=2
 MpiDefault=none
 MailProg=/bin/true

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 from slurm_cluster import wait_until
 
+from retrace.cluster import told_to_slurm
+from retrace.config_slurm import Slurm
+from retrace.site_checks import Job, what_slurm_refuses
+
 FOLDER = "results/arithmetic/tiny_t5"
 TARGETS = ["all", "results/tables/grace_table1.html", "results/arithmetic/grace_acc.json"]
 SEED = f"{FOLDER}/seed0"
@@ -66,6 +70,10 @@ COMPUTING = {
     *("train_base", "train_verifier", "train_discriminator", "sample_trajectories", "align_steps", "make_pairs"),
     *("measure_step_choice", "sweep_guided", "decode", "rerank"),
 }
+STAYING = {
+    *("prepare_data", "gather_trajectories", "gather_predictions", "save_configuration", "score_method"),
+    *("score_headline", "compare_methods", "make_table", "plot_sweep", "all"),
+}
 
 
 def rule_of(job: dict[str, str]) -> str:
@@ -75,12 +83,7 @@ def rule_of(job: dict[str, str]) -> str:
 def test_what_computes_goes_to_the_nodes_and_the_rest_stays(whole) -> None:
     assert {rule_of(job) for job in whole[0].jobs().values()} == COMPUTING
     stayed = set(re.findall(r"Finished jobid: \d+ \(Rule: (\w+)\)", whole[0].shown)) - COMPUTING
-    assert {"prepare_data", "gather_predictions", "score_method", "make_table"} <= stayed
-    # All that stayed together took a few seconds of a processor: what is measured of it.
-    seconds = [
-        file.read_text().splitlines()[1].split("\t")[0] for file in (whole[0].folder / "benchmarks/data").rglob("*")
-    ]
-    assert len(seconds) == 5
+    assert stayed == STAYING
 
 
 def test_jobs_ask_for_the_partition_and_the_devices_of_their_rule(whole) -> None:
@@ -137,12 +140,14 @@ class Troubled:
         cluster.call("scontrol", "update", f"JobId={self.first[self.late]['JobId']}", "TimeLimit=1")
         cluster.kill_node(self.dead_node)
         undisturbed = runs(*BASES, *SLOWLY, local=True)
-        number = int(self.first[self.lost]["JobId"])
-        wait_until(lambda: cluster.jobs()[number]["Restarts"] == "1", PATIENCE, "the lost node's job is started again")
-        # The lost node was only cut off: what ran there goes on, beside its successor.
+        wait_until(lambda: "resuming at" in self.log(self.lost), PATIENCE, "the lost node's training goes on elsewhere")
+        self.resumed = self.log(self.lost)
+        # The lost node was only cut off: what ran there goes on, beside its successor and in the same folder.
         halted[self.lost].resume()
         self.undisturbed = undisturbed.succeeds()
         self.run.succeeds()
+        halted[self.lost].wait(PATIENCE)
+        cluster.start_node(self.dead_node)
 
     @staticmethod
     def comment(seed: int) -> str:
@@ -153,14 +158,13 @@ class Troubled:
         return [job for _, job in sorted(self.run.jobs().items()) if job["Comment"] == self.comment(seed)]
 
     def log(self, seed: int) -> str:
-        return (self.run.folder / f"logs/arithmetic/tiny_t5/seed{seed}/base.log").read_text(errors="replace")
+        file = self.run.folder / f"logs/arithmetic/tiny_t5/seed{seed}/base.log"
+        return file.read_text(errors="replace") if file.exists() else ""  # a job's log is removed when it starts again
 
 
 @pytest.fixture(scope="session")
 def troubled(runs, cluster, failing):
-    made = Troubled(runs, cluster)
-    yield made
-    cluster.start_node(made.dead_node)
+    return Troubled(runs, cluster)
 
 
 def test_a_job_that_fails_is_reported_with_its_log(failing, troubled) -> None:
@@ -192,7 +196,7 @@ def test_a_dead_node_costs_only_its_own_job_and_no_retry(troubled) -> None:
     (job,) = troubled.attempts(troubled.lost)
     assert (job["JobState"], job["Restarts"]) == ("COMPLETED", "1")
     assert job["NodeList"] != troubled.dead_node
-    assert "resuming at" in troubled.log(troubled.lost)
+    assert "resuming at" in troubled.resumed
     assert [
         job["Restarts"]
         for _, job in troubled.run.jobs().items()
@@ -260,6 +264,22 @@ def test_what_the_site_has_not_is_refused_with_its_mend(runs, settings, message)
     assert "profiles/slurm/site.yaml" in shown
     assert not run.jobs()
     assert not (run.folder / "results").exists()
+
+
+def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, capsys) -> None:
+    """SLURM keeps such a job, though its test refuses it with the words for what no node has."""
+    for name in ("SLURM_CONF", "PATH"):
+        monkeypatch.setenv(name, cluster.environment[name])
+    site = Slurm.model_validate({"cpu": {"partition": "cpu"}, "gpu": {"partition": "gpu"}})
+    job = Job("train_sft", "gsm8k", told_to_slurm(site, gpus=2), gpus=2, threads=1, memory_mb=100, minutes=5)
+    cluster.call("scontrol", "update", "NodeName=n2", "State=DOWN", "Reason=test")
+    try:
+        assert what_slurm_refuses([job]) == []
+        assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
+    finally:
+        cluster.call("scontrol", "update", "NodeName=n2", "State=RESUME")
+    assert what_slurm_refuses([job]) == []
+    assert capsys.readouterr().err == ""
 
 
 def test_a_folder_that_the_nodes_do_not_share_is_refused(runs, cluster, troubled, tmp_path) -> None:

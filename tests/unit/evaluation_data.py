@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from retrace.evaluation.predictions import write_predictions
 from retrace.schemas import Example, Prediction, Sample
 from retrace.storage import write_jsonl
 
@@ -55,6 +56,6 @@ def write_task(
     paths = []
     for seed, run in enumerate(outcomes):
         path = root / task / "tiny_t5" / f"seed{seed}" / "sft" / method / "test.jsonl"
-        write_jsonl(path, [prediction(row, bool(flag)) for row, flag in zip(rows, run, strict=True)])
+        write_predictions(path, [prediction(row, bool(flag)) for row, flag in zip(rows, run, strict=True)])
         paths.append(path)
     return paths

@@ -11,6 +11,7 @@ import tiny_generators
 import decode
 import rerank
 from retrace.errors import UserError
+from retrace.evaluation.predictions import decoding_seconds
 from retrace.schemas import Prediction
 from retrace.storage import read_jsonl
 
@@ -27,17 +28,14 @@ def run(words, tmp_path, decoder, *more) -> list[Prediction]:
     return read_jsonl(tmp_path / "out.jsonl", Prediction, allow_empty=True)
 
 
-def bare(rows):
-    return [row.model_copy(update={"seconds": 0.0}) for row in rows]
-
-
 @pytest.mark.parametrize("decoder", ["greedy", "beam"])
 def test_single_answers(words, tmp_path, capsys, decoder):
     rows = run(words, tmp_path, decoder, "--calculator", "false", "--max-new-tokens", "40")
     assert [row.example_id for row in rows] == ["toy-0", "toy-1", "toy-2", "toy-3"]
     assert [row.samples[0].text for row in rows] == list(tiny_generators.QUESTIONS.values())
     assert [row.answer for row in rows] == ["9", "3", "5", "5"]
-    assert all(row.correct and row.correct_strict and row.chosen == 0 and row.seconds > 0 for row in rows)
+    assert all(row.correct and row.correct_strict and row.chosen == 0 for row in rows)
+    assert decoding_seconds(tmp_path / "out.jsonl") > 0
     assert [row.gold for row in rows] == ["9", "3", "5", "5"]
     assert json.loads(capsys.readouterr().out)["correct"] == 4
     helped = run(words, tmp_path, decoder, "--max-new-tokens", "40")
@@ -57,9 +55,7 @@ def test_self_consistency_and_shards(words, tmp_path):
             words, tmp_path, "self_consistency", *options, "--shard", str(shard), "--shards", "3", "--batch-size", "7"
         )
     ]
-    for part, row in zip(parts, whole, strict=True):
-        assert [sample.text for sample in part.samples] == [sample.text for sample in row.samples]
-        assert part.answer == row.answer
+    assert parts == whole
 
 
 def test_more_shards_than_questions_leave_empty_files(words, tmp_path):
@@ -118,8 +114,8 @@ def test_guided(words, tmp_path, discriminator):
     direct = run(
         words, tmp_path, "guided", *options, "--beta", "0.9", "--temperature", "1.5", "--discriminator", discriminator
     )
-    assert bare(with_file) == bare(direct)
-    assert bare(direct) != bare(alone)
+    assert with_file == direct
+    assert direct != alone
 
 
 @pytest.mark.parametrize(
@@ -157,9 +153,9 @@ def test_rerank(words, tmp_path):
         texts = [sample.text for sample in old.samples]
         assert texts == [sample.text for sample in new.samples]
         scores = load_verifier(tmp_path / "verifier").score([old.question] * 4, texts, 4).tolist()
-        assert [sample.score for sample in new.samples] == pytest.approx(scores, abs=1e-5)
+        assert [sample.score for sample in new.samples] == [round(score, 6) for score in scores]
         assert new.chosen == scores.index(max(scores))
         assert new.answer == new.samples[new.chosen].answer
-        assert new.seconds > old.seconds
+    assert decoding_seconds(tmp_path / "reranked.jsonl") > decoding_seconds(tmp_path / "out.jsonl") > 0
     rerank.main([*arguments, "--output", str(tmp_path / "voted.jsonl"), "--vote"])
     assert len(read_jsonl(tmp_path / "voted.jsonl", Prediction)) == 4

@@ -16,7 +16,7 @@ from retrace.evaluation.intervals import Estimate, wilson
 from retrace.evaluation.reported import differences, find_row, judge, load_paper, load_papers, sections_behind
 from retrace.evaluation.result import Result, load_document, made_from
 from retrace.settings import Settings
-from retrace.storage import write_json, write_jsonl
+from retrace.storage import timing_path, write_json, write_jsonl
 from retrace.tasks import load_task
 from retrace.yaml_files import load_model_config
 
@@ -91,11 +91,19 @@ def test_samples_give_maj_and_pass_at_k(tmp_path: Path) -> None:
     assert found["maj_at_k"][2]["value"] == pytest.approx(0.5)
 
 
-def test_time_that_is_not_a_number_is_left_out(tmp_path: Path) -> None:
-    (path,) = write_task(tmp_path, [[True, False]])
-    path.write_text(path.read_text().replace('"seconds":0.5', '"seconds":NaN', 1))
-    found = score(tmp_path, [path])
-    assert found["cost"]["prediction_seconds"] == 0.5
+def test_time_that_was_not_measured_is_left_out(tmp_path: Path) -> None:
+    paths = write_task(tmp_path, [[True, False], [True, True]])
+    found = score(tmp_path, paths, seeds=[0, 1])
+    assert found["cost"]["prediction_seconds"] == 2.0
+    assert [row["seconds"] for row in found["per_seed"]] == [1.0, 1.0]
+    timing_path(paths[0]).unlink()
+    found = score(tmp_path, paths, seeds=[0, 1])
+    assert found["cost"]["prediction_seconds"] is None
+    assert found["cost"]["questions_per_second"] is None
+    assert [row["seconds"] for row in found["per_seed"]] == [None, 1.0]
+    timing_path(paths[0]).write_text('{"questions":2}\n')
+    with pytest.raises(UserError, match=r"test\.timing\.jsonl:1: seconds"):
+        score(tmp_path, paths, seeds=[0, 1])
 
 
 def test_provenance_holds_what_the_result_rests_on(tmp_path: Path) -> None:

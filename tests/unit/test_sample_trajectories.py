@@ -59,17 +59,27 @@ def test_never_endless(run):
 
 def test_the_same_whatever_the_batches(run):
     options = ["--incorrect", 20, "--max-passes", 4, "--temperature", 1.5]
-    whole = [row.model_dump(exclude={"logprob"}) for row in run(*options)[0]]
-    assert whole == [row.model_dump(exclude={"logprob"}) for row in run(*options, "--batch-size", 3)[0]]
+    assert run(*options)[0] == run(*options, "--batch-size", 3)[0]
 
 
-def test_shards_share_the_target(run):
-    options = ["--max-passes", 1, "--temperature", 1.5, "--incorrect", 7]
+def test_blocks_share_the_target():
+    blocks = sample_trajectories.blocks_of(10, 4, 7)
+    assert blocks == [(0, 4, 2), (4, 8, 3), (8, 10, 2)]
+    assert sample_trajectories.blocks_of(0, 4, 7) == []
+    assert [block.wanted for block in sample_trajectories.blocks_of(4, 64, 7)] == [7]
+
+
+@pytest.mark.parametrize("size", [1, 2, 64])
+def test_shards_change_nothing(run, size):
+    """Also where blocks need different numbers of passes."""
+    options = ["--max-passes", 6, "--temperature", 1.5, "--incorrect", 14, "--block", size]
+    whole, counts = run(*options)
     shards = [run(*options, "--shard", shard, "--shards", 3) for shard in range(3)]
-    assert [counts["wanted_incorrect"] for _, counts in shards] == [2, 2, 3]
-    whole, _ = run(*options)
-    texts = lambda rows: [(row.example_id, row.text) for row in rows]  # noqa: E731
-    assert texts([row for rows, _ in shards for row in rows]) == texts(whole)
+    assert [row for rows, _ in shards for row in rows] == whole
+    passes = {shard["passes"] for _, shard in shards if shard["questions"]}
+    assert max(passes) == counts["passes"]
+    assert size > 2 or len(passes) > 1
+    assert sum(shard["wanted_incorrect"] for _, shard in shards) == 14
 
 
 def test_some_questions_only(run):

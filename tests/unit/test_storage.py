@@ -1,13 +1,18 @@
 """Files appear whole or not at all, and a bad line is named."""
 
 import errno
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from retrace.errors import UserError
 from retrace.schemas import Trajectory
-from retrace.storage import atomic_path, read_json, read_jsonl, sha256_of, write_json, write_jsonl
+from retrace.storage import atomic_path, read_json, read_jsonl, refusal, sha256_of, write_json, write_jsonl
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def trajectory(number: int) -> Trajectory:
@@ -31,7 +36,9 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         yield trajectory(1)
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(UserError, match=r"rows.jsonl: the disk is full .* free some space .* Nothing was written"):
+    with pytest.raises(
+        UserError, match=r"rows.jsonl: the disk is full \(/.*: [\d,.]+ of [\d,.]+ MB free\); free some space"
+    ):
         write_jsonl(target, rows())
     assert [row.example_id for row in read_jsonl(target, Trajectory)] == ["q0"]
     assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
@@ -88,3 +95,41 @@ def test_checksum_of_a_folder_sees_names_and_contents(tmp_path: Path) -> None:
     second = sha256_of(tmp_path / "m")
     (tmp_path / "m" / "a").rename(tmp_path / "m" / "b")
     assert len({first, second, sha256_of(tmp_path / "m")}) == 3
+
+
+def test_what_a_killed_writer_left_is_removed_and_a_living_one_is_left_alone(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; sys.path.insert(0, sys.argv[1])\n"
+        "from retrace.storage import atomic_path\n"
+        "with atomic_path(sys.argv[2]) as temporary:\n"
+        "    temporary.write_text('half'); print('writing', flush=True); time.sleep(600)\n"
+    )
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, str(SCRIPTS), str(tmp_path / "rows.jsonl")], stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    try:
+        assert [writer.stdout.readline() for writer in writers] == [b"writing\n"] * 2
+        assert len(list(tmp_path.iterdir())) == 2
+        writers[0].kill()
+        writers[0].wait()
+        write_jsonl(tmp_path / "rows.jsonl", [trajectory(0)])
+        assert len(list(tmp_path.iterdir())) == 2  # the rows, and what the living one writes
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            writer.stdout.close()
+    write_jsonl(tmp_path / "rows.jsonl", [trajectory(1)])
+    assert [path.name for path in tmp_path.iterdir()] == ["rows.jsonl"]
+
+
+def test_a_full_disk_is_named() -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    assert re.fullmatch(r"the disk is full \(/proc: 0\.0 of 0\.0 MB free\); free .*", refusal(full, "/proc/no/such"))
+    quota = OSError(errno.EDQUOT, "Disk quota exceeded", "/proc/no/such")
+    assert "the disk is full (your quota is used up; /proc: " in refusal(quota)
+    assert "the disk is full (/" in refusal(RuntimeError("I/O error: No space left on device (os error 28)"))
+    assert refusal(ValueError("no")) is None

@@ -208,7 +208,7 @@ def test_no_rows_and_full_disk(tmp_path, monkeypatch) -> None:
     model, tokenizer, rows, dev = setting()
     with pytest.raises(UserError, match="nothing to train on"):
         sft.train_generator(model, tokenizer, [], dev, options(), 0, tmp_path)
-    usage = type("Usage", (), {"free": 10})
+    usage = type("Usage", (), {"free": 10, "total": 100})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="free some space"):
         sft.train_generator(model, tokenizer, rows, dev, options(), 0, tmp_path)

@@ -21,7 +21,7 @@ from safetensors.torch import save_model
 from torch import nn
 from transformers import TrainerCallback
 
-from retrace.config import DiscriminatorTraining, SftTraining, VerifierTraining
+from retrace.config import DiscriminatorTraining, SftTraining, Training, VerifierTraining
 from retrace.config_dpo_st import DpoTraining
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
@@ -43,17 +43,17 @@ Callbacks = Sequence[TrainerCallback]
 
 
 class Sft:
-    """Fine-tuning a generator."""
+    """Fine-tuning a generator, or with other options training it from scratch."""
 
-    def __init__(self, family: str) -> None:
-        self.family = family
+    def __init__(self, family: str, options: type[Training] = SftTraining) -> None:
+        self.family, self.options = family, options
 
     def train(
         self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
     ) -> tuple[nn.Module, list[dict]]:
         model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
         rows = generator_rows(EXAMPLES, TASK, self.tokenizer, self.family, 512)
-        options = SftTraining(**OPTIONS | changes)
+        options = self.options(**OPTIONS | changes)
         return model, sft.train_generator(
             model, self.tokenizer, rows[HELD_OUT:], rows[:HELD_OUT], options, 0, state, callbacks
         )

@@ -6,6 +6,8 @@ key and query, and decoder-only models get explicit position ids, so holes do no
 
 In an encoder-decoder the question's keys and values exist once a question, however many rows (samples, candidates)
 decode it: cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
+
+On a processor a row's logits do not depend on the other rows (`retrace.models.exact`): keys and values are float64 there.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
 
 from retrace.errors import UserError
+from retrace.models.exact import ATTENTION as EXACT
+from retrace.models.exact import exact_attention, is_exact, make_rows_independent
 
 GROUPED = "retrace_grouped"
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
@@ -30,6 +34,8 @@ class GrowingLayer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values [B, heads, new, width]; returns all of them (views)."""
+        if is_exact(key_states.device):
+            key_states, value_states = key_states.double(), value_states.double()
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.used, self.key_room, self.value_room = 0, key_states[:, :, :0], value_states[:, :, :0]
@@ -84,9 +90,18 @@ class Groups:
         if not self.in_order:
             grid = query.new_zeros(cells, new, heads, width).index_copy_(0, self.slots, grid)
         grid = grid.reshape(self.questions, self.width * new, heads, width).transpose(1, 2)
-        out = scaled_dot_product_attention(grid, key, value, attn_mask=mask, scale=scale)
+        bias = query.new_zeros(mask.shape).masked_fill_(~mask, torch.finfo(query.dtype).min)
+        out = _attend(grid, key, value, bias, scale)
         out = out.transpose(1, 2).reshape(cells, new, heads, width)
         return out if self.in_order else out.index_select(0, self.slots)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
+    if query.device.type == "cpu":
+        # Few queries a row: two plain products are a quarter faster than the fused kernel there.
+        weights = torch.softmax(torch.matmul(query * scale, key.transpose(2, 3)) + bias, -1)
+        return torch.matmul(weights, value)
+    return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
 
 
 def _grouped_attention(
@@ -102,20 +117,16 @@ def _grouped_attention(
 ) -> tuple[Tensor, None]:
     """The attention function of T5 under the engine; without `groups` it is the library's own."""
     if groups is None:
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs
-        )
+        attend = exact_attention if is_exact(query.device) else sdpa_attention_forward
+        return attend(module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs)
+    kind = query.dtype
+    if is_exact(query.device):
+        query, key, value = query.double(), key.double(), value.double()
     if not module.is_causal:  # cross-attention; T5's position bias is zero there
-        return groups.attend(query, key, value, attention_mask, scaling), None
+        return groups.attend(query, key, value, attention_mask, scaling).to(kind), None
     # Not -inf: a hole's query sees nothing, and -inf everywhere would make NaN of it.
-    bias = torch.where(attention_mask, position_bias.to(query.dtype), torch.finfo(query.dtype).min)
-    if query.device.type == "cpu":
-        # One query a row: two plain products are a quarter faster than the fused kernel there.
-        weights = torch.softmax(torch.matmul(query * scaling, key.transpose(2, 3)) + bias, -1)
-        out = torch.matmul(weights, value)
-    else:
-        out = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scaling)
-    return out.transpose(1, 2), None
+    bias = position_bias.to(query.dtype).masked_fill(~attention_mask, torch.finfo(query.dtype).min)
+    return _attend(query, key, value, bias, scaling).transpose(1, 2).to(kind), None
 
 
 AttentionInterface.register(GROUPED, _grouped_attention)
@@ -131,7 +142,7 @@ def no_numbers(dtype: torch.dtype) -> UserError:
 
 
 class State:
-    """Rows that are being decoded. Made by `Decoder.prefill`; `logits` [B, V] (float32) are those of the next token."""
+    """Rows that are being decoded. Made by `Decoder.prefill`; `logits` [B, V] are those of the next token."""
 
     def __init__(self, cache: Cache, mask: Tensor, logits: Tensor, groups: Groups | None, cross_mask: Tensor | None):
         self.cache = cache
@@ -230,6 +241,7 @@ class Decoder:
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
             model.set_attn_implementation(GROUPED)
+        make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property
     def max_length(self) -> int:
@@ -288,7 +300,14 @@ class Decoder:
         state = State(cache, mask[:, :0], mask, groups, mask[:, None, None, :])
         start = torch.full((len(ids), 1), self.model.config.decoder_start_token_id, device=self.device)
         state.logits = self._numbers(self._forward(state, start, torch.ones_like(start, dtype=torch.bool), hidden))
+        if is_exact(self.device):
+            for layer in cache.cross_attention_cache.layers:
+                layer.keys, layer.values = layer.keys.double(), layer.values.double()
         return state
+
+    def _wide(self, logits: Tensor) -> Tensor:
+        """Logits in float32, or in float64 where the model computes in it."""
+        return logits if logits.dtype == torch.float64 else logits.float()
 
     def _numbers(self, logits: Tensor) -> Tensor:
         """The logits [B, V] themselves. Raises UserError where one is NaN: no token could be chosen by them."""
@@ -337,7 +356,7 @@ class Decoder:
         out = out[:, -1] if last is None else out[torch.arange(len(out), device=self.device), last]
         if getattr(self.model.config, "scale_decoder_outputs", self.model.config.tie_word_embeddings):
             out = out * self.model.config.d_model**-0.5
-        return self.model.lm_head(out).float()
+        return self._wide(self.model.lm_head(out))
 
     def _forward_causal(self, state: State, tokens: Tensor, real: Tensor, last: Tensor | None) -> Tensor:
         positions = (state.mask.long().cumsum(1) - 1).clamp(min=0)[:, -tokens.shape[1] :]
@@ -352,5 +371,5 @@ class Decoder:
             logits_to_keep=keep,
         ).logits
         if last is None:
-            return logits[:, 0].float()
-        return logits[torch.arange(len(logits), device=self.device), torch.searchsorted(keep, last)].float()
+            return self._wide(logits[:, 0])
+        return self._wide(logits[torch.arange(len(logits), device=self.device), torch.searchsorted(keep, last)])

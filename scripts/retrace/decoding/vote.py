@@ -60,7 +60,7 @@ def make_sample(
 
 
 def make_prediction(
-    example: Example, samples: list[Sample], chosen: int, seconds: float, tokens: int | None = None
+    example: Example, samples: list[Sample], chosen: int, seconds: float | None = None, tokens: int | None = None
 ) -> Prediction:
     """What a decoder says about `example`: sample `chosen` counts. tokens: all that were generated, by default those
     of the samples."""

@@ -22,7 +22,7 @@ class Cost(Row):
     gpu_seconds: float | None = Field(description="wall seconds times the GPUs of a job; 0 without a GPU")
     peak_memory_mb: float | None = Field(description="of the largest job, resident set")
     jobs: int = Field(description="benchmark files that were found")
-    prediction_seconds: float = Field(description="of the decoder itself, model loading left out")
+    prediction_seconds: float | None = Field(description="of the decoder itself, model loading left out")
     generated_tokens: int = Field(description="over all samples and all candidate steps")
     tokens_per_question: float = Field(description="the same, for one question and one seed")
     questions_per_second: float | None
@@ -81,24 +81,20 @@ def read_benchmarks(files: Sequence[Path]) -> tuple[float | None, float | None]:
     return (sum(seconds) if seconds else None), (max(memory) if memory else None)
 
 
-def seconds_of(run: Run) -> float:
-    """Decoding seconds of a run; a question without a measurement (not finite) counts nothing."""
-    return sum(row.seconds for row in run.rows if math.isfinite(row.seconds))
-
-
 def measure_cost(runs: Sequence[Run], benchmarks: Sequence[Path], gpus: int | None) -> Cost:
     """Costs of the runs. gpus: GPUs of a job, or None where it is not known."""
     wall, memory = read_benchmarks(benchmarks)
     questions = sum(len(run.rows) for run in runs)
-    spent = sum(seconds_of(run) for run in runs)
+    measured = [run.seconds for run in runs if run.seconds is not None]
+    spent = sum(measured) if len(measured) == len(runs) else None
     tokens = sum(row.tokens for run in runs for row in run.rows)
     return Cost(
         wall_seconds=None if wall is None else round(wall, 2),
         gpu_seconds=0.0 if gpus == 0 else None if gpus is None or wall is None else round(wall * gpus, 2),
         peak_memory_mb=memory,
         jobs=len(benchmarks),
-        prediction_seconds=round(spent, 3),
+        prediction_seconds=None if spent is None else round(spent, 3),
         generated_tokens=tokens,
         tokens_per_question=round(tokens / questions, 2),
-        questions_per_second=round(questions / spent, 3) if spent > 0 else None,
+        questions_per_second=round(questions / spent, 3) if spent else None,
     )

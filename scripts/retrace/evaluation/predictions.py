@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from retrace.errors import UserError
-from retrace.schemas import Example, Prediction
-from retrace.storage import iter_jsonl, read_jsonl
+from retrace.schemas import Example, Prediction, Timing
+from retrace.storage import iter_jsonl, read_jsonl, timing_path, write_jsonl
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,20 @@ class Run:
     seed: int
     path: Path
     rows: list[Prediction]
+    seconds: float | None = None  # of decoding, where it was measured
+
+
+def write_predictions(path: str | Path, rows: Sequence[Prediction], seconds: float | None = None) -> None:
+    """Write predictions, and beside them how long they took: `seconds`, or what the rows say."""
+    spent = sum(row.seconds or 0.0 for row in rows) if seconds is None else seconds
+    write_jsonl(timing_path(path), [Timing(questions=len(rows), seconds=round(spent, 4))])
+    write_jsonl(path, rows)
+
+
+def decoding_seconds(predictions: str | Path) -> float | None:
+    """Seconds that the predictions took, over all jobs; None where nobody measured."""
+    path = timing_path(predictions)
+    return sum(row.seconds for row in iter_jsonl(path, Timing)) if path.exists() else None
 
 
 def find_data(prediction: str | Path, task: str, split: str) -> Path:
@@ -46,7 +60,10 @@ def read_runs(
     known = {example.id: example for example in examples}
     if len(known) != len(examples):
         raise UserError(f"{data}: an id comes twice; rebuild the data")
-    runs = [Run(seed, Path(path), _read_run(path, known, data)) for path, seed in zip(paths, seeds, strict=True)]
+    runs = [
+        Run(seed, Path(path), _read_run(path, known, data), decoding_seconds(path))
+        for path, seed in zip(paths, seeds, strict=True)
+    ]
     return sorted(runs, key=lambda run: run.seed)
 
 

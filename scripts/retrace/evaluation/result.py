@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError
 
 from retrace.config import ModelConfig, TaskConfig
 from retrace.errors import UserError
-from retrace.evaluation.cost import Cost, measure_cost, seconds_of
+from retrace.evaluation.cost import Cost, measure_cost
 from retrace.evaluation.intervals import Estimate, estimate
 from retrace.evaluation.metrics import sample_curves
 from retrace.evaluation.predictions import Run, outcomes
@@ -29,7 +29,7 @@ class SeedResult(Row):
     accuracy_strict: float = Field(description="by the strict grader")
     invalid_share: float = Field(description="questions without an answer that could be read")
     tokens_per_question: float
-    seconds: float = Field(description="of decoding")
+    seconds: float | None = Field(description="of decoding; None: not measured")
 
 
 class AtK(Row):
@@ -79,7 +79,7 @@ def _seed_result(run: Run) -> SeedResult:
         accuracy_strict=sum(row.correct_strict for row in run.rows) / count,
         invalid_share=_invalid(run.rows),
         tokens_per_question=round(sum(row.tokens for row in run.rows) / count, 2),
-        seconds=round(seconds_of(run), 3),
+        seconds=None if run.seconds is None else round(run.seconds, 3),
     )
 
 

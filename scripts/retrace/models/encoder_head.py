@@ -14,6 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer
 from retrace.models.share import share
 from retrace.storage import read_json, write_json
@@ -180,7 +181,9 @@ def pool(hidden: torch.Tensor, mask: torch.Tensor, kind: Pooling) -> torch.Tenso
     weights = mask.unsqueeze(-1)
     if kind == "max":
         return hidden.masked_fill(~weights, -1e9 if hidden.dtype != torch.float16 else -6e4).amax(dim=1)
-    return (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1)
+    # In inference on a processor, how much is padded shall not matter (retrace.models.exact).
+    wide = torch.float64 if is_exact(hidden.device) and torch.is_inference_mode_enabled() else None
+    return ((hidden * weights).sum(dim=1, dtype=wide) / weights.sum(dim=1).clamp(min=1)).to(hidden.dtype)
 
 
 def pad_rows(rows: list[tuple[int, ...]] | list[list[int]], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -351,4 +354,6 @@ def build_head(cls: type, path: str | Path, kind: str, device: str | torch.devic
         outputs=outputs,
     )
     restore(network, state, path)
-    return network.to(device).eval()
+    network = network.to(device).eval()
+    make_rows_independent(network)
+    return network

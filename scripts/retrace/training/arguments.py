@@ -56,7 +56,7 @@ def arguments_of_training(
         eval_steps=total,
         save_strategy="steps",
         save_steps=total,
-        save_total_limit=2,
+        save_total_limit=None,  # `restarts.drop_old` decides
         load_best_model_at_end=chooses and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
         metric_for_best_model=best if chooses else None,
         greater_is_better=best != "loss" if chooses else None,

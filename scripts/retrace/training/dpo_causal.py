@@ -141,7 +141,11 @@ def train_dpo_causal(
             eval_dataset=texts_of(task, dev_pairs, dev_rows) if dev_pairs else None,
             processing_class=tokenizer,
             peft_config=adapter_options(options, "decoder_only"),
-            callbacks=[Progress(shared.milestones(options, total), bool(dev_pairs)), SavesInTime(), *callbacks],
+            callbacks=[
+                Progress(shared.milestones(options, total), bool(dev_pairs)),
+                SavesInTime(60 * options.save_minutes),
+                *callbacks,
+            ],
             order=order,
             owner=owner,
         )

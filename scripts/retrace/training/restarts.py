@@ -4,12 +4,15 @@ A node that lost its network goes on with a training that a cluster has long sta
 folder. So each run writes its name there when it starts, and a run that finds another name stops before it writes.
 """
 
+import json
 import os
 import secrets
 import shutil
 import socket
+import struct
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +20,17 @@ import torch
 from transformers import TrainerCallback
 
 from retrace.errors import UserError
+from retrace.storage import write_text
 
-SECONDS = 600.0  # of training that a kill may cost ...
-TIMES = 20.0  # ... or so many times what saving takes, if that is longer
+TIMES = 20.0  # a save may wait for so many times what saving takes, if that is longer than the minutes it is given
+KEPT = 2  # saved states
 
 
 class SavesInTime(TrainerCallback):
     """Saves the state where the last save is too long ago, at a step that is logged: so a run that goes on from there
     logs what it would have logged."""
 
-    def __init__(self, seconds: float = SECONDS) -> None:
+    def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.asked = self.saved = time.monotonic()
 
@@ -50,6 +54,55 @@ class SavesInTime(TrainerCallback):
         self.saved = now
 
 
+def checkpoints_in(state: Path) -> list[Path]:
+    """The saved states, oldest first: by their steps, not by times of files, which a clock that was set may mix up."""
+    found = [path for path in state.glob("checkpoint-*") if path.name.split("-")[1].isdigit()]
+    return sorted(found, key=lambda path: int(path.name.split("-")[1]))
+
+
+def last_checkpoint(state: Path) -> Path | None:
+    """The newest saved state that is whole; what a kill, a full disk or a broken one left is passed over."""
+    for path in reversed(checkpoints_in(state)):
+        if is_whole(path):
+            return path
+        print(f"note: {path} was not saved to its end, or is damaged; passed over", file=sys.stderr)
+    return None
+
+
+def is_whole(checkpoint: Path) -> bool:
+    """Whether a saved state can be read: the trainer's own file, which is written last, and the parts it stands for."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        for part in checkpoint.glob("*.safetensors"):
+            with open(part, "rb") as handle:
+                (length,) = struct.unpack("<Q", handle.read(8))
+                spans = [
+                    row["data_offsets"] for row in json.loads(handle.read(length)).values() if "data_offsets" in row
+                ]
+            if part.stat().st_size != 8 + length + max((end for _, end in spans), default=0):
+                return False
+        # torch's files are archives with a checksum of each member.
+        for part in [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]:
+            with zipfile.ZipFile(part) as archive:
+                if archive.testzip() is not None:
+                    return False
+    except (OSError, ValueError, struct.error, zipfile.BadZipFile, AttributeError, TypeError):
+        return False
+    return True
+
+
+def drop_old(state: Path, best: str | None) -> None:
+    """Keep the newest saved states and the best one."""
+    found = checkpoints_in(state)
+    kept = {path.name for path in found[-1:]} | ({Path(best).name} if best else set())
+    for path in reversed(found):
+        if len(kept) < KEPT:
+            kept.add(path.name)
+    for path in found:
+        if path.name not in kept:
+            shutil.rmtree(path, ignore_errors=True)
+
+
 class Owner:
     """This run's name in the state folder."""
 
@@ -66,8 +119,9 @@ class Owner:
                 print(f"note: {self.state} belongs to other options or data; training starts anew", file=sys.stderr)
             shutil.rmtree(self.state)
         self.state.mkdir(parents=True, exist_ok=True)
-        known.write_text(fingerprint)
-        self.file.write_text(self.name, encoding="utf-8")
+        if not known.exists():  # a kill while it is written again would cost all that was saved
+            write_text(known, fingerprint)
+        write_text(self.file, self.name)
 
     def check(self) -> None:
         """Raise UserError if another run has claimed the folder since."""

@@ -8,7 +8,6 @@
   with the same weights as an uninterrupted one.
 """
 
-import errno
 import hashlib
 import json
 import math
@@ -29,12 +28,14 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.utils import logging as transformers_logging
 
 from retrace.config import Training
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
+from retrace.storage import bring_to_disk, disk_of, refusal
 from retrace.training import parallel
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -64,11 +65,16 @@ class Restarting:
         if is_first_process():
             self.owner.check()
         super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
+        if is_first_process():
+            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)  # type: ignore[attr-defined]
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)  # type: ignore[misc]
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too.
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
+        # and on the disk, not in a memory that a machine which goes down forgets.
         self.accelerator.wait_for_everyone()  # type: ignore[attr-defined]
+        if is_first_process():
+            bring_to_disk(Path(output_dir))
 
     def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
         return 0  # counting parameters at every step costs a tiny model several percent
@@ -249,7 +255,11 @@ def train(
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
-            callbacks=[Milestones(milestones(options, total), evaluates), SavesInTime(), *callbacks],
+            callbacks=[
+                Milestones(milestones(options, total), evaluates),
+                SavesInTime(60 * options.save_minutes),
+                *callbacks,
+            ],
             loss=loss,
             count=count,
             evaluation=evaluation,
@@ -295,25 +305,12 @@ def run_trainer(
             parallel.restore_whole(model, outline, Path(folder))
         parallel.leave(trainer)
     except Exception as error:
-        # torch and safetensors wrap the system's error in their own types.
-        if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
-            raise UserError(f"{state}: the disk is full; free some space and start again, training resumes") from None
+        if fault := refusal(error, state):
+            raise UserError(f"{state}: {fault}; training goes on from its last saved step") from None
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
     return trainer
-
-
-def last_checkpoint(state: Path) -> Path | None:
-    """The newest complete checkpoint in the state folder; what a kill left half-written is passed over."""
-    found = sorted(state.glob("checkpoint-*"), key=lambda path: int(path.name.split("-")[1]), reverse=True)
-    for path in found:
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError):
-            continue  # Trainer writes this file last
-        return path
-    return None
 
 
 def finish(state: str | Path) -> None:
@@ -324,7 +321,8 @@ def finish(state: str | Path) -> None:
 
 def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
-    about = f"{type(options).__name__} {options.model_dump_json()} {seed} {len(rows)}"
+    values = options.model_dump_json(exclude=speed_options(options))
+    about = f"{type(options).__name__} {values} {seed} {len(rows)}"
     if parallel.is_sharded():  # each process saved its own part
         about += f" {parallel.strategy()} {world_size()}"
     digest = hashlib.sha256(about.encode())
@@ -344,8 +342,8 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
     free = shutil.disk_usage(state).free
     if needed > free:
         raise UserError(
-            f"{state}: {free / 1e6:,.0f} MB are free, the trainer's checkpoints need up to {needed / 1e6:,.0f} MB; "
-            "free some space"
+            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, and the disk has too little room "
+            f"({disk_of(state)}); free some space and run again"
         )
 
 

@@ -1,0 +1,42 @@
+"""Put the parts of a file together, whole or not at all.
+
+    python scripts/gather_rows.py shards/test_0.jsonl shards/test_1.jsonl --output test.jsonl --timings
+
+In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl).
+Out: --output, and with --timings the timing file beside it.
+"""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrace import cli
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__)
+    parser.add_argument("parts", nargs="+", help="files, in order")
+    parser.add_argument("--output", required=True, help="file to write")
+    parser.add_argument("--timings", action="store_true", help="gather the timing files beside the parts, too")
+    given = parser.parse_args(arguments)
+
+    from retrace.storage import timing_path
+
+    parts = [Path(part) for part in given.parts]
+    if given.timings:
+        gather([timing_path(part) for part in parts], timing_path(given.output))
+    gather(parts, Path(given.output))
+
+
+def gather(parts: Sequence[Path], output: Path) -> None:
+    """Write the parts one behind the other."""
+    from retrace.storage import atomic_path
+
+    with atomic_path(output) as temporary, open(temporary, "wb") as handle:
+        for part in parts:
+            with open(part, "rb") as source:
+                shutil.copyfileobj(source, handle)
+
+
+if __name__ == "__main__":
+    cli.run(main)

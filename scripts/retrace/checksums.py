@@ -1,0 +1,105 @@
+"""What every finished file of a run is made of, to the byte: recorded when it is written, compared when it is asked.
+
+A record lies in the folder that RETRACE_CHECKSUMS names, at the file's own path, and has the form of `sha256sum`:
+checksums/data/gsm8k/test.jsonl.sha256 speaks of results/data/gsm8k/test.jsonl. A folder's record has a line for each file.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from retrace.errors import UserError
+
+VARIABLE = "RETRACE_CHECKSUMS"
+RESULTS = "results"
+_PASSING = {"shards", "state"}  # folders of files that are gone when their rule, or the next one, is done
+
+
+class Fault(NamedTuple):
+    """A recorded file that is not what it was."""
+
+    artifact: str  # the file, or the folder, that a rule makes
+    file: str
+    fault: str
+
+
+def digest_of(path: str | Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def record_path(artifact: str | Path, records: str | Path) -> Path | None:
+    """Where the record of an artifact lies; None for what gets none: not among the results, or passing."""
+    parts = Path(os.path.relpath(artifact)).parts
+    if parts[0] != RESULTS or len(parts) < 2 or _PASSING & set(parts):
+        return None
+    return Path(records, *parts[1:-1], parts[-1] + ".sha256")
+
+
+def forget(artifact: str | Path) -> None:
+    """Take an artifact's record away, before it is replaced: a kill in between leaves none rather than a wrong one."""
+    records = os.environ.get(VARIABLE)
+    path = record_path(artifact, records) if records else None
+    if path is not None and path.exists():
+        path.unlink()
+
+
+def record(artifact: str | Path) -> None:
+    """Write an artifact's record, where the environment names a folder for it."""
+    records = os.environ.get(VARIABLE)
+    path = record_path(artifact, records) if records else None
+    if path is None:
+        return
+    name = os.path.relpath(artifact)
+    files = [name] if os.path.isfile(artifact) else files_in(name)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside.write_text("".join(f"{digest_of(file)}  {file}\n" for file in files), encoding="utf-8")
+        os.replace(beside, path)
+    except OSError:  # the artifact is there and whole; a full disk here costs its record only
+        if beside.exists():
+            beside.unlink()
+
+
+def files_in(folder: str) -> list[str]:
+    """The files of a folder in order, Snakemake's own marks left out."""
+    found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
+    return sorted(file for file in found if not os.path.basename(file).startswith(".snakemake"))
+
+
+def recorded_artifacts(records: str | Path) -> list[str]:
+    """The artifacts that have a record, in order."""
+    found = Path(records).rglob("*.sha256")
+    return sorted(str(Path(RESULTS, path.relative_to(records).with_suffix(""))) for path in found)
+
+
+def faults_of(artifact: str, records: str | Path) -> Iterator[Fault]:
+    """How an artifact differs from its record; nothing for one that is not there any more, as Snakemake makes it again.
+
+    Raises UserError for a record that is none.
+    """
+    path = record_path(artifact, records)
+    if path is None or not os.path.exists(artifact):
+        return
+    known: dict[str, str] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        digest, _, file = line.partition("  ")
+        if len(digest) != 64 or not file:
+            raise UserError(f"{path}:{number}: no line of a checksum record; delete the file")
+        known[file] = digest
+    for file, digest in known.items():
+        try:
+            if digest_of(file) != digest:
+                yield Fault(artifact, file, "is not what its rule wrote")
+        except FileNotFoundError:
+            yield Fault(artifact, file, "is missing")
+        except OSError as error:
+            yield Fault(artifact, file, f"cannot be read ({error.strerror})")
+    if os.path.isdir(artifact):
+        for file in files_in(artifact):
+            if file not in known:
+                yield Fault(artifact, file, "was put there by something else than its rule")

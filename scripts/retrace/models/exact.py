@@ -1,0 +1,99 @@
+"""Inference on a processor whose numbers for a row do not depend on the rows beside it, to the last bit.
+
+Without it they do, in the last digits: matrix products take other paths for a few rows than for many, and sums over a
+padded length add in another order. A near tie may then fall either way, with the batch size or the number of shards.
+
+- Linear layers compute at least so many rows that the matrix library takes its usual path (missing ones are zeros).
+  Whether it then gives each row the same numbers is tried out once for each shape; where it does not, the model
+  computes in float64, whose noise is too small to be seen.
+- Attention and sums over positions run in float64 and are rounded to float32 in the end.
+
+GPUs choose their kernels by the size of the batch; nothing is changed there.
+"""
+
+from functools import lru_cache, partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+from transformers.pytorch_utils import Conv1D
+
+ATTENTION = "retrace_exact"
+_ROWS = 8  # a thread; MKL needs 4, and as many again where it divides the rows unevenly
+_TRIED = (0, 1, 3, 9, 56)  # rows more than the least, compared with one another
+
+
+def exact_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    position_bias: Tensor | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """The library's attention in float64, rounded to the type of `query`. query: [B, heads, n, width]."""
+    if attention_mask is not None and attention_mask.is_floating_point():
+        attention_mask = attention_mask.double()
+    if position_bias is not None:
+        kwargs["position_bias"] = position_bias.double()
+    out, _ = sdpa_attention_forward(module, query.double(), key.double(), value.double(), attention_mask, **kwargs)
+    return out.to(query.dtype), None
+
+
+AttentionInterface.register(ATTENTION, exact_attention)
+AttentionMaskInterface.register(ATTENTION, sdpa_mask)
+
+
+def is_exact(device: torch.device | str) -> bool:
+    """Whether inference there is to be independent of the batch."""
+    return torch.device(device).type == "cpu"
+
+
+def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -> None:
+    """Prepare a network in evaluation mode on a processor, in place; on a GPU, or in half precision, nothing is done.
+
+    attention: the registered attention function that its transformer shall use; None leaves it as it is.
+    """
+    weight = next(model.parameters())
+    if not is_exact(weight.device) or weight.dtype not in (torch.float32, torch.float64):
+        return
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
+    shapes = {tuple(layer.weight.shape) for layer in layers}
+    if weight.dtype == torch.float32 and not all(_rows_agree(*shape, torch.get_num_threads()) for shape in shapes):
+        model.double()
+    for layer in layers:
+        layer.forward = partial(_on_enough_rows, type(layer).forward, layer)
+    for module in model.modules():
+        if attention is not None and hasattr(module, "set_attn_implementation"):
+            module.set_attn_implementation(attention)
+            break  # the outermost sets all that are inside
+
+
+def fewest_rows() -> int:
+    """The fewest rows that a matrix product is given."""
+    return _ROWS * torch.get_num_threads()
+
+
+def _on_enough_rows(forward: Any, layer: nn.Module, inputs: Tensor) -> Tensor:
+    rows, least = inputs[..., 0].numel(), fewest_rows()
+    if rows >= least or rows == 0:
+        return forward(layer, inputs)
+    padded = inputs.new_zeros(least, inputs.shape[-1])
+    padded[:rows] = inputs.reshape(rows, -1)
+    return forward(layer, padded)[:rows].view(*inputs.shape[:-1], -1)
+
+
+@lru_cache(maxsize=256)
+def _rows_agree(height: int, width: int, threads: int) -> bool:
+    """Whether the first rows of products with a [height, width] matrix are the same however many rows there are."""
+    least = _ROWS * threads
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        rows, weight = torch.randn(least + max(_TRIED), width), torch.randn(height, width)
+    whole = functional.linear(rows, weight)
+    return all(torch.equal(functional.linear(rows[: least + n], weight), whole[: least + n]) for n in _TRIED)

@@ -1,0 +1,51 @@
+"""What planning costs is bounded by what is called, counted and not timed: configurations once, a few of our calls a job."""
+
+import pstats
+import re
+import subprocess
+from collections import Counter
+
+import pytest
+
+FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
+TARGETS = [f"results/{task}/flan_t5_large/{method}_acc.json" for task in ("gsm8k", "svamp") for method in FAMILY]
+
+
+def calls(workflow, seeds: int, shards: int) -> tuple[int, Counter]:
+    """(jobs, how often each function of ours was called) in a dry run."""
+    settings = [f"seeds={list(range(seeds))}", f"shards={{sample: {shards}, decode: {shards}}}"]
+    command = workflow.command("--dry-run", *TARGETS, "--config", *settings)
+    command[1:1] = ["-m", "cProfile", "-o", "profile"]
+    done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = Counter()
+    for (file, _, name), (_, count, *_) in pstats.Stats(str(workflow.folder / "profile")).stats.items():
+        if file.startswith((f"{workflow.project}/rules", f"{workflow.project}/scripts")):
+            found[name] += count
+    return int(re.search(r"^total +(\d+)$", done.stdout + done.stderr, flags=re.MULTILINE)[1]), found
+
+
+@pytest.fixture(scope="module")
+def plans(workflow_class, tmp_path_factory):
+    """A small and a large plan of the same targets."""
+    folder = tmp_path_factory.mktemp("plans")
+    return [
+        calls(workflow_class(folder / str(seeds)).configured("preset: paper\n"), seeds, shards)
+        for seeds, shards in ((1, 2), (3, 6))
+    ]
+
+
+def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(plans) -> None:
+    (few, small), (many, large) = plans
+    assert many > 4 * few
+    for name in ("validated", "read_yaml", "_layers", "_stems", "for_target", "load_task"):
+        assert small[name] > 0, name
+        assert large[name] == small[name], name
+    # One for the whole, one for each task and model; the methods, models and tasks by name.
+    assert small["_layers"] == 1 + 2
+
+
+def test_our_own_calls_a_job_do_not_grow(plans) -> None:
+    (few, small), (many, large) = plans
+    assert large.total() / many <= small.total() / few
+    assert large.total() / many < 40
