@@ -30,6 +30,7 @@ include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
+include: "rules/run_common.smk"
 
 
 if settings.values.container:
@@ -94,6 +95,7 @@ include: "rules/slurm.smk"
 
 
 onstart:
+    hold_this_folder()
     refuse_what_cannot_run()
     refuse_what_slurm_cannot_run()
 

@@ -17,6 +17,7 @@ from retrace.cli import arguments_of
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
+from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
 from retrace.tasks.splits import plain_split
 
@@ -54,6 +55,7 @@ def environment_of_jobs():
     values = {
         "RETRACE_SCRIPTS": SCRIPTS,
         "RETRACE_CONFIG": CONFIG,
+        "RETRACE_CHECKSUMS": "checksums",
         # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
         "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
         "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
@@ -66,7 +68,7 @@ def environment_of_jobs():
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
     path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
-    return f"set -euo pipefail; export {words}{path}; "
+    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; "
 
 
 shell.prefix(environment_of_jobs())
@@ -200,19 +202,6 @@ def options(section):
     def words(wildcards):
         values = section_of(wildcards, section)
         return arguments_of(values, set(type(values).model_fields) - speed_options(values))
-
-    return words
-
-
-def speed(section=None):
-    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
-
-    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
-    """
-
-    def words(wildcards, threads):
-        values = section_of(wildcards, section or wildcards.decoder)
-        return arguments_of(values, speed_options(values))
 
     return words
 
@@ -402,28 +391,3 @@ def what_the_result_rests_on(wildcards):
     chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
     kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})
-
-
-# ---------------------------------------------------------------- before and after
-
-
-def refuse_what_cannot_run():
-    """Before the first job: stop where jobs need a GPU and this machine, on which they would run, has none."""
-    if not settings.values.require_gpu or not workflow.local_exec:
-        return
-    needing = [job for job in workflow.dag.needrun_jobs() if job.resources.get("gpus", 0)]
-    if needing and not devices_here():
-        models = sorted({job.wildcards.model for job in needing})
-        raise WorkflowError(
-            f"{len(needing)} jobs for {', '.join(models)} need a GPU and this machine shows none. Two ways on: "
-            "submit to a cluster (--workflow-profile profiles/slurm), or run the small models here "
-            "(--workflow-profile profiles/tiny). To try it on the processor all the same: --config require_gpu=false"
-        )
-
-
-def show_measured_results():
-    """Print what was measured, for the result files that were asked for."""
-    targets = targets_asked_for() or default_targets()
-    found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
-    if found:
-        subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)

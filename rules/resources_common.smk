@@ -58,3 +58,16 @@ def hours(number):
         return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
 
     return minutes
+
+
+def speed(section=None):
+    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
+
+    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
+    """
+
+    def words(wildcards, threads):
+        values = section_of(wildcards, section or wildcards.decoder)
+        return arguments_of(values, speed_options(values))
+
+    return words

@@ -4,6 +4,7 @@ import os
 
 import pytest
 
+pytest_plugins = ["workflow_fixtures"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never reach for the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 

@@ -34,7 +34,8 @@ def digest_of(path: str | Path) -> str:
 def record_path(artifact: str | Path, records: str | Path) -> Path | None:
     """Where the record of an artifact lies; None for what gets none: not among the results, or passing."""
     parts = Path(os.path.relpath(artifact)).parts
-    if parts[0] != RESULTS or len(parts) < 2 or _PASSING & set(parts):
+    hidden = any(part.startswith(".") for part in parts)  # a folder that is being written
+    if parts[0] != RESULTS or len(parts) < 2 or hidden or _PASSING & set(parts):
         return None
     return Path(records, *parts[1:-1], parts[-1] + ".sha256")
 

@@ -20,6 +20,8 @@ from pydantic import BaseModel, ValidationError
 from retrace import checksums
 from retrace.errors import UserError
 
+BY_COMMAND = "scripts/check_files.py --rebuild does both"
+REBUILD = f"delete the file and rebuild it ({BY_COMMAND})"
 RowType = TypeVar("RowType", bound=BaseModel)
 
 # What the machine or its set-up refuses; anything else is a fault of ours and keeps its traceback.
@@ -182,10 +184,10 @@ def read_json(path: str | Path) -> Any:
     except OSError as error:
         raise _unreadable(path, error) from None
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); delete the file and rebuild it") from None
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg}); {REBUILD}") from None
     except (UnicodeDecodeError, RecursionError) as error:
         fault = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else "nested too deeply"
-        raise UserError(f"{path}: not JSON ({fault}); delete the file and rebuild it") from None
+        raise UserError(f"{path}: not JSON ({fault}); {REBUILD}") from None
 
 
 def _unreadable(path: str | Path, error: OSError) -> UserError:
@@ -220,10 +222,10 @@ def iter_jsonl(path: str | Path, row_type: type[RowType]) -> Iterator[RowType]:
             except UnicodeDecodeError as error:
                 raise UserError(
                     f"{path}:{number}: not UTF-8 text (byte {error.start + 1} of the line); "
-                    "save it as UTF-8, or delete the file and rebuild it"
+                    f"save it as UTF-8, or {REBUILD}"
                 ) from None
             if not line.endswith("\n"):
-                raise UserError(f"{path}:{number}: the last line is cut off; delete the file and rebuild it")
+                raise UserError(f"{path}:{number}: the last line is cut off; {REBUILD}")
             if not line.strip():
                 raise UserError(f"{path}:{number}: empty line; remove it")
             try:

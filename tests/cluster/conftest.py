@@ -1,18 +1,16 @@
 """A SLURM cluster for the session, and Snakemake as a user runs it on the login node."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 from slurm_cluster import SlurmCluster, why_not_here
 
-PROJECT = Path(__file__).parents[2]
 # A job's state is looked at earlier and its files are waited for less long than on a real cluster.
 IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
 
@@ -24,22 +22,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Run:
-    """A call of Snakemake in a folder of its own, going on in the background."""
+    """A call of Snakemake with profiles/slurm, in a folder of its own, going on in the background."""
 
-    def __init__(self, folder: Path, project: Path, cluster: SlurmCluster | None, *arguments: str) -> None:
+    def __init__(self, folder: Path, project: Path, cluster: SlurmCluster, *arguments: str) -> None:
         self.folder = folder
         self.cluster = cluster
         words = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile"), "--nocolor"]
-        if cluster:
-            words += ["--workflow-profile", str(project / "profiles/slurm"), *IMPATIENT]
-        else:
-            words += ["--workflow-profile", "none", "--cores", "2", "--show-failed-logs"]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config").mkdir(exist_ok=True)
+        words += ["--workflow-profile", str(project / "profiles/slurm"), *IMPATIENT]
+        (folder / "config").mkdir(parents=True, exist_ok=True)
         (folder / "config/config.yaml").write_text("preset: smoke\n")
         self.output = folder / "output.txt"
-        environment = dict(cluster.environment if cluster else os.environ)
-        environment.pop("HF_HUB_OFFLINE", None)  # a user's shell has none; jobs on nodes must set it themselves
+        # A user's shell has none of it: jobs on nodes must set it themselves.
+        environment = {name: value for name, value in cluster.environment.items() if name != "HF_HUB_OFFLINE"}
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(
                 [*words, *arguments], cwd=folder, env=environment, stdout=output, stderr=output, start_new_session=True
@@ -49,17 +43,16 @@ class Run:
     def shown(self) -> str:
         return self.output.read_text(encoding="utf-8", errors="replace")
 
-    def succeeds(self, seconds: float = 900) -> "Run":
+    def succeeds(self, seconds: float = 1800) -> "Run":
         assert self.process.wait(timeout=seconds) == 0, self.shown[-8000:]
         return self
 
-    def fails(self, seconds: float = 600) -> str:
+    def fails(self, seconds: float = 900) -> str:
         assert self.process.wait(timeout=seconds) != 0
         return self.shown
 
     def jobs(self) -> dict[int, dict[str, str]]:
         """The jobs of SLURM that this call submitted, by number, the rule and its wildcards in `Comment`."""
-        assert self.cluster
         return {
             number: fields for number, fields in self.cluster.jobs().items() if fields["WorkDir"] == str(self.folder)
         }
@@ -103,23 +96,12 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of what a run needs of the repository."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("rules", "scripts", "config", "profiles", "envs"):
-        shutil.copytree(PROJECT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(PROJECT / "Snakefile", copy)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def runs(cluster, project, tmp_path_factory):
-    """Starts calls of Snakemake: on the cluster, or (`local`) on this machine; all are ended with the session."""
+def runs(cluster, smoke, tmp_path_factory) -> Iterator[Callable[..., Run]]:
+    """Starts calls of Snakemake, in a new folder if none is given; all are ended with the session."""
     started: list[Run] = []
 
-    def run(*arguments: str, local: bool = False, folder: Path | None = None) -> Run:
-        place = folder or tmp_path_factory.mktemp("run")
-        started.append(Run(place, project, None if local else cluster, *arguments))
+    def run(*arguments: str, folder: Path | None = None) -> Run:
+        started.append(Run(folder or tmp_path_factory.mktemp("run"), smoke.project, cluster, *arguments))
         return started[-1]
 
     yield run

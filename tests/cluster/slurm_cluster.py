@@ -13,7 +13,7 @@ import psutil
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "sinfo", "scancel", "scontrol")
 FOLDERS = "/usr/sbin:/usr/local/sbin:/usr/bin:/bin"
 # Name and number of GPUs of each node.
-NODES = {"n1": 1, "n2": 2}
+NODES = {"n1": 3, "n2": 3}
 
 SLURM_CONF = """\
 ClusterName=ci
@@ -126,7 +126,7 @@ class SlurmCluster:
         munged = ["munged", "--foreground", "--force", f"--socket={run}/munge.sock", f"--key-file={run}/munge.key"]
         files = [f"--{kind}-file={run}/munge.{kind}" for kind in ("pid", "seed", "log")]
         self._daemon("munged", [*munged, *files])
-        wait_until((run / "munge.sock").exists, 20, "munged answers")
+        wait_until((run / "munge.sock").exists, 60, "munged answers")
         self._daemon("slurmctld", ["slurmctld", "-D", "-c"])
         for name in NODES:
             self.start_node(name)
@@ -140,7 +140,7 @@ class SlurmCluster:
     def start_node(self, name: str, *prefix: str) -> None:
         """Start a node's daemon, `prefix` before its command; returns once the node is idle."""
         self._daemon(name, [*prefix, "slurmd", "-D", "-N", name])
-        wait_until(lambda: self.state_of_node(name) == "idle", 30, f"node {name} is idle")
+        wait_until(lambda: self.state_of_node(name) == "idle", 200, f"node {name} is idle")
 
     def kill_node(self, name: str) -> None:
         """The node's daemon dies without a word. What it had started goes on, as on a node that lost its network."""

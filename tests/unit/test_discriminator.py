@@ -121,7 +121,7 @@ def test_released_layout(tmp_path, gated: bool, config: bool) -> None:
     with torch.no_grad():
         hidden = t5.encoder(input_ids=ids, attention_mask=mask)[0].masked_fill(mask[..., None] == 0, -1e9).amax(1)
         expected = torch.tanh(head["out_linear2"](torch.relu(head["out_linear1"](hidden)))).squeeze(-1)
-    assert torch.allclose(network.score_ids(ids, mask), expected, atol=1e-5)
+    assert torch.allclose(network.score_ids(ids, mask).float(), expected, atol=1e-5)  # in float64 on some processors
     assert -1 < network.score(["q"], [""], ["s |"]).item() < 1
 
 
@@ -198,7 +198,9 @@ def test_electra_backbone_with_cut_positions(tmp_path) -> None:
     assert network.score([EXAMPLES[0].question * 3], [""], ["<<1+1=2>> |"]).shape == (1,)
     network.save(tmp_path / "trained", "discriminator")
     again = load_discriminator(tmp_path / "trained")
-    assert torch.equal(again.score(["q"], [""], ["s"]), network.eval().score(["q"], [""], ["s"]))
+    # The loaded one computes as decoding does, whatever the batch; in float64 on some processors.
+    loaded, trained = again.score(["q"], [""], ["s"]), network.eval().score(["q"], [""], ["s"])
+    assert torch.allclose(loaded.float(), trained, rtol=0, atol=1e-6)
 
 
 def test_missing_special_tokens_are_added(tmp_path) -> None:

@@ -4,11 +4,15 @@ import hashlib
 import http.server
 import resource
 import socket
+import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import pytest
 
+import retrace.download
 from retrace.download import download, fetch, mirror_path
 from retrace.errors import UserError
 
@@ -32,6 +36,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if self.path != "/unsized":
                 self.send_header("Content-Length", str(len(BODY)))
             self.end_headers()
+            if self.path in ("/hangs_once", "/reset_once") and count == 1:
+                self.wfile.write(BODY[: len(BODY) // 2])
+                self.wfile.flush()
+                if self.path == "/hangs_once":
+                    self.server.half_sent.set()  # type: ignore[attr-defined]
+                    self.server.gone_on.wait(60)  # type: ignore[attr-defined]
+                else:  # no orderly end, as when a machine on the way goes down
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    self.connection.close()
+                return
             self.wfile.write(BODY[: len(BODY) // 2] if cut else BODY)
 
     def log_message(self, *_: object) -> None:
@@ -44,6 +58,7 @@ def server(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running.asked = []
+    running.half_sent, running.gone_on = threading.Event(), threading.Event()
     thread = threading.Thread(target=running.serve_forever, daemon=True)
     thread.start()
     running.url = f"http://127.0.0.1:{running.server_port}"
@@ -72,7 +87,7 @@ def test_a_damaged_target_is_replaced(server, tmp_path):
     assert get(server.url + "/good", target).read_bytes() == BODY
 
 
-@pytest.mark.parametrize(("page", "times"), [("/flaky", 3), ("/cut_once", 2)])
+@pytest.mark.parametrize(("page", "times"), [("/flaky", 3), ("/cut_once", 2), ("/reset_once", 2)])
 def test_passing_failures_are_retried(server, tmp_path, page, times):
     assert get(server.url + page, tmp_path / "rows.jsonl").read_bytes() == BODY
     assert server.asked == [page] * times
@@ -94,6 +109,23 @@ def test_a_failure_names_the_url_and_leaves_nothing(server, tmp_path, page, sha2
     assert server.url + page in str(caught.value)
     assert len(server.asked) == times
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_killed_half_way_leaves_no_part_in_place_and_starts_again(server, tmp_path):
+    target = tmp_path / "data" / "rows.jsonl"
+    words = [sys.executable, "-c", "import sys; from retrace.download import download; download(*sys.argv[1:])"]
+    words += [server.url + "/hangs_once", GOOD, str(target)]
+    running = subprocess.Popen(words, cwd=Path(retrace.download.__file__).parents[1])
+    try:
+        assert server.half_sent.wait(60)
+        assert not target.exists()
+    finally:
+        running.kill()
+        running.wait()
+        server.gone_on.set()
+    assert not target.exists()
+    assert get(server.url + "/hangs_once", target).read_bytes() == BODY
+    assert [path.name for path in target.parent.iterdir()] == ["rows.jsonl"]
 
 
 def test_no_network_names_both_ways_on(tmp_path, monkeypatch):

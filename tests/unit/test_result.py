@@ -307,17 +307,29 @@ def test_benchmarks_are_summed_and_found_by_name(tmp_path: Path) -> None:
         (tmp_path / name).write_text(HEADER + line + "\n")
     files = benchmark_files([tmp_path / "sft", tmp_path / "greedy", tmp_path / "nothing", tmp_path / "sft.tsv"], "test")
     assert [file.name for file in files] == ["sft.tsv", "test_0.tsv", "test_1.tsv"]
-    assert read_benchmarks(files) == (15.5, 1200.5)
+    assert read_benchmarks(files, 1) == (15.5, 15.5, 1200.5)
+    assert read_benchmarks(files, None) == (15.5, None, 1200.5)
     assert [file.name for file in benchmark_files([tmp_path / "greedy_samples"], "test")] == ["0.tsv"]
 
 
 def test_benchmarks_without_measurement_or_form(tmp_path: Path) -> None:
-    assert read_benchmarks([]) == (None, None)
+    assert read_benchmarks([], 0) == (None, 0, None)
+    assert read_benchmarks([], 1) == (None, None, None)
     empty = tmp_path / "short.tsv"
     empty.write_text(HEADER + "nan\t-\tNA\t\n")
-    assert read_benchmarks([empty]) == (None, None)
+    assert read_benchmarks([empty], 1) == (None, None, None)
     empty.write_text("")
-    assert read_benchmarks([empty]) == (None, None)
+    assert read_benchmarks([empty], 1) == (None, None, None)
     empty.write_text("a\tb\n1\t2\n")
     with pytest.raises(UserError, match="no benchmark file of Snakemake"):
-        read_benchmarks([empty])
+        read_benchmarks([empty], 1)
+
+
+def test_gpu_seconds_are_those_of_each_job(tmp_path: Path) -> None:
+    """A training on two nodes of four GPUs and a decoding on one."""
+    for name, seconds, resources in (("sft", 10, "{'gpus': 4, 'nodes': 2}"), ("decode", 5, "{'gpus': 1, 'mem_mb': 9}")):
+        (tmp_path / f"{name}.tsv").write_text(f"s\tmax_rss\tresources\n{seconds}\t1\t{resources}\n")
+    assert read_benchmarks([tmp_path / "sft.tsv", tmp_path / "decode.tsv"], 1) == (15, 85, 1)
+    (tmp_path / "sft.tsv").write_text("s\tmax_rss\tresources\n10\t1\t{'gpus'\n")
+    with pytest.raises(UserError, match=r"sft\.tsv: malformed settings"):
+        read_benchmarks([tmp_path / "sft.tsv"], 1)

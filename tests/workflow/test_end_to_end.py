@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from smoke_run import TARGETS
 
 from retrace.config import Configuration
 from retrace.evaluation.paired import Comparison
@@ -20,6 +19,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.schemas import Example, Prediction, Timing
 from retrace.settings import Settings
 from retrace.storage import read_jsonl, timing_path
+from workflow.smoke_run import TARGETS
 
 FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
 RIVALS = ["greedy", "self_consistency", "stepwise"]
@@ -224,7 +224,8 @@ def test_a_killed_decoding_leaves_no_half_file_and_a_rerun_completes(smoke, copy
     output, count = f"{SEED}/base/grace_self_consistency/test.jsonl", limits(smoke)["test"]
     log = copy.folder / "logs" / SEED.removeprefix("results/") / "base/grace_self_consistency/test_0.log"
     log.unlink()
-    (copy.folder / output).unlink()
+    for made in (copy.folder / output).parent.glob("test*.jsonl"):
+        made.unlink()  # the predictions, and the times beside them
     # One question at a time: the same output, and time to die in the middle.
     arguments = [output, "--config", "grace_self_consistency={batch_size: 1}"]
     running = subprocess.Popen(

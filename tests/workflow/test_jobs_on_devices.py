@@ -4,7 +4,8 @@ import json
 import re
 
 import pytest
-from smoke_run import TARGETS
+
+from workflow.smoke_run import TARGETS
 
 FOLDER = "results/arithmetic/tiny_t5"
 SEED = f"{FOLDER}/seed0"

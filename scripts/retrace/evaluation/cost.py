@@ -10,6 +10,7 @@ from pydantic import Field
 
 from retrace.errors import UserError
 from retrace.evaluation.predictions import Run
+from retrace.planning.jobs import gpus_in, plain_mapping
 from retrace.schemas import Row
 
 _SHARD = re.compile(r"_?\d+")
@@ -68,29 +69,39 @@ def benchmark_rows(file: Path) -> list[dict[str, str | None]]:
     return rows
 
 
-def read_benchmarks(files: Sequence[Path]) -> tuple[float | None, float | None]:
-    """(summed wall seconds, largest resident memory in MB) over benchmark files; None where nothing was measured."""
+def read_benchmarks(files: Sequence[Path], gpus: int | None) -> tuple[float | None, float | None, float | None]:
+    """(summed wall seconds, summed GPU seconds, largest resident memory in MB) over benchmark files; None where nothing
+    was measured.
+
+    gpus: GPUs of a job whose record does not name its own number; None: not known.
+    """
     seconds: list[float] = []
+    on_gpus: list[float | None] = []
     memory: list[float] = []
     for file in files:
         for row in benchmark_rows(file):
             if (value := number(row["s"])) is not None:
                 seconds.append(value)
+                of_job = gpus_in(plain_mapping(row["resources"], file)) if row.get("resources") else gpus
+                on_gpus.append(None if of_job is None else value * of_job)
             if (value := number(row.get("max_rss"))) is not None:
                 memory.append(value)
-    return (sum(seconds) if seconds else None), (max(memory) if memory else None)
+    if not seconds:
+        return None, 0.0 if gpus == 0 else None, max(memory) if memory else None
+    known = [value for value in on_gpus if value is not None]
+    return sum(seconds), sum(known) if len(known) == len(on_gpus) else None, max(memory) if memory else None
 
 
 def measure_cost(runs: Sequence[Run], benchmarks: Sequence[Path], gpus: int | None) -> Cost:
-    """Costs of the runs. gpus: GPUs of a job, or None where it is not known."""
-    wall, memory = read_benchmarks(benchmarks)
+    """Costs of the runs. gpus: GPUs of a job whose record does not say it, or None where it is not known."""
+    wall, on_gpus, memory = read_benchmarks(benchmarks, gpus)
     questions = sum(len(run.rows) for run in runs)
     measured = [run.seconds for run in runs if run.seconds is not None]
     spent = sum(measured) if len(measured) == len(runs) else None
     tokens = sum(row.tokens for run in runs for row in run.rows)
     return Cost(
         wall_seconds=None if wall is None else round(wall, 2),
-        gpu_seconds=0.0 if gpus == 0 else None if gpus is None or wall is None else round(wall * gpus, 2),
+        gpu_seconds=None if on_gpus is None else round(on_gpus, 2),
         peak_memory_mb=memory,
         jobs=len(benchmarks),
         prediction_seconds=None if spent is None else round(spent, 3),

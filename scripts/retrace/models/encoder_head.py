@@ -17,7 +17,7 @@ from retrace.errors import UserError
 from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer
 from retrace.models.share import share
-from retrace.storage import read_json, write_json
+from retrace.storage import REBUILD, read_json, write_json
 
 Pooling = Literal["max", "mean", "cls"]
 FORMAT_FILE = "retrace.json"
@@ -277,7 +277,7 @@ def read_weights(path: Path) -> dict[str, torch.Tensor]:
         state = torch.load(released, map_location="cpu", weights_only=True)
     except Exception as error:  # torch and safetensors raise many types for a broken file
         fault = str(error).strip().split("\n")[0][:160]
-        raise UserError(f"{file}: cannot be read ({fault}); delete it and build it again") from None
+        raise UserError(f"{file}: cannot be read ({fault}); {REBUILD}") from None
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise UserError(f"{file}: holds something else than weights; fetch it again")
     return state

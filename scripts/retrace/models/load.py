@@ -13,6 +13,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from retrace.errors import UserError
+from retrace.storage import BY_COMMAND
 
 FAMILIES = {False: "decoder_only", True: "encoder_decoder"}
 ENCODERS = {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"}
@@ -111,7 +112,9 @@ def load_model(
         )
     except (ValueError, OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         fault = str(error).strip().split("\n")[0][:200]
-        raise UserError(f"{path}: the weights cannot be read ({fault}); delete the folder and rebuild it") from None
+        raise UserError(
+            f"{path}: the weights cannot be read ({fault}); delete the folder and rebuild it ({BY_COMMAND})"
+        ) from None
     if missing := sorted(loading["missing_keys"]):
         # The library would go on with random numbers in their place.
         raise UserError(

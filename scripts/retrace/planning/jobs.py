@@ -1,5 +1,6 @@
 """Planned jobs, read from a dry run of Snakemake; the options of a job, read from its command."""
 
+import ast
 import json
 import os
 import shlex
@@ -74,6 +75,15 @@ def count_of(resources: Mapping[str, Any], *names: str) -> int:
 def gpus_in(resources: Mapping[str, Any]) -> int:
     """GPUs of a job on all its nodes."""
     return count_of(resources, "gpus", "gpu") * max(1, count_of(resources, "nodes"))
+
+
+def plain_mapping(text: str | None, file: Path) -> dict[str, Any]:
+    """A mapping that Snakemake printed as a Python literal."""
+    try:
+        value = ast.literal_eval(text or "{}")
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        raise UserError(f"{file}: malformed settings ({(text or '')[:60]!r}); delete the file") from None
+    return value if isinstance(value, dict) else {}
 
 
 def planned_job(row: Mapping[str, Any]) -> Job:

@@ -6,7 +6,6 @@ are known by the file's path, the settings are not. The record is that of the at
 attempt had taken before is not in it.
 """
 
-import ast
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 from retrace.errors import UserError
 from retrace.evaluation.cost import benchmark_rows, number
-from retrace.planning.jobs import Job, gpus_in, options_of
+from retrace.planning.jobs import Job, gpus_in, options_of, plain_mapping
 from retrace.planning.patterns import Rules
 
 
@@ -33,15 +32,6 @@ class Record:
     @property
     def gpu_seconds(self) -> float | None:
         return self.seconds * self.job.gpus if self.settings_known else None
-
-
-def _plain(text: str | None, file: Path) -> dict[str, Any]:
-    """A mapping that Snakemake printed as a Python literal."""
-    try:
-        value = ast.literal_eval(text or "{}")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise UserError(f"{file}: malformed settings ({(text or '')[:60]!r}); delete the file") from None
-    return value if isinstance(value, dict) else {}
 
 
 def options_of_params(params: Mapping[str, Any]) -> dict[str, str]:
@@ -72,17 +62,17 @@ def _record(row: Mapping[str, str | None], file: Path, name: str, rules: Rules) 
         raise UserError(f"{file}: {str(row['s'])[:40]!r} in column `s` is no number of seconds; delete the file")
     known = bool(row.get("rule_name")) and "params" in row
     if known:
-        resources = _plain(row.get("resources"), file)
+        resources = plain_mapping(row.get("resources"), file)
         threads = number(row.get("threads"))
-        wildcards = {key: str(value) for key, value in _plain(row.get("wildcards"), file).items()}
+        wildcards = {key: str(value) for key, value in plain_mapping(row.get("wildcards"), file).items()}
         job = Job(
             rule=str(row["rule_name"]),
             wildcards=wildcards,
-            options=options_of_params(_plain(row.get("params"), file)),
+            options=options_of_params(plain_mapping(row.get("params"), file)),
             threads=int(threads) if threads else 1,
             gpus=gpus_in(resources),
             benchmark=name,
-            input_mb={path: float(size) for path, size in _plain(row.get("input_size_mb"), file).items()},
+            input_mb={path: float(size) for path, size in plain_mapping(row.get("input_size_mb"), file).items()},
         )
     else:
         found = rules.behind(name, "benchmark")

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from smoke_run import TARGETS
 
-PROJECT = Path(__file__).parents[2]
+from workflow.smoke_run import TARGETS
+
+PROJECT = Path(__file__).parents[1]
 
 
 class Workflow:

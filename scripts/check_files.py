@@ -1,0 +1,80 @@
+"""Find files that are no longer what their rule wrote, by the checksums that were recorded then, and rebuild them.
+
+    python scripts/check_files.py
+    python scripts/check_files.py results/gsm8k/grace_acc.json --rebuild
+
+Inputs:  checksums/ (every job records what it wrote) and results/. With targets only the files behind them are read,
+         which Snakemake is asked for; words after `--` go to it as they are.
+Output:  the bad files and the one command that makes them again, which --rebuild runs. Exit status 1 where files are bad.
+Files that are gone are no fault: Snakemake makes them again where they are needed.
+"""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrace import cli
+from retrace.planning.command import add_workflow_options, workflow_words
+
+SHOWN = 20
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    cut = words.index("--") if "--" in words else len(words)
+    parser = cli.command(__doc__)
+    add_workflow_options(parser)
+    parser.add_argument("--checksums", default="checksums", help="folder of the records (default: checksums)")
+    parser.add_argument("--rebuild", action="store_true", help="make the bad files again, now")
+    given = parser.parse_args(words[:cut])
+    options = [*workflow_words(given), *words[cut + 1 :]]
+
+    from retrace.checksums import faults_of
+    from retrace.errors import UserError
+
+    artifacts = artifacts_to_check(given.checksums, given.targets, options)
+    faults = [fault for artifact in artifacts for fault in faults_of(artifact, given.checksums)]
+    there = sum(Path(artifact).exists() for artifact in artifacts)
+    if not faults:
+        print(f"{there} files and folders are what their rules wrote")
+        return
+    for fault in faults[:SHOWN]:
+        print(f"{fault.file}: {fault.fault}")
+    if len(faults) > SHOWN:
+        print(f"... and {len(faults) - SHOWN} more")
+    bad = list(dict.fromkeys(fault.artifact for fault in faults))
+    command = ["snakemake", *(given.targets or bad), "--forcerun", *bad]
+    # Where Snakemake finds the workflow by itself, the user need not name it.
+    shown = options if given.snakefile or not Path("Snakefile").is_file() else options[2:]
+    print(f"{len(bad)} of {there} are bad; make them again with\n  {shlex.join([*command, *shown])}", flush=True)
+    if not given.rebuild:
+        sys.exit(1)
+    done = subprocess.run([sys.executable, "-m", *command, *options], check=False)
+    if done.returncode:
+        raise UserError("the bad files could not be made again; Snakemake says why above")
+    left = [fault for artifact in bad for fault in faults_of(artifact, given.checksums)]
+    if left:
+        raise UserError(f"{left[0].file}: {left[0].fault}, although it was made again: check the disk")
+    print(f"{len(bad)} made again")
+
+
+def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:
+    """Files and folders with a record; with targets those that the targets are made from, themselves included."""
+    from retrace.checksums import recorded_artifacts
+    from retrace.errors import UserError
+
+    if not Path(records).is_dir():
+        raise UserError(f"{records}: no such folder; start this where results/ lies, after a run")
+    found = recorded_artifacts(records)
+    if not targets:
+        return found
+    from retrace.planning.jobs import planned_jobs
+
+    behind = {file for job in planned_jobs(targets, options, force=True) for file in job.output}
+    return [artifact for artifact in found if artifact in behind]
+
+
+if __name__ == "__main__":
+    cli.run(main)
