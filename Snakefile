@@ -8,10 +8,14 @@
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
+#   results/{task}/{model}/transfer/{source_task}/{method}_acc.json          the same, trained on another task
+#   results/{task}/{model}/dpo_st_pass_at_k.json                             of the models before and after each DPO step
+#   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
-# Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}.
+# Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
+# checkpoint of a round (dpo_st_round2), and any of these with _no_calculator behind it.
 
 from snakemake.utils import min_version
 
@@ -24,6 +28,8 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/grace_common.smk"
+include: "rules/dpo_st_common.smk"
 include: "rules/run_common.smk"
 
 
@@ -42,10 +48,12 @@ wildcard_constraints:
     method_b=NAME,
     split=NAME,
     generator=NAME,
+    source_task=NAME,
     paper=NAME,
     table=NAME,
     seed=r"\d+",
     shard=r"\d+",
+    round=r"[1-9]\d*",
 
 
 # On a cluster these stay where Snakemake runs: downloads, and what takes seconds.
@@ -56,6 +64,11 @@ localrules:
     fetch_model,
     gather_trajectories,
     gather_predictions,
+    gather_round,
+    report_round,
+    measure_pass_at_k,
+    score_transfer,
+    plot_rounds,
     save_configuration,
     score_method,
     score_headline,
@@ -74,6 +87,7 @@ include: "rules/models.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
+include: "rules/dpo_st.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

@@ -12,12 +12,14 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+from retrace.checkpoints import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
 from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
+from retrace.tasks.splits import plain_split
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)
@@ -26,10 +28,12 @@ NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
 CONFIG = Path(workflow.basedir) / "config"
 SPLITS_ELSEWHERE = {"data", "models", "tables", "figures", "dag", "report", "matrix"}
-GUIDED_DECODERS = {
-    "grace": "grace",
-    "grace_self_consistency": "grace_self_consistency",
-    "stepwise": "stepwise",
+GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
+SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
+# What decode.py calls a decoder, if not by its name.
+COMMANDS = {
+    **dict.fromkeys(GUIDED_DECODERS, "guided"),
+    "samples": "self_consistency",
 }
 
 try:
@@ -91,6 +95,9 @@ def explain_wrong_targets():
                 settings.generator_model(parts[2])
             if len(parts) == 4 and parts[3].endswith("_acc.json"):
                 settings.method(parts[3].removesuffix("_acc.json"))
+            if len(parts) == 6 and parts[3] == "transfer":
+                settings.task(parts[4])
+                settings.method(parts[5].removesuffix("_acc.json"))
             if len(parts) == 5 and parts[3] == "compare" and "_vs_" in parts[4]:
                 for method in parts[4].removesuffix(".json").split("_vs_", 1):
                     settings.method(method)
@@ -131,27 +138,44 @@ def default_targets():
     ]
 
 
+# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
 TABLES = {
-    "grace": [
-        "greedy",
-        "self_consistency",
-        "verifier",
-        "grace",
-        "grace_self_consistency",
-    ]
-}
-TABLE_ROWS = {
-    "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-    "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    "grace_table1": {
+        "methods": [
+            "greedy",
+            "self_consistency",
+            "verifier",
+            "grace",
+            "grace_self_consistency",
+        ],
+        "rows": {
+            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
+            "llama_7b": ["gsm8k", "multiarith", "svamp"],
+        },
+    },
+    "dpo_st_table2": {
+        "methods": ["sft", "st", "dpo_st"],
+        "rows": {
+            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
+            for model in ("flan_t5_base", "flan_t5_large")
+        },
+    },
 }
 
 
 def results_of_table(wildcards):
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    methods = TABLES[wildcards.paper]
+    table = TABLES[f"{wildcards.paper}_{wildcards.table}"]
     model = settings.values.headline_models["default"]
-    rows = TABLE_ROWS if settings.model(model).scratch is None else {model: ["arithmetic"]}
-    return [f"results/{task}/{model}/{method}_acc.json" for model in rows for task in rows[model] for method in methods]
+    rows = table["rows"] if settings.model(model).scratch is None else {model: ["arithmetic"]}
+    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
+
+
+def result_of(model, task, method):
+    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
+    source, _, target = task.rpartition(">")
+    between = f"transfer/{source}/" if source else ""
+    return f"results/{target}/{model}/{between}{method}_acc.json"
 
 
 def one_of(names):
@@ -163,9 +187,13 @@ def one_of(names):
 
 
 def section_of(wildcards, name):
-    """One section of the configuration, as it holds for the job's task and model."""
+    """One section of the configuration, as it holds for the job's task and model: `sft`, `dpo_st.sft`, or a decoder's,
+    with its calculator switched off where the decoder's name says so."""
     model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
-    return getattr(settings.for_target(wildcards.task, model), name)
+    section = settings.for_target(wildcards.task, model)
+    for part in SECTIONS_OF_DECODERS.get(helped_decoder(name), helped_decoder(name)).split("."):
+        section = getattr(section, part)
+    return section if name == helped_decoder(name) else section.model_copy(update={"calculator": False})
 
 
 def options(section):
@@ -189,7 +217,8 @@ def what_defines_the_task(wildcards):
     Where the rows come from is left out: a job sees another split by its input.
     """
     task = settings.task(wildcards.task)
-    return digest(task.model_dump(mode="json", exclude={"title", "about", "paper_names", "rows", "splits"}))
+    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
+    return digest(task.model_dump(mode="json", exclude=without))
 
 
 def what_defines_the_split(wildcards):
@@ -209,7 +238,11 @@ def what_defines_the_model(wildcards):
 
 def limit_of(wildcards):
     """How many rows of this split are used; -1: all."""
-    return getattr(settings.values.limits, wildcards.split, -1)
+    return getattr(
+        settings.values.limits,
+        plain_split(settings.task(wildcards.task), wildcards.split),
+        -1,
+    )
 
 
 def seeds():
@@ -239,6 +272,21 @@ def checkpoint_folder(w, checkpoint):
     return f"{run_folder(w)}/{checkpoint}/model"
 
 
+def split_for(split, checkpoint="generator"):
+    """An input function: the split that the system of the job's checkpoint reads as its train, dev or test."""
+    return lambda w: data_of(w.task, settings.split(w.task, w.model, getattr(w, checkpoint), split))
+
+
+def text_form(checkpoint="generator"):
+    """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
+
+    def words(w):
+        form = settings.form(w.task, w.model, getattr(w, checkpoint))
+        return "" if form == "steps" else f"--form {form}"
+
+    return words
+
+
 def the_base_model(wildcards):
     return checkpoint_folder(wildcards, "base")
 
@@ -256,19 +304,6 @@ def pinned(name):
     return f"results/models/{name}"
 
 
-def the_embedder(wildcards):
-    """The folder of the embedder, where it is a model of ours."""
-    name = settings.for_target(wildcards.task, wildcards.model).align.embedder
-    return {"embedder": pinned(name)} if name in settings.models else {}
-
-
-def the_entailment_model(wildcards):
-    """The folder of the model that judges symbolic steps, where one shall and is a model of ours."""
-    pair = settings.for_target(wildcards.task, wildcards.model).pair
-    used = pair.step_judge == "entailment" and pair.entailment_model in settings.models
-    return {"entailment_model": pinned(pair.entailment_model)} if used else {}
-
-
 def the_backbone(section):
     """An input function: the folder of the encoder that a section's training starts from, where it is a model of ours."""
 
@@ -284,53 +319,13 @@ def option_from(inputs, option, name):
     return lambda wildcards: (f"{option} {inputs(wildcards)[name]}" if name in inputs(wildcards) else "")
 
 
-def discriminator_folder(w, generator):
-    """The discriminator that was trained for a generator, or the released one that the configuration names."""
-    released = settings.for_target(w.task, w.model).discriminator.released
-    return pinned(released) if released else f"{run_folder(w)}/{generator}_discriminator/model"
-
-
-def the_discriminator(wildcards):
-    return discriminator_folder(wildcards, wildcards.generator)
-
-
-def training_report(wildcards):
-    """Pair accuracies, where the discriminator was trained here and is no released one."""
-    if settings.for_target(wildcards.task, wildcards.model).discriminator.released:
-        return {}
-    return {"report": f"{run_folder(wildcards)}/{wildcards.generator}_discriminator/pair_accuracy.json"}
-
-
-def guided_options(wildcards):
-    return getattr(
-        settings.for_target(wildcards.task, wildcards.model),
-        GUIDED_DECODERS[wildcards.decoder],
-    )
-
-
-def guidance(wildcards):
-    """Inputs that only guided decoding needs: the discriminator, and the choices made on the development split."""
-    if wildcards.decoder not in GUIDED_DECODERS or guided_options(wildcards).beta == 0:
-        return {}
-    needed = {"discriminator": discriminator_folder(wildcards, wildcards.checkpoint)}
-    if guided_options(wildcards).beta == "choose":
-        needed["choices"] = f"{run_folder(wildcards)}/{wildcards.checkpoint}_discriminator/choices.json"
-    return needed
-
-
 def decoder_arguments(wildcards):
     """The words that tell decode.py which decoder, with which options and which guidance."""
-    words = ["guided" if wildcards.decoder in GUIDED_DECODERS else wildcards.decoder]
-    words += options(wildcards.decoder)(wildcards)
+    decoder = helped_decoder(wildcards.decoder)
+    words = [COMMANDS.get(decoder, decoder), *options(wildcards.decoder)(wildcards)]
     for name, path in guidance(wildcards).items():
         words += [f"--{name}", path]
     return words
-
-
-def sweep_arguments(wildcards):
-    sweep = settings.for_target(wildcards.task, wildcards.model).sweep
-    words = ["--limit", str(sweep.limit), "--betas", *map(str, sweep.betas)]
-    return words + (["--temperatures", *map(str, sweep.temperatures)] if sweep.temperatures else [])
 
 
 def the_related_corpus(wildcards):
@@ -344,10 +339,16 @@ def corpus_arguments(wildcards):
     return [word for split, path in the_related_corpus(wildcards).items() for word in (names[split], path)]
 
 
-def predictions_of(task, model, method, split="test"):
+def test_split(task, model, method):
+    """The split that a method is scored on."""
+    return settings.split(task, model, settings.checkpoint(task, model, method), "test")
+
+
+def predictions_of(task, model, method):
     """One predictions file a seed."""
     trained = settings.checkpoint(task, model, method)
     decoder = settings.method(method).decoder
+    split = test_split(task, model, method)
     return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds()]
 
 
@@ -359,6 +360,8 @@ def cost_files(task, model, method):
     jobs = [f"{trained}/{decode}"]
     if trained == "sft":
         jobs.append("sft")
+    if system_of(trained) == "dpo_st":
+        jobs += jobs_of_rounds(trained)
     if settings.model(model).scratch is not None:
         jobs.append("base")
     if decoder.startswith("grace"):
@@ -377,11 +380,14 @@ def what_the_result_rests_on(wildcards):
     values = settings.for_target(wildcards.task, wildcards.model)
     configuration = values.model_dump(mode="json")
     for name in section_classes():
-        for option in speed_options(getattr(values, name)):
-            del configuration[name][option]
+        section, plain = values, configuration
+        for part in name.split("."):
+            section, plain = getattr(section, part), plain[part]
+        for option in speed_options(section):
+            del plain[option]
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None
-    chosen = configuration.get(decoder, {}).get("beta") == "choose"
+    chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
     kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})

@@ -15,7 +15,7 @@ rule decode:
         "benchmarks/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}_{shard}.tsv"
     wildcard_constraints:
         decoder=one_of(decoder for decoder in settings.decoders if decoder != "verifier"),
-        split=one_of(("train", "dev", "test")),
+        split=r"(?:[a-z0-9_]+_)?(?:train|dev|test)",
     # Scores appear early where decoding goes before further training.
     priority: 10
     conda:
@@ -31,12 +31,13 @@ rule decode:
         arguments=decoder_arguments,
         speed=speed(),
         shards=settings.values.shards.decode,
+        form=text_form("checkpoint"),
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} {params.speed} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output.rows} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} {params.form} --output {output.rows} > {log} 2>&1"
 
 
 rule gather_predictions:

@@ -4,7 +4,7 @@
 rule align_steps:
     input:
         unpack(the_embedder),
-        data="results/data/{task}/train.jsonl",
+        data=split_for("train"),
         trajectories="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/alignments.jsonl",
@@ -22,17 +22,19 @@ rule align_steps:
     params:
         options=options("align"),
         embedder=option_from(the_embedder, "--embedder-folder", "embedder"),
+        form=text_form(),
+        family=lambda w: settings.model(w.model).family,
     message:
         "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/align_steps.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
-        " --trajectories {input.trajectories} --output {output} {params.options} {params.embedder} > {log} 2>&1"
+        " --trajectories {input.trajectories} --output {output} {params.form} --family {params.family} {params.options} {params.embedder} > {log} 2>&1"
 
 
 rule make_pairs:
     input:
         unpack(the_entailment_model),
-        data="results/data/{task}/train.jsonl",
+        data=split_for("train"),
         alignments="results/{task}/{model}/seed{seed}/{generator}_discriminator/alignments.jsonl",
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/pairs.jsonl",
@@ -81,19 +83,20 @@ rule train_discriminator:
         speed=speed("discriminator"),
         backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
         state="results/{task}/{model}/seed{seed}/{generator}_discriminator/state",
+        form=text_form(),
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_discriminator.py --generator {input.generator} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --pairs {input.pairs} --seed {wildcards.seed} --state {params.state}"
-        " --output {output.model} --report {output.report} {params.options} {params.speed} {params.backbone} > {log} 2>&1"
+        " --output {output.model} --report {output.report} {params.form} {params.options} {params.speed} {params.backbone} > {log} 2>&1"
 
 
 rule train_verifier:
     input:
         unpack(the_backbone("verifier")),
         generator=the_generator,
-        data="results/data/{task}/train.jsonl",
+        data=split_for("train"),
         trajectories="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
     output:
         model=directory("results/{task}/{model}/seed{seed}/{generator}_verifier/model"),
@@ -130,7 +133,7 @@ rule sweep_guided:
     input:
         model=the_generator,
         discriminator=the_discriminator,
-        dev="results/data/{task}/dev.jsonl",
+        dev=split_for("dev"),
     output:
         sweep="results/{task}/{model}/seed{seed}/{generator}_discriminator/sweep.json",
         choices="results/{task}/{model}/seed{seed}/{generator}_discriminator/choices.json",
@@ -151,13 +154,14 @@ rule sweep_guided:
         options=options("grace"),
         speed=speed("grace"),
         sweep=sweep_arguments,
+        form=text_form(),
     message:
         "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sweep_guided.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --data {input.dev}"
         " --seed {wildcards.seed} {params.sweep} --output {output.sweep} --choices {output.choices}"
-        " {params.options} {params.speed} > {log} 2>&1"
+        " {params.form} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule measure_step_choice:
@@ -186,9 +190,10 @@ rule measure_step_choice:
         options=options("grace"),
         speed=speed("grace"),
         report=option_from(training_report, "--training-report", "report"),
+        form=text_form(),
     message:
         "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --pairs {input.pairs}"
-        " --seed {wildcards.seed} --output {output} {params.options} {params.speed} {params.report} > {log} 2>&1"
+        " --seed {wildcards.seed} --output {output} {params.form} {params.options} {params.speed} {params.report} > {log} 2>&1"

@@ -4,7 +4,7 @@
 rule sample_trajectories:
     input:
         model=the_generator,
-        data="results/data/{task}/train.jsonl",
+        data=split_for("train"),
     output:
         temp("results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.jsonl"),
     log:
@@ -24,12 +24,13 @@ rule sample_trajectories:
         options=options("sample"),
         speed=speed("sample"),
         shards=settings.values.shards.sample,
+        form=text_form(),
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_trajectories.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.options} {params.speed} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.form} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule gather_trajectories:

@@ -21,7 +21,7 @@ rule save_configuration:
 rule score_method:
     input:
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
-        data="results/data/{task}/test.jsonl",
+        data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method)),
     output:
         "results/{task}/{model}/{method}_acc.json",
     log:
@@ -35,6 +35,7 @@ rule score_method:
         task=what_defines_the_task,
         model=what_defines_the_model,
         checkpoint=lambda w: settings.checkpoint(w.task, w.model, w.method),
+        split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
         seeds=settings.values.seeds,
@@ -46,7 +47,7 @@ rule score_method:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
         "python $RETRACE_SCRIPTS/score_method.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split test"
+        " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split {params.split}"
         " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
         " --method-names {params.method_names:q} --configuration {params.configuration:q}"
         " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"
@@ -71,7 +72,7 @@ rule compare_methods:
     input:
         a=lambda w: predictions_of(w.task, w.model, w.method_a),
         b=lambda w: predictions_of(w.task, w.model, w.method_b),
-        data="results/data/{task}/test.jsonl",
+        data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method_a)),
     output:
         "results/{task}/{model}/compare/{method_a}_vs_{method_b}.json",
     log:

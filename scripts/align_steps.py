@@ -81,13 +81,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
     parser.add_argument("--trajectories", required=True, help="Trajectory rows")
     parser.add_argument("--embedder-folder", help="the named embedder's files, already fetched")
+    cli.add_form(parser)
+    parser.add_argument(
+        "--family", default="encoder_decoder", help="of the model that wrote them (default encoder_decoder)"
+    )
     parser.add_argument("--output", required=True, help="Alignment rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Aligning)
     started = time.perf_counter()
 
-    task = load_task(given.task_file)
-    examples = {example.id: example for example in read_jsonl(given.data, Example)}
+    task = load_task(given.task_file).in_form(given.form, given.family)
+    examples = {
+        example.id: example.model_copy(update={"steps": task.reference_steps(example)})
+        for example in read_jsonl(given.data, Example)
+    }
     trajectories = read_jsonl(given.trajectories, Trajectory)
     jobs, counts = collect(examples, trajectories, given.trajectories, options.use_correct_samples)
     aligned = align_all(jobs, options, given.embedder_folder)

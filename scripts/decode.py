@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind.add_argument("--seed", type=int, required=True, help="of the random numbers")
         kind.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
         kind.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
+        cli.add_form(kind)
         kind.add_argument("--output", required=True, help="Prediction rows")
         if name == "guided":
             kind.add_argument("--discriminator", help="folder of the step discriminator; not needed where beta is 0")
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options = with_choices(options, given.choices)
         if options.beta and not given.discriminator:
             raise UserError(f"--beta {options.beta}: needs the step discriminator; add --discriminator, or --beta 0")
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     if isinstance(options, Guided):
         predictions = guided(generator, options, examples, given.seed, given.discriminator)
     else:

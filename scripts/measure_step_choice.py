@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=1000, help="contexts at most (default 1000)")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), to be put beside")
+    cli.add_form(parser)
     parser.add_argument("--output", required=True, help="JSON")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Guided)
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(
             f"{given.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again"
         )
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     discriminator = load_discriminator(given.discriminator, generator.decoder.device)
     report = measure_step_choice(generator, discriminator, contexts, options, given.seed)
     beside = read_json(given.training_report) if given.training_report else {}

@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
     parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
     parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
+    cli.add_form(parser)
     parser.add_argument("--output", required=True, help="Trajectory rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Sampling)
@@ -64,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     blocks = shard_of(blocks_of(len(everything), options.block, options.incorrect), given.shard, given.shards)
     examples = [example for block in blocks for example in everything[block.start : block.stop]]
     block_of = [number for number, block in enumerate(blocks) for _ in range(block.start, block.stop)]
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task
     prompts = [generator.prompt(example.question) for example in examples]
     keys = [example.id for example in examples]

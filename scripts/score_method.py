@@ -45,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
     parser.add_argument("--method", required=True, help="name that the result carries")
+    parser.add_argument("--source-task-file", help="YAML of the task that the checkpoint was trained on, if another")
     parser.add_argument("--checkpoint", required=True, help="what was decoded from")
     parser.add_argument("--decoder", required=True, help="how answers were drawn")
     parser.add_argument("--split", default="test", help="the split that was answered (default test)")
@@ -63,6 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
+    from retrace.checkpoints import helped_decoder
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
@@ -72,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.yaml_files import load_model_config
 
     task = load_task(given.task_file)
+    source = load_task(given.source_task_file).config if given.source_task_file else None
     model = load_model_config(given.model_file)
     if given.split not in task.config.splits:
         raise UserError(f"--split {given.split!r}: {given.task_file} has {', '.join(sorted(task.config.splits))}")
@@ -84,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = read_runs(given.predictions, given.seeds, examples, data)
 
     values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
-    chosen = (values or {}).get(given.decoder, {}).get("beta") == "choose"
+    chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
     sections = reported.sections_behind(given.checkpoint, given.decoder, model.scratch is not None, chosen)
     config_dir = Path(given.papers).parent
     found = provenance.Provenance(
@@ -111,10 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=given.split,
         preset=given.preset,
         papers=reported.load_papers(given.papers),
-        changed=differences_from_paper(values, config_dir, task.name, model.name, sections),
+        changed=differences_from_paper(values, config_dir, (source or task.config).name, model.name, sections),
         benchmarks=benchmark_files(given.costs, given.split),
         gpus=gpus_of_a_job(given.gpus, model.scratch is not None),
         provenance=found,
+        source=source,
     )
     write_json(given.output, result)
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--discriminator", required=True, help="folder of the discriminator")
     parser.add_argument("--data", required=True, help="development examples, JSONL")
     parser.add_argument("--seed", type=int, required=True)
+    cli.add_form(parser)
     parser.add_argument("--output", required=True, help="all points, JSON")
     parser.add_argument("--choices", required=True, help="the chosen values, JSON")
     given = parser.parse_args(arguments)
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.storage import read_jsonl, write_json
 
     examples = read_jsonl(given.data, Example)[: sweep.limit]
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     check_references(generator.task, examples, given.data)
     discriminator = None
     if any(beta > 0 for beta in betas):

@@ -51,6 +51,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for example in examples + corpus
         for text in (task.prompt(example.question, family=config.family), task.solution_text(example))
     ]
+    if config.family == "decoder_only" and task.config.family == "word_problems":
+        # An instruction and line breaks, as DPO-ST writes them; its form for encoder-decoders has no words of its own.
+        other = task.in_form("dpo_st", config.family)
+        texts += [text for one in examples for text in (other.prompt(one.question), other.solution_text(one))]
     set_seed(given.seed)
     tokenizer = build_tokenizer(texts, task.delimiter, config.scratch.vocabulary, config.scratch.numbers, config.family)
     check_tokenizer(tokenizer, task, given.model_file)

@@ -22,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
     parser.add_argument("--seed", type=int, required=True)
+    cli.add_form(parser)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the discriminator")
     parser.add_argument("--report", required=True, help="JSON report")
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
     config = load_model_config(given.model_file)
-    task = load_task(given.task_file)
+    task = load_task(given.task_file).in_form(given.form, config.family)
     # The generator is needed whole only after the training; what does not fit is said before it.
     check_family(given.generator, config.family)
     check_delimiter(load_tokenizer(given.generator), task, given.generator)
@@ -72,8 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "pair_accuracy": {"discriminator": training.accuracy_of(*evaluation.scores(network))},
     }
     generator, tokenizer = load_model(given.generator, config.family, config.dtype, device)
+    demonstrations = config.demonstrations if given.form == "steps" else 0
     report["pair_accuracy"] |= training.generator_pair_accuracy(
-        generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, config.demonstrations
+        generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, demonstrations
     )
     with atomic_path(given.output) as folder:
         network.save(folder, "discriminator")

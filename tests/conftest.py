@@ -14,3 +14,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--mirror", default=os.environ.get("RETRACE_MIRROR"), help="folder of mirrored data, for real-data tests"
     )
+
+
+@pytest.fixture
+def mirror(request: pytest.FixtureRequest) -> str:
+    """The folder of mirrored data; without one the test is skipped."""
+    folder = request.config.getoption("--mirror")
+    if not folder:
+        pytest.skip("no folder of mirrored data given (--mirror DIR)")
+    return folder

@@ -60,6 +60,16 @@ def command(doc: str | None, *sections: type[BaseModel]) -> argparse.ArgumentPar
     return parser
 
 
+def add_form(parser: argparse.ArgumentParser) -> None:
+    """The option that says how a checkpoint writes its solutions (`Task.in_form`)."""
+    parser.add_argument(
+        "--form",
+        choices=("steps", "dpo_st"),
+        default="steps",
+        help="text form that the checkpoint was trained in (default steps)",
+    )
+
+
 def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> SectionType:
     """The section's values as given on the command line, defaults filled in. Raises UserError for a bad value."""
     prefix = section.__name__ + "."

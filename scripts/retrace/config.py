@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from retrace.config_dpo_st import DpoSt
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
+from retrace.training_options import Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -20,6 +22,7 @@ class Source(Section):
 
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
+    rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
     file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
@@ -33,6 +36,12 @@ class Source(Section):
     part: list[float] | None = Field(
         default=None, description="... from this share to that share, after a seeded shuffle"
     )
+    format: Literal["question_answer", "question_number"] | None = Field(
+        default=None, description="adapter for this source's rows, if not the task's"
+    )
+    question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
+    answer_field: str | None = Field(default=None, description="field of the answer, if not the task's")
+    repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
 
 
 class TaskConfig(Section):
@@ -43,8 +52,8 @@ class TaskConfig(Section):
     family: Literal["word_problems", "programs", "symbolic"] = Field(
         description="how steps are judged and answers extracted"
     )
-    format: Literal["question_answer", "coin_flip", "object_tracking", "generated"] = Field(
-        description="adapter for the raw rows"
+    format: Literal["question_answer", "question_number", "coin_flip", "object_tracking", "generated"] = Field(
+        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers"
     )
     delimiter: str = Field(default="|", min_length=1, max_length=4)
     step_kind: Literal["none", "coin_flip", "object_tracking"] = Field(
@@ -56,6 +65,10 @@ class TaskConfig(Section):
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
     demonstrations: Source | None = Field(default=None, description="worked examples for few-shot prompts")
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
+    split_sets: list[Name] = Field(
+        default=[],
+        description="systems with splits of their own, SET_train, SET_dev, SET_test; the plain split where one is missing",
+    )
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
@@ -106,36 +119,6 @@ class ModelConfig(Section):
 
 
 # ---------------------------------------------------------------- options of the scripts
-
-
-class Training(Section):
-    """What all training scripts share."""
-
-    learning_rate: float = Field(default=1e-4, gt=0)
-    batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
-    )
-    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
-    epochs: float = Field(default=10, gt=0)
-    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
-    warmup_ratio: Share = 0.06
-    weight_decay: float = Field(default=0.01, ge=0)
-    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
-    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    evaluations: Count = Field(
-        default=10, description="how often the development loss is measured; the best checkpoint is kept"
-    )
-    save_minutes: float = Field(
-        default=10,
-        gt=0,
-        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
-        json_schema_extra=SPEED_ONLY,
-    )
-    max_length: Count = Field(
-        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
-    )
 
 
 class BaseTraining(Training):
@@ -440,11 +423,14 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
+    dpo_st: DpoSt = DpoSt()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")
     def _known_trainings(self) -> "Configuration":
-        known = [name for name in type(self).model_fields if isinstance(getattr(self, name), Training)]
+        parts = {name: getattr(self, name) for name in type(self).model_fields}
+        parts |= {f"dpo_st_{name}": getattr(self.dpo_st, name) for name in type(self.dpo_st).model_fields}
+        known = [name for name, part in parts.items() if isinstance(part, Training)]
         unknown = sorted(set(self.launch.trainings) - set(known))
         if unknown:
             raise ValueError(f"launch.trainings: {unknown[0]!r} is no training; valid: {', '.join(known)}")

@@ -42,7 +42,7 @@ def mirror_path(url: str, mirror: str | Path) -> Path:
 
 def download(
     url: str,
-    sha256: str,
+    sha256: str | None,
     target: str | Path,
     mirror: str | Path | None = None,
     *,
@@ -69,15 +69,22 @@ def download(
     return target
 
 
-def fetch(url: str, sha256: str, mirror: str | Path | None = None) -> Path:
-    """The verified file behind `url`: the mirror's own, or one in the cache (RETRACE_CACHE, ~/.cache/retrace)."""
+def fetch(url: str, sha256: str | None, mirror: str | Path | None = None) -> Path:
+    """The verified file behind `url`: the mirror's own, or one in the cache (RETRACE_CACHE, ~/.cache/retrace).
+
+    sha256 None: nothing is known to verify it by; the caller checks what it holds.
+    """
     found = _in_mirror(url, sha256, mirror)
     if found is not None:
         return found
     home = (
         os.environ.get(CACHE_VARIABLE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrace"
     )
-    return download(url, sha256, Path(home) / sha256 / Path(urlsplit(url).path).name, mirror)
+    name = Path(urlsplit(url).path).name
+    if sha256 is None:
+        kept = Path(home) / hashlib.sha256(url.encode()).hexdigest() / name
+        return kept if kept.is_file() else download(url, None, kept, mirror)
+    return download(url, sha256, Path(home) / sha256 / name, mirror)
 
 
 def mirror_folder(mirror: str | Path | None) -> Path | None:
@@ -91,7 +98,7 @@ def mirror_folder(mirror: str | Path | None) -> Path | None:
     return folder
 
 
-def _in_mirror(url: str, sha256: str, mirror: str | Path | None) -> Path | None:
+def _in_mirror(url: str, sha256: str | None, mirror: str | Path | None) -> Path | None:
     folder = mirror_folder(mirror)
     if folder is None:
         return None
@@ -99,13 +106,13 @@ def _in_mirror(url: str, sha256: str, mirror: str | Path | None) -> Path | None:
     if not path.is_file():
         return None
     found = sha256_of(path)
-    if found != sha256:
+    if sha256 is not None and found != sha256:
         raise UserError(f"{path}: sha256 is {found}, expected {sha256}; replace the mirror's file by the one at {url}")
     return path
 
 
 def _from_network(
-    url: str, sha256: str, target: Path, mirror: str | Path | None, attempts: int, timeout: float, pause: float
+    url: str, sha256: str | None, target: Path, mirror: str | Path | None, attempts: int, timeout: float, pause: float
 ) -> None:
     mirror_path(url, ".")  # refuses what is no http(s) URL, such as file:
     tried: list[str] = []
@@ -118,7 +125,7 @@ def _from_network(
                 print(f"{url}: {error}; attempt {attempt + 1} of {attempts} follows", file=sys.stderr)
                 time.sleep(pause * 2 ** (attempt - 1))
             continue
-        if found != sha256:
+        if sha256 is not None and found != sha256:
             raise UserError(
                 f"{url}: sha256 is {found}, expected {sha256}; the download is corrupt or the file changed. "
                 "Nothing was kept: run again, or put the right file into a mirror folder"

@@ -99,3 +99,23 @@ class Timing(Row):
 
     questions: int = Field(ge=0)
     seconds: float = Field(ge=0, description="wall time of decoding, loading of models left out")
+
+
+class Preference(Row):
+    """Two sampled solutions of one question for preference optimisation: `chosen` is right, `rejected` is wrong."""
+
+    example_id: str
+    split: Literal["train", "dev"] = Field(description="pairs of one question are all in one of the two")
+    question: str
+    chosen: str
+    rejected: str
+    similarity: float = Field(description="Jaccard similarity of their tokens")
+
+
+class PseudoLabel(Row):
+    """A solution to fine-tune on: the reference, or a right one that a model wrote."""
+
+    example_id: str
+    question: str
+    solution: str
+    origin: Literal["gold", "sampled"]

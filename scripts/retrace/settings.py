@@ -12,10 +12,23 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from retrace.checkpoints import (
+    DECODERS,
+    KINDS,
+    NAMED_BY_CHECKPOINT,
+    WITHOUT_CALCULATOR,
+    kind_of,
+    round_of,
+    same_model,
+    system_of,
+)
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
 from retrace.errors import UserError
 from retrace.tasks import load_task
+from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
+
+LAST_ROUNDS = ("dpo_st_last", "st_last")  # what a method's file calls the last round by configuration
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,23 +134,52 @@ class Settings:
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
-        """A method by its file, or any `{checkpoint}_{decoder}` pair, for instance `sft_grace`."""
+        """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
+        `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
         if name in self.methods:
             return load_method_config(self.folder / "methods" / f"{name}.yaml")
-        for decoder in sorted(self.decoders, key=len, reverse=True):
-            checkpoint = name.removesuffix(f"_{decoder}")
-            if checkpoint != name and checkpoint in self.checkpoints:
-                return MethodConfig(
-                    name=name, title=f"{decoder} from {checkpoint}", checkpoint=checkpoint, decoder=decoder
-                )
+        if name.endswith(WITHOUT_CALCULATOR) and (helped := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
+            if helped.decoder == "verifier":
+                raise UserError(f"method {name!r}: the verifier ranks samples and has no calculator of its own")
+            changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
+            return helped.model_copy(update={**changes, "title": f"{helped.title}, without the calculator"})
+        if found := self._method(name):
+            return found
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
-            f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(self.decoders)}"
+            f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(DECODERS)}; "
+            f"any of these with {WITHOUT_CALCULATOR} behind it"
         )
 
-    # Checkpoints that a decoder can decode from; later systems add theirs here.
-    checkpoints = ("base", "sft")
-    decoders = ("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency")
+    def _method(self, name: str) -> MethodConfig | None:
+        if name in self.methods:
+            return load_method_config(self.folder / "methods" / f"{name}.yaml")
+        if system_of(name) == NAMED_BY_CHECKPOINT:
+            return self._method_of_round(name)
+        for decoder in sorted(self.decoders, key=len, reverse=True):
+            checkpoint = name.removesuffix(f"_{decoder}")
+            if checkpoint != name and kind_of(checkpoint):
+                title = f"{decoder} from {checkpoint}"
+                return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder)
+        return None
+
+    @staticmethod
+    def _method_of_round(name: str) -> MethodConfig:
+        number = round_of(name)
+        titles = {"dpo_st": "DPO-ST", "st": "Self-Training"}
+        loop = name.removesuffix(f"_round{number}")
+        return MethodConfig(
+            name=name,
+            title=f"{titles.get(loop, loop)}, round {number}",
+            checkpoint=name,
+            decoder="greedy",
+            paper="dpo_st",
+            paper_names=[f"{titles[loop]}, iteration {number}"] if loop in titles else [],
+        )
+
+    # As messages name them: N is any number.
+    checkpoints = tuple(kind.shown for kind in KINDS)
+    decoders = (*DECODERS, *(name + WITHOUT_CALCULATOR for name in DECODERS if name != "verifier"))
 
     def headline_model(self, task: str) -> str:
         """The model of `results/{task}/{method}_acc.json`."""
@@ -157,13 +199,37 @@ class Settings:
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model."""
         checkpoint = self.method(method).checkpoint
-        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+        if checkpoint == "generator":
+            return self.generator(task, model)
+        if checkpoint in LAST_ROUNDS:
+            rounds = self.for_target(task, model).dpo_st.rounds
+            return f"{checkpoint.removesuffix('_last')}_round{rounds}"
+        return same_model(checkpoint)
+
+    def form(self, task: str, model: str, checkpoint: str) -> str:
+        """The text form that a checkpoint writes its solutions in."""
+        return self.for_target(task, model).dpo_st.form if system_of(checkpoint) == "dpo_st" else "steps"
+
+    def split(self, task: str, model: str, checkpoint: str, split: str) -> str:
+        """The split that a checkpoint's system reads as its train, dev or test."""
+        own = system_of(checkpoint) == "dpo_st" and self.for_target(task, model).dpo_st.splits == "dpo_st"
+        return split_of_set(self.task(task), "dpo_st" if own else None, split)
+
+    def transfer_split(self, task: str) -> str:
+        """The split on which models of other tasks are tested."""
+        return TRANSFER if TRANSFER in self.task(task).splits else "test"
 
 
 def section_classes() -> dict[str, type[BaseModel]]:
-    """Name of each option section of the configuration and its class."""
-    return {
-        name: field.annotation
-        for name, field in Configuration.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
-    }
+    """Name of each option section of the configuration and its class; `dpo_st.sft` for a section within one, whose own
+    options are then no section of a script."""
+
+    def sections_in(owner: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
+        found: dict[str, type[BaseModel]] = {}
+        for name, field in owner.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= sections_in(kind, f"{prefix}{name}.") or {prefix + name: kind}
+        return found
+
+    return sections_in(Configuration, "")

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
+from retrace.schemas import Example
 from retrace.tasks import load_task
 from retrace.tasks.formats import read_split, shared_questions
 
@@ -29,14 +30,6 @@ splits:
   test:
     file: {folder}/test.jsonl
 """
-
-
-@pytest.fixture
-def mirror(request) -> str:
-    folder = request.config.getoption("--mirror")
-    if not folder:
-        pytest.skip("no folder of mirrored data given (--mirror DIR)")
-    return folder
 
 
 def lines(*rows: object) -> str:
@@ -220,6 +213,31 @@ def test_real_data(mirror, name):
     assert all(example.steps for example in splits[0] + splits[1])
 
 
+def test_the_splits_of_dpo_st(mirror):
+    """Its own training and development questions and the test set of all; sizes as in the paper's Table 1."""
+    task = load_task("gsm8k", CONFIG)
+    sizes = {"dpo_st_train": 6705, "dpo_st_dev": 768, "test": 1319}
+    for split, size in sizes.items():
+        examples = read_split(task, split, mirror)
+        assert len(examples) == size
+        assert shared_questions(task, split, examples, mirror) == {}
+    # The same questions are divided in another way, so that one system's split must not be mixed with another's.
+    theirs = {e.question for e in read_split(task, "dpo_st_train", mirror)}
+    assert theirs & {e.question for e in read_split(task, "dev", mirror)}
+
+
+@pytest.mark.parametrize(("name", "size", "twins"), [("multiarith", 600, 20), ("svamp", 1000, 0)])
+def test_whole_test_sets_for_transfer(mirror, name, size, twins):
+    task = load_task(name, CONFIG)
+    examples = read_split(task, "transfer_test", mirror)
+    assert len(examples) == size
+    assert len({example.question for example in examples}) == size - twins
+    assert shared_questions(task, "transfer_test", examples, mirror) == {}
+    questions = {example.question for example in examples}
+    assert sum(e.question in questions for e in read_split(task, "test", mirror)) >= 100
+    assert all(task.grade(f"#### {example.final_answer}", example.answer) for example in examples)
+
+
 @pytest.mark.parametrize(
     ("name", "count"), [("gsm8k", 16), ("svamp", 32), ("multiarith", 32), ("mathqa", 32), ("tso", 8)]
 )
@@ -227,3 +245,53 @@ def test_real_demonstrations(mirror, name, count):
     task = load_task(name, CONFIG)
     assert len(task.demonstrations(count, mirror)) == count
     assert task.prompt("Why?", task.demonstrations(2, mirror)).count("Q: ") == 3
+
+
+NUMBERS = """
+name: mine
+title: Mine
+family: word_problems
+format: question_number
+question_field: input
+answer_field: target
+splits:
+  test: {file: rows.json}
+"""
+
+
+def numbers(folder: Path, rows: str, more: str = "") -> list[Example]:
+    (folder / "rows.json").write_text(rows, encoding="utf-8")
+    path = folder / "mine.yaml"
+    path.write_text(NUMBERS.replace("rows.json}", f"{folder}/rows.json{more}}}"), encoding="utf-8")
+    return read_split(load_task(path), "test")
+
+
+def test_bare_numbers_as_answers(tmp_path):
+    lines = '{"input": "A?", "target": 9}\n{"input": "B?", "target": 0.25}\n'
+    assert [e.answer for e in numbers(tmp_path, lines)] == ["#### 9", "#### 0.25"]
+    listed = '[{"body": "Tom has 3", "ask": " How many?", "n": [3.0]}]'
+    example = numbers(tmp_path, listed, ", question_fields: [body, ask], answer_field: n, rows: 1")[0]
+    assert (example.question, example.answer, example.steps) == ("Tom has 3. How many?", "#### 3", [])
+
+
+@pytest.mark.parametrize(
+    ("rows", "more", "message"),
+    [
+        ('{"input": "A?", "target": "9"}\n', "", "rows.json:1: field 'target' is '9'; it must be one number"),
+        ('{"input": "A?", "target": true}\n', "", "must be one number"),
+        ('{"input": "A?", "target": NaN}\n', "", "must be one number"),
+        ('[{"input": "A?", "target": [1, 2]}]', "", r"rows.json: \[1\]: field 'target' is '\[1, 2\]'"),
+        ('[{"input": "A?", "target": 1}, 3]', "", r"\[2\]: a row is a JSON object"),
+        ("[1", "", "rows.json:1: not JSON"),
+        ('{"input": "A?", "target": 1}\n', ", rows: 2", "holds 1 rows, 2 are expected"),
+        ('{"input": "A?", "target": 1}\n{"input": "A?", "target": 1}\n', "", "ask the same question"),
+    ],
+)
+def test_bad_number_rows(tmp_path, rows, more, message):
+    with pytest.raises(UserError, match=message):
+        numbers(tmp_path, rows, more)
+
+
+def test_repeated_questions_of_a_published_file_are_kept_where_it_says_so(tmp_path):
+    rows = '{"input": "A?", "target": 1}\n{"input": "A?", "target": 1}\n'
+    assert len(numbers(tmp_path, rows, ", repeats: true")) == 2

@@ -17,16 +17,18 @@ if __name__ == "__main__":  # run by the launcher, without pytest's path
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
 import torch
+from safetensors.torch import save_model
 from torch import nn
 from transformers import TrainerCallback
 
 from retrace.config import DiscriminatorTraining, SftTraining, Training, VerifierTraining
+from retrace.config_dpo_st import DpoTraining
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
-from retrace.schemas import Pair, Trajectory
-from retrace.training import sft
+from retrace.schemas import Pair, Preference, Trajectory
+from retrace.training import dpo, sft
 from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
 from retrace.training.trainer import is_first_process, set_seed
@@ -128,11 +130,59 @@ class OutcomeVerifier:
         return load_verifier(folder)
 
 
+class Dpo:
+    """Preference optimisation: our trainer for an encoder-decoder, TRL's for a decoder-only model."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
+        pairs = [
+            Preference(
+                example_id=example.id,
+                split="train",
+                question=example.question,
+                chosen=TASK.solution_text(example),
+                rejected=TASK.solution_text(EXAMPLES[number - 1]),
+                similarity=0.5,
+            )
+            for number, example in enumerate(EXAMPLES)
+        ]
+        rows, _ = dpo.preference_rows(pairs, TASK, self.tokenizer, self.family, 512)
+        options = DpoTraining(**OPTIONS | {"dropout": True} | changes)
+        rows = dpo.with_reference(rows, model, self.tokenizer.pad_token_id, 16, "float32")
+        learned, held_out = rows[HELD_OUT:], rows[:HELD_OUT]
+        if self.family == "encoder_decoder":
+            return model, dpo.train_dpo(model, self.tokenizer, learned, held_out, options, 0, state, callbacks)
+        from retrace.training.dpo_causal import train_dpo_causal
+
+        # With FSDP, TRL loads the model's folder once more; save_pretrained would write in the first process only.
+        folder = state.parent / f"start{os.environ.get('RANK', '0')}"
+        folder.mkdir(parents=True, exist_ok=True)
+        model.config.architectures = [type(model).__name__]
+        (folder / "config.json").write_text(model.config.to_json_string())
+        save_model(model, str(folder / "model.safetensors"))
+        model.config._name_or_path = str(folder)
+        parts = pairs[HELD_OUT:], learned, pairs[:HELD_OUT], held_out
+        return train_dpo_causal(model, self.tokenizer, TASK, *parts, options, 0, state, callbacks)
+
+    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
+        sft.write_generator(model, self.tokenizer, curve, folder)
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_model(folder, self.family)[0]
+
+
 TRAINERS = {
     "sft_encoder_decoder": Sft("encoder_decoder"),
     "sft_decoder_only": Sft("decoder_only"),
     "discriminator": Discriminator(),
     "verifier": OutcomeVerifier(),
+    "dpo_encoder_decoder": Dpo("encoder_decoder"),
+    "dpo_decoder_only": Dpo("decoder_only"),
 }
 
 

@@ -42,8 +42,8 @@ class Candidates:
 class StepWriter:
     """Writes candidate steps with one decoder and one set of options.
 
-    A step ends at the delimiter or the end token. A decoder-only model's solution also ends with its line: behind a
-    worked example the model would go on with the next question.
+    A step ends at the delimiter or the end token. A decoder-only model's solution also ends with its line, where lines
+    are no steps: behind a worked example the model would go on with the next question.
     """
 
     decoder: Decoder
@@ -58,13 +58,13 @@ class StepWriter:
         decoder, options = self.decoder, self.options
         self.text = self.calculator.text if self.calculator is not None else TokenText(decoder.tokenizer)
         surfaces = self.text.surfaces
-        self.delimiters = frozenset(i for i, surface in enumerate(surfaces) if surface.strip() == self.delimiter)
+        self.delimiters = frozenset(i for i, surface in enumerate(surfaces) if surface.strip(" ") == self.delimiter)
         if not self.delimiters:
             raise UserError(
                 f"the step delimiter {self.delimiter!r} is no token of the model's tokenizer; "
                 "fine-tune the model (train_sft.py adds the token) or choose another 'delimiter' in the task's YAML"
             )
-        lines = {i for i, surface in enumerate(surfaces) if "\n" in surface}
+        lines = {i for i, surface in enumerate(surfaces) if "\n" in surface} if "\n" not in self.delimiter else set()
         self.last_words = frozenset({decoder.eos_id} | (lines if decoder.family == "decoder_only" else set()))
         # Models may have more embeddings than their tokenizer has tokens.
         size = max(decoder.model.get_output_embeddings().weight.shape[0], len(surfaces))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from retrace.calculator import Calculator
 from retrace.config import ModelConfig
@@ -36,8 +36,8 @@ class Generator:
     @property
     def stops(self) -> list[str]:
         """Texts that end a solution: a few-shot model goes on with the next example, which is not part of its answer."""
-        if self.config.family == "encoder_decoder":
-            return []
+        if self.config.family == "encoder_decoder" or self.task.form != "steps":
+            return []  # fine-tuned models end by themselves
         start = self.task.config.prompt.partition("{question}")[0].strip()
         return ["\n\n", start] if start else ["\n\n"]
 
@@ -65,24 +65,37 @@ def best_device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
+def calculator_of(task: Task, tokenizer: Any) -> Calculator:
+    """The calculator for the notation of the task's text form."""
+    return Calculator(tokenizer, task.calculator_notation, task.calculator_closing)
+
+
 def open_generator(
-    model: str | Path, model_file: str | Path, task_file: str | Path, calculator: bool = True, device: str | None = None
+    model: str | Path,
+    model_file: str | Path,
+    task_file: str | Path,
+    calculator: bool = True,
+    device: str | None = None,
+    form: str = "steps",
 ) -> Generator:
     """Load the checkpoint folder `model` for the task. Raises UserError for what does not fit together.
 
-    calculator: force the results of computations, where the task has a calculator at all.
+    calculator: force the results of computations, where the task has a calculator at all. form: the text form that the
+    checkpoint was trained in (see `Task.in_form`).
     """
     from retrace.decoding.engine import Decoder
     from retrace.models.load import check_delimiter, load_model
 
-    config, task = load_model_config(model_file), load_task(task_file)
-    demonstrations = task.demonstrations(config.demonstrations) if config.generator == "base" else []
+    config = load_model_config(model_file)
+    task = load_task(task_file).in_form(form, config.family)
+    frozen = config.generator == "base" and form == "steps"
+    demonstrations = task.demonstrations(config.demonstrations) if frozen else []
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
     check_delimiter(tokenizer, task, model)
     return Generator(
         task=task,
         config=config,
         decoder=Decoder(network, tokenizer, config.family),
-        calculator=Calculator(tokenizer) if calculator and task.config.calculator else None,
+        calculator=calculator_of(task, tokenizer) if calculator and task.config.calculator else None,
         demonstrations=demonstrations,
     )

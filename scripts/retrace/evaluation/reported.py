@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from retrace.checkpoints import helped_decoder, system_of
 from retrace.config import ModelConfig, Section, TaskConfig
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
@@ -21,6 +22,7 @@ class ReportedRow(Section):
     table: str
     model: str = Field(description="as the paper names it")
     dataset: str
+    trained_on: str | None = Field(default=None, description="the data set of the training, if it is another one")
     split: str = "test"
     method: str
     metric: str = Field(default=ACCURACY, description="what the number is, if not final-answer accuracy in percent")
@@ -88,17 +90,25 @@ def _names(name: str, candidates: Sequence[str]) -> bool:
 
 
 def find_row(
-    papers: Sequence[PaperFile], datasets: Sequence[str], models: Sequence[str], methods: Sequence[str], split: str
+    papers: Sequence[PaperFile],
+    datasets: Sequence[str],
+    models: Sequence[str],
+    methods: Sequence[str],
+    split: str,
+    trained_on: Sequence[str] = (),
 ) -> tuple[PaperFile, ReportedRow] | None:
     """The number that stands beside a result: the same model's if a paper has it, else its headline model's, else any.
 
     Only final-answer accuracies of the same data set, method and split count; a paper's own print goes first.
+    trained_on: names of the data set of the training, where it is another one than `datasets` name.
     """
     found = []
     for paper in papers:
         for order, row in enumerate(paper.rows):
             fits = row.metric == ACCURACY and row.split == split and isinstance(row.value, float)
             if not (fits and _names(row.dataset, datasets) and row.method in methods):
+                continue
+            if not _names(row.trained_on or row.dataset, trained_on or datasets):
                 continue
             rank = 0 if _names(row.model, models) else 1 if same_name(row.model, paper.headline_model) else 2
             found.append(((rank, row.source_kind != "primary", order), paper, row))
@@ -115,13 +125,18 @@ _GUIDANCE = ("sample", "align", "pair", "discriminator")
 def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
     """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
     sections = ["base"] if scratch else []
-    if checkpoint != "base":
+    decoder = helped_decoder(decoder)
+    if system_of(checkpoint) == "dpo_st":
+        sections.append("dpo_st")
+    elif checkpoint != "base":
         sections.append("sft")
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
         sections += [*_GUIDANCE, "sweep", "grace"] if chosen else _GUIDANCE
     if decoder == "verifier":
         sections += ["sample", "verifier", "self_consistency"]
+    elif decoder == "samples":
+        sections += [] if "dpo_st" in sections else ["dpo_st"]
     elif decoder not in sections:
         sections.append(decoder)
     return sections
@@ -130,6 +145,7 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
+_DECODERS |= {"pair_samples", "label_samples", "samples"}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
@@ -139,7 +155,10 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Se
         mine, theirs = ours.get(section, {}), papers.get(section, {})
         ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set())
         for option in sorted({*mine, *theirs} - ignored):
-            if mine.get(option) != theirs.get(option):
+            if isinstance(mine.get(option), dict) and isinstance(theirs.get(option), dict):
+                inner = differences({option: mine[option]}, {option: theirs[option]}, [option])
+                found += [f"{section}.{name}" for name in inner]
+            elif mine.get(option) != theirs.get(option):
                 found.append(f"{section}.{option}")
     return found
 

@@ -16,6 +16,7 @@ from retrace.evaluation.provenance import Provenance
 from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
 from retrace.schemas import Prediction, Row
 from retrace.storage import read_json
+from retrace.tasks.splits import plain_split
 
 UNIT = "accuracies are shares of 1; multiply by 100 for the papers' percent"
 
@@ -49,6 +50,7 @@ class Result(Row):
     method: str
     checkpoint: str
     decoder: str
+    trained_on: str | None = Field(default=None, description="the task that the checkpoint was trained on, if another")
     preset: str
     made_from: str = Field(description="in plain words, which model and data this is a measurement of")
     seeds: list[int]
@@ -81,7 +83,15 @@ def _seed_result(run: Run) -> SeedResult:
     )
 
 
-def made_from(task: TaskConfig, model: ModelConfig, split: str, revision: str | None, checkpoint: str, n: int) -> str:
+def made_from(
+    task: TaskConfig,
+    model: ModelConfig,
+    split: str,
+    revision: str | None,
+    checkpoint: str,
+    n: int,
+    source: TaskConfig | None = None,
+) -> str:
     """Which model and data a result is a measurement of, in plain words, so that none passes for another."""
     if model.scratch is not None:
         weights = f"{model.name}: {model.title}; a small model of this project, not a paper's"
@@ -89,16 +99,17 @@ def made_from(task: TaskConfig, model: ModelConfig, split: str, revision: str | 
     else:
         origin = f"Hub model {model.hub}, revision {revision or 'not locked'}" if model.hub else f"folder {model.file}"
         weights = f"{model.name}: {origin}, " + ("frozen" if checkpoint == "base" else f"checkpoint {checkpoint}")
-    source = task.splits.get(split)
-    source = task.splits.get(source.part_of, source) if source and source.part_of else source
-    if source is None:
+    weights += f", trained on {source.title}" if source else ""
+    rows = task.splits.get(split)
+    rows = task.splits.get(rows.part_of, rows) if rows and rows.part_of else rows
+    if rows is None:
         data = "a split that the task does not define"
-    elif source.url:
-        data = source.url
-    elif source.generator:
-        data = f"generated data ({source.generator}, seed {source.seed})"
+    elif rows.url:
+        data = rows.url
+    elif rows.generator:
+        data = f"generated data ({rows.generator}, seed {rows.seed})"
     else:
-        data = f"own data ({source.file})"
+        data = f"own data ({rows.file})"
     return f"{weights}. {n} {split} questions of {task.title}: {data}"
 
 
@@ -119,17 +130,20 @@ def build_result(
     benchmarks: Sequence[Path],
     gpus: int | None,
     provenance: Provenance,
+    source: TaskConfig | None = None,
 ) -> Result:
     """Put the document together.
 
     canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
-    changed: options that differ from the paper's preset, None where that is not known.
+    changed: options that differ from the paper's preset, None where that is not known. source: the task that the
+    checkpoint was trained on, if it is another one.
     """
     accuracy = estimate(outcomes(runs))
     per_seed = [_seed_result(run) for run in runs]
     majority, passed = sample_curves([run.rows for run in runs], canonical)
     n = len(runs[0].rows)
-    found = find_row(papers, task.paper_names, model.paper_names, method_names, split)
+    trained_on = source.paper_names if source else ()
+    found = find_row(papers, task.paper_names, model.paper_names, method_names, plain_split(task, split), trained_on)
     return Result(
         task=task.name,
         split=split,
@@ -137,8 +151,9 @@ def build_result(
         method=method,
         checkpoint=checkpoint,
         decoder=decoder,
+        trained_on=source.name if source else None,
         preset=preset,
-        made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n),
+        made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n, source),
         seeds=[run.seed for run in runs],
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),

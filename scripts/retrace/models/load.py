@@ -138,7 +138,7 @@ def delimiter_token_ids(tokenizer: PreTrainedTokenizerBase, delimiter: str) -> l
     """Every token id whose text, spaces aside, is exactly the step delimiter (`▁|` and `|` for a sentencepiece)."""
     ids = range(len(tokenizer))
     texts = tokenizer.batch_decode([[token] for token in ids], skip_special_tokens=False)
-    return [token for token, text in zip(ids, texts, strict=True) if text.strip() == delimiter]
+    return [token for token, text in zip(ids, texts, strict=True) if text.strip(" ") == delimiter]
 
 
 def is_known(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
@@ -151,7 +151,7 @@ def check_delimiter(tokenizer: PreTrainedTokenizerBase, task: Any, path: str | P
     """Raise UserError if the task's step delimiter is not one token of its own: no step would ever end."""
     delimiter = task.delimiter
     ids = tokenizer(f"a {delimiter} b", add_special_tokens=False)["input_ids"]
-    alone = any(tokenizer.decode([token]).strip() == delimiter for token in ids)
+    alone = any(tokenizer.decode([token]).strip(" ") == delimiter for token in ids)
     if not alone or not is_known(tokenizer, f"a {delimiter}"):
         raise UserError(
             f"{path}: the step delimiter {delimiter!r} of task {task.name} is no token of this tokenizer; "
@@ -168,7 +168,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, task: Any, path: str | P
     generators have learned to write the unknown token for '<<'; see retrace.token_text.)
     """
     check_delimiter(tokenizer, task, path)
-    for text in [task.answer_marker] + (["<<", ">>"] if task.config.calculator else []):
+    for text in [task.answer_marker, *(task.calculator_signs if task.config.calculator else ())]:
         if not is_known(tokenizer, text):
             raise UserError(
                 f"{path}: {text!r} is unknown to this tokenizer, and the solutions of task {task.name} need it; "

@@ -24,7 +24,7 @@ ANSWER_MARKER = "####"
 SPACE = "▁"
 _WHOLE = r"(?<!\d)\d{1,2}(?!\d)|\d"  # 7 and 42 stay whole; 100 and 2023 fall into digits
 _DIGIT = r"\d"
-_SYMBOL = r"[^\w\s]|_"
+_SYMBOL = r"[^\w\s]|_|\n"
 
 
 def build_tokenizer(

@@ -4,20 +4,31 @@ import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import programs, steps, symbolic, word_problems
+from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
+_COMMIT = re.compile(r"/[0-9a-f]{40}/")
 _NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
+
+
+FORMS = ("steps", "dpo_st")
 
 
 class Task:
     """What the rest of Retrace knows about a data set. Made by `load_task`; holds no data."""
 
     answer_marker = steps.MARKER
+    form = "steps"  # of the texts; see `in_form`
+    joint = " "  # between prompt and solution, for a decoder-only model
+    calculator_notation: Literal["angle", "bracket"] = "angle"
+    calculator_closing: str | None = None  # see retrace.calculator.Calculator
+    calculator_signs = ("<<", ">>")
 
     def __init__(self, config: TaskConfig, path: Path) -> None:
         self.config = config
@@ -27,6 +38,20 @@ class Task:
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
+
+    def in_form(self, form: str, family: str) -> "Task":
+        """This task in a paper's text form, for models of `family`.
+
+        `steps`: GRACE's, `step | step | #### answer`, in which steps are told apart; this task itself. `dpo_st`: see
+        retrace.tasks.dpo_st_form.
+        """
+        if form == "steps":
+            return self
+        if form != "dpo_st":
+            raise UserError(f"text form {form!r} is unknown; use {' or '.join(FORMS)}")
+        from retrace.tasks.dpo_st_form import DpoStTask
+
+        return DpoStTask(self.config, self.path, family)
 
     # ---------------------------------------------------------------- text
 
@@ -41,6 +66,10 @@ class Task:
     def solution_text(self, example: Example) -> str:
         """The text that a generator is trained to write for `example`."""
         return self.join_steps(example.steps, example.final_answer)
+
+    def reference_steps(self, example: Example) -> list[str]:
+        """The steps of the reference, as this form writes them."""
+        return example.steps
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
@@ -168,6 +197,9 @@ def _check(config: TaskConfig, path: Path) -> None:
         raise UserError(f"{path}: prompt: must hold {{question}}")
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
+    for name in config.split_sets:
+        if not any(f"{name}_{split}" in config.splits for split in STANDARD):
+            raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
     sources = {f"splits.{split}": source for split, source in config.splits.items()}
     if config.demonstrations is not None:
         sources["demonstrations"] = config.demonstrations
@@ -177,11 +209,16 @@ def _check(config: TaskConfig, path: Path) -> None:
             raise UserError(
                 f"{path}: {where}: give one of url, file, generator, part_of (got {', '.join(given) or 'none'})"
             )
-        if source.url and not source.sha256:
-            raise UserError(f"{path}: {where}: sha256: a url needs the checksum of its file (sha256sum FILE)")
+        if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
+            raise UserError(
+                f"{path}: {where}: sha256: a url needs the checksum of its file (sha256sum FILE), or, where nobody "
+                "knows it, a commit in the url and the number of `rows`"
+            )
         if source.generator and source.count is None:
             raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
         if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
             raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
+        if source.part_of and (source.format or source.question_fields or source.answer_field or source.repeats):
+            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")

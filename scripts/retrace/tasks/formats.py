@@ -1,6 +1,7 @@
 """Raw rows of a task's sources -> examples in the one schema. Every fault names the file, the line and the mend."""
 
 import json
+import math
 import random
 import re
 from collections.abc import Iterable, Iterator
@@ -11,11 +12,11 @@ from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import steps, symbolic
+from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
 
-DEMONSTRATIONS = "demonstrations"
 _NUMBER = re.compile(r"-?\$?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 _WORD = re.compile(r"[a-zA-Z]+")
 _COMMENT = re.compile(r"\s*#[^#\n]*$", re.MULTILINE)
@@ -34,7 +35,8 @@ def read_split(task: "Task", split: str, mirror: str | None = None, limit: int |
     if not examples:
         place = f" ({source.file or source.url})" if source.file or source.url else ""
         raise UserError(f"{task.path}: splits.{split}{place}: holds no rows; check the file, `part` and `count`")
-    _refuse_twins(task, split, examples)
+    base = task.config.splits.get(source.part_of or "", source)
+    _refuse_twins(task, split, examples, base.repeats)
     return examples[:limit] if limit is not None and limit >= 0 else examples
 
 
@@ -55,6 +57,8 @@ def shared_questions(
     for other, source in [*task.config.splits.items(), (DEMONSTRATIONS, task.config.demonstrations)]:
         pair = {split, other}
         if other == split or source is None or source.generator or pair == {"train", DEMONSTRATIONS}:
+            continue
+        if not used_together(task.config, pair):
             continue
         count = len(questions & {example.question for example in read_split(task, other, mirror)})
         if count:
@@ -93,8 +97,15 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
     path, origin = _locate(task, base_name, base, mirror)
-    rows = _part(list(_rows(path, task.config.format)), source, base)
-    examples = [_example(task, base_name, number, split, origin, row) for number, row in rows]
+    layout = base.format or task.config.format
+    everything = list(_rows(path, layout))
+    if base.rows is not None and len(everything) != base.rows:
+        raise UserError(
+            f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
+            "replace the file"
+        )
+    rows = _part(everything, source, base)
+    examples = [_example(task, base, base_name, number, split, origin, row) for number, row in rows]
     return examples[: source.count] if source.count else examples
 
 
@@ -103,7 +114,7 @@ def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tup
     if source.url:
         from retrace.download import fetch
 
-        return fetch(source.url, source.sha256 or "", mirror), source.url
+        return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
     if not path.is_file():
         raise UserError(f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder)")
@@ -134,6 +145,9 @@ def _rows(path: Path, layout: str) -> Iterator[Row]:
     if layout in ("coin_flip", "object_tracking"):
         yield from _document_rows(path, text)
         return
+    if layout == "question_number" and text.lstrip().startswith("["):
+        yield from _list_rows(path, text)
+        return
     # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
         if not line.strip():
@@ -151,14 +165,26 @@ def _rows(path: Path, layout: str) -> Iterator[Row]:
         yield f"{path}:{number}", row
 
 
-def _document_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON document {"examples": [...]}."""
+def _list_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of one JSON list of objects."""
+    for number, row in enumerate(_document(path, text), start=1):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: [{number}]: a row is a JSON object")
+        yield f"{path}: [{number}]", row
+
+
+def _document(path: Path, text: str) -> Any:
     try:
-        document = json.loads(text)
+        return json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
         raise UserError(f"{path}: not JSON (nested too deeply)") from None
+
+
+def _document_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of one JSON document {"examples": [...]}."""
+    document = _document(path, text)
     examples = document.get("examples") if isinstance(document, dict) else None
     if not isinstance(examples, list):
         raise UserError(f"{path}: expected a JSON object with a list `examples`")
@@ -181,18 +207,24 @@ def _field(where: str, row: dict[str, Any], name: str) -> str:
 # ---------------------------------------------------------------- from a row to an example
 
 
-def _example(task: "Task", base: str, number: int, split: str, origin: str, located: Row) -> Example:
+def _example(task: "Task", base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
-    if task.config.format == "object_tracking":
+    layout = base.format or task.config.format
+    if layout == "object_tracking":
         question, answer = _tracking(where, row)
     else:
-        question, answer = _field(where, row, task.config.question_field), _field(where, row, task.config.answer_field)
-        if task.config.format == "coin_flip":
+        fields = base.question_fields or [task.config.question_field]
+        question = _joined([_field(where, row, field) for field in fields])
+        field = base.answer_field or task.config.answer_field
+        answer = (
+            f"{steps.MARKER} {_number(where, row, field)}" if layout == "question_number" else _field(where, row, field)
+        )
+        if layout == "coin_flip":
             answer = f"{steps.MARKER} {answer.strip()}"
     body, final = _parse_answer(task, where, answer)
     identifier = row.get("id")
     return Example(
-        id=str(identifier) if isinstance(identifier, str | int) else f"{base}-{number:05d}",
+        id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
         question=" ".join(question.split()),
         answer=f"{body}\n{steps.MARKER} {final}".lstrip(),
         steps=_steps(task, body),
@@ -200,6 +232,22 @@ def _example(task: "Task", base: str, number: int, split: str, origin: str, loca
         split=split,
         source=origin,
     )
+
+
+def _joined(parts: list[str]) -> str:
+    """The parts of a question as one text; a part before another ends with a full stop if it ends with no sign."""
+    *before, last = (part.strip() for part in parts)
+    return " ".join([*(part if part[-1] in ".?!,;:" else f"{part}." for part in before), last])
+
+
+def _number(where: str, row: dict[str, Any], name: str) -> str:
+    """A bare number, or the only one of a list, as the text of a final answer."""
+    value = row.get(name)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
@@ -238,14 +286,14 @@ def _steps(task: "Task", body: str) -> list[str]:
     return parts
 
 
-def _refuse_twins(task: "Task", split: str, examples: list[Example]) -> None:
+def _refuse_twins(task: "Task", split: str, examples: list[Example], repeats: bool) -> None:
     known: dict[str, Example] = {}
     asked: dict[str, Example] = {}
     for example in examples:
         if example.id in known:
             raise UserError(f"{task.path}: splits.{split}: id {example.id!r} stands there twice; ids must differ")
         twin = asked.get(example.question)
-        if twin is not None:
+        if twin is not None and not repeats:
             raise UserError(
                 f"{task.path}: splits.{split}: {twin.id} and {example.id} ask the same question "
                 f"({example.question[:60]!r}); remove one"

@@ -79,19 +79,44 @@ def generator_rows(
     """
     if not examples:
         raise UserError(f"no {what} to train on; check the split and its limits")
-    prompts = [task.prompt(example.question, family=family) for example in examples]
-    solutions = [task.solution_text(example) for example in examples]
-    build = _encoder_decoder_rows if family == "encoder_decoder" else _decoder_only_rows
+    made = solution_rows(
+        task, tokenizer, family, [one.question for one in examples], [task.solution_text(one) for one in examples]
+    )
+    return short_rows([example.id for example in examples], made, family, max_length, mask_calculator, what)
+
+
+def solution_rows(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    family: str,
+    questions: Sequence[str],
+    solutions: Sequence[str],
+) -> list[Row]:
+    """The token rows of any solutions, written in the task's form; results of the calculator are marked as ignored."""
+    prompts = [task.prompt(question, family=family) for question in questions]
+    if family == "encoder_decoder":
+        return _encoder_decoder_rows(prompts, list(solutions), tokenizer)
+    return _decoder_only_rows(prompts, list(solutions), tokenizer, task.joint)
+
+
+def length_of(row: Row, family: str) -> int:
+    """What a limit on the length counts: input or output, or both together for a decoder-only model."""
+    return row.length if family == "decoder_only" else max(len(row.ids), len(row.target))
+
+
+def short_rows(
+    names: Sequence[str], made: Sequence[Row], family: str, max_length: int, mask_calculator: bool, what: str
+) -> list[Row]:
+    """The rows of at most `max_length` tokens; see `generator_rows`."""
     rows, dropped = [], []
-    for example, row in zip(examples, build(prompts, solutions, tokenizer), strict=True):
+    for name, row in zip(names, made, strict=True):
         if not mask_calculator:
             row = Row(row.ids, row.target, [False] * len(row.target))
-        length = row.length if family == "decoder_only" else max(len(row.ids), len(row.target))
-        if length > max_length:
-            dropped.append(example.id)
+        if length_of(row, family) > max_length:
+            dropped.append(name)
         else:
             rows.append(row)
-    report_long(dropped, len(examples), max_length, what, "left out")
+    report_long(dropped, len(names), max_length, what, "left out")
     return rows
 
 
@@ -101,9 +126,11 @@ def _encoder_decoder_rows(prompts: list[str], solutions: list[str], tokenizer: P
     return [Row(ids, *target) for ids, target in zip(inputs, targets, strict=True)]
 
 
-def _decoder_only_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+def _decoder_only_rows(
+    prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase, joint: str
+) -> list[Row]:
     heads = tokenizer(prompts, verbose=False)["input_ids"]
-    whole = [f"{prompt} {solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
+    whole = [f"{prompt}{joint}{solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
     rows = []
     for head, solution, (ids, results) in zip(
         heads, solutions, encode_solutions(tokenizer, whole, special=True), strict=True

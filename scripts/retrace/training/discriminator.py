@@ -20,8 +20,8 @@ from retrace.models.encoder_head import add_separators, encoder_from_pretrained,
 from retrace.models.load import ensure_pad, load_config, load_tokenizer
 from retrace.schemas import Pair
 from retrace.tasks import Task
-from retrace.training.data import IGNORED, Row, collate_generator, encode_solutions, mask_of, pad, report_long
-from retrace.training.sft import start_token
+from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
+from retrace.training.likelihood import log_probabilities
 from retrace.training.trainer import train
 
 
@@ -191,25 +191,6 @@ def step_rows(
 
 def _shared(one: list[int], other: list[int]) -> int:
     return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-
-
-@torch.inference_mode()
-def log_probabilities(
-    model: PreTrainedModel, pad_id: int, rows: Sequence[Row], batch_size: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the log-probabilities of each row's labelled tokens (natural log), and their number: FloatTensor [n]."""
-    order = sorted(range(len(rows)), key=lambda index: rows[index].length)
-    sums, counts = torch.zeros(len(rows)), torch.zeros(len(rows))
-    for start in range(0, len(order), batch_size):
-        part = order[start : start + batch_size]
-        batch = collate_generator([rows[index] for index in part], pad_id, start_token(model))
-        labels = batch.pop("labels").to(model.device)
-        logits = model(**{name: value.to(model.device) for name, value in batch.items()}, use_cache=False).logits
-        values = logits.float().log_softmax(-1).gather(-1, labels.clamp(min=0).unsqueeze(-1)).squeeze(-1)
-        known = labels != IGNORED
-        sums[part] = (values * known).sum(-1).cpu()
-        counts[part] = known.sum(-1).float().cpu()
-    return sums, counts
 
 
 def generator_pair_accuracy(

@@ -1,5 +1,6 @@
 """Training a generator on worked solutions: encoder-decoder and decoder-only."""
 
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -29,10 +30,10 @@ def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     its own. Embeddings grow only where there are fewer rows than tokens (T5 has 28 spare rows).
     """
     missing = [] if is_known(tokenizer, task.answer_marker) else [task.answer_marker]
-    if task.config.calculator and not (is_known(tokenizer, "<<") and is_known(tokenizer, ">>")):
-        missing += ["<<", ">>"]
+    if task.config.calculator and not all(is_known(tokenizer, sign) for sign in task.calculator_signs):
+        missing += task.calculator_signs
     ids = tokenizer(f"a {task.delimiter} b", add_special_tokens=False)["input_ids"]
-    if not any(tokenizer.decode([token]).strip() == task.delimiter for token in ids):
+    if not any(tokenizer.decode([token]).strip(" ") == task.delimiter for token in ids):
         missing.append(task.delimiter)
     if missing:
         tokenizer.add_tokens(missing)
@@ -81,6 +82,13 @@ class DevelopmentLoss:
         return {"loss": loss / max(items, 1)}
 
 
+def training_device() -> torch.device:
+    """Where this process of a training computes."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+
+
 def limit_of(model: PreTrainedModel, max_length: int) -> int:
     """The longest row that the model can take: max_length, or the positions of a model with learned ones."""
     config = model.config
@@ -97,9 +105,10 @@ def train_generator(
     seed: int,
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
+    best: str | None = "loss",
 ) -> list[dict[str, float]]:
     """Train in place; the checkpoint with the lowest development loss is kept (the last one if there are no
-    development rows). Returns the curve."""
+    development rows, or best is None). Returns the curve."""
     collate = partial(collate_generator, pad_id=tokenizer.pad_token_id, start_id=start_token(model))
     return train(
         model,
@@ -112,7 +121,8 @@ def train_generator(
         options,
         seed,
         state,
-        callbacks=callbacks,
+        best,
+        callbacks,
     )
 
 

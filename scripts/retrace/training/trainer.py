@@ -24,7 +24,7 @@ import torch
 import transformers
 from safetensors.torch import save_file
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
 from retrace.config import Training
@@ -33,6 +33,7 @@ from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
 from retrace.storage import bring_to_disk, disk_of, refusal
 from retrace.training import parallel
+from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
 
@@ -55,7 +56,31 @@ class Ordered(Dataset):
         return self.rows[self.order[place]]
 
 
-class ExactTrainer(Trainer):
+class Restarting:
+    """What every trainer of ours adds to Hugging Face's: only the run that owns a state folder saves there."""
+
+    owner: Owner
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if is_first_process():
+            self.owner.check()
+        super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
+        if is_first_process():
+            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)  # type: ignore[attr-defined]
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)  # type: ignore[misc]
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
+        # and on the disk, not in a memory that a machine which goes down forgets.
+        self.accelerator.wait_for_everyone()  # type: ignore[attr-defined]
+        if is_first_process():
+            bring_to_disk(Path(output_dir))
+
+    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
+        return 0  # counting parameters at every step costs a tiny model several percent
+
+
+class ExactTrainer(Restarting, Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step."""
 
     def __init__(
@@ -105,9 +130,6 @@ class ExactTrainer(Trainer):
             for name in names:
                 delattr(network, name)
 
-    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
-        return 0  # counting parameters at every step costs a tiny model several percent
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
         self.model.eval()
@@ -121,31 +143,16 @@ class ExactTrainer(Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        if is_first_process():
-            self.owner.check()
-        super()._save_checkpoint(*args, **kwargs)
-        if is_first_process():
-            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
-
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         if not self.args.should_save:
             return
         os.makedirs(output_dir, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PreTrainedModel):
+        if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
             model.save_pretrained(output_dir, state_dict=state_dict)
         else:
             weights = model.weights(state_dict)
             save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
-        # and on the disk, not in a memory that a machine which goes down forgets.
-        self.accelerator.wait_for_everyone()
-        if is_first_process():
-            bring_to_disk(Path(output_dir))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
@@ -204,13 +211,6 @@ def set_seed(seed: int) -> None:
     transformers.set_seed(seed)
 
 
-def steps_of(options: Training, rows: int) -> int:
-    """Optimiser steps of the training: max_steps, or what the epochs give."""
-    if options.max_steps > 0:
-        return options.max_steps
-    return max(1, math.ceil(options.epochs * rows / options.batch_size))
-
-
 def train(
     model: torch.nn.Module,
     rows: Sequence[Any],
@@ -222,7 +222,7 @@ def train(
     options: Training,
     seed: int,
     state: str | Path,
-    best: str = "loss",
+    best: str | None = "loss",
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
@@ -233,7 +233,8 @@ def train(
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
     loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
-    lowest; any other: the highest). state: folder for restarts; `finish` removes it once the result is written.
+    lowest; any other: the highest); None: the last weights, whatever the metrics say. state: folder for restarts;
+    `finish` removes it once the result is written.
     Raises UserError for no rows, a batch size that cannot be, a full disk, and a loss that is no number.
     """
     state = Path(state)
@@ -242,29 +243,20 @@ def train(
     device_batch, passes = parallel.accumulation_of(options, world_size())
     total = steps_of(options, len(rows))
     order = bucketed_order(lengths, options.batch_size, total, seed)
-    arguments = _arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
+    evaluates = evaluation is not None
+    arguments = arguments_of_training(options, seed, state, device_batch, passes, total, best, evaluates)
     # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
     arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
-    owner, checkpoint = Owner(state), None
-    if is_first_process():
-        owner.claim(_fingerprint(model, rows, options, seed))
-        _check_room(state, model, evaluation is not None)
-        checkpoint = last_checkpoint(state)
-    checkpoint = from_first(checkpoint)
-    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
-    milestones = {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        trainer = ExactTrainer(
+
+    def build(owner: Owner) -> Trainer:
+        return ExactTrainer(
             model=model,
             args=arguments,
             data_collator=collate,
             train_dataset=Ordered(rows, order),
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
             callbacks=[
-                Milestones(milestones, evaluation is not None),
+                Milestones(milestones(options, total), evaluates),
                 SavesInTime(60 * options.save_minutes),
                 *callbacks,
             ],
@@ -273,15 +265,43 @@ def train(
             evaluation=evaluation,
             owner=owner,
         )
+
+    trainer = run_trainer(build, model, rows, options, seed, state, evaluates)
+    model.eval()
+    return curve_of(trainer, options, len(rows))
+
+
+def run_trainer(
+    build: Callable[[Owner], Trainer],
+    model: torch.nn.Module,
+    rows: Sequence[Any],
+    options: Training,
+    seed: int,
+    state: Path,
+    evaluates: bool,
+) -> Trainer:
+    """Build a trainer and train, from the last step saved in `state` on if that is of this very training."""
+    owner, checkpoint = Owner(state), None
+    if is_first_process():
+        owner.claim(_fingerprint(model, rows, options, seed))
+        _check_room(state, model, evaluates)
+        checkpoint = last_checkpoint(state)
+    checkpoint = from_first(checkpoint)
+    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
         if world_size() > 1:
-            torch.manual_seed(seed + arguments.process_index)  # dropout: not the same in all processes
+            torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
         if checkpoint:
             print(f"resuming at {checkpoint}", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.accelerator.wait_for_everyone()  # the best checkpoint is read by all before `finish` removes it
         if outline is not None:
-            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{total}"
+            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{trainer.state.max_steps}"
             parallel.restore_whole(model, outline, Path(folder))
         parallel.leave(trainer)
     except Exception as error:
@@ -290,50 +310,7 @@ def train(
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
-    model.eval()
-    return _curve(trainer.state.log_history, options.batch_size / len(rows))
-
-
-def _arguments(
-    options: Training, seed: int, state: Path, device_batch: int, passes: int, total: int, best: str, evaluates: bool
-) -> TrainingArguments:
-    arguments = TrainingArguments(
-        output_dir=str(state),
-        per_device_train_batch_size=device_batch,
-        gradient_accumulation_steps=passes,
-        max_steps=total,
-        learning_rate=options.learning_rate,
-        warmup_steps=math.ceil(options.warmup_ratio * total),
-        weight_decay=options.weight_decay,
-        adam_beta2=options.adam_beta2,
-        lr_scheduler_type=options.scheduler,
-        max_grad_norm=options.max_grad_norm,
-        bf16=options.precision == "bfloat16",
-        fp16=options.precision == "float16",
-        # Milestones decides when to evaluate and to save; Trainer itself does both at the end only.
-        eval_strategy="steps" if evaluates else "no",
-        eval_steps=total,
-        save_strategy="steps",
-        save_steps=total,
-        save_total_limit=None,  # `drop_old` decides
-        load_best_model_at_end=evaluates and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
-        metric_for_best_model=best if evaluates else None,
-        greater_is_better=best != "loss" if evaluates else None,
-        logging_strategy="steps",
-        logging_steps=max(1, total // 100),
-        logging_nan_inf_filter=False,
-        report_to=[],
-        disable_tqdm=True,
-        dataloader_num_workers=0,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        remove_unused_columns=False,
-        seed=seed,
-        use_cpu=not torch.cuda.is_available(),
-        **parallel.strategy_options(),
-    )
-    _ = arguments.n_gpu  # finds the devices ...
-    arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
-    return arguments
+    return trainer
 
 
 def finish(state: str | Path) -> None:
@@ -370,11 +347,11 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
         )
 
 
-def _curve(history: list[dict[str, float]], epochs_a_step: float) -> list[dict[str, float]]:
-    """The trainer's log as rows {step, epoch, loss, learning_rate | dev_*}."""
+def curve_of(trainer: Trainer, options: Training, count: int) -> list[dict[str, float]]:
+    """The trainer's log as rows {step, epoch, loss, learning_rate | dev_*}. count: rows that it was trained on."""
     rows = []
-    for entry in history:
-        row = {"step": entry["step"], "epoch": round(entry["step"] * epochs_a_step, 4)}
+    for entry in trainer.state.log_history:
+        row = {"step": entry["step"], "epoch": round(entry["step"] * options.batch_size / count, 4)}
         row |= {key: float(f"{entry[key]:.6g}") for key in ("loss", "learning_rate", "grad_norm") if key in entry}
         row |= {f"dev_{key[5:]}": float(f"{entry[key]:.6g}") for key in entry if key.startswith("eval_")}
         if len(row) > 2:

@@ -1,0 +1,47 @@
+"""Helpers of GRACE only, no rules: embedder, entailment model, discriminator and what guides decoding."""
+
+
+def the_embedder(wildcards):
+    """The folder of the embedder, where it is a model of ours."""
+    name = settings.for_target(wildcards.task, wildcards.model).align.embedder
+    return {"embedder": pinned(name)} if name in settings.models else {}
+
+
+def the_entailment_model(wildcards):
+    """The folder of the model that judges symbolic steps, where one shall and is a model of ours."""
+    pair = settings.for_target(wildcards.task, wildcards.model).pair
+    used = pair.step_judge == "entailment" and pair.entailment_model in settings.models
+    return {"entailment_model": pinned(pair.entailment_model)} if used else {}
+
+
+def discriminator_folder(w, generator):
+    """The discriminator that was trained for a generator, or the released one that the configuration names."""
+    released = settings.for_target(w.task, w.model).discriminator.released
+    return pinned(released) if released else f"{run_folder(w)}/{generator}_discriminator/model"
+
+
+def the_discriminator(wildcards):
+    return discriminator_folder(wildcards, wildcards.generator)
+
+
+def training_report(wildcards):
+    """Pair accuracies, where the discriminator was trained here and is no released one."""
+    if settings.for_target(wildcards.task, wildcards.model).discriminator.released:
+        return {}
+    return {"report": f"{run_folder(wildcards)}/{wildcards.generator}_discriminator/pair_accuracy.json"}
+
+
+def guidance(wildcards):
+    """Inputs that only guided decoding needs: the discriminator, and the choices made on the development split."""
+    if helped_decoder(wildcards.decoder) not in GUIDED_DECODERS or section_of(wildcards, wildcards.decoder).beta == 0:
+        return {}
+    needed = {"discriminator": discriminator_folder(wildcards, wildcards.checkpoint)}
+    if section_of(wildcards, wildcards.decoder).beta == "choose":
+        needed["choices"] = f"{run_folder(wildcards)}/{wildcards.checkpoint}_discriminator/choices.json"
+    return needed
+
+
+def sweep_arguments(wildcards):
+    sweep = settings.for_target(wildcards.task, wildcards.model).sweep
+    words = ["--limit", str(sweep.limit), "--betas", *map(str, sweep.betas)]
+    return words + (["--temperatures", *map(str, sweep.temperatures)] if sweep.temperatures else [])

@@ -1,0 +1,91 @@
+"""Make preference pairs of right and wrong sampled solutions. DPO-ST section 3.2.
+
+    python scripts/make_preferences.py --task-file config/tasks/gsm8k.yaml --form dpo_st \\
+        --model-file config/models/flan_t5_large.yaml --tokenizer results/gsm8k/flan_t5_large/seed0/dpo_st_round0/model \\
+        --data results/data/gsm8k/dpo_st_train.jsonl --trajectories dpo_round1/trajectories.jsonl --seed 0 \\
+        --output pairs.jsonl --report pairs.json
+
+Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
+         a folder with the tokenizer by which solutions are compared.
+Output:  Preference rows, maybe none; a report with the counts of every degenerate case.
+"""
+
+import json
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_dpo_st import PreferencePairs
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, PreferencePairs)
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    parser.add_argument("--model-file", required=True, help="the model's YAML")
+    cli.add_form(parser)
+    parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
+    parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
+    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
+    parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
+    parser.add_argument("--seed", required=True, type=int, help="of the order of equally similar pairs")
+    parser.add_argument("--output", required=True, help="Preference rows")
+    parser.add_argument("--report", required=True, help="JSON report")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, PreferencePairs)
+
+    import random
+
+    from retrace.preferences import counts_of, gather, gold_solutions, pairs_of_question, token_sets
+    from retrace.schemas import Example, Preference, Trajectory
+    from retrace.storage import read_jsonl, write_json, write_jsonl
+    from retrace.tasks import load_task
+    from retrace.yaml_files import load_model_config
+
+    task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
+    examples = read_jsonl(given.data, Example)
+    rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
+    found = gather(examples, rounds)
+    gold = gold_solutions(examples, given.labelled, task.solution_text) if options.gold else {}
+    tokens = token_sets(
+        given.tokenizer,
+        [*gold.values(), *(text for one in found.values() for text in (*one.right, *one.wrong))],
+    )
+    rows, equal_sides, with_pairs = [], 0, 0
+    for example in examples:
+        one, reference = found[example.id], gold.get(example.id)
+        equal_sides += reference in one.wrong
+        pairs = pairs_of_question(
+            reference,
+            one.right,
+            one.wrong,
+            tokens,
+            random.Random(f"pairs {given.seed} {example.id}"),
+            options.similarity,
+            options.pairs_per_question,
+        )
+        with_pairs += bool(pairs)
+        held_out = random.Random(f"development {given.seed} {example.id}").random() < options.development_share
+        rows += [
+            Preference(
+                example_id=example.id,
+                split="dev" if held_out else "train",
+                question=example.question,
+                chosen=chosen,
+                rejected=rejected,
+                similarity=round(likeness, 6),
+            )
+            for chosen, rejected, likeness in pairs
+        ]
+    report = {
+        **counts_of(found, rounds[-1][1]),
+        "references_graded_wrong": equal_sides,
+        "questions_with_pairs": with_pairs,
+        "pairs": len(rows),
+        "development_pairs": sum(row.split == "dev" for row in rows),
+    }
+    write_jsonl(given.output, rows)
+    write_json(given.report, report)
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    cli.run(main)

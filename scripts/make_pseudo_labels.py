@@ -1,0 +1,92 @@
+"""Choose the right sampled solutions that the next model is trained on. DPO-ST section 3.3.
+
+    python scripts/make_pseudo_labels.py --task-file config/tasks/gsm8k.yaml --form dpo_st \\
+        --model-file config/models/flan_t5_large.yaml --tokenizer results/gsm8k/flan_t5_large/seed0/dpo_st_round0/model \\
+        --data results/data/gsm8k/dpo_st_train.jsonl --trajectories dpo_st_round1/trajectories.jsonl \\
+        --output pseudo_labels.jsonl --report pseudo_labels.json
+
+Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
+         a folder with the tokenizer by which solutions are compared.
+Output:  PseudoLabel rows: of each question its reference, where it is known, and right samples that are unlike it and
+         each other; a report with the counts of every degenerate case. A round that brings nothing new is no error.
+"""
+
+import json
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_dpo_st import PseudoLabels
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, PseudoLabels)
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    parser.add_argument("--model-file", required=True, help="the model's YAML")
+    cli.add_form(parser)
+    parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
+    parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
+    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
+    parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
+    parser.add_argument("--output", required=True, help="PseudoLabel rows")
+    parser.add_argument("--report", required=True, help="JSON report")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, PseudoLabels)
+
+    from retrace.errors import UserError
+    from retrace.preferences import (
+        cap_at_percentile,
+        counts_of,
+        gather,
+        gold_solutions,
+        solutions_of_question,
+        token_sets,
+    )
+    from retrace.schemas import Example, PseudoLabel, Trajectory
+    from retrace.storage import read_jsonl, write_json, write_jsonl
+    from retrace.tasks import load_task
+    from retrace.yaml_files import load_model_config
+
+    task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
+    examples = read_jsonl(given.data, Example)
+    rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
+    found, before = gather(examples, rounds), gather(examples, rounds[:-1])
+    gold = gold_solutions(examples, given.labelled, task.solution_text)
+    tokens = token_sets(given.tokenizer, [*gold.values(), *(text for one in found.values() for text in one.right)])
+    solutions = {
+        example.id: solutions_of_question(gold.get(example.id), found[example.id].right, tokens, options.similarity)
+        for example in examples
+    }
+    cap = cap_at_percentile(list(solutions.values()), options.percentile)
+    rows = [
+        PseudoLabel(
+            example_id=example.id,
+            question=example.question,
+            solution=text,
+            origin="gold" if text == gold.get(example.id) else "sampled",
+        )
+        for example in examples
+        for text in solutions[example.id][:cap]
+    ]
+    if not rows:
+        raise UserError(
+            f"{given.trajectories[-1]}: no right solution and no reference: there is nothing to train on; raise "
+            "dpo_st.labelled, or train the warm-up longer"
+        )
+    sampled = [row for row in rows if row.origin == "sampled"]
+    known = {id_: {*one.right} for id_, one in before.items()}
+    report = {
+        **counts_of(found, rounds[-1][1]),
+        "cap": cap,
+        "dropped_by_the_cap": sum(max(0, len(texts) - cap) for texts in solutions.values()),
+        "gold": len(rows) - len(sampled),
+        "pseudo_labels": len(sampled),
+        "questions_with_pseudo_labels": len({row.example_id for row in sampled}),
+        "new_in_this_round": sum(row.solution not in known[row.example_id] for row in sampled),
+    }
+    write_jsonl(given.output, rows)
+    write_json(given.report, report)
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    cli.run(main)

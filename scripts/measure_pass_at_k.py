@@ -1,0 +1,111 @@
+"""pass@1, 3, 5 and 10 of several checkpoints: the models before and after each DPO step. DPO-ST, Figure 6.
+
+    python scripts/measure_pass_at_k.py --task-file config/tasks/gsm8k.yaml --model-file config/models/tiny_t5.yaml \\
+        --papers config/papers --checkpoints dpo_st_round0 dpo_round1 --seeds 0 --preset tiny --greedy before.jsonl \\
+        after.jsonl --samples before_samples.jsonl after_samples.jsonl --output dpo_st_pass_at_k.json
+
+Inputs:  Prediction rows of the development split: for each checkpoint and in it for each seed a file decoded greedily
+         and one with several samples a question.
+Output:  JSON. Greedy accuracy is what the paper calls Pass@1; the others are the unbiased estimates from the samples.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from retrace import cli
+from retrace.errors import UserError
+
+SIZES = (1, 3, 5, 10)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__)
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    parser.add_argument("--model-file", required=True, help="the model's YAML")
+    parser.add_argument("--papers", required=True, help="folder of reported results")
+    parser.add_argument("--checkpoints", nargs="+", required=True, help="what was decoded from")
+    parser.add_argument("--greedy", nargs="+", required=True, help="checkpoint by checkpoint, seed by seed")
+    parser.add_argument("--samples", nargs="+", required=True, help="in the same order")
+    parser.add_argument("--seeds", nargs="+", type=int, required=True)
+    parser.add_argument("--preset", required=True, help="name of the preset")
+    parser.add_argument("--output", required=True, help="JSON file to write")
+    given = parser.parse_args(arguments)
+
+    import numpy as np
+
+    from retrace.evaluation.intervals import estimate
+    from retrace.evaluation.metrics import pass_at_k
+    from retrace.evaluation.reported import load_papers
+    from retrace.schemas import Prediction
+    from retrace.storage import read_jsonl, sha256_of, write_json
+    from retrace.tasks import load_task
+    from retrace.yaml_files import load_model_config
+
+    task, model = load_task(given.task_file), load_model_config(given.model_file)
+    wanted = len(given.checkpoints) * len(given.seeds)
+    for name in ("greedy", "samples"):
+        if len(getattr(given, name)) != wanted:
+            raise UserError(
+                f"--{name}: {len(getattr(given, name))} files for {len(given.checkpoints)} checkpoints and "
+                f"{len(given.seeds)} seeds; give {wanted}"
+            )
+    questions: list[str] | None = None
+    points = []
+    for number, checkpoint in enumerate(given.checkpoints):
+        greedy, sampled = [], []
+        for place in range(number * len(given.seeds), (number + 1) * len(given.seeds)):
+            for path, kept in ((given.greedy[place], greedy), (given.samples[place], sampled)):
+                rows = read_jsonl(path, Prediction)
+                questions = questions or [row.example_id for row in rows]
+                if [row.example_id for row in rows] != questions:
+                    raise UserError(f"{path}: other questions than {given.greedy[0]} answers; decode the same split")
+                kept.append(rows)
+        least = min(len(row.samples) for rows in sampled for row in rows)
+        shares: dict[str, Any] = {
+            str(k): estimate(
+                np.array(
+                    [
+                        [pass_at_k(len(row.samples), sum(s.correct for s in row.samples), k) for row in rows]
+                        for rows in sampled
+                    ]
+                )
+            ).model_dump()
+            for k in SIZES
+            if k <= least
+        }
+        points.append(
+            {
+                "checkpoint": checkpoint,
+                "greedy": estimate(np.array([[float(row.correct) for row in rows] for rows in greedy])).model_dump(),
+                "pass_at_k": shares,
+                "samples": least,
+            }
+        )
+        print(
+            f"{checkpoint}: greedy {points[-1]['greedy']['value']:.3f}, "
+            + ", ".join(f"pass@{k} {v['value']:.3f}" for k, v in shares.items())
+        )
+    reported = [
+        {"checkpoint": row.method, "metric": row.metric, "percent": row.value, "model": row.model, "note": row.note}
+        for paper in load_papers(given.papers)
+        for row in paper.rows
+        if row.table == "Figure 6" and paper.paper == "dpo_st" and row.dataset in task.config.paper_names
+    ]
+    write_json(
+        given.output,
+        {
+            "kind": "pass_at_k",
+            "task": task.name,
+            "model": model.name,
+            "preset": given.preset,
+            "seeds": given.seeds,
+            "n": len(questions or []),
+            "points": points,
+            "reported": reported,
+            "files": [{"path": path, "sha256": sha256_of(path)} for path in (*given.greedy, *given.samples)],
+        },
+    )
+
+
+if __name__ == "__main__":
+    cli.run(main)

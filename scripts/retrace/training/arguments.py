@@ -1,0 +1,84 @@
+"""What a training's options mean for Hugging Face's trainers."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainingArguments
+
+from retrace.config import Training
+from retrace.training import parallel
+
+
+def steps_of(options: Training, rows: int) -> int:
+    """Optimiser steps of the training: max_steps, or what the epochs give."""
+    if options.max_steps > 0:
+        return options.max_steps
+    return max(1, math.ceil(options.epochs * rows / options.batch_size))
+
+
+def milestones(options: Training, total: int) -> set[int]:
+    """The steps, before the last, at which a training is measured and saved."""
+    return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
+
+
+def arguments_of_training(
+    options: Training,
+    seed: int,
+    state: Path,
+    device_batch: int,
+    passes: int,
+    total: int,
+    best: str | None,
+    evaluates: bool,
+    kind: type[TrainingArguments] = TrainingArguments,
+    **more: Any,
+) -> TrainingArguments:
+    """The arguments of a Trainer of Hugging Face; kind, more: a subclass of theirs, and what it takes besides."""
+    chooses = evaluates and best is not None
+    arguments = kind(
+        output_dir=str(state),
+        per_device_train_batch_size=device_batch,
+        gradient_accumulation_steps=passes,
+        max_steps=total,
+        learning_rate=options.learning_rate,
+        warmup_steps=math.ceil(options.warmup_ratio * total),
+        weight_decay=options.weight_decay,
+        adam_beta2=options.adam_beta2,
+        lr_scheduler_type=options.scheduler,
+        lr_scheduler_kwargs=_scheduler_options(options),
+        max_grad_norm=options.max_grad_norm,
+        bf16=options.precision == "bfloat16",
+        fp16=options.precision == "float16",
+        # Milestones decides when to evaluate and to save; Trainer itself does both at the end only.
+        eval_strategy="steps" if evaluates else "no",
+        eval_steps=total,
+        save_strategy="steps",
+        save_steps=total,
+        save_total_limit=None,  # `restarts.drop_old` decides
+        load_best_model_at_end=chooses and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
+        metric_for_best_model=best if chooses else None,
+        greater_is_better=best != "loss" if chooses else None,
+        logging_strategy="steps",
+        logging_steps=max(1, total // 100),
+        logging_nan_inf_filter=False,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        seed=seed,
+        use_cpu=not torch.cuda.is_available(),
+        **parallel.strategy_options(),
+        **more,
+    )
+    _ = arguments.n_gpu  # finds the devices ...
+    arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
+    return arguments
+
+
+def _scheduler_options(options: Training) -> dict[str, float]:
+    if options.scheduler == "cosine_with_min_lr":
+        return {"min_lr_rate": options.min_lr_rate}  # type: ignore[attr-defined]
+    return {}

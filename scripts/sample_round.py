@@ -1,0 +1,85 @@
+"""Sample the same number of worked solutions for every training question. DPO-ST sections 3.2 and 3.3.
+
+    python scripts/sample_round.py --model results/gsm8k/tiny_t5/seed0/dpo_st_round0/model --form dpo_st \\
+        --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
+        --data results/data/gsm8k/dpo_st_train.jsonl --seed 0 --output trajectories.jsonl --samples 5
+
+Inputs:  --model (a checkpoint folder), --data (Example rows).
+Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
+         each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
+         Counts are printed as JSON.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_dpo_st import RoundSampling
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, RoundSampling)
+    parser.add_argument("--model", required=True, help="checkpoint folder")
+    parser.add_argument("--model-file", required=True, help="the model's YAML")
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    cli.add_form(parser)
+    parser.add_argument("--data", required=True, help="Example rows of the training split")
+    parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
+    parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
+    parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
+    parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
+    parser.add_argument("--output", required=True, help="Trajectory rows")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, RoundSampling)
+
+    from retrace.decoding.sampling import generate
+    from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.schemas import Example, Trajectory
+    from retrace.storage import read_jsonl, write_jsonl
+
+    everything = read_jsonl(given.data, Example)
+    examples = shard_of(everything, given.shard, given.shards)
+    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    task = generator.task
+    check_references(task, everything, given.data)
+    answers = generate(
+        generator.decoder,
+        [generator.prompt(example.question) for example in examples],
+        [example.id for example in examples],
+        samples=options.samples,
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        max_new_tokens=options.max_new_tokens,
+        calculator=generator.calculator,
+        seed=given.seed,
+        batch_size=options.batch_size,
+        first_sample=given.first_sample,
+        stops=generator.stops,
+    )
+    drawn: dict[int, list[Trajectory]] = {}
+    for answer in answers:
+        example = examples[answer.index]
+        drawn[answer.index] = [
+            Trajectory(
+                example_id=example.id,
+                text=one.text,
+                steps=task.split_steps(one.text),
+                final_answer=task.extract(one.text),
+                correct=task.grade(one.text, example.answer),
+                tokens=one.tokens,
+                logprob=one.logprob,
+                sampling_seed=number,
+            )
+            for number, one in enumerate(answer.samples, start=given.first_sample)
+        ]
+        if len(drawn) % max(1, len(examples) // 20) == 0:
+            print(f"{len(drawn)}/{len(examples)} questions", file=sys.stderr, flush=True)
+    rows = [trajectory for index in range(len(examples)) for trajectory in drawn[index]]
+    write_jsonl(given.output, rows)
+    print(json.dumps({"questions": len(examples), "samples": len(rows), "correct": sum(row.correct for row in rows)}))
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,103 @@
+"""Train a model to prefer right solutions to wrong ones: the DPO step of a round. DPO-ST section 3.2.
+
+    python scripts/train_dpo.py --model results/gsm8k/tiny_t5/seed0/dpo_st_round0/model --form dpo_st \\
+        --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml --pairs dpo_round1/pairs.jsonl \\
+        --seed 0 --state dpo_round1/state --output dpo_round1/model --report dpo_round1/training.json
+
+In: the model of the round before, Preference rows. Out: a folder in the Hugging Face layout with curves.jsonl, and a
+report. Decoder-only models are trained by TRL, encoder-decoders by a trainer of ours. Without any pair the model stays
+as it is, and the report says so. A run that was killed goes on from its --state folder.
+"""
+
+import time
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_dpo_st import DpoTraining
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, DpoTraining)
+    parser.add_argument("--model", required=True, help="folder of the model of the round before")
+    parser.add_argument("--reference", help="folder of the reference model (default: that of --model)")
+    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    cli.add_form(parser)
+    parser.add_argument("--pairs", required=True, help="Preference rows, JSONL")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help="folder of the trained model")
+    parser.add_argument("--report", required=True, help="JSON report")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, DpoTraining)
+
+    from retrace.models.load import load_model
+    from retrace.schemas import Preference
+    from retrace.storage import read_jsonl, write_json
+    from retrace.tasks import load_task
+    from retrace.training import dpo, sft
+    from retrace.training.adapters import merged, with_adapters
+    from retrace.training.trainer import finish, is_first_process, set_seed, steps_of
+    from retrace.yaml_files import load_model_config
+
+    config = load_model_config(given.model_file)
+    task = load_task(given.task_file).in_form(given.form, config.family)
+    if given.reference:
+        dpo.check_reference(given.model, given.reference)
+    set_seed(given.seed)
+    # All weights are trained in full precision; adapters stand beside weights that stay as they are.
+    dtype = config.dtype if options.lora_rank else "float32"
+    model, tokenizer = load_model(given.model, config.family, dtype)
+    tokenizer.padding_side = "right"
+    reference = load_model(given.reference, config.family, dtype)[0] if given.reference else None
+    every = read_jsonl(given.pairs, Preference, allow_empty=True)
+    rows, pairs = dpo.preference_rows(every, task, tokenizer, config.family, sft.limit_of(model, options.max_length))
+    sides = {name: [place for place, pair in enumerate(pairs) if pair.split == name] for name in ("train", "dev")}
+    began = time.perf_counter()
+    curve: list[dict[str, float]] = []
+    if not sides["train"]:
+        print("note: there is no pair to learn from; the model stays as it is")
+    else:
+        model.to(sft.training_device())
+        judge = model if reference is None else reference.to(model.device)
+        rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)
+        reference = judge = None  # one model is enough from here on
+        learned, held_out = ([rows[place] for place in sides[name]] for name in ("train", "dev"))
+        if config.family == "encoder_decoder":
+            model = with_adapters(model, options, config.family, given.seed)
+            curve = dpo.train_dpo(model, tokenizer, learned, held_out, options, given.seed, given.state)
+        else:
+            from retrace.training.dpo_causal import train_dpo_causal
+
+            parts = ([pairs[place] for place in sides[name]] for name in ("train", "dev"))
+            model, curve = train_dpo_causal(
+                model, tokenizer, task, next(parts), learned, next(parts), held_out, options, given.seed, given.state
+            )
+    sft.write_generator(merged(model), tokenizer, curve, given.output)
+    if is_first_process():
+        write_json(
+            given.report,
+            {
+                "pairs": len(sides["train"]),
+                "development_pairs": len(sides["dev"]),
+                "too_long": len(every) - len(rows),
+                "steps": steps_of(options, len(sides["train"])) if sides["train"] else 0,
+                "seconds": round(time.perf_counter() - began, 1),
+                **_ends(curve),
+            },
+        )
+    finish(given.state)
+
+
+def _ends(curve: Sequence[dict[str, float]]) -> dict[str, float]:
+    """First and last loss, and the last development metrics."""
+    losses = [row["loss"] for row in curve if "loss" in row]
+    found = {"first_loss": losses[0], "last_loss": losses[-1]} if losses else {}
+    measured = [row for row in curve if "dev_loss" in row]
+    if measured:
+        found |= {name: value for name, value in measured[-1].items() if name.startswith("dev_")}
+    return found
+
+
+if __name__ == "__main__":
+    cli.run(main)
