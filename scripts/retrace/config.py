@@ -20,7 +20,9 @@ class Source(Section):
 
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
-    file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
+    file: str | None = Field(
+        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+    )
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -40,12 +42,19 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal["word_problems", "programs", "symbolic"] = Field(
+    family: Literal["word_problems", "programs", "symbolic", "multiple_choice", "yes_no"] = Field(
         description="how steps are judged and answers extracted"
     )
-    format: Literal["question_answer", "coin_flip", "object_tracking", "generated"] = Field(
-        description="adapter for the raw rows"
-    )
+    format: Literal[
+        "question_answer",
+        "coin_flip",
+        "object_tracking",
+        "generated",
+        "commonsense_qa",
+        "strategy_qa",
+        "multiarith",
+        "svamp",
+    ] = Field(description="adapter for the raw rows")
     delimiter: str = Field(default="|", min_length=1, max_length=4)
     step_kind: Literal["none", "coin_flip", "object_tracking"] = Field(
         default="none", description="which symbolic state a step holds"
@@ -58,6 +67,11 @@ class TaskConfig(Section):
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
+    repeats: int = Field(
+        default=0,
+        ge=0,
+        description="questions that a raw file holds again, as counted; the first stays, more is an error",
+    )
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
     rows: dict[Name, Count] = Field(
         default={}, description="rows of the splits as published: for estimates before anything is fetched"
