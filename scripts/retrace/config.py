@@ -9,8 +9,11 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from retrace.config_launch import Launch
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Teacher
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
+from retrace.decoding_options import Decoding
+from retrace.training_options import Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -120,36 +123,6 @@ class ModelConfig(Section):
 
 
 # ---------------------------------------------------------------- options of the scripts
-
-
-class Training(Section):
-    """What all training scripts share."""
-
-    learning_rate: float = Field(default=1e-4, gt=0)
-    batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
-    )
-    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
-    epochs: float = Field(default=10, gt=0)
-    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
-    warmup_ratio: Share = 0.06
-    weight_decay: float = Field(default=0.01, ge=0)
-    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
-    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    evaluations: Count = Field(
-        default=10, description="how often the development loss is measured; the best checkpoint is kept"
-    )
-    save_minutes: float = Field(
-        default=10,
-        gt=0,
-        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
-        json_schema_extra=SPEED_ONLY,
-    )
-    max_length: Count = Field(
-        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
-    )
 
 
 class BaseTraining(Training):
@@ -277,18 +250,6 @@ class VerifierTraining(Training):
         default=False,
         description="train even where all solutions are wrong, or all right: for trying the workflow out only",
     )
-
-
-class Decoding(Section):
-    """What all decoders share."""
-
-    max_new_tokens: Count = 256
-    batch_size: Count = Field(
-        default=64,
-        description="sequences decoded together; does not change the output",
-        json_schema_extra=SPEED_ONLY,
-    )
-    calculator: bool = True
 
 
 class Greedy(Decoding):
@@ -454,6 +415,11 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
+    exam: Exam = Exam()
+    teacher: Teacher = Teacher()
+    feedback: Feedback = Feedback()
+    learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
+    learn_to_reason_rounds: Count = Field(default=3, description="rounds of Learn-to-Reason and its variants")
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

@@ -81,9 +81,8 @@ def generator_rows(
         raise UserError(f"no {what} to train on; check the split and its limits")
     prompts = [task.prompt(example.question, family=family) for example in examples]
     solutions = [task.solution_text(example) for example in examples]
-    build = _encoder_decoder_rows if family == "encoder_decoder" else _decoder_only_rows
     rows, dropped = [], []
-    for example, row in zip(examples, build(prompts, solutions, tokenizer), strict=True):
+    for example, row in zip(examples, solution_rows(prompts, solutions, tokenizer, family), strict=True):
         if not mask_calculator:
             row = Row(row.ids, row.target, [False] * len(row.target))
         length = row.length if family == "decoder_only" else max(len(row.ids), len(row.target))
@@ -93,6 +92,14 @@ def generator_rows(
             rows.append(row)
     report_long(dropped, len(examples), max_length, what, "left out")
     return rows
+
+
+def solution_rows(
+    prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase, family: str
+) -> list[Row]:
+    """Rows of prompts and what shall be written behind them, end token included; results of calculations are marked."""
+    build = _encoder_decoder_rows if family == "encoder_decoder" else _decoder_only_rows
+    return build(prompts, solutions, tokenizer) if prompts else []
 
 
 def _encoder_decoder_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
