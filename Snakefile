@@ -9,6 +9,8 @@
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/{method}_round{r}_acc.json                        one round of a system that goes round and round
+#   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}.
@@ -24,6 +26,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/learn_to_reason_common.smk"
 
 
 if settings.values.container:
@@ -44,6 +47,7 @@ wildcard_constraints:
     paper=NAME,
     table=NAME,
     seed=r"\d+",
+    round=r"\d+",
     shard=r"\d+",
 
 
@@ -73,6 +77,7 @@ include: "rules/models.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
+include: "rules/learn_to_reason.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

@@ -12,6 +12,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+from retrace.checkpoints import round_of, system_of
 from retrace.cli import arguments_of
 from retrace.config_types import speed_options
 from retrace.errors import UserError
@@ -79,9 +80,13 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE - {"figures"}:
             continue
         try:
+            if parts[1] == "figures":
+                if len(parts) == 3 and parts[2].startswith("learn_to_reason_"):
+                    settings.task(Path(parts[2]).stem.removeprefix("learn_to_reason_"))
+                continue
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
                 settings.method(parts[2].removesuffix("_acc.json"))
@@ -129,27 +134,46 @@ def default_targets():
     ]
 
 
+# The methods of each table that can be built, and the tasks of each of its models.
 TABLES = {
-    "grace": [
-        "greedy",
-        "self_consistency",
-        "verifier",
-        "grace",
-        "grace_self_consistency",
-    ]
-}
-TABLE_ROWS = {
-    "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-    "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    "grace_table1": {
+        "methods": [
+            "greedy",
+            "self_consistency",
+            "verifier",
+            "grace",
+            "grace_self_consistency",
+        ],
+        "rows": {
+            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
+            "llama_7b": ["gsm8k", "multiarith", "svamp"],
+        },
+    },
+    "learn_to_reason_table1": {
+        "methods": [
+            "learn_to_reason_round0",
+            "learn_to_reason",
+            "no_feedback",
+            "no_reflection",
+            "single_round",
+            "random_questions",
+        ],
+        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
+    },
 }
 
 
 def results_of_table(wildcards):
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    methods = TABLES[wildcards.paper]
+    table = TABLES[f"{wildcards.paper}_{wildcards.table}"]
     model = settings.values.headline_models["default"]
-    rows = TABLE_ROWS if settings.model(model).scratch is None else {model: ["arithmetic"]}
-    return [f"results/{task}/{model}/{method}_acc.json" for model in rows for task in rows[model] for method in methods]
+    rows = table["rows"] if settings.model(model).scratch is None else {model: ["arithmetic"]}
+    return [
+        f"results/{task}/{model}/{method}_acc.json"
+        for model in rows
+        for task in rows[model]
+        for method in table["methods"]
+    ]
 
 
 def one_of(names):
@@ -370,6 +394,8 @@ def cost_files(task, model, method):
     jobs = [f"{trained}/{decode}"]
     if trained == "sft":
         jobs.append("sft")
+    if system_of(trained) == "learn_to_reason":
+        jobs += jobs_of_learning(trained, task, model)
     if settings.model(model).scratch is not None:
         jobs.append("base")
     if decoder.startswith("grace"):
@@ -394,7 +420,8 @@ def what_the_result_rests_on(wildcards):
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None
     chosen = configuration.get(decoder, {}).get("beta") == "choose"
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
+    start = settings.generator(wildcards.task, wildcards.model)
+    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})
 
 

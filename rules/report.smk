@@ -11,14 +11,16 @@ rule make_table:
     log:
         "logs/tables/{paper}_{table}.log",
     wildcard_constraints:
-        paper=one_of(TABLES),
-        table="table1",
+        paper=one_of(sorted({name.rpartition("_")[0] for name in TABLES})),
+        table=one_of(sorted({name.rpartition("_")[2] for name in TABLES})),
     conda:
         "../envs/retrace.yaml"
+    params:
+        table=lambda w: w.table.replace("table", "Table "),
     message:
         "Table {wildcards.table} of {wildcards.paper}: reported beside reproduced"
     shell:
-        "python $RETRACE_SCRIPTS/make_table.py --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml"
+        "python $RETRACE_SCRIPTS/make_table.py --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
         " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html} > {log} 2>&1"
 
 

@@ -1,7 +1,7 @@
 """Ask the teacher for rationales of the questions that a student missed, and keep those with the right final answer.
 
     python scripts/ask_teacher.py --task-file config/tasks/gsm8k.yaml --data results/data/gsm8k/train.jsonl \\
-        --marks base/exam/marks.jsonl --template config/prompts/feedback.yaml --round 0 --seed 0 \\
+        --marks base/exam/marks.jsonl --template-file config/prompts/feedback.yaml --round 1 --seed 0 \\
         --kind openai --base-url http://localhost:8000/v1 --model my-model --dry-run
 
 `--dry-run` sends nothing: it prints how many requests there would be and about how many tokens and what cost. Without it,
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="Example rows of the training split")
     parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the student's exam")
     parser.add_argument("--template-file", required=True, help="config/prompts/NAME.yaml")
-    parser.add_argument("--round", type=int, required=True, help="number of the round, from 0")
+    parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
     parser.add_argument("--seed", type=int, required=True, help="of the questions that are drawn")
     parser.add_argument("--blind", action="store_true", help="show the teacher no mistakes")
     parser.add_argument("--random-like", help="rationales of another run: ask for as many random questions instead")
@@ -170,7 +170,7 @@ def write_results(
         folder.mkdir()
         kept = [(questions[row.example_id], row.text) for row in rows if row.accepted]
         write_released(folder / rationales_name(task.name, given.round), kept)
-        write_released(folder / mistakes_name(task.name, given.round, given.samples), mistakes)
+        write_released(folder / mistakes_name(task.name, given.round - 1, given.samples), mistakes)
     write_json(given.report, report)
     if report["asked"] and not report["accepted"]:
         print(f"note: none of {report['asked']} rationales was accepted: {report['rejected']}", file=sys.stderr)

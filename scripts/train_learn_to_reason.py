@@ -2,8 +2,8 @@
 
     python scripts/train_learn_to_reason.py --model results/models/gptj_6b --model-file config/models/gptj_6b.yaml \\
         --task-file config/tasks/gsm8k.yaml --train results/data/gsm8k/train.jsonl --dev results/data/gsm8k/dev.jsonl \\
-        --rationales round0/rationales.jsonl --marks base/exam/marks.jsonl --seed 0 --state round0/state \\
-        --output round0/model --report round0/training.json
+        --rationales round1/rationales.jsonl --marks base/exam/marks.jsonl --seed 0 --state round1/state \\
+        --output round1/model --report round1/training.json
 
 In: the student's folder (that of the last round), training and development examples, TeacherRationale rows (of one or
 several rounds; rejected ones are passed over) and MarkedAnswer rows. Out: a folder in the Hugging Face layout with

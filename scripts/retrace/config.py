@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from retrace.config_launch import Launch
-from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Teacher
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
 from retrace.decoding_options import Decoding
@@ -419,7 +419,7 @@ class Configuration(Section):
     teacher: Teacher = Teacher()
     feedback: Feedback = Feedback()
     learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
-    learn_to_reason_rounds: Count = Field(default=3, description="rounds of Learn-to-Reason and its variants")
+    rounds: Rounds = Rounds()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

@@ -11,13 +11,13 @@ from retrace.config_types import Count, Section, Share
 from retrace.decoding_options import Decoding
 from retrace.training_options import Training
 
-# What a method of this system leaves out or does otherwise; each has checkpoints NAME_round0, NAME_round1, ...
+# What a method of this system leaves out or does otherwise; each has checkpoints NAME_round1, NAME_round2, ...
 VARIANTS = {
-    "learn_to_reason": "feedback on the questions that the student missed, and self-reflection",
-    "learn_to_reason_no_feedback": "the teacher does not see the student's mistakes",
-    "learn_to_reason_no_reflection": "no triplet loss",
-    "learn_to_reason_single": "one round with as many training steps as all rounds together",
-    "learn_to_reason_random": "as many random training questions as were missed",
+    "learn_to_reason": "Learn-to-Reason",
+    "learn_to_reason_no_feedback": "Learn-to-Reason, the teacher sees no mistakes",
+    "learn_to_reason_no_reflection": "Learn-to-Reason, no triplet loss",
+    "learn_to_reason_single": "Learn-to-Reason, one round with as many training steps as all rounds together",
+    "learn_to_reason_random": "Learn-to-Reason, as many random training questions as were missed",
 }
 
 
@@ -75,7 +75,7 @@ class Feedback(Section):
     """For which questions the teacher writes, and which of its rationales are kept (ask_teacher.py)."""
 
     first_round: Literal["missed", "all"] = Field(
-        default="missed", description="questions of round 0: those that the student missed, or all; later: missed ones"
+        default="missed", description="questions of round 1: those that the student missed, or all; later: missed ones"
     )
     max_questions: int = Field(
         default=-1, ge=-1, description="at most so many questions a round, drawn at random; -1: all"
@@ -86,11 +86,18 @@ class Feedback(Section):
     demonstrations: int = Field(default=3, ge=0, description="worked solutions of the task that the teacher is shown")
     max_characters: Count = Field(default=4000, description="longer rationales are rejected")
     released_rationales: list[str] = Field(
-        default=[], description="files of the authors' format instead of the teacher: that of round 0, of round 1, ..."
+        default=[], description="files of the authors' format instead of the teacher: that of round 1, of round 2, ..."
     )
     released_mistakes: list[str] = Field(
-        default=[], description="files of the authors' format instead of the exam: that of round 0, of round 1, ..."
+        default=[],
+        description="files of the authors' format instead of the exam: that before round 1, before round 2, ...",
     )
+
+
+class Rounds(Section):
+    """How often a system's loop goes round; the last round is what its method means."""
+
+    learn_to_reason: Count = Field(default=3, description="rounds of exam, feedback and training; round 0 is the start")
 
 
 class LearnToReasonTraining(Training):

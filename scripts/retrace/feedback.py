@@ -47,8 +47,8 @@ def choose(
 ) -> list[Ask]:
     """What the teacher is asked in a round, in the order of the data.
 
-    number: of the round. blind: the teacher sees no mistake. random_count: so many random questions of the exam, or of
-    the training split where the exam had fewer, instead of missed ones (the control).
+    number: of the round, from 1. blind: the teacher sees no mistake. random_count: so many random questions of the exam,
+    or of the training split where the exam had fewer, instead of missed ones (the control).
     """
     mistakes: dict[str, list[str]] = {}
     for one in marks:
@@ -64,7 +64,7 @@ def choose(
             raise UserError(f"{random_count} random questions are wanted and the training split has {len(pool)}")
         chosen = draw.sample(pool, random_count)
     else:
-        everyone = number == 0 and options.first_round == "all"
+        everyone = number == 1 and options.first_round == "all"
         chosen = [place for place, example in enumerate(examples) if everyone or example.id in mistakes]
         if 0 <= options.max_questions < len(chosen):
             chosen = draw.sample(chosen, options.max_questions)

@@ -1,7 +1,7 @@
 """The files in which Learn-to-Reason's authors released their rationales: one JSON object, question -> list of texts.
 
-`{task}.train.round{r}.json` holds a teacher's rationales, `{task}.student.train.round{r}.neg4.json` a student's mistakes (4:
-the answers that were drawn for a question).
+`{task}.train.round{r}.json` holds the teacher's rationales that round r trains on, `{task}.student.train.round{r}.neg4.json`
+the mistakes of the student after round r (0: before the first one; 4: the answers that were drawn for a question).
 """
 
 from collections.abc import Iterable, Mapping

@@ -12,7 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from retrace.checkpoints import KINDS, LAST, NAMED_BY_CHECKPOINT, SINGLE, kind_of, round_of, same_model, system_of
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
 from retrace.tasks import load_task
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
@@ -121,12 +123,16 @@ class Settings:
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
-        """A method by its file, or any `{checkpoint}_{decoder}` pair, for instance `sft_grace`."""
+        """A method by its file, a checkpoint of a round (`learn_to_reason_round2`, decoded greedily), or any
+        `{checkpoint}_{decoder}` pair, for instance `sft_grace`."""
         if name in self.methods:
             return load_method_config(self.folder / "methods" / f"{name}.yaml")
+        if (system := system_of(name)) in NAMED_BY_CHECKPOINT:
+            title = f"{VARIANTS[name.rpartition('_')[0]]}, round {round_of(name)}"
+            return MethodConfig(name=name, title=title, checkpoint=name, decoder="greedy", paper=system)
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
-            if checkpoint != name and checkpoint in self.checkpoints:
+            if checkpoint != name and kind_of(checkpoint):
                 return MethodConfig(
                     name=name, title=f"{decoder} from {checkpoint}", checkpoint=checkpoint, decoder=decoder
                 )
@@ -135,14 +141,18 @@ class Settings:
             f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(self.decoders)}"
         )
 
-    # Checkpoints that a decoder can decode from; later systems add theirs here.
-    checkpoints = ("base", "sft")
-    decoders = ("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency")
+    # As messages name them: N is any number.
+    checkpoints = tuple(kind.shown for kind in KINDS)
+    decoders = (
+        *("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"),
+        "exam",
+    )
 
-    def headline_model(self, task: str) -> str:
-        """The model of `results/{task}/{method}_acc.json`."""
+    def headline_model(self, task: str, method: str | None = None) -> str:
+        """The model of `results/{task}/{method}_acc.json`: its paper's own, the task's or the default."""
         models = self.values.headline_models
-        return models.get(task) or models["default"]
+        paper = self.method(method).paper if method else None
+        return models.get(paper or "") or models.get(task) or models["default"]
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -150,14 +160,24 @@ class Settings:
         Hub models say it themselves (`generator: base` is frozen, as the paper's LLaMA). A model trained from
         scratch is frozen on a task that brings a related corpus to train it on, and fine-tuned elsewhere.
         """
-        if self.model(model).scratch is None:
-            return self.model(model).generator
-        return "base" if "corpus" in self.task(task).splits else "sft"
+        return generator_of(self.task(task), self.model(model))
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model."""
         checkpoint = self.method(method).checkpoint
+        if checkpoint.endswith(LAST):
+            family = checkpoint.removesuffix(LAST)
+            rounds = 1 if family == SINGLE else self.for_target(task, model).rounds.learn_to_reason
+            checkpoint = f"{family}_round{rounds}"
+        checkpoint = same_model(checkpoint)
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
+
+
+def generator_of(task: TaskConfig, model: ModelConfig) -> str:
+    """As `Settings.generator`."""
+    if model.scratch is None:
+        return model.generator
+    return "base" if "corpus" in task.splits else "sft"
 
 
 def section_classes() -> dict[str, type[BaseModel]]:

@@ -48,7 +48,7 @@ def world(folder: Path, count: int = 12, **options: object) -> list[str]:
         "data": folder / "train.jsonl",
         "marks": folder / "marks.jsonl",
         "template-file": ROOT / "config/prompts/feedback.yaml",
-        "round": 0,
+        "round": 1,
         "seed": 0,
         "output": folder / "rationales.jsonl",
         "report": folder / "report.json",
@@ -474,11 +474,11 @@ def test_released_rationales_instead_of_a_teacher(tmp_path) -> None:
     report = report_of(tmp_path)
     assert (report["questions_missing"], report["questions_not_asked_for"]) == (2, 1)
     # What is written in the authors' format can be read again.
-    written = json.loads((tmp_path / "released/arithmetic.train.round0.json").read_text())
+    written = json.loads((tmp_path / "released/arithmetic.train.round1.json").read_text())
     assert list(written) == [examples[0].question, examples[1].question]
     mistakes = json.loads((tmp_path / "released/arithmetic.student.train.round0.neg4.json").read_text())
     assert mistakes[examples[3].question] == ["<<1+1=2>> | #### 2"]
-    ask_teacher.main(world(tmp_path, 4, released=tmp_path / "released/arithmetic.train.round0.json"))
+    ask_teacher.main(world(tmp_path, 4, released=tmp_path / "released/arithmetic.train.round1.json"))
     assert [row.example_id for row in rows_of(tmp_path) if row.accepted] == names[:2]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from retrace.checkpoints import system_of
 from retrace.config import ModelConfig, Section, TaskConfig
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
@@ -41,6 +42,7 @@ class PaperFile(Section):
     checkpoints: dict[str, str] = Field(description="for each model of the paper: fine-tuned (sft) or frozen (base)")
     test_sizes: dict[str, int] = Field(description="questions in the test split that the paper's code brings")
     rows: list[ReportedRow]
+    missing: str = Field(default="", description="what was not found, for a table without the paper's numbers")
 
 
 class Reported(Row):
@@ -112,10 +114,18 @@ def find_row(
 _GUIDANCE = ("sample", "align", "pair", "discriminator")
 
 
-def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
-    """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
+def sections_behind(
+    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, generator: str = "base"
+) -> list[str]:
+    """The configuration's sections that a result rests on.
+
+    chosen: beta was picked on the development split. generator: the checkpoint that a loop of rounds starts from.
+    """
     sections = ["base"] if scratch else []
-    if checkpoint != "base":
+    if system_of(checkpoint) == "learn_to_reason":
+        sections += ["sft"] if generator == "sft" else []
+        sections += ["exam", "teacher", "feedback", "learn_to_reason", "rounds"]
+    elif checkpoint != "base":
         sections.append("sft")
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
@@ -129,7 +139,20 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size"}
-_DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
+# So do the ways to a teacher's responses.
+_WITHOUT_EFFECT |= set("concurrency timeout_seconds attempts max_wait_seconds recording key_variable".split())
+_WITHOUT_EFFECT |= set("max_requests max_total_tokens max_cost input_price output_price".split())
+_DECODERS = {
+    "sample",
+    "greedy",
+    "beam",
+    "self_consistency",
+    "stepwise",
+    "grace",
+    "grace_self_consistency",
+    "align",
+    "exam",
+}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
