@@ -65,6 +65,10 @@ localrules:
     compare_methods,
     make_table,
     plot_sweep,
+    mark_exam,
+    mark_released_mistakes,
+    price_of_the_teacher,
+    plot_learn_to_reason,
 
 
 rule all:

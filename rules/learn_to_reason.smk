@@ -1,5 +1,11 @@
 """Learn-to-Reason (arXiv 2310.13332): rounds of exam, a teacher's feedback and training; the exam itself is a decoder."""
 
+# Only a local teacher computes; the others are asked from where Snakemake runs, which has a network and the key.
+if settings.values.teacher.kind != "local":
+
+    localrules:
+        ask_teacher,
+
 
 rule mark_exam:
     """Which answers of the exam are mistakes."""

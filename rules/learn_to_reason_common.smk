@@ -99,9 +99,8 @@ def prices_of_the_teacher(w):
 def memory_of_the_teacher(w, attempt):
     """A local teacher is as large as its model; any other one needs little."""
     teacher = settings.for_target(w.task, w.model).teacher
-    if teacher.kind != "local":
-        return 4000 * attempt
-    return gigabytes(SimpleNamespace(model=teacher.model), copies=2) * attempt
+    needed = gigabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
+    return memory_of(needed, w, attempt)
 
 
 def how_the_teacher_is_asked(w):

@@ -44,6 +44,7 @@ def main() -> None:
         last_state,
         reflection_counts,
         reflection_sums,
+        share_questions,
         triplet_losses,
     )
     from retrace.training.data import Row
@@ -126,6 +127,7 @@ def main() -> None:
 
     def run(way) -> tuple[float, list[float]]:
         network = copy.deepcopy(model).train()
+        share_questions(network)
         optimiser = torch.optim.AdamW(network.parameters(), lr=1e-3)
         losses = []
         began = time.process_time()

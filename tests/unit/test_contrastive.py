@@ -17,6 +17,7 @@ from retrace.training.contrastive import (
     prompt_weights,
     reflection_counts,
     reflection_sums,
+    share_questions,
     triplet_losses,
     weighted_loss,
 )
@@ -43,7 +44,9 @@ CONFIGS = {
 def network(kind: str, attention: str = "eager"):
     torch.manual_seed(0)
     automatic = AutoModelForSeq2SeqLM if kind == "t5" else AutoModelForCausalLM
-    return automatic.from_config(CONFIGS[kind], attn_implementation=attention).eval()
+    model = automatic.from_config(CONFIGS[kind], attn_implementation=attention).eval()
+    share_questions(model)
+    return model
 
 
 def words(count: int, seed: int) -> list[int]:

@@ -18,7 +18,7 @@ from retrace.schemas import MarkedAnswer, TeacherRationale
 from retrace.storage import read_jsonl, write_jsonl
 from retrace.tasks import load_task
 from retrace.training import learn_to_reason as ltr
-from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums
+from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
 from retrace.training.data import Row
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
@@ -251,6 +251,7 @@ def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> N
     assert torch.allclose(*gradients, atol=1e-6)
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     model, tokenizer, lessons = setting(choice)
+    share_questions(model)
     visits = ltr.plan_visits(lessons, options(), 1, 0)
     batch = collate_reflection(visits, tokenizer.pad_token_id, 0.1, model.config.decoder_start_token_id)
     sums, counts = reflection_sums(model, batch, False, 1.0), reflection_counts(batch)

@@ -20,13 +20,13 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
-from retrace.config import DiscriminatorTraining, SftTraining, Training, VerifierTraining
+from retrace.config import DiscriminatorTraining, LearnToReasonTraining, SftTraining, Training, VerifierTraining
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
-from retrace.schemas import Pair, Trajectory
-from retrace.training import sft
+from retrace.schemas import MarkedAnswer, Pair, Trajectory
+from retrace.training import learn_to_reason, sft
 from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
 from retrace.training.trainer import is_first_process, set_seed
@@ -128,11 +128,45 @@ class OutcomeVerifier:
         return load_verifier(folder)
 
 
+class LearnToReason:
+    """Training on rationales and mistakes; the mistakes are other numbers."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
+        options = LearnToReasonTraining(**OPTIONS | changes)
+        mistakes = [
+            MarkedAnswer(example_id=example.id, text=f"<<{number}+1=0>> | #### 0", answer="0", correct=False)
+            for number, example in enumerate(EXAMPLES[:40])
+        ]
+        rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
+        lessons = learn_to_reason.make_lessons(TASK, EXAMPLES, rationales, mistakes, options)
+        prompts = [TASK.prompt(lesson.example.question, family=self.family) for lesson in lessons]
+        encoded = learn_to_reason.encode_lessons(lessons, prompts, self.tokenizer, self.family, options, 512)
+        dev = [row for lesson in encoded[:HELD_OUT] for row in lesson.samples]
+        curve, _ = learn_to_reason.train_lessons(
+            model, self.tokenizer, encoded[HELD_OUT:], dev, options, 0, state, callbacks=callbacks
+        )
+        return model, curve
+
+    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
+        sft.write_generator(model, self.tokenizer, curve, folder)
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_model(folder, self.family)[0]
+
+
 TRAINERS = {
     "sft_encoder_decoder": Sft("encoder_decoder"),
     "sft_decoder_only": Sft("decoder_only"),
     "discriminator": Discriminator(),
     "verifier": OutcomeVerifier(),
+    "learn_to_reason_encoder_decoder": LearnToReason("encoder_decoder"),
+    "learn_to_reason_decoder_only": LearnToReason("decoder_only"),
 }
 
 

@@ -9,6 +9,7 @@ question and itself only; encoder-decoders encode the question once and decode t
 three passes over question and rationale would give.
 """
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -249,15 +250,42 @@ def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[
     return outputs.logits, states
 
 
+def share_questions(model: Any) -> None:
+    """Let an encoder-decoder take `asked=rows`: which question each decoder row answers, so that a question is encoded once.
+
+    The call goes through the model's own forward, so that wrappers for several processes see all of it. Without `asked`,
+    and for a decoder-only model, nothing changes.
+    """
+    if not model.config.is_encoder_decoder or hasattr(model.forward, "takes_asked"):
+        return
+    plain = model.forward
+
+    @functools.wraps(plain)
+    def forward(*args: Any, asked: Tensor | None = None, **given: Any) -> Any:
+        if asked is None:
+            return plain(*args, **given)
+        mask = given.pop("attention_mask")
+        encoded = model.get_encoder()(input_ids=given.pop("input_ids"), attention_mask=mask).last_hidden_state
+        return plain(
+            *args,
+            encoder_outputs=(encoded.index_select(0, asked),),
+            attention_mask=mask.index_select(0, asked),
+            **given,
+        )
+
+    forward.takes_asked = True  # type: ignore[attr-defined]
+    model.forward = forward
+
+
 def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
-    """As `_causal_states`, of the decoder."""
+    """As `_causal_states`, of the decoder of a model with `share_questions`."""
     rows, total = batch["contrast"], len(batch["input_ids"])
-    encoded = bare(model).encoder(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"])
     asked = torch.cat([torch.arange(total, device=rows.device), rows, rows])
     outputs = model(
-        encoder_outputs=(encoded.last_hidden_state.index_select(0, asked),),
-        attention_mask=batch["attention_mask"].index_select(0, asked),
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
         decoder_input_ids=batch["decoder_input_ids"],
+        asked=asked,
         output_hidden_states=bool(len(rows)),
         use_cache=False,
     )

@@ -23,7 +23,13 @@ from retrace.schemas import Example, MarkedAnswer
 from retrace.tasks import steps
 from retrace.tasks.base import Task
 from retrace.tasks.cleanup import ANSWER_LINE
-from retrace.training.contrastive import ReflectionRow, collate_reflection, reflection_counts, reflection_sums
+from retrace.training.contrastive import (
+    ReflectionRow,
+    collate_reflection,
+    reflection_counts,
+    reflection_sums,
+    share_questions,
+)
 from retrace.training.data import Row, collate_generator, report_long, solution_rows
 from retrace.training.sft import DevelopmentLoss, start_token
 from retrace.training.trainer import steps_of, train
@@ -261,6 +267,7 @@ def train_lessons(
     samples = sum(len(lesson.samples) for lesson in lessons)
     visits = plan_visits(lessons, options, repeat * steps_of(options, samples), seed)
     start, pad_id = start_token(model), tokenizer.pad_token_id
+    share_questions(model)
     weights = (1.0, options.ratio)
     evaluation = None
     if dev_rows and options.keep == "best":
