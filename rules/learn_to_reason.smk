@@ -83,10 +83,10 @@ rule ask_teacher:
         gpus=teacher_needs_gpu,
         mem_mb=memory_of_the_teacher,
         runtime=hours(24),
-        asking=how_the_teacher_is_asked,
     params:
         task=what_defines_the_task,
         asked=what_the_teacher_is_asked,
+        speed=speed("teacher"),
         template=the_template,
         text=what_the_template_says,
         like=option_from(as_many_as, "--random-like", "like"),
@@ -98,7 +98,7 @@ rule ask_teacher:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/ask_teacher.py"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --marks {input.marks}"
         " --template-file $RETRACE_CONFIG/prompts/{params.template}.yaml --round {wildcards.round} --seed {wildcards.seed}"
-        " {params.asked} {resources.asking} {params.like} {params.local} {params.released} --output {output.rationales}"
+        " {params.asked} {params.speed:q} {params.like} {params.local} {params.released} --output {output.rationales}"
         " --report {output.report} --released-folder {output.released} > {log} 2>&1"
 
 
@@ -121,10 +121,10 @@ rule price_of_the_teacher:
     resources:
         mem_mb=4000,
         runtime=30,
-        asking=how_the_teacher_is_asked,
     params:
         task=what_defines_the_task,
         asked=what_the_teacher_is_asked,
+        speed=speed("teacher"),
         template=the_template,
         text=what_the_template_says,
         like=option_from(as_many_as, "--random-like", "like"),
@@ -136,7 +136,7 @@ rule price_of_the_teacher:
         "python $RETRACE_SCRIPTS/ask_teacher.py --dry-run"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --marks {input.marks}"
         " --template-file $RETRACE_CONFIG/prompts/{params.template}.yaml --round {wildcards.round} --seed {wildcards.seed}"
-        " {params.asked} {resources.asking} {params.like} {params.local} --report {output} 2> {log} | tee -a {log}"
+        " {params.asked} {params.speed:q} {params.like} {params.local} --report {output} 2> {log} | tee -a {log}"
 
 
 rule train_learn_to_reason:
@@ -168,6 +168,7 @@ rule train_learn_to_reason:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("learn_to_reason"),
+        speed=speed("learn_to_reason"),
         otherwise=trained_otherwise,
         state="results/{task}/{model}/seed{seed}/{variant}_round{round}/state",
     message:
@@ -176,7 +177,7 @@ rule train_learn_to_reason:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_learn_to_reason.py --model {input.model}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --rationales {input.rationales} --marks {input.marks} --seed {wildcards.seed}"
-        " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.otherwise}"
+        " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} {params.otherwise}"
         " > {log} 2>&1"
 
 

@@ -12,12 +12,6 @@ ANY_VARIANT = one_of(VARIANTS)
 # A round has this folder; round 0 is the generator, which no rule here makes.
 ROUND = r"[1-9]\d*"
 
-# Options that say how a teacher's responses are come by, and not what they are: changing one asks for nothing anew.
-ON_THE_WAY = [
-    *["concurrency", "timeout_seconds", "attempts", "max_wait_seconds", "recording", "key_variable"],
-    *["max_requests", "max_total_tokens", "max_cost", "input_price", "output_price"],
-]
-
 
 def rounds_of(variant, task, model):
     """How many rounds a variant has by configuration."""
@@ -77,7 +71,7 @@ def what_the_teacher_is_asked(w):
     configuration = settings.for_target(w.task, w.model)
     teacher, feedback = configuration.teacher, configuration.feedback
     words = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
-    words += arguments_of(teacher, set(type(teacher).model_fields) - set(ON_THE_WAY))
+    words += arguments_of(teacher, set(type(teacher).model_fields) - speed_options(teacher))
     words += [*ASKED_OTHERWISE.get(w.variant, []), "--samples", str(configuration.exam.samples)]
     return shlex.join(words)
 
@@ -101,12 +95,6 @@ def memory_of_the_teacher(w, attempt):
     teacher = settings.for_target(w.task, w.model).teacher
     needed = gigabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, w, attempt)
-
-
-def how_the_teacher_is_asked(w):
-    """The other words on the teacher. A resource and no parameter: another limit or price redoes nothing."""
-    teacher = settings.for_target(w.task, w.model).teacher
-    return shlex.join(arguments_of(teacher, ON_THE_WAY))
 
 
 def what_the_template_says(w):

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import Count, Section, Share
+from retrace.config_types import SPEED_ONLY, Count, Section, Share
 from retrace.decoding_options import Decoding
 from retrace.training_options import Training
 
@@ -49,26 +49,55 @@ class Teacher(Section):
         default="https://api.openai.com/v1", description="address of the server; may hold no key (see key_variable)"
     )
     key_variable: str = Field(
-        default="OPENAI_API_KEY", description="environment variable with the key; a server of your own may need none"
+        default="OPENAI_API_KEY",
+        description="environment variable with the key; a server of your own may need none",
+        json_schema_extra=SPEED_ONLY,
     )
     temperature: float = Field(default=0.7, ge=0)
     max_tokens: Count = Field(default=512, description="longest response")
     length_option: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens", description="what the server calls the limit on a response"
     )
-    concurrency: Count = Field(default=8, description="requests in flight at once, or rows that a local model decodes")
-    timeout_seconds: float = Field(default=120.0, gt=0)
-    attempts: Count = Field(default=8, description="how often a request is sent that the server does not answer")
-    max_wait_seconds: float = Field(default=60.0, ge=0, description="longest pause between two attempts")
+    concurrency: Count = Field(
+        default=8,
+        description="requests in flight at once, or rows that a local model decodes",
+        json_schema_extra=SPEED_ONLY,
+    )
+    timeout_seconds: float = Field(default=120.0, gt=0, json_schema_extra=SPEED_ONLY)
+    attempts: Count = Field(
+        default=8,
+        description="how often a request is sent that the server does not answer",
+        json_schema_extra=SPEED_ONLY,
+    )
+    max_wait_seconds: float = Field(
+        default=60.0, ge=0, description="longest pause between two attempts", json_schema_extra=SPEED_ONLY
+    )
     recording: str = Field(
         default="teacher_responses",
         description="folder with every response ever paid for; read before any request is sent, and by `replay`",
+        json_schema_extra=SPEED_ONLY,
     )
-    max_requests: int = Field(default=-1, ge=-1, description="most responses in the recording; -1: no limit")
-    max_total_tokens: int = Field(default=-1, ge=-1, description="most tokens in the recording; -1: no limit")
-    max_cost: float = Field(default=-1, ge=-1, description="most money in the recording, by the prices; -1: no limit")
-    input_price: float = Field(default=0.0, ge=0, description="price of a million tokens of requests")
-    output_price: float = Field(default=0.0, ge=0, description="price of a million tokens of responses")
+    max_requests: int = Field(
+        default=-1,
+        ge=-1,
+        description="most responses in the recording; -1: no limit",
+        json_schema_extra=SPEED_ONLY,
+    )
+    max_total_tokens: int = Field(
+        default=-1, ge=-1, description="most tokens in the recording; -1: no limit", json_schema_extra=SPEED_ONLY
+    )
+    max_cost: float = Field(
+        default=-1,
+        ge=-1,
+        description="most money in the recording, by the prices; -1: no limit",
+        json_schema_extra=SPEED_ONLY,
+    )
+    input_price: float = Field(
+        default=0.0, ge=0, description="price of a million tokens of requests", json_schema_extra=SPEED_ONLY
+    )
+    output_price: float = Field(
+        default=0.0, ge=0, description="price of a million tokens of responses", json_schema_extra=SPEED_ONLY
+    )
 
 
 class Feedback(Section):

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from retrace.checkpoints import system_of
-from retrace.config import ModelConfig, Section, TaskConfig
+from retrace.config import Configuration, ModelConfig, Section, TaskConfig
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.schemas import Row
@@ -139,9 +140,6 @@ def sections_behind(
 
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size"}
-# So do the ways to a teacher's responses.
-_WITHOUT_EFFECT |= set("concurrency timeout_seconds attempts max_wait_seconds recording key_variable".split())
-_WITHOUT_EFFECT |= set("max_requests max_total_tokens max_cost input_price output_price".split())
 _DECODERS = {
     "sample",
     "greedy",
@@ -155,12 +153,18 @@ _DECODERS = {
 }
 
 
+def _speed_options(section: str) -> set[str]:
+    """Options of a section that change no result: a configuration may come without them."""
+    field = Configuration.model_fields.get(section)
+    return speed_options(field.default) if field and isinstance(field.default, Section) else set()
+
+
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
     """Options of these sections that are not as in the paper's preset, as `section.option`."""
     found = []
     for section in sections:
         mine, theirs = ours.get(section, {}), papers.get(section, {})
-        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set())
+        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set()) | _speed_options(section)
         for option in sorted({*mine, *theirs} - ignored):
             if mine.get(option) != theirs.get(option):
                 found.append(f"{section}.{option}")
