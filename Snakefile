@@ -12,6 +12,8 @@
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             of the models before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/{method}_round{r}_acc.json                        one round of a system that goes round and round
+#   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
@@ -30,6 +32,7 @@ include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
+include: "rules/learn_to_reason_common.smk"
 include: "rules/run_common.smk"
 
 
@@ -75,6 +78,10 @@ localrules:
     compare_methods,
     make_table,
     plot_sweep,
+    mark_exam,
+    mark_released_mistakes,
+    price_of_the_teacher,
+    plot_learn_to_reason,
 
 
 rule all:
@@ -88,6 +95,7 @@ include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
 include: "rules/dpo_st.smk"
+include: "rules/learn_to_reason.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

@@ -85,9 +85,13 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE - {"figures"}:
             continue
         try:
+            if parts[1] == "figures":
+                if len(parts) == 3 and parts[2].startswith("learn_to_reason_"):
+                    settings.task(Path(parts[2]).stem.removeprefix("learn_to_reason_"))
+                continue
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
                 settings.method(parts[2].removesuffix("_acc.json"))
@@ -160,6 +164,17 @@ TABLES = {
             for model in ("flan_t5_base", "flan_t5_large")
         },
     },
+    "learn_to_reason_table1": {
+        "methods": [
+            "learn_to_reason_round0",
+            "learn_to_reason",
+            "no_feedback",
+            "no_reflection",
+            "single_round",
+            "random_questions",
+        ],
+        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
+    },
 }
 
 
@@ -176,6 +191,11 @@ def result_of(model, task, method):
     source, _, target = task.rpartition(">")
     between = f"transfer/{source}/" if source else ""
     return f"results/{target}/{model}/{between}{method}_acc.json"
+
+
+def round_before(w, loop, number):
+    """The checkpoint that a round of a loop starts from."""
+    return settings.round_before(w.task, w.model, loop, int(number))
 
 
 def one_of(names):
@@ -362,6 +382,8 @@ def cost_files(task, model, method):
         jobs.append("sft")
     if system_of(trained) == "dpo_st":
         jobs += jobs_of_rounds(trained)
+    if system_of(trained) == "learn_to_reason":
+        jobs += jobs_of_learning(trained, task, model)
     if settings.model(model).scratch is not None:
         jobs.append("base")
     if decoder.startswith("grace"):
@@ -389,5 +411,6 @@ def what_the_result_rests_on(wildcards):
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None
     chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
+    start = settings.generator(wildcards.task, wildcards.model)
+    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})

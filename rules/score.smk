@@ -55,7 +55,7 @@ rule score_method:
 
 rule score_headline:
     input:
-        lambda w: f"results/{w.task}/{settings.headline_model(w.task)}/{w.method}_acc.json",
+        lambda w: f"results/{w.task}/{settings.headline_model(w.task, w.method)}/{w.method}_acc.json",
     output:
         "results/{task}/{method}_acc.json",
     log:

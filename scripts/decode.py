@@ -4,7 +4,8 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
-`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency or guided.
+`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided or exam (several samples of
+each training question, for Learn-to-Reason).
 Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also --discriminator (a folder), and
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
@@ -18,7 +19,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import Beam, Decoding, Greedy, Guided, SelfConsistency
+from retrace.config import Beam, Decoding, Exam, Greedy, Guided, SelfConsistency
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ DECODERS: dict[str, type[Decoding]] = {
     "beam": Beam,
     "self_consistency": SelfConsistency,
     "guided": Guided,
+    "exam": Exam,
 }
 
 
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     everything = read_jsonl(given.data, Example)
     check_references(load_task(given.task_file), everything, given.data)
+    if isinstance(options, Exam) and options.max_questions >= 0:
+        everything = everything[: options.max_questions]
     examples = shard_of(everything, given.shard, given.shards)
     if isinstance(options, Guided):
         options = with_choices(options, given.choices)
@@ -102,7 +106,7 @@ def unguided(generator: "Generator", options: Decoding, examples: "list[Example]
     else:
         from retrace.decoding.sampling import generate
 
-        if isinstance(options, SelfConsistency):
+        if isinstance(options, SelfConsistency | Exam):
             shared |= {
                 "samples": options.samples,
                 "temperature": options.temperature,

@@ -69,6 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
     from retrace.evaluation.result import build_result
+    from retrace.settings import generator_of
     from retrace.storage import write_json
     from retrace.tasks import load_task
     from retrace.yaml_files import load_model_config
@@ -88,7 +89,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
     chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
-    sections = reported.sections_behind(given.checkpoint, given.decoder, model.scratch is not None, chosen)
+    start = generator_of(task.config, model)
+    sections = reported.sections_behind(given.checkpoint, given.decoder, model.scratch is not None, chosen, start)
     config_dir = Path(given.papers).parent
     found = provenance.Provenance(
         git=provenance.git_state(),

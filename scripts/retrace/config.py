@@ -10,8 +10,10 @@ from pydantic import Field, model_validator
 
 from retrace.config_dpo_st import DpoSt
 from retrace.config_launch import Launch
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
+from retrace.decoding_options import Decoding
 from retrace.training_options import Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
@@ -23,7 +25,9 @@ class Source(Section):
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
-    file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
+    file: str | None = Field(
+        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+    )
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -49,12 +53,20 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal["word_problems", "programs", "symbolic"] = Field(
+    family: Literal["word_problems", "programs", "symbolic", "multiple_choice", "yes_no"] = Field(
         description="how steps are judged and answers extracted"
     )
-    format: Literal["question_answer", "question_number", "coin_flip", "object_tracking", "generated"] = Field(
-        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers"
-    )
+    format: Literal[
+        "question_answer",
+        "question_number",
+        "coin_flip",
+        "object_tracking",
+        "generated",
+        "commonsense_qa",
+        "strategy_qa",
+        "multiarith",
+        "svamp",
+    ] = Field(description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers")
     delimiter: str = Field(default="|", min_length=1, max_length=4)
     step_kind: Literal["none", "coin_flip", "object_tracking"] = Field(
         default="none", description="which symbolic state a step holds"
@@ -71,6 +83,11 @@ class TaskConfig(Section):
     )
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
+    repeats_left_out: int = Field(
+        default=0,
+        ge=0,
+        description="questions that a raw file holds again, as counted; the first stays, more is an error",
+    )
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
     rows: dict[Name, Count] = Field(
         default={}, description="rows of the splits as published: for estimates before anything is fetched"
@@ -248,18 +265,6 @@ class VerifierTraining(Training):
     )
 
 
-class Decoding(Section):
-    """What all decoders share."""
-
-    max_new_tokens: Count = 256
-    batch_size: Count = Field(
-        default=64,
-        description="sequences decoded together; does not change the output",
-        json_schema_extra=SPEED_ONLY,
-    )
-    calculator: bool = True
-
-
 class Greedy(Decoding):
     """The most probable token each time."""
 
@@ -424,6 +429,11 @@ class Configuration(Section):
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
     dpo_st: DpoSt = DpoSt()
+    exam: Exam = Exam()
+    teacher: Teacher = Teacher()
+    feedback: Feedback = Feedback()
+    learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
+    rounds: Rounds = Rounds()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

@@ -15,20 +15,23 @@ from pydantic import BaseModel
 from retrace.checkpoints import (
     DECODERS,
     KINDS,
+    LAST,
+    LOOPS,
     NAMED_BY_CHECKPOINT,
+    SINGLE,
     WITHOUT_CALCULATOR,
     kind_of,
+    loop_of,
     round_of,
     same_model,
     system_of,
 )
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
 from retrace.tasks import load_task
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
-
-LAST_ROUNDS = ("dpo_st_last", "st_last")  # what a method's file calls the last round by configuration
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,7 +157,7 @@ class Settings:
     def _method(self, name: str) -> MethodConfig | None:
         if name in self.methods:
             return load_method_config(self.folder / "methods" / f"{name}.yaml")
-        if system_of(name) == NAMED_BY_CHECKPOINT:
+        if system_of(name) in NAMED_BY_CHECKPOINT:
             return self._method_of_round(name)
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
@@ -165,26 +168,25 @@ class Settings:
 
     @staticmethod
     def _method_of_round(name: str) -> MethodConfig:
-        number = round_of(name)
-        titles = {"dpo_st": "DPO-ST", "st": "Self-Training"}
-        loop = name.removesuffix(f"_round{number}")
+        number, loop = round_of(name), loop_of(name)
         return MethodConfig(
             name=name,
-            title=f"{titles.get(loop, loop)}, round {number}",
+            title=f"{LOOPS[loop]}, round {number}",
             checkpoint=name,
             decoder="greedy",
-            paper="dpo_st",
-            paper_names=[f"{titles[loop]}, iteration {number}"] if loop in titles else [],
+            paper=system_of(name),
+            paper_names=[f"{LOOPS[loop]}, iteration {number}"] if loop in ("dpo_st", "st") else [],  # DPO-ST, Figure 5
         )
 
     # As messages name them: N is any number.
     checkpoints = tuple(kind.shown for kind in KINDS)
     decoders = (*DECODERS, *(name + WITHOUT_CALCULATOR for name in DECODERS if name != "verifier"))
 
-    def headline_model(self, task: str) -> str:
-        """The model of `results/{task}/{method}_acc.json`."""
+    def headline_model(self, task: str, method: str | None = None) -> str:
+        """The model of `results/{task}/{method}_acc.json`: its paper's own, the task's or the default."""
         models = self.values.headline_models
-        return models.get(task) or models["default"]
+        paper = self.method(method).paper if method else None
+        return models.get(paper or "") or models.get(task) or models["default"]
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -192,19 +194,28 @@ class Settings:
         Hub models say it themselves (`generator: base` is frozen, as the paper's LLaMA). A model trained from
         scratch is frozen on a task that brings a related corpus to train it on, and fine-tuned elsewhere.
         """
-        if self.model(model).scratch is None:
-            return self.model(model).generator
-        return "base" if "corpus" in self.task(task).splits else "sft"
+        return generator_of(self.task(task), self.model(model))
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model."""
         checkpoint = self.method(method).checkpoint
-        if checkpoint == "generator":
-            return self.generator(task, model)
-        if checkpoint in LAST_ROUNDS:
-            rounds = self.for_target(task, model).dpo_st.rounds
-            return f"{checkpoint.removesuffix('_last')}_round{rounds}"
-        return same_model(checkpoint)
+        if checkpoint.endswith(LAST):
+            loop = checkpoint.removesuffix(LAST)
+            checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
+        checkpoint = same_model(checkpoint)
+        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+
+    def round_before(self, task: str, model: str, loop: str, number: int) -> str:
+        """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
+        checkpoint = same_model(f"{loop}_round{number - 1}")
+        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+
+    def rounds(self, task: str, model: str, loop: str) -> int:
+        """How many rounds a loop has by configuration."""
+        values = self.for_target(task, model)
+        if loop == SINGLE:
+            return 1
+        return values.rounds.learn_to_reason if loop in VARIANTS else values.dpo_st.rounds
 
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""
@@ -218,6 +229,13 @@ class Settings:
     def transfer_split(self, task: str) -> str:
         """The split on which models of other tasks are tested."""
         return TRANSFER if TRANSFER in self.task(task).splits else "test"
+
+
+def generator_of(task: TaskConfig, model: ModelConfig) -> str:
+    """As `Settings.generator`."""
+    if model.scratch is None:
+        return model.generator
+    return "base" if "corpus" in task.splits else "sft"
 
 
 def section_classes() -> dict[str, type[BaseModel]]:

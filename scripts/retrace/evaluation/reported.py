@@ -7,7 +7,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from retrace.checkpoints import helped_decoder, system_of
-from retrace.config import ModelConfig, Section, TaskConfig
+from retrace.config import Configuration, ModelConfig, Section, TaskConfig
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.schemas import Row
@@ -43,6 +44,7 @@ class PaperFile(Section):
     checkpoints: dict[str, str] = Field(description="for each model of the paper: fine-tuned (sft) or frozen (base)")
     test_sizes: dict[str, int] = Field(description="questions in the test split that the paper's code brings")
     rows: list[ReportedRow]
+    missing: str = Field(default="", description="what was not found, for a table without the paper's numbers")
 
 
 class Reported(Row):
@@ -122,12 +124,20 @@ def find_row(
 _GUIDANCE = ("sample", "align", "pair", "discriminator")
 
 
-def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
-    """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
+def sections_behind(
+    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, generator: str = "base"
+) -> list[str]:
+    """The configuration's sections that a result rests on.
+
+    chosen: beta was picked on the development split. generator: the checkpoint that a loop of rounds starts from.
+    """
     sections = ["base"] if scratch else []
     decoder = helped_decoder(decoder)
     if system_of(checkpoint) == "dpo_st":
         sections.append("dpo_st")
+    elif system_of(checkpoint) == "learn_to_reason":
+        sections += ["sft"] if generator == "sft" else []
+        sections += ["exam", "teacher", "feedback", "learn_to_reason", "rounds"]
     elif checkpoint != "base":
         sections.append("sft")
     if decoder.startswith("grace"):
@@ -145,7 +155,13 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
-_DECODERS |= {"pair_samples", "label_samples", "samples"}
+_DECODERS |= {"pair_samples", "label_samples", "samples", "exam"}
+
+
+def _speed_options(section: str) -> set[str]:
+    """Options of a section that change no result: a configuration may come without them."""
+    field = Configuration.model_fields.get(section)
+    return speed_options(field.default) if field and isinstance(field.default, Section) else set()
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
@@ -153,7 +169,7 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Se
     found = []
     for section in sections:
         mine, theirs = ours.get(section, {}), papers.get(section, {})
-        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set())
+        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set()) | _speed_options(section)
         for option in sorted({*mine, *theirs} - ignored):
             if isinstance(mine.get(option), dict) and isinstance(theirs.get(option), dict):
                 inner = differences({option: mine[option]}, {option: theirs[option]}, [option])

@@ -49,6 +49,7 @@ class Assumptions(Section):
         ge=1,
         description="longest text of a batch over the mean one: a batch is as slow as its longest row",
     )
+    response_seconds: float = Field(default=5.0, gt=0, description="of a teacher's server for one rationale")
     wrong_share: Share = Field(
         default=0.5, description="share of sampled solutions that are wrong and not sampled before"
     )

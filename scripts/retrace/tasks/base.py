@@ -9,7 +9,7 @@ from typing import Literal
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import programs, steps, symbolic, word_problems
+from retrace.tasks import multiple_choice, programs, steps, symbolic, word_problems
 from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
@@ -95,6 +95,8 @@ class Task:
         """The answer in a solution's text by the paper's own extractor; None where it finds none."""
         if self.config.family == "word_problems":
             return word_problems.extract_answer(text)
+        if self.config.family in multiple_choice.FAMILIES:
+            return multiple_choice.extract_answer(text, self.config.family)
         if self.config.family == "programs":
             return programs.extract_answer(text)
         return symbolic.extract_answer(text)
@@ -103,6 +105,8 @@ class Task:
         """Whether the text's answer is right by the paper's own grader; `gold` is text with '#### answer'."""
         if self.config.family == "word_problems":
             return word_problems.grade(text, gold)
+        if self.config.family in multiple_choice.FAMILIES:
+            return multiple_choice.grade(text, gold, self.config.family)
         if self.config.family == "programs":
             return bool(programs.grade(text, gold))
         return symbolic.grade(text, gold)
@@ -111,6 +115,8 @@ class Task:
         """Whether the text ENDS in '#### value' with exactly the right value, numbers read whole."""
         if self.config.family == "word_problems":
             return word_problems.grade_strict(text, gold)
+        if self.config.family in multiple_choice.FAMILIES:
+            return multiple_choice.grade_strict(text, gold, self.config.family)
         if self.config.family == "programs":
             return programs.grade_strict(text, gold)
         return symbolic.grade_strict(text, gold)
@@ -125,6 +131,8 @@ class Task:
         """Whether `step` says the same as the aligned reference step, both behind `prefix` (GRACE section 3.1)."""
         if self.config.family == "word_problems":
             return word_problems.step_correct(step, reference_step, official=official)
+        if self.config.family in multiple_choice.FAMILIES:
+            return multiple_choice.step_correct(step, reference_step)
         if self.config.family == "programs":
             return programs.step_correct(step, reference_step, prefix, official=official)
         return symbolic.step_correct(step, reference_step, self.config.step_kind)

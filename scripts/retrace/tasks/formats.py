@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import steps, symbolic
+from retrace.tasks import multiple_choice, question_files, steps, symbolic
 from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
             "replace the file"
         )
-    rows = _part(everything, source, base)
+    rows = _part(_unrepeated(task, base, base_name, everything), source, base)
     examples = [_example(task, base, base_name, number, split, origin, row) for number, row in rows]
     return examples[: source.count] if source.count else examples
 
@@ -116,9 +116,34 @@ def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tup
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
+    beside = task.path.parent / path
+    if not path.is_file() and beside.is_file():
+        return beside, str(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder)")
+        raise UserError(
+            f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder, or to that YAML's)"
+        )
     return path, str(path)
+
+
+def _unrepeated(task: "Task", base: Source, split: str, rows: list[Row]) -> list[Row]:
+    """The rows without those whose question stands further up, where the task says that there are some."""
+    if task.config.repeats_left_out == 0:
+        return rows
+    asked: set[str] = set()
+    kept = []
+    for where, row in rows:
+        question = " ".join(_question_and_answer(task, base, where, row)[0].split())
+        if question not in asked:
+            kept.append((where, row))
+        asked.add(question)
+    again = len(rows) - len(kept)
+    if again > task.config.repeats_left_out:
+        raise UserError(
+            f"{task.path}: splits.{split}: {again} questions stand in the file again, `repeats_left_out` says "
+            f"{task.config.repeats_left_out}; check the file, or raise `repeats_left_out`"
+        )
+    return kept
 
 
 def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]]:
@@ -142,11 +167,9 @@ def _rows(path: Path, layout: str) -> Iterator[Row]:
         text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    if layout in ("coin_flip", "object_tracking"):
+    listed = layout == "question_number" and text.lstrip().startswith("[")
+    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
         yield from _document_rows(path, text)
-        return
-    if layout == "question_number" and text.lstrip().startswith("["):
-        yield from _list_rows(path, text)
         return
     # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
@@ -165,33 +188,21 @@ def _rows(path: Path, layout: str) -> Iterator[Row]:
         yield f"{path}:{number}", row
 
 
-def _list_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON list of objects."""
-    for number, row in enumerate(_document(path, text), start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: [{number}]: a row is a JSON object")
-        yield f"{path}: [{number}]", row
-
-
-def _document(path: Path, text: str) -> Any:
+def _document_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of one JSON document: a list, or {"examples": [...]}."""
     try:
-        return json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
         raise UserError(f"{path}: not JSON (nested too deeply)") from None
-
-
-def _document_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON document {"examples": [...]}."""
-    document = _document(path, text)
-    examples = document.get("examples") if isinstance(document, dict) else None
+    name, examples = ("examples", document.get("examples")) if isinstance(document, dict) else ("", document)
     if not isinstance(examples, list):
-        raise UserError(f"{path}: expected a JSON object with a list `examples`")
+        raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`")
     for number, row in enumerate(examples, start=1):
         if not isinstance(row, dict):
-            raise UserError(f"{path}: examples[{number}]: a row is a JSON object")
-        yield f"{path}: examples[{number}]", row
+            raise UserError(f"{path}: {name}[{number}]: a row is a JSON object")
+        yield f"{path}: {name}[{number}]", row
 
 
 def _field(where: str, row: dict[str, Any], name: str) -> str:
@@ -209,20 +220,9 @@ def _field(where: str, row: dict[str, Any], name: str) -> str:
 
 def _example(task: "Task", base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
-    layout = base.format or task.config.format
-    if layout == "object_tracking":
-        question, answer = _tracking(where, row)
-    else:
-        fields = base.question_fields or [task.config.question_field]
-        question = _joined([_field(where, row, field) for field in fields])
-        field = base.answer_field or task.config.answer_field
-        answer = (
-            f"{steps.MARKER} {_number(where, row, field)}" if layout == "question_number" else _field(where, row, field)
-        )
-        if layout == "coin_flip":
-            answer = f"{steps.MARKER} {answer.strip()}"
+    question, answer = _question_and_answer(task, base, where, row)
     body, final = _parse_answer(task, where, answer)
-    identifier = row.get("id")
+    identifier = row.get("id", row.get("ID"))
     return Example(
         id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
         question=" ".join(question.split()),
@@ -250,6 +250,21 @@ def _number(where: str, row: dict[str, Any], name: str) -> str:
     return str(int(value)) if value == int(value) else repr(value)
 
 
+def _question_and_answer(task: "Task", base: Source, where: str, row: dict[str, Any]) -> tuple[str, str]:
+    layout = base.format or task.config.format
+    if layout == "object_tracking":
+        return _tracking(where, row)
+    if layout in question_files.READERS:
+        return question_files.READERS[layout](where, row)
+    fields = base.question_fields or [task.config.question_field]
+    question = _joined([_field(where, row, field) for field in fields])
+    field = base.answer_field or task.config.answer_field
+    if layout == "question_number":
+        return question, f"{steps.MARKER} {_number(where, row, field)}"
+    answer = _field(where, row, field)
+    return question, f"{steps.MARKER} {answer.strip()}" if layout == "coin_flip" else answer
+
+
 def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
     """BIG-bench's tracking of shuffled objects: the choice that scores 1, as one word."""
     question, scores = _field(where, row, "input"), row.get("target_scores")
@@ -262,15 +277,16 @@ def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
 def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
     """The solution without its last line, and the final answer as a plain number or word."""
     body, marker, tail = answer.partition(steps.MARKER)
-    pattern = _WORD if task.config.family == "symbolic" else _NUMBER
+    words = task.config.family in ("symbolic", *multiple_choice.FAMILIES)
+    pattern = _WORD if words else _NUMBER
     found = pattern.search(tail)
     if not marker or found is None:
-        kind = "word" if task.config.family == "symbolic" else "number"
+        kind = "word" if words else "number"
         raise UserError(
             f"{where}: the answer has no final value; end it with '{steps.MARKER} {kind}' (it ends {answer[-40:]!r})"
         )
     final = found.group()
-    if task.config.family != "symbolic":
+    if not words:
         final = final.replace(",", "").replace("$", "")
     return body.strip(), final
 
@@ -280,7 +296,7 @@ def _steps(task: "Task", body: str) -> list[str]:
         # Comments would swallow the rest of a program that is written on one line.
         body = _COMMENT.sub("", body)
     parts = steps.split_steps(body + "\n", task.delimiter)
-    if len(parts) == 1 and task.config.family == "word_problems":
+    if len(parts) == 1 and task.config.family in ("word_problems", *multiple_choice.FAMILIES):
         # A solution on one line (MultiArith): its sentences are the steps, as GRACE's sampling script cuts references.
         parts = steps.split_sentences(parts[0])
     return parts

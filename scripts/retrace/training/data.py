@@ -94,9 +94,7 @@ def solution_rows(
 ) -> list[Row]:
     """The token rows of any solutions, written in the task's form; results of the calculator are marked as ignored."""
     prompts = [task.prompt(question, family=family) for question in questions]
-    if family == "encoder_decoder":
-        return _encoder_decoder_rows(prompts, list(solutions), tokenizer)
-    return _decoder_only_rows(prompts, list(solutions), tokenizer, task.joint)
+    return token_rows(prompts, solutions, tokenizer, family, task.joint)
 
 
 def length_of(row: Row, family: str) -> int:
@@ -118,6 +116,24 @@ def short_rows(
             rows.append(row)
     report_long(dropped, len(names), max_length, what, "left out")
     return rows
+
+
+def token_rows(
+    prompts: Sequence[str],
+    solutions: Sequence[str],
+    tokenizer: PreTrainedTokenizerBase,
+    family: str,
+    joint: str = " ",
+) -> list[Row]:
+    """Rows of prompts and what shall be written behind them, end token included; results of calculations are marked.
+
+    joint: what stands between both for a decoder-only model.
+    """
+    if not prompts:
+        return []
+    if family == "encoder_decoder":
+        return _encoder_decoder_rows(list(prompts), list(solutions), tokenizer)
+    return _decoder_only_rows(list(prompts), list(solutions), tokenizer, joint)
 
 
 def _encoder_decoder_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
