@@ -146,6 +146,6 @@ def source_of(w):
 
 def transferred_predictions(w):
     """One predictions file a seed, of the source task's checkpoint on the task."""
-    checkpoint, decoder = settings.checkpoint(w.source_task, w.model, w.method), settings.method(w.method).decoder
+    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(w.source_task, w.model, w.method)
     folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
     return [f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl" for seed in seeds()]
