@@ -8,7 +8,8 @@ from pathlib import Path
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import programs, steps, symbolic, word_problems
+from retrace.tasks import multiplication, programs, steps, symbolic, word_problems
+from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
 _NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
@@ -35,12 +36,22 @@ class Task:
         return steps.split_steps(text, self.delimiter)
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
-        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps.
+
+        In a multiplication the delimiter is a plus sign, and none stands before the answer.
+        """
+        if self.config.family == "multiplication" and answer is not None:
+            return f"{multiplication.JOINT.join(parts)} {self.answer_marker} {answer}".strip()
         return steps.join_steps(parts, self.delimiter, answer)
 
     def solution_text(self, example: Example) -> str:
         """The text that a generator is trained to write for `example`."""
         return self.join_steps(example.steps, example.final_answer)
+
+    def reasoning_text(self, example: Example) -> str:
+        """The steps of `example` alone, as the data of implicit chain of thought has them; empty without any."""
+        joint = multiplication.JOINT if self.config.family == "multiplication" else " "
+        return joint.join(example.steps)
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
@@ -68,6 +79,8 @@ class Task:
             return word_problems.extract_answer(text)
         if self.config.family == "programs":
             return programs.extract_answer(text)
+        if self.config.family == "multiplication":
+            return multiplication.extract_answer(text)
         return symbolic.extract_answer(text)
 
     def grade(self, text: str, gold: str) -> bool:
@@ -76,6 +89,8 @@ class Task:
             return word_problems.grade(text, gold)
         if self.config.family == "programs":
             return bool(programs.grade(text, gold))
+        if self.config.family == "multiplication":
+            return multiplication.grade(text, gold)
         return symbolic.grade(text, gold)
 
     def grade_strict(self, text: str, gold: str) -> bool:
@@ -84,6 +99,8 @@ class Task:
             return word_problems.grade_strict(text, gold)
         if self.config.family == "programs":
             return programs.grade_strict(text, gold)
+        if self.config.family == "multiplication":
+            return multiplication.grade_strict(text, gold)
         return symbolic.grade_strict(text, gold)
 
     def canonical(self, answer: str) -> str:
@@ -98,6 +115,8 @@ class Task:
             return word_problems.step_correct(step, reference_step, official=official)
         if self.config.family == "programs":
             return programs.step_correct(step, reference_step, prefix, official=official)
+        if self.config.family == "multiplication":
+            return step.split() == reference_step.split()
         return symbolic.step_correct(step, reference_step, self.config.step_kind)
 
     # ---------------------------------------------------------------- demonstrations
@@ -168,6 +187,13 @@ def _check(config: TaskConfig, path: Path) -> None:
         raise UserError(f"{path}: prompt: must hold {{question}}")
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
+    if (config.family == "multiplication") != (config.digits is not None):
+        raise UserError(f"{path}: digits: a task of family multiplication, and no other, says how many a factor has")
+    if config.family == "multiplication" and (config.delimiter != "+" or config.calculator):
+        raise UserError(f"{path}: a multiplication needs `delimiter: +` and `calculator: false`")
+    for name in config.split_sets:
+        if not any(f"{name}_{split}" in config.splits for split in STANDARD):
+            raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
     sources = {f"splits.{split}": source for split, source in config.splits.items()}
     if config.demonstrations is not None:
         sources["demonstrations"] = config.demonstrations
@@ -181,7 +207,16 @@ def _check(config: TaskConfig, path: Path) -> None:
             raise UserError(f"{path}: {where}: sha256: a url needs the checksum of its file (sha256sum FILE)")
         if source.generator and source.count is None:
             raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
+        if source.part_of and (
+            source.format or source.repeats or source.bulky or source.skip_faulty or source.equations_of
+        ):
+            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
         if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
             raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
+        if source.bulky and (not (source.url or source.file) or source.part or source.count or source.equations_of):
+            raise UserError(f"{path}: {where}: bulky: for a whole file only, without part, count or equations_of")
+        for other in source.equations_of:
+            if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
+                raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")

@@ -3,21 +3,24 @@
 import json
 import random
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import steps, symbolic
+from retrace.tasks import multiplication, steps, symbolic
+from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
 
-DEMONSTRATIONS = "demonstrations"
 _NUMBER = re.compile(r"-?\$?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 _WORD = re.compile(r"[a-zA-Z]+")
+_EQUATION = re.compile(r"<<[^<>]*>>")
 _COMMENT = re.compile(r"\s*#[^#\n]*$", re.MULTILINE)
 
 Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
@@ -30,12 +33,23 @@ def read_split(task: "Task", split: str, mirror: str | None = None, limit: int |
     or an id or a question that stands there twice.
     """
     source = _source(task, split)
-    examples = _generated(task, split, source, mirror) if source.generator else _read(task, split, source, mirror)
+    examples = list(_generated(task, split, source, mirror)) if source.generator else _read(task, split, source, mirror)
     if not examples:
         place = f" ({source.file or source.url})" if source.file or source.url else ""
         raise UserError(f"{task.path}: splits.{split}{place}: holds no rows; check the file, `part` and `count`")
-    _refuse_twins(task, split, examples)
+    _refuse_twins(task, split, examples, _base(task, split, source)[1].repeats)
     return examples[:limit] if limit is not None and limit >= 0 else examples
+
+
+def streamed(task: "Task", split: str, mirror: str | None = None) -> Iterator[Example] | None:
+    """The rows of a split one at a time, where it can be so large that a list of them would fill the memory; else None.
+
+    No question of these stands in another split of the same system: the generator sees to it, or they are left out.
+    """
+    source = _source(task, split)
+    if source.bulky:
+        return _bulky(task, split, source, mirror)
+    return _generated(task, split, source, mirror) if source.generator == "multiplication" else None
 
 
 def read_demonstrations(task: "Task", mirror: str | None = None) -> list[Example]:
@@ -56,6 +70,8 @@ def shared_questions(
         pair = {split, other}
         if other == split or source is None or source.generator or pair == {"train", DEMONSTRATIONS}:
             continue
+        if source.bulky or not used_together(task.config, pair):
+            continue
         count = len(questions & {example.question for example in read_split(task, other, mirror)})
         if count:
             shared[other] = count
@@ -70,32 +86,91 @@ def _source(task: "Task", split: str) -> Source:
     return task.config.splits[split]
 
 
-def _generated(task: "Task", split: str, source: Source, mirror: str | None) -> list[Example]:
+def _generated(task: "Task", split: str, source: Source, mirror: str | None) -> Iterator[Example]:
+    count = source.count or 0
     if source.generator == "arithmetic":
         from retrace.tasks import arithmetic
 
-        return list(arithmetic.generate(split, source.count, source.seed, **source.settings))
+        return arithmetic.generate(split, count, source.seed, **source.settings)
+    taken = frozenset(
+        example.question
+        for other, given in task.config.splits.items()
+        if not given.generator and not given.bulky
+        for example in read_split(task, other, mirror)
+    )
+    if source.generator == "multiplication":
+        if task.config.digits is None:
+            raise UserError(f"{task.path}: digits: the generator needs to know how many a factor has")
+        from retrace.tasks import multiplication_pairs
+
+        return multiplication_pairs.generate(split, count, source.seed, task.config.digits, taken, **source.settings)
     if source.generator in symbolic.GENERATORS:
         generate = symbolic.GENERATORS[source.generator]
-        taken = frozenset(
-            example.question
-            for other, given in task.config.splits.items()
-            if not given.generator
-            for example in read_split(task, other, mirror)
-        )
-        return list(generate(split, source.count or 0, source.seed, exclude=taken, **source.settings))
-    known = ", ".join(["arithmetic", *symbolic.GENERATORS])
+        return generate(split, count, source.seed, exclude=taken, **source.settings)
+    known = ", ".join(["arithmetic", "multiplication", *symbolic.GENERATORS])
     raise UserError(f"{task.path}: splits.{split}: generator: unknown {source.generator!r}; known: {known}")
 
 
+def _base(task: "Task", split: str, source: Source) -> tuple[str, Source]:
+    """The split whose source `source` takes its rows from: another one's (`part_of`), or its own."""
+    return (source.part_of, task.config.splits[source.part_of]) if source.part_of else (split, source)
+
+
 def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[Example]:
-    base_name, base = (source.part_of, task.config.splits[source.part_of]) if source.part_of else (split, source)
+    base_name, base = _base(task, split, source)
+    if base.bulky:
+        return list(_bulky(task, split, source, mirror))
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
     path, origin = _locate(task, base_name, base, mirror)
-    rows = _part(list(_rows(path, task.config.format)), source, base)
-    examples = [_example(task, base_name, number, split, origin, row) for number, row in rows]
+    layout = base.format or task.config.format
+    rows = _part(list(_rows(path, layout, base.skip_faulty)), source, base)
+    if base.equations_of:
+        rows = [(number, _with_equations(row, task, base, mirror)) for number, row in rows]
+    examples = [_example(task, layout, base_name, number, split, origin, row) for number, row in rows]
     return examples[: source.count] if source.count else examples
+
+
+def _with_equations(row: Row, task: "Task", base: Source, mirror: str | None) -> Row:
+    """The row with the annotated equations of the same question in other splits as its steps."""
+    where, values = row
+    solutions = _solutions(task, tuple(base.equations_of), mirror)
+    question = " ".join(str(values.get("question", "")).split())
+    if question not in solutions:
+        raise UserError(f"{where}: question {question[:60]!r} stands in none of {', '.join(base.equations_of)}")
+    return where, {**values, "answer": solutions[question]}
+
+
+@lru_cache(maxsize=4)
+def _solutions(task: "Task", splits: tuple[str, ...], mirror: str | None) -> dict[str, str]:
+    """For each question of these splits its equations and answer on one line: `<<3+4=7>> <<7*2=14>> #### 14`."""
+    return {
+        example.question: " ".join(
+            [*_EQUATION.findall(" ".join(example.steps)), f"{steps.MARKER} {example.final_answer}"]
+        )
+        for split in splits
+        for example in read_split(task, split, mirror)
+    }
+
+
+def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iterator[Example]:
+    """The rows of a large file whose questions stand in no other split of the same system."""
+    taken = {
+        example.question
+        for other, given in task.config.splits.items()
+        if other != split and not given.bulky and not given.generator and used_together(task.config, (split, other))
+        for example in read_split(task, other, mirror)
+    }
+    path, origin = _locate(task, split, source, mirror)
+    layout, left_out = source.format or task.config.format, 0
+    for number, row in enumerate(_rows(path, layout, source.skip_faulty), start=1):
+        example = _example(task, layout, split, number, split, origin, row)
+        if example.question in taken:
+            left_out += 1
+        else:
+            yield example
+    if left_out:
+        print(f"note: {left_out} rows of {split} ask questions of other splits and were left out", file=sys.stderr)
 
 
 def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tuple[Path, str]:
@@ -126,13 +201,16 @@ def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]
 # ---------------------------------------------------------------- reading files
 
 
-def _rows(path: Path, layout: str) -> Iterator[Row]:
+def _rows(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]:
     try:
         text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     if layout in ("coin_flip", "object_tracking"):
         yield from _document_rows(path, text)
+        return
+    if layout == "lines":
+        yield from _separated_rows(path, text, skip_faulty)
         return
     # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
@@ -149,6 +227,29 @@ def _rows(path: Path, layout: str) -> Iterator[Row]:
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
         yield f"{path}:{number}", row
+
+
+def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
+    """The rows of a text file with `question||steps #### answer` on each line."""
+    skipped: list[int] = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+        question, *rest = line.split("||")
+        marks = sum(part.count(steps.MARKER) for part in rest)
+        fault = None
+        if len(rest) != 1:
+            fault = f"a line needs '||' once, between question and solution, this has it {len(rest)} times"
+        elif not question.strip():
+            fault = "no question before '||'"
+        elif marks != 1:
+            fault = f"the solution needs '{steps.MARKER}' once, before the answer, this has it {marks} times"
+        if fault is None:
+            yield f"{path}:{number}", {"question": question.strip(), "answer": rest[0].strip()}
+        elif skip_faulty:
+            skipped.append(number)
+        else:
+            raise UserError(f"{path}:{number}: {fault}: 'question||steps {steps.MARKER} answer' (got {line[:60]!r})")
+    if skipped:
+        print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
 
 
 def _document_rows(path: Path, text: str) -> Iterator[Row]:
@@ -181,15 +282,19 @@ def _field(where: str, row: dict[str, Any], name: str) -> str:
 # ---------------------------------------------------------------- from a row to an example
 
 
-def _example(task: "Task", base: str, number: int, split: str, origin: str, located: Row) -> Example:
+def _example(task: "Task", layout: str, base: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
-    if task.config.format == "object_tracking":
+    if layout == "object_tracking":
         question, answer = _tracking(where, row)
+    elif layout == "lines":
+        question, answer = row["question"], row["answer"]
     else:
         question, answer = _field(where, row, task.config.question_field), _field(where, row, task.config.answer_field)
-        if task.config.format == "coin_flip":
+        if layout == "coin_flip":
             answer = f"{steps.MARKER} {answer.strip()}"
     body, final = _parse_answer(task, where, answer)
+    if task.config.digits is not None:
+        multiplication.check_row(where, question, final, task.config.digits)
     identifier = row.get("id")
     return Example(
         id=str(identifier) if isinstance(identifier, str | int) else f"{base}-{number:05d}",
@@ -214,6 +319,8 @@ def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
 def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
     """The solution without its last line, and the final answer as a plain number or word."""
     body, marker, tail = answer.partition(steps.MARKER)
+    if task.config.family == "multiplication":
+        return body.strip(), tail.strip()
     pattern = _WORD if task.config.family == "symbolic" else _NUMBER
     found = pattern.search(tail)
     if not marker or found is None:
@@ -228,6 +335,11 @@ def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
 
 
 def _steps(task: "Task", body: str) -> list[str]:
+    if task.config.family == "multiplication":
+        return [part for part in body.split(multiplication.JOINT) if part.strip()]
+    equations = _EQUATION.findall(body)
+    if equations and " ".join(equations) == " ".join(body.split()):
+        return equations
     if task.config.family == "programs":
         # Comments would swallow the rest of a program that is written on one line.
         body = _COMMENT.sub("", body)
@@ -238,14 +350,14 @@ def _steps(task: "Task", body: str) -> list[str]:
     return parts
 
 
-def _refuse_twins(task: "Task", split: str, examples: list[Example]) -> None:
+def _refuse_twins(task: "Task", split: str, examples: list[Example], repeats: bool) -> None:
     known: dict[str, Example] = {}
     asked: dict[str, Example] = {}
     for example in examples:
         if example.id in known:
             raise UserError(f"{task.path}: splits.{split}: id {example.id!r} stands there twice; ids must differ")
         twin = asked.get(example.question)
-        if twin is not None:
+        if twin is not None and not repeats:
             raise UserError(
                 f"{task.path}: splits.{split}: {twin.id} and {example.id} ask the same question "
                 f"({example.question[:60]!r}); remove one"

@@ -1,0 +1,43 @@
+"""Names of splits: the plain ones, and those that a system brings for itself (`icot_train` beside `train`)."""
+
+from collections.abc import Iterable
+
+from retrace.config import TaskConfig
+
+STANDARD = ("train", "dev", "test")  # what a split set may replace
+DEMONSTRATIONS = "demonstrations"  # for prompts of frozen models; no system with splits of its own has any
+
+
+def split_of_set(config: TaskConfig, name: str | None, split: str) -> str:
+    """The split that the system `name` reads as its `split`: its own where the task has one, else the plain one."""
+    own = f"{name}_{split}"
+    return own if name in config.split_sets and own in config.splits else split
+
+
+def owner_of(config: TaskConfig, split: str) -> str | None:
+    """The system whose own split this is; None for a plain split."""
+    role = split.rpartition("_")[2]
+    owners = [name for name in config.split_sets if split.startswith(f"{name}_") and role in STANDARD]
+    return max(owners, key=len) if owners else None
+
+
+def plain_split(config: TaskConfig, split: str) -> str:
+    """What a split is used as: `train` for `icot_train`, for `icot_unaugmented_train` and for itself."""
+    return split if owner_of(config, split) is None else split.rpartition("_")[2]
+
+
+def used_together(config: TaskConfig, splits: Iterable[str]) -> bool:
+    """Whether some system reads both of these two splits, so that they must share no question.
+
+    Two training splits of one system (augmented and not) are choices, never read together.
+    """
+    one, other = splits
+    owners = owner_of(config, one), owner_of(config, other)
+    if owners[0] == owners[1]:
+        return owners[0] is None or plain_split(config, one) != plain_split(config, other)
+    if None not in owners:
+        return False
+    plain, own = (one, other) if owners[0] is None else (other, one)
+    if plain == DEMONSTRATIONS or plain == plain_split(config, own):
+        return False
+    return split_of_set(config, owner_of(config, own), plain) == plain
