@@ -19,6 +19,18 @@ from retrace.config_grace import (
     Sweep,
     VerifierTraining,
 )
+from retrace.config_icot import (
+    ControlTraining,
+    CoupledTraining,
+    EmulatorTraining,
+    ExplicitCotTraining,
+    Implicit,
+    ImplicitData,
+    NoCotTraining,
+    Speed,
+    StudentTraining,
+    TeacherStates,
+)
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
@@ -269,6 +281,17 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
+    icot_data: ImplicitData = ImplicitData()
+    no_cot: NoCotTraining = NoCotTraining()
+    explicit_cot: ExplicitCotTraining = ExplicitCotTraining()
+    icot_states: TeacherStates = TeacherStates()
+    icot_student: StudentTraining = StudentTraining()
+    icot_emulator: EmulatorTraining = EmulatorTraining()
+    icot: CoupledTraining = CoupledTraining()
+    no_cot_deep: ControlTraining = ControlTraining()
+    no_cot_from_teacher: ControlTraining = ControlTraining()
+    implicit: Implicit = Implicit()
+    icot_speed: Speed = Speed()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

@@ -106,7 +106,7 @@ class _Wrapped(nn.Module):
         """The weights by name, each once: a language head that is tied to the embedding is left out."""
         return weights_of(self)
 
-    def compile(self, *args: object, **kwargs: object) -> None:
+    def compile_layers(self) -> None:
         """Compile the layers of the wrapped model."""
         compile_blocks(self.base_model)
 
@@ -239,10 +239,10 @@ class Coupled(nn.Module):
     def weights(self) -> dict[str, Tensor]:
         return weights_of(self)
 
-    def compile(self, *args: object, **kwargs: object) -> None:
+    def compile_layers(self) -> None:
         """Compile the layers of both models."""
-        self.emulator.compile()
-        self.student.compile()
+        self.emulator.compile_layers()
+        self.student.compile_layers()
 
     def forward(self, input_ids: Tensor, question_ids: Tensor, positions: Tensor) -> Tensor:
         """Logits [B, L, V]. question_ids: the same rows up to the separator at positions [B]."""

@@ -53,6 +53,14 @@ class Task:
         joint = multiplication.JOINT if self.config.family == "multiplication" else " "
         return joint.join(example.steps)
 
+    @property
+    def words(self) -> list[str] | None:
+        """All words of the task's texts, where these are few and stand apart; None for text in natural language."""
+        if self.config.family != "multiplication":
+            return None
+        frame = f"{self.config.prompt} {self.config.answer_prompt}".replace("{question}", " ")
+        return [*multiplication.WORDS, *frame.split()]
+
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
 

@@ -15,6 +15,7 @@ from retrace.schemas import Example
 
 MARKER = "####"
 JOINT = " + "
+WORDS = (*"0123456789*+()", MARKER)  # all that stands in such a text, with spaces between
 _FACTORS = re.compile(r"(\d(?: \d)*) \* (\d(?: \d)*)")
 _DIGITS = re.compile(r"\d(?: \d)*")
 

@@ -4,12 +4,14 @@
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
 from torch import Tensor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -91,12 +93,13 @@ def read_rows(
     ids, lengths, places = bytearray(), [], []
     dropped: list[str] = []
     total = 0
+    encode = _encoder(tokenizer)
     examples = iter_jsonl(path, Example)
     for chunk in _chunks(islice(examples, limit) if limit >= 0 else examples):
         texts = [
             whole_text(example.question, task.reasoning_text(example), example.final_answer, end) for example in chunk
         ]
-        for example, row in zip(chunk, tokenizer(texts, verbose=False)["input_ids"], strict=True):
+        for example, row in zip(chunk, encode(texts), strict=True):
             total += 1
             if len(row) > max_length:
                 if not leave_out_long:
@@ -117,6 +120,24 @@ def read_rows(
     starts = np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))])
     first, second = np.asarray(places, dtype=np.int32).reshape(-1, 2).T
     return SeparatedRows(np.frombuffer(bytes(ids), dtype=kind), starts, first.copy(), second.copy())
+
+
+def _encoder(tokenizer: PreTrainedTokenizerBase) -> Callable[[list[str]], list[list[int]]]:
+    """Texts to token ids; for a tokenizer of words a look-up each, which is several times faster."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    table, unknown = tokenizer.get_vocab(), tokenizer.unk_token_id
+
+    def by_tokenizer(texts: list[str]) -> list[list[int]]:
+        return tokenizer(texts, verbose=False)["input_ids"]
+
+    def by_words(texts: list[str]) -> list[list[int]]:
+        return [[table.get(word, unknown) for word in text.split()] for text in texts]
+
+    probe = [f" 1 0 * 9 x {tokenizer.eos_token} ( 7 ) {tokenizer.eos_token} #### 1 {tokenizer.eos_token}"]
+    alike = isinstance(getattr(backend, "model", None), WordLevel) and isinstance(
+        backend.pre_tokenizer, WhitespaceSplit
+    )
+    return by_words if alike and by_words(probe) == by_tokenizer(probe) else by_tokenizer
 
 
 def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
