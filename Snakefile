@@ -9,6 +9,8 @@
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
+#   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}.
@@ -24,6 +26,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/icot_common.smk"
 
 
 if settings.values.container:
@@ -51,6 +54,7 @@ wildcard_constraints:
 localrules:
     all,
     data,
+    icot,
     prepare_data,
     fetch_model,
     gather_trajectories,
@@ -61,6 +65,7 @@ localrules:
     compare_methods,
     make_table,
     plot_sweep,
+    plot_icot,
 
 
 rule all:
@@ -73,6 +78,7 @@ include: "rules/models.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
+include: "rules/icot.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

@@ -12,10 +12,12 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.cli import arguments_of
+from retrace.config_icot import STAGES_BEHIND
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
 from retrace.settings import Settings, section_classes
+from retrace.tasks.splits import plain_split
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -80,14 +82,15 @@ def explain_wrong_targets():
         try:
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
-                settings.method(parts[2].removesuffix("_acc.json"))
+                method = parts[2].removesuffix("_acc.json")
+                settings.checkpoint(parts[1], settings.headline_model(parts[1], method), method)
             if len(parts) > 3:
                 settings.generator_model(parts[2])
             if len(parts) == 4 and parts[3].endswith("_acc.json"):
-                settings.method(parts[3].removesuffix("_acc.json"))
+                settings.checkpoint(parts[1], parts[2], parts[3].removesuffix("_acc.json"))
             if len(parts) == 5 and parts[3] == "compare" and "_vs_" in parts[4]:
                 for method in parts[4].removesuffix(".json").split("_vs_", 1):
-                    settings.method(method)
+                    settings.checkpoint(parts[1], parts[2], method)
         except UserError as error:
             raise WorkflowError(f"{target}: {error}") from None
 
@@ -132,19 +135,29 @@ TABLES = {
         "verifier",
         "grace",
         "grace_self_consistency",
-    ]
+    ],
+    "icot": ["no_cot", "explicit_cot", "icot"],
 }
 TABLE_ROWS = {
-    "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-    "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    "grace": {
+        "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
+        "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    },
+    "icot": {
+        "gpt2": ["mult_4x4", "mult_5x5", "gsm8k"],
+        "gpt2_medium": ["mult_4x4", "mult_5x5", "gsm8k"],
+        "gpt2_large": ["mult_4x4", "mult_5x5", "gsm8k"],
+    },
 }
 
 
 def results_of_table(wildcards):
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
     methods = TABLES[wildcards.paper]
-    model = settings.values.headline_models["default"]
-    rows = TABLE_ROWS if settings.model(model).scratch is None else {model: ["arithmetic"]}
+    models = settings.values.headline_models
+    model = models.get(wildcards.paper) or models["default"]
+    small_tasks = settings.values.figures.icot_tasks if wildcards.paper == "icot" else ["arithmetic"]
+    rows = TABLE_ROWS[wildcards.paper] if settings.model(model).scratch is None else {model: small_tasks}
     return [f"results/{task}/{model}/{method}_acc.json" for model in rows for task in rows[model] for method in methods]
 
 
@@ -206,7 +219,9 @@ def what_defines_the_split(wildcards):
     if source is None:
         raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
     origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
-    return digest([source.model_dump(mode="json"), origin])
+    # What is generated avoids the questions of the files beside it.
+    avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
+    return digest([source.model_dump(mode="json"), origin, avoided])
 
 
 def what_defines_the_model(wildcards):
@@ -216,7 +231,8 @@ def what_defines_the_model(wildcards):
 
 def limit_of(wildcards):
     """How many rows of this split are used; -1: all."""
-    return getattr(settings.values.limits, wildcards.split, -1)
+    limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
+    return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
 def seeds():
@@ -364,8 +380,7 @@ def cost_files(task, model, method):
     decoder = settings.method(method).decoder
     decode = "self_consistency" if decoder == "verifier" else decoder
     jobs = [f"{trained}/{decode}"]
-    if trained == "sft":
-        jobs.append("sft")
+    jobs += ["sft"] if trained == "sft" else STAGES_BEHIND.get(trained, ())
     if settings.model(model).scratch is not None:
         jobs.append("base")
     if decoder.startswith("grace"):

@@ -24,6 +24,7 @@ from retrace.config_icot import (
     CoupledTraining,
     EmulatorTraining,
     ExplicitCotTraining,
+    Figures,
     Implicit,
     ImplicitData,
     NoCotTraining,
@@ -292,6 +293,7 @@ class Configuration(Section):
     no_cot_from_teacher: ControlTraining = ControlTraining()
     implicit: Implicit = Implicit()
     icot_speed: Speed = Speed()
+    figures: Figures = Figures()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

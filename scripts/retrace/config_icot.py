@@ -10,6 +10,16 @@ from pydantic import Field
 from retrace.config_types import Count, Name, Section, Share
 from retrace.training_options import Training
 
+# What each checkpoint rests on: sections of the configuration, and the jobs of the same names that cost time.
+STAGES_BEHIND = {
+    "no_cot": ("no_cot",),
+    "explicit_cot": ("explicit_cot",),
+    "icot": ("explicit_cot", "icot_states", "icot_student", "icot_emulator", "icot"),
+    "no_cot_deep": ("no_cot_deep",),
+    "no_cot_from_teacher": ("explicit_cot", "no_cot_from_teacher"),
+}
+FROM_SCRATCH_ONLY = ("no_cot_deep",)  # no pretrained model has that shape
+
 Delta = Annotated[int, Field(ge=0)] | Literal["dynamic"]
 
 
@@ -114,3 +124,11 @@ class Speed(Section):
     batch_sizes: list[Count] = Field(default=[1, 8, 64], min_length=1, description="questions decoded together")
     repeats: Count = Field(default=3, description="rounds over all ways and batch sizes; the median counts")
     max_new_tokens: Count = 256
+
+
+class Figures(Section):
+    """What the figures over several tasks show."""
+
+    icot_tasks: list[Name] = Field(
+        default=["mult_4x4", "mult_5x5", "gsm8k"], min_length=1, description="accuracy against speed on these tasks"
+    )

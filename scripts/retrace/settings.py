@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config_icot import FROM_SCRATCH_ONLY, STAGES_BEHIND
 from retrace.errors import UserError
 from retrace.tasks import load_task
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
@@ -123,26 +124,47 @@ class Settings:
     def method(self, name: str) -> MethodConfig:
         """A method by its file, or any `{checkpoint}_{decoder}` pair, for instance `sft_grace`."""
         if name in self.methods:
-            return load_method_config(self.folder / "methods" / f"{name}.yaml")
+            return self._possible(load_method_config(self.folder / "methods" / f"{name}.yaml"))
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
             if checkpoint != name and checkpoint in self.checkpoints:
-                return MethodConfig(
-                    name=name, title=f"{decoder} from {checkpoint}", checkpoint=checkpoint, decoder=decoder
+                paper = "icot" if checkpoint in STAGES_BEHIND else "grace"
+                title = f"{decoder} from {checkpoint}"
+                return self._possible(
+                    MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
                 )
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
             f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(self.decoders)}"
         )
 
-    # Checkpoints that a decoder can decode from; later systems add theirs here.
-    checkpoints = ("base", "sft")
-    decoders = ("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency")
+    @staticmethod
+    def _possible(method: MethodConfig) -> MethodConfig:
+        if (method.checkpoint == "icot") != (method.decoder == "implicit"):
+            raise UserError(
+                f"method {method.name!r}: the checkpoint icot, and no other, is decoded with implicit: it has an emulator "
+                "and a student; use the method icot"
+            )
+        return method
 
-    def headline_model(self, task: str) -> str:
-        """The model of `results/{task}/{method}_acc.json`."""
+    # Checkpoints that a decoder can decode from; later systems add theirs here.
+    checkpoints = ("base", "sft", *STAGES_BEHIND)
+    decoders = (
+        "greedy",
+        "beam",
+        "self_consistency",
+        "verifier",
+        "stepwise",
+        "grace",
+        "grace_self_consistency",
+        "implicit",
+    )
+
+    def headline_model(self, task: str, method: str | None = None) -> str:
+        """The model of `results/{task}/{method}_acc.json`: the task's own, else that of the method's paper."""
         models = self.values.headline_models
-        return models.get(task) or models["default"]
+        paper = self.method(method).paper if method else ""
+        return models.get(task) or models.get(paper) or models["default"]
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -155,8 +177,16 @@ class Settings:
         return "base" if "corpus" in self.task(task).splits else "sft"
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
-        """The checkpoint of a method on this task and model."""
-        checkpoint = self.method(method).checkpoint
+        """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
+        checkpoint, config = self.method(method).checkpoint, self.model(model)
+        if checkpoint in STAGES_BEHIND and config.family != "decoder_only":
+            fit = [name for name in self.models if self.model(name).family == "decoder_only"]
+            raise UserError(
+                f"method {method!r} needs a decoder-only model, {model} is of family {config.family}; "
+                f"valid: {', '.join(fit)}"
+            )
+        if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
+            raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from retrace.config import ModelConfig, Section, TaskConfig
+from retrace.config_icot import STAGES_BEHIND
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.schemas import Row
@@ -115,7 +116,9 @@ _GUIDANCE = ("sample", "align", "pair", "discriminator")
 def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
     """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
     sections = ["base"] if scratch else []
-    if checkpoint != "base":
+    if checkpoint in STAGES_BEHIND:
+        sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
+    elif checkpoint != "base":
         sections.append("sft")
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
@@ -128,8 +131,18 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
-_WITHOUT_EFFECT = {"device_batch_size"}
-_DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
+_WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
+_DECODERS = {
+    "sample",
+    "implicit",
+    "greedy",
+    "beam",
+    "self_consistency",
+    "stepwise",
+    "grace",
+    "grace_self_consistency",
+    "align",
+}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
