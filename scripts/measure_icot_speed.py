@@ -81,10 +81,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     write_json(given.output, document)
     for name, found in timings.items():
-        shown = ", ".join(
-            f"batch {one.batch_size}: {one.questions_per_second:.1f}/s ({one.normalised:.2f})" for one in found
-        )
-        print(f"{name}: {shown}")
+        parts = (f"batch {one.batch_size}: {one.questions_per_second:.1f}/s ({one.normalised:.2f})" for one in found)
+        print(f"{name}: {', '.join(parts)}")
 
 
 if __name__ == "__main__":

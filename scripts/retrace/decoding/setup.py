@@ -82,6 +82,8 @@ def open_generator(
 
     config, task = load_model_config(model_file), load_task(task_file)
     layout = layout_of(model)
+    if (Path(model) / "student").is_dir():
+        raise UserError(f"{model}: emulator and student of implicit chain of thought; decode it with implicit")
     few_shot = config.generator == "base" and layout is None
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
     if layout is None:

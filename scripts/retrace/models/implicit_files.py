@@ -120,15 +120,15 @@ def _open(folder: str | Path, part: Part, base: str | Path | None) -> tuple[Any,
         raise UserError(f"{folder}: no such folder; train the {part} first, or give the folder of a released one")
     place = folder / part if (folder / part).is_dir() else folder
     released, own = place / RELEASED_FILE, place / "model.safetensors"
-    if own.exists():
-        values = read_json(place / PART_FILE) if (place / PART_FILE).exists() else {}
+    if own.exists() and (place / PART_FILE).exists():
+        values = read_json(place / PART_FILE)
         if not isinstance(values, dict) or values.get("kind") != part:
             raise UserError(f"{place}: this is no {part} of implicit chain of thought ({PART_FILE} does not say so)")
         return load_config(place), _weights(own), values, own
     if not released.exists():
         raise UserError(
-            f"{folder}: has no {part} (neither {part}/model.safetensors nor {RELEASED_FILE}); implicit chain of thought "
-            "needs the checkpoint that its rule makes, or a released one"
+            f"{folder}: has no {part} (neither {part}/model.safetensors with {PART_FILE} nor {RELEASED_FILE}); implicit "
+            "chain of thought needs the checkpoint that its rule makes, or a released one"
         )
     values = read_json(place / "config.json")
     if base is None:
