@@ -26,8 +26,15 @@ def tokenizer():
     return build_word_tokenizer(task().words, "decoder_only")
 
 
-def base(family: str = "gpt2", layers: int = LAYERS, width: int = WIDTH, seed: int = 0, positions: int = 64):
-    """A random decoder-only model whose outputs differ visibly from input to input."""
+def base(
+    family: str = "gpt2",
+    layers: int = LAYERS,
+    width: int = WIDTH,
+    seed: int = 0,
+    positions: int = 64,
+    spread: float = 0.3,
+):
+    """A random decoder-only model; with the default spread of its weights the outputs differ visibly from input to input."""
     words = tokenizer()
     shared = {
         "bos_token_id": words.eos_token_id,
@@ -54,7 +61,7 @@ def base(family: str = "gpt2", layers: int = LAYERS, width: int = WIDTH, seed: i
             model = LlamaForCausalLM(config)
         for weight in model.parameters():
             if weight.dim() > 1:
-                torch.nn.init.normal_(weight, std=0.3)
+                torch.nn.init.normal_(weight, std=spread)
     return model.eval()
 
 

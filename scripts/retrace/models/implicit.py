@@ -97,29 +97,34 @@ class _Wrapped(nn.Module):
         self.base_model = base_model
         self.layers = len(blocks_of(base_model))
         self.width: int = base_model.config.hidden_size
+        # The layers that processes divide one by one, where they divide the network (FSDP).
+        self._no_split_modules = getattr(base_model, "_no_split_modules", None)
 
     @property
     def device(self) -> torch.device:
         return next(self.parameters()).device
 
-    def weights(self) -> dict[str, Tensor]:
-        """The weights by name, each once: a language head that is tied to the embedding is left out."""
-        return weights_of(self)
+    def weights(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The weights by name, each once: a language head that is tied to the embedding is left out.
+
+        state: the weights where this network has only a part of them, because processes divide it.
+        """
+        return weights_of(self, state)
 
     def compile_layers(self) -> None:
         """Compile the layers of the wrapped model."""
         compile_blocks(self.base_model)
 
 
-def weights_of(module: nn.Module) -> dict[str, Tensor]:
-    """All weights of a module, those that share their memory once, contiguous and on the CPU."""
-    state: dict[str, Tensor] = {}
-    seen: set[int] = set()
-    for name, tensor in module.state_dict().items():
-        if tensor.data_ptr() not in seen:
-            seen.add(tensor.data_ptr())
-            state[name] = tensor.detach().contiguous().cpu()
-    return state
+def weights_of(module: nn.Module, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+    """All weights of a module (or those in `state`), tied ones once, contiguous and on the CPU."""
+    state = module.state_dict() if state is None else state
+    first: dict[int, str] = {}
+    named = list(module.named_parameters(remove_duplicate=False))
+    for name, weight in named:
+        first.setdefault(id(weight), name)
+    again = {name for name, weight in named if first[id(weight)] != name}
+    return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items() if name not in again}
 
 
 class Student(_Wrapped):
@@ -233,11 +238,13 @@ class Coupled(nn.Module):
         self.emulator = emulator
         self.student = student
         self.fixed_emulator = fixed_emulator
+        self._no_split_modules = student._no_split_modules
         if fixed_emulator:
             emulator.requires_grad_(False)
 
-    def weights(self) -> dict[str, Tensor]:
-        return weights_of(self)
+    def weights(self, state: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """The weights of both by name, each once; `state` as in `Student.weights`."""
+        return weights_of(self, state)
 
     def compile_layers(self) -> None:
         """Compile the layers of both models."""

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from retrace.config_icot import SeparatedTraining
 from retrace.models.implicit import Coupled, Emulator, Student, without_dropout
 from retrace.models.layers import compile_blocks
+from retrace.models.share import share
 from retrace.separated import Layout
 from retrace.training.data import IGNORED
 from retrace.training.separated_rows import SeparatedRows, question_batch, text_batch
@@ -51,14 +52,18 @@ def states_loss(states: Tensor, targets: Tensor) -> Tensor:
 
 
 class _OverDevelopment:
-    """Development rows in batches of like length."""
+    """Development rows in batches of like length, which processes that train together share out."""
 
     def __init__(self, numbers: Sequence[int], collate: Collate, batch_size: int) -> None:
         self.batches = [collate(numbers[start : start + batch_size]) for start in range(0, len(numbers), batch_size)]
 
-    def on(self, device: torch.device):  # type: ignore[no-untyped-def]
-        for batch in self.batches:
-            yield {name: value.to(device) for name, value in batch.items()}
+    def totals(self, measure: Callable[[Batch], Sequence[float]], device: torch.device) -> list[float]:
+        """The sums of what `measure` says of each batch."""
+        shared, found = share(), []
+        for batch, counts in shared.turns(self.batches):
+            one = measure({name: value.to(device) for name, value in batch.items()})
+            found.append(torch.tensor([float(value) for value in one], dtype=torch.float64) * counts)
+        return shared.total(torch.stack(found).sum(0)).tolist()
 
 
 class AnswerEvaluation(_OverDevelopment):
@@ -72,9 +77,9 @@ class AnswerEvaluation(_OverDevelopment):
         self.logits = logits
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
-        counts = [answer_counts(self.logits(model, batch), batch["labels"]) for batch in self.on(device)]
-        loss, tokens, right_tokens, right_rows, rows = (sum(map(float, column)) for column in zip(*counts, strict=True))
+        loss, tokens, right_tokens, right_rows, rows = self.totals(
+            lambda batch: answer_counts(self.logits(model, batch), batch["labels"]), next(model.parameters()).device
+        )
         found = {"loss": loss / tokens, "token_accuracy": right_tokens / tokens, "accuracy": right_rows / rows}
         return {**found, "score": found["accuracy"] + found["token_accuracy"] / 1000}
 
@@ -88,11 +93,12 @@ class StatesEvaluation(_OverDevelopment):
 
     def __call__(self, model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        total = rows = 0
-        for batch in self.on(device):
+
+        def measure(batch: Batch) -> tuple[Tensor, int]:
             emulated = model(batch["question_ids"], batch["positions"])
-            total += states_loss(emulated, self.states(batch, device)).item()
-            rows += len(emulated)
+            return states_loss(emulated, self.states(batch, device)), len(emulated)
+
+        total, rows = self.totals(measure, device)
         return {"loss": total / rows}
 
 
