@@ -1,5 +1,7 @@
 """Decoding with separators: implicit answers in batches, and explicit ones over two end tokens."""
 
+import copy
+
 import pytest
 import torch
 from implicit_world import FAMILIES, base, coupled, examples, task, tokenizer
@@ -36,7 +38,7 @@ def by_hand(model, prompt: list[int], limit: int) -> list[int]:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_batches_of_ragged_questions_give_what_one_by_one_gives(family: str) -> None:
     model = coupled(family)
-    decoder = ImplicitDecoder(model, tokenizer())
+    decoder = ImplicitDecoder(copy.deepcopy(model), tokenizer())
     alone = answers(decoder, 1)
     assert answers(decoder, 64) == answers(decoder, 5) == alone
     assert len(set(alone)) > 5  # the random model says different things to different questions

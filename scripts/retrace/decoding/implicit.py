@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from retrace.decoding.engine import Decoder, State
+from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.implicit import Coupled
 from retrace.models.implicit_files import load_coupled
 from retrace.models.load import dtype_of
@@ -24,6 +25,10 @@ class ImplicitDecoder(Decoder):
         coupled = coupled.eval() if device is None else coupled.to(device).eval()
         super().__init__(coupled.student.base_model, tokenizer, "decoder_only", separated=True)
         self.coupled = coupled
+        if is_exact(self.device) and coupled.emulator.out_proj.weight.dtype == torch.float32:
+            # The states of a question shall not depend on the questions beside it; the emulator runs but once.
+            coupled.emulator.double()
+            make_rows_independent(coupled.student.mlps, None)
 
     @torch.no_grad()
     def prefill(self, prompts: Sequence[str] | Sequence[list[int]]) -> State:
@@ -40,7 +45,7 @@ class ImplicitDecoder(Decoder):
         """The emulated states [B, N, H] of prompts."""
         tokens, _ = self.pad(ids, left=False)
         places = torch.tensor([len(row) - 1 for row in ids], device=self.device)
-        return self.coupled.emulator(tokens, places)
+        return self.coupled.emulator(tokens, places).to(next(self.coupled.student.mlps.parameters()).dtype)
 
 
 def open_implicit(folder: str | Path, dtype: str = "float32", device: str = "cpu") -> ImplicitDecoder:
