@@ -23,6 +23,7 @@ rule train_no_cot:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("no_cot"),
+        speed=speed("no_cot"),
         layout="no_cot",
         state="results/{task}/{model}/seed{seed}/no_cot/state",
     message:
@@ -31,7 +32,7 @@ rule train_no_cot:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_cot.py --layout {params.layout} --model {input.model}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --seed {wildcards.seed} --state {params.state} --output {output}"
-        " {params.options} > {log} 2>&1"
+        " {params.options} {params.speed} > {log} 2>&1"
 
 
 use rule train_no_cot as train_explicit_cot with:
@@ -49,6 +50,7 @@ use rule train_no_cot as train_explicit_cot with:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("explicit_cot"),
+        speed=speed("explicit_cot"),
         layout="explicit_cot",
         state="results/{task}/{model}/seed{seed}/explicit_cot/state",
     message:
@@ -70,6 +72,7 @@ use rule train_no_cot as train_no_cot_deep with:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("no_cot_deep"),
+        speed=speed("no_cot_deep"),
         layout="no_cot --deep",
         state="results/{task}/{model}/seed{seed}/no_cot_deep/state",
     message:
@@ -95,6 +98,7 @@ use rule train_no_cot as train_no_cot_from_teacher with:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("no_cot_from_teacher"),
+        speed=speed("no_cot_from_teacher"),
         layout="no_cot",
         state="results/{task}/{model}/seed{seed}/no_cot_from_teacher/state",
     message:
@@ -124,13 +128,14 @@ rule cache_states:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("icot_states"),
+        speed=speed("icot_states"),
         longest=longest_row,
     message:
         "Computing the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/cache_states.py --teacher {input.teacher}"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --train {input.train} --dev {input.dev} --output {output}"
-        " {params.options} {params.longest} > {log} 2>&1"
+        " {params.options} {params.speed} {params.longest} > {log} 2>&1"
 
 
 rule train_icot_student:
@@ -158,6 +163,7 @@ rule train_icot_student:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("icot_student"),
+        speed=speed("icot_student"),
         of_states=options("icot_states"),
         states=option_from(the_states, "--states", "states"),
         state="results/{task}/{model}/seed{seed}/icot_student/state",
@@ -167,7 +173,7 @@ rule train_icot_student:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_icot_student.py --model {input.model}"
         " --teacher {input.teacher} {params.states} --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --seed {wildcards.seed} --state {params.state} --output {output}"
-        " {params.options} {params.of_states} > {log} 2>&1"
+        " {params.options} {params.speed} {params.of_states} > {log} 2>&1"
 
 
 rule train_icot_emulator:
@@ -195,6 +201,7 @@ rule train_icot_emulator:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("icot_emulator"),
+        speed=speed("icot_emulator"),
         of_states=options("icot_states"),
         states=option_from(the_states, "--states", "states"),
         state="results/{task}/{model}/seed{seed}/icot_emulator/state",
@@ -204,7 +211,7 @@ rule train_icot_emulator:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_icot_emulator.py --model {input.model}"
         " --teacher {input.teacher} {params.states} --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --seed {wildcards.seed} --state {params.state} --output {output}"
-        " {params.options} {params.of_states} > {log} 2>&1"
+        " {params.options} {params.speed} {params.of_states} > {log} 2>&1"
 
 
 rule train_icot:
@@ -229,13 +236,14 @@ rule train_icot:
         model=what_defines_the_model,
         made_from=each_as_option(what_icot_is_made_from),
         options=options("icot"),
+        speed=speed("icot"),
         state="results/{task}/{model}/seed{seed}/icot/state",
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_icot.py {params.made_from}"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --seed {wildcards.seed} --state {params.state}"
-        " --output {output} {params.options} > {log} 2>&1"
+        " --output {output} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule measure_icot_speed:

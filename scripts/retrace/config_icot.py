@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import Count, Name, Section, Share
+from retrace.config_types import SPEED_ONLY, Count, Name, Section, Share
 from retrace.training_options import Training
 
 # What each checkpoint rests on: sections of the configuration, and the jobs of the same names that cost time.
@@ -74,7 +74,9 @@ class TeacherStates(Section):
     official_positions: bool = Field(
         default=False, description="as the authors' code: a batch's dynamic delta is its first row's (see positions_of)"
     )
-    rows_at_once: Count = Field(default=256, description="rows of the cache computed together")
+    rows_at_once: Count = Field(
+        default=256, description="rows of the cache computed together", json_schema_extra=SPEED_ONLY
+    )
     teacher_precision: Literal["float32", "bfloat16"] = "float32"
 
 
@@ -114,7 +116,11 @@ class Implicit(Section):
     """Answers from emulator and student, greedily; the emulator runs once a question."""
 
     max_new_tokens: Count = 64
-    batch_size: Count = Field(default=256, description="questions decoded together; does not change the output")
+    batch_size: Count = Field(
+        default=256,
+        description="questions decoded together; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
 
 
 class Speed(Section):
