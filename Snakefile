@@ -12,6 +12,8 @@
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             of the models before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
+#   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
@@ -31,6 +33,7 @@ include: "rules/resources_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
 include: "rules/run_common.smk"
+include: "rules/icot_common.smk"
 
 
 if settings.values.container:
@@ -60,6 +63,7 @@ wildcard_constraints:
 localrules:
     all,
     data,
+    icot,
     prepare_data,
     fetch_model,
     gather_trajectories,
@@ -75,6 +79,7 @@ localrules:
     compare_methods,
     make_table,
     plot_sweep,
+    plot_icot,
 
 
 rule all:
@@ -88,6 +93,7 @@ include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
 include: "rules/dpo_st.smk"
+include: "rules/icot.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

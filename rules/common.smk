@@ -14,6 +14,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
 from retrace.checkpoints import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
+from retrace.config_icot import STAGES_BEHIND
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.reported import sections_behind
@@ -90,17 +91,18 @@ def explain_wrong_targets():
         try:
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
-                settings.method(parts[2].removesuffix("_acc.json"))
+                method = parts[2].removesuffix("_acc.json")
+                settings.checkpoint(parts[1], settings.headline_model(parts[1], method), method)
             if len(parts) > 3:
                 settings.generator_model(parts[2])
             if len(parts) == 4 and parts[3].endswith("_acc.json"):
-                settings.method(parts[3].removesuffix("_acc.json"))
+                settings.checkpoint(parts[1], parts[2], parts[3].removesuffix("_acc.json"))
             if len(parts) == 6 and parts[3] == "transfer":
                 settings.task(parts[4])
-                settings.method(parts[5].removesuffix("_acc.json"))
+                settings.checkpoint(parts[4], parts[2], parts[5].removesuffix("_acc.json"))
             if len(parts) == 5 and parts[3] == "compare" and "_vs_" in parts[4]:
                 for method in parts[4].removesuffix(".json").split("_vs_", 1):
-                    settings.method(method)
+                    settings.checkpoint(parts[1], parts[2], method)
         except UserError as error:
             raise WorkflowError(f"{target}: {error}") from None
 
@@ -160,14 +162,24 @@ TABLES = {
             for model in ("flan_t5_base", "flan_t5_large")
         },
     },
+    "icot_table1": {
+        "methods": ["no_cot", "explicit_cot", "icot"],
+        "rows": {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
+        "small": settings.values.figures.icot_tasks,
+    },
 }
 
 
 def results_of_table(wildcards):
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    table = TABLES[f"{wildcards.paper}_{wildcards.table}"]
-    model = settings.values.headline_models["default"]
-    rows = table["rows"] if settings.model(model).scratch is None else {model: ["arithmetic"]}
+    name = f"{wildcards.paper}_{wildcards.table}"
+    if name not in TABLES:
+        raise WorkflowError(f"there is no table {name}; valid: {', '.join(TABLES)}")
+    table = TABLES[name]
+    models = settings.values.headline_models
+    model = models.get(wildcards.paper) or models["default"]
+    small = {model: table.get("small", ["arithmetic"])}
+    rows = table["rows"] if settings.model(model).scratch is None else small
     return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
 
 
@@ -228,7 +240,9 @@ def what_defines_the_split(wildcards):
     if source is None:
         raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
     origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
-    return digest([source.model_dump(mode="json"), origin])
+    # What is generated avoids the questions of the files beside it.
+    avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
+    return digest([source.model_dump(mode="json"), origin, avoided])
 
 
 def what_defines_the_model(wildcards):
@@ -238,11 +252,8 @@ def what_defines_the_model(wildcards):
 
 def limit_of(wildcards):
     """How many rows of this split are used; -1: all."""
-    return getattr(
-        settings.values.limits,
-        plain_split(settings.task(wildcards.task), wildcards.split),
-        -1,
-    )
+    limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
+    return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
 def seeds():
@@ -360,6 +371,7 @@ def cost_files(task, model, method):
     jobs = [f"{trained}/{decode}"]
     if trained == "sft":
         jobs.append("sft")
+    jobs += STAGES_BEHIND.get(trained, ())
     if system_of(trained) == "dpo_st":
         jobs += jobs_of_rounds(trained)
     if settings.model(model).scratch is not None:

@@ -32,7 +32,7 @@ rule train_warm_up:
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --seed {wildcards.seed} --state {params.state} --output {output.model}"
         " --report {output.report} {params.options} {params.speed} > {log} 2>&1"
@@ -153,7 +153,7 @@ rule train_dpo:
     message:
         "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_dpo.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_dpo.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --pairs {input.pairs} --seed {wildcards.seed}"
         " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
@@ -225,7 +225,7 @@ rule train_round:
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labels {input.labels} --seed {wildcards.seed} --state {params.state} --output {output.model}"
         " --report {output.report} {params.options} {params.speed} > {log} 2>&1"
@@ -263,7 +263,7 @@ rule train_sft_continued:
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --steps-of {input.trainings} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"
@@ -301,7 +301,7 @@ rule train_sft_extra:
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --train {input.train} --dev {input.dev}"
         " --labelled {params.labelled} --extra-of {input.labels} --seed {wildcards.seed} --state {params.state}"
         " --output {output.model} --report {output.report} {params.options} {params.speed} > {log} 2>&1"

@@ -4,7 +4,7 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
-`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency or guided.
+`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided or implicit.
 Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also --discriminator (a folder), and
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
@@ -18,18 +18,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import Beam, Decoding, Greedy, Guided, SelfConsistency
+from retrace.config import Beam, Decoding, Greedy, Guided, Implicit, SelfConsistency
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
     from retrace.decoding.setup import Generator
     from retrace.schemas import Example, Prediction
 
-DECODERS: dict[str, type[Decoding]] = {
+DECODERS: dict[str, type[Decoding | Implicit]] = {
     "greedy": Greedy,
     "beam": Beam,
     "self_consistency": SelfConsistency,
     "guided": Guided,
+    "implicit": Implicit,
 }
 
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind.add_argument("--seed", type=int, required=True, help="of the random numbers")
         kind.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
         kind.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
-        cli.add_form(kind)
+        if name != "implicit":
+            cli.add_form(kind)
         kind.add_argument("--output", required=True, help="Prediction rows")
         if name == "guided":
             kind.add_argument("--discriminator", help="folder of the step discriminator; not needed where beta is 0")
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DECODERS[given.decoder])
 
-    from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.decoding.setup import check_references, open_coupled, open_generator, shard_of
     from retrace.evaluation.predictions import write_predictions
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
@@ -70,7 +72,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options = with_choices(options, given.choices)
         if options.beta and not given.discriminator:
             raise UserError(f"--beta {options.beta}: needs the step discriminator; add --discriminator, or --beta 0")
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    if isinstance(options, Implicit):
+        generator = open_coupled(given.model, given.model_file, given.task_file)
+    else:
+        generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    if generator.decoder.ends > 1 and isinstance(options, Guided | Beam):
+        raise UserError(
+            f"{given.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "
+            "self_consistency"
+        )
     if isinstance(options, Guided):
         predictions = guided(generator, options, examples, given.seed, given.discriminator)
     else:
@@ -81,8 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps({"questions": len(predictions), "correct": right, "seconds": round(seconds, 3)}))
 
 
-def unguided(generator: "Generator", options: Decoding, examples: "list[Example]", seed: int) -> "list[Prediction]":
-    """Greedy decoding, beam search or self-consistency, in the order of the examples."""
+def unguided(
+    generator: "Generator", options: Decoding | Implicit, examples: "list[Example]", seed: int
+) -> "list[Prediction]":
+    """Greedy decoding (implicit too), beam search or self-consistency, in the order of the examples."""
     from retrace.decoding.vote import majority, make_prediction, make_sample
 
     prompts = [generator.prompt(example.question) for example in examples]

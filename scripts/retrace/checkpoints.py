@@ -3,16 +3,20 @@
 import re
 from dataclasses import dataclass
 
+from retrace.config_icot import STAGES_BEHIND
+
 _ROUND = r"round(?P<round>0|[1-9]\d*)"
 
 
 @dataclass(frozen=True)
 class CheckpointKind:
-    """One family of names. shown: as messages write it; system: whose text form and splits it has."""
+    """One family of names. shown: as messages write it; system: whose text form and splits it has; decoder_only: it is
+    made of decoder-only models alone."""
 
     shown: str
     pattern: str
     system: str = "grace"
+    decoder_only: bool = False
 
 
 KINDS = (
@@ -23,6 +27,7 @@ KINDS = (
     CheckpointKind("dpo_roundN", f"dpo_(?!round0){_ROUND}", "dpo_st"),
     CheckpointKind("sft_continued_roundN", f"sft_continued_(?!round0){_ROUND}", "dpo_st"),
     CheckpointKind("sft_extra_roundN", f"sft_extra_(?!round0){_ROUND}", "dpo_st"),
+    *(CheckpointKind(name, name, "icot", decoder_only=True) for name in STAGES_BEHIND),
 )
 # A method that is called as its checkpoint decodes greedily.
 NAMED_BY_CHECKPOINT = "dpo_st"
@@ -54,8 +59,16 @@ def same_model(name: str) -> str:
 
 # ---------------------------------------------------------------- decoders
 
-DECODERS = ("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency")
+DECODERS = (
+    *("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency"),
+    "implicit",
+)
 WITHOUT_CALCULATOR = "_no_calculator"
+# Decoders that have no calculator to be switched off, and why.
+NEVER_CALCULATE = {
+    "verifier": "the verifier ranks samples",
+    "implicit": "emulator and student write answers alone",
+}
 
 
 def helped_decoder(decoder: str) -> str:

@@ -55,7 +55,9 @@ def launched(
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(folder / "model" / "model.safetensors")
+    """Of all parts that a checkpoint has."""
+    files = sorted((folder / "model").rglob("model.safetensors"))
+    return {f"{file.parent.name}.{name}": weight for file in files for name, weight in load_file(file).items()}
 
 
 def curve(folder: Path) -> list[dict[str, float]]:

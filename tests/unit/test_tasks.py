@@ -59,7 +59,7 @@ def test_every_task_file_is_complete_and_its_sources_are_pinned(name):
     sources = [*config.splits.values(), *([config.demonstrations] if config.demonstrations else [])]
     for source in sources:
         if source.url:
-            assert re.match(r"https://[\w.]+/[\w-]+/[\w.-]+/[0-9a-f]{40}/", source.url)
+            assert re.match(r"https://[\w.]+/(media/)?[\w-]+/[\w.-]+/[0-9a-f]{40}/", source.url)
             assert re.fullmatch(r"[0-9a-f]{64}", source.sha256 or "") or source.rows
         else:
             assert source.generator

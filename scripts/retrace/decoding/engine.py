@@ -223,15 +223,25 @@ class Decoder:
     """A model with its tokenizer, ready to decode many rows at once.
 
     model: T5-like (`encoder_decoder`) or any causal language model (`decoder_only`), put in evaluation mode.
-    device: where it runs; default: where it is.
+    device: where it runs; default: where it is. separated: prompts end in the end token, as the separator behind the
+    question (implicit chain of thought); ends: a text is over at its so-manieth end token.
     """
 
-    def __init__(self, model: Any, tokenizer: Any, family: str, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        family: str,
+        device: torch.device | str | None = None,
+        separated: bool = False,
+        ends: int = 1,
+    ) -> None:
         if family not in ("encoder_decoder", "decoder_only"):
             raise UserError(f"family {family!r}: use encoder_decoder or decoder_only")
         self.model = (model if device is None else model.to(device)).eval()
         self.tokenizer = tokenizer
         self.family = family
+        self.separated, self.ends = separated, ends
         self.device = next(model.parameters()).device
         self.eos_id: int = tokenizer.eos_token_id
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
@@ -258,7 +268,9 @@ class Decoder:
         is too long, naming it by `names`.
         """
         ids = self.tokenizer(list(prompts), add_special_tokens=True, verbose=False)["input_ids"] if prompts else []
-        if self.family == "decoder_only":
+        if self.separated:
+            ids = [row[: row.index(self.eos_id) + 1] if self.eos_id in row else row for row in ids]
+        elif self.family == "decoder_only":
             # Some tokenizers end every text; the model is to go on here.
             ids = [row[:-1] if len(row) > 1 and row[-1] == self.eos_id else row for row in ids]
         limit = self.max_length - (reserve if self.family == "decoder_only" else 0)

@@ -162,6 +162,7 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
     alive = torch.arange(total, device=device)  # which row each row of the state is
     over = torch.zeros(total, dtype=torch.bool, device=device)  # ended, but still in the state
     constraint = calculator.start(total) if calculator is not None else None
+    missing = torch.full((total,), decoder.ends, device=device)  # end tokens that a row of the state still has to write
     forced = None
     for position in range(max_new_tokens):
         logits = state.logits
@@ -174,7 +175,8 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
         gained = logits.gather(1, new[:, None])[:, 0] - logits.logsumexp(-1)
         logprobs[alive] += torch.where(free, gained, 0.0).double()
         tokens[alive, position] = torch.where(over, decoder.pad_id, new)
-        finished = (new == decoder.eos_id) & ~over
+        missing -= (new == decoder.eos_id).long()
+        finished = (missing == 0) & ~over
         if stop_texts is not None and len(suspects := stop_texts.suspects(new)):
             suspects = suspects.to(device)
             stopped = stop_texts.stopped(tokens[alive[suspects], : position + 1])
@@ -192,7 +194,7 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
         if left <= 0.875 * len(over):
             rows = torch.nonzero(~over)[:, 0]
             state, alive, keys, new = state.select(rows), alive[rows], keys[rows], new[rows]
-            over = over[rows]
+            over, missing = over[rows], missing[rows]
             if constraint is not None:
                 constraint, forced = constraint.select(rows), forced[rows]
         decoder.step(state, new)

@@ -9,6 +9,7 @@ from retrace.calculator import Calculator
 from retrace.config import ModelConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
+from retrace.separated import END_TOKENS, Layout, layout_of, prompt_text
 from retrace.tasks import load_task
 from retrace.tasks.base import Task
 from retrace.yaml_files import load_model_config
@@ -28,15 +29,18 @@ class Generator:
     decoder: "Decoder"
     calculator: Calculator | None
     demonstrations: list[Example]
+    layout: Layout | None = None
 
     def prompt(self, question: str) -> str:
         """The model's input for `question`, behind the model's worked examples if it is used frozen."""
+        if self.layout is not None:
+            return prompt_text(question, self.decoder.tokenizer.eos_token)
         return self.task.prompt(question, self.demonstrations, self.config.family)
 
     @property
     def stops(self) -> list[str]:
         """Texts that end a solution: a few-shot model goes on with the next example, which is not part of its answer."""
-        if self.config.family == "encoder_decoder" or self.task.form != "steps":
+        if self.config.family == "encoder_decoder" or self.layout is not None or self.task.form != "steps":
             return []  # fine-tuned models end by themselves
         start = self.task.config.prompt.partition("{question}")[0].strip()
         return ["\n\n", start] if start else ["\n\n"]
@@ -80,7 +84,8 @@ def open_generator(
 ) -> Generator:
     """Load the checkpoint folder `model` for the task. Raises UserError for what does not fit together.
 
-    calculator: force the results of computations, where the task has a calculator at all. form: the text form that the
+    calculator: force the results of computations, where the task has a calculator at all; not where the checkpoint was
+    trained on texts with separators, whose papers compute nothing outside the model. form: the text form that the
     checkpoint was trained in (see `Task.in_form`).
     """
     from retrace.decoding.engine import Decoder
@@ -88,14 +93,31 @@ def open_generator(
 
     config = load_model_config(model_file)
     task = load_task(task_file).in_form(form, config.family)
-    frozen = config.generator == "base" and form == "steps"
-    demonstrations = task.demonstrations(config.demonstrations) if frozen else []
+    layout = layout_of(model)
+    if (Path(model) / "student").is_dir():
+        raise UserError(f"{model}: emulator and student of implicit chain of thought; decode it with implicit")
+    few_shot = config.generator == "base" and layout is None and form == "steps"
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
-    check_delimiter(tokenizer, task, model)
+    if layout is None:
+        check_delimiter(tokenizer, task, model)
+    calculates = calculator and task.config.calculator and layout is None
+    ends = END_TOKENS[layout] if layout else 1
     return Generator(
         task=task,
         config=config,
-        decoder=Decoder(network, tokenizer, config.family),
-        calculator=calculator_of(task, tokenizer) if calculator and task.config.calculator else None,
-        demonstrations=demonstrations,
+        decoder=Decoder(network, tokenizer, config.family, separated=layout is not None, ends=ends),
+        calculator=calculator_of(task, tokenizer) if calculates else None,
+        demonstrations=task.demonstrations(config.demonstrations) if few_shot else [],
+        layout=layout,
     )
+
+
+def open_coupled(
+    model: str | Path, model_file: str | Path, task_file: str | Path, device: str | None = None
+) -> Generator:
+    """Load the coupled checkpoint `model` of implicit chain of thought. Raises UserError for what does not fit together."""
+    from retrace.decoding.implicit import open_implicit
+
+    config = load_model_config(model_file)
+    decoder = open_implicit(model, config.dtype, device or best_device())
+    return Generator(load_task(task_file), config, decoder, None, [], "no_cot")

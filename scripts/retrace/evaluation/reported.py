@@ -8,6 +8,7 @@ from pydantic import Field
 
 from retrace.checkpoints import helped_decoder, system_of
 from retrace.config import ModelConfig, Section, TaskConfig
+from retrace.config_icot import STAGES_BEHIND
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.schemas import Row
@@ -125,9 +126,11 @@ _GUIDANCE = ("sample", "align", "pair", "discriminator")
 def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
     """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
     sections = ["base"] if scratch else []
-    decoder = helped_decoder(decoder)
-    if system_of(checkpoint) == "dpo_st":
+    decoder, system = helped_decoder(decoder), system_of(checkpoint)
+    if system == "dpo_st":
         sections.append("dpo_st")
+    elif system == "icot":
+        sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
     elif checkpoint != "base":
         sections.append("sft")
     if decoder.startswith("grace"):
@@ -143,9 +146,9 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
-_WITHOUT_EFFECT = {"device_batch_size"}
+_WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
-_DECODERS |= {"pair_samples", "label_samples", "samples"}
+_DECODERS |= {"pair_samples", "label_samples", "samples", "implicit"}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:

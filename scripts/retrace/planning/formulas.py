@@ -216,3 +216,7 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
     most = option(job, "max-samples", -1)
     rows = min(rows, 2 * most) if most >= 0 else rows
     return training(job, sizes, encoder_of(job, sizes), rows, text.question + text.solution, rows / 10)
+
+
+# Further systems register their rules.
+from retrace.planning import formulas_icot  # noqa: E402, F401

@@ -9,10 +9,12 @@ from typing import Literal
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import programs, steps, symbolic, word_problems
+from retrace.tasks import multiplication, programs, steps, symbolic, word_problems
 from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
+# What a source says about how its rows are read.
+_READING = ("format", "question_fields", "answer_field", "repeats", "bulky", "skip_faulty", "equations_of")
 _COMMIT = re.compile(r"/[0-9a-f]{40}/")
 _NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
 
@@ -60,7 +62,12 @@ class Task:
         return steps.split_steps(text, self.delimiter)
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
-        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps.
+
+        In a multiplication the delimiter is a plus sign, and none stands before the answer.
+        """
+        if self.config.family == "multiplication" and answer is not None:
+            return f"{multiplication.JOINT.join(parts)} {self.answer_marker} {answer}".strip()
         return steps.join_steps(parts, self.delimiter, answer)
 
     def solution_text(self, example: Example) -> str:
@@ -70,6 +77,19 @@ class Task:
     def reference_steps(self, example: Example) -> list[str]:
         """The steps of the reference, as this form writes them."""
         return example.steps
+
+    def reasoning_text(self, example: Example) -> str:
+        """The steps of `example` alone, as the data of implicit chain of thought has them; empty without any."""
+        joint = multiplication.JOINT if self.config.family == "multiplication" else " "
+        return joint.join(example.steps)
+
+    @property
+    def words(self) -> list[str] | None:
+        """All words of the task's texts, where these are few and stand apart; None for text in natural language."""
+        if self.config.family != "multiplication":
+            return None
+        frame = f"{self.config.prompt} {self.config.answer_prompt}".replace("{question}", " ")
+        return [*multiplication.WORDS, *frame.split()]
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
@@ -97,6 +117,8 @@ class Task:
             return word_problems.extract_answer(text)
         if self.config.family == "programs":
             return programs.extract_answer(text)
+        if self.config.family == "multiplication":
+            return multiplication.extract_answer(text)
         return symbolic.extract_answer(text)
 
     def grade(self, text: str, gold: str) -> bool:
@@ -105,6 +127,8 @@ class Task:
             return word_problems.grade(text, gold)
         if self.config.family == "programs":
             return bool(programs.grade(text, gold))
+        if self.config.family == "multiplication":
+            return multiplication.grade(text, gold)
         return symbolic.grade(text, gold)
 
     def grade_strict(self, text: str, gold: str) -> bool:
@@ -113,6 +137,8 @@ class Task:
             return word_problems.grade_strict(text, gold)
         if self.config.family == "programs":
             return programs.grade_strict(text, gold)
+        if self.config.family == "multiplication":
+            return multiplication.grade_strict(text, gold)
         return symbolic.grade_strict(text, gold)
 
     def canonical(self, answer: str) -> str:
@@ -127,6 +153,8 @@ class Task:
             return word_problems.step_correct(step, reference_step, official=official)
         if self.config.family == "programs":
             return programs.step_correct(step, reference_step, prefix, official=official)
+        if self.config.family == "multiplication":
+            return step.split() == reference_step.split()
         return symbolic.step_correct(step, reference_step, self.config.step_kind)
 
     # ---------------------------------------------------------------- demonstrations
@@ -197,6 +225,10 @@ def _check(config: TaskConfig, path: Path) -> None:
         raise UserError(f"{path}: prompt: must hold {{question}}")
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
+    if (config.family == "multiplication") != (config.digits is not None):
+        raise UserError(f"{path}: digits: a task of family multiplication, and no other, says how many a factor has")
+    if config.family == "multiplication" and (config.delimiter != "+" or config.calculator):
+        raise UserError(f"{path}: a multiplication needs `delimiter: +` and `calculator: false`")
     for name in config.split_sets:
         if not any(f"{name}_{split}" in config.splits for split in STANDARD):
             raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
@@ -216,9 +248,15 @@ def _check(config: TaskConfig, path: Path) -> None:
             )
         if source.generator and source.count is None:
             raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
+        if source.part_of and any(getattr(source, name) for name in _READING):
+            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
         if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
             raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
-        if source.part_of and (source.format or source.question_fields or source.answer_field or source.repeats):
-            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
+        parts = source.part or source.count or source.rows or source.equations_of
+        if source.bulky and (not (source.url or source.file) or parts):
+            raise UserError(f"{path}: {where}: bulky: for a whole file only, without part, count, rows or equations_of")
+        for other in source.equations_of:
+            if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
+                raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")

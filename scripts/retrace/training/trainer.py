@@ -326,8 +326,11 @@ def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training,
     if parallel.is_sharded():  # each process saved its own part
         about += f" {parallel.strategy()} {world_size()}"
     digest = hashlib.sha256(about.encode())
-    for row in rows:
-        digest.update(repr(row).encode())
+    if hasattr(rows, "fingerprint"):
+        digest.update(rows.fingerprint().encode())
+    else:
+        for row in rows:
+            digest.update(repr(row).encode())
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)} {weight.detach().double().sum().item():.10e}".encode())
     return digest.hexdigest()
