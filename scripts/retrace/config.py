@@ -8,9 +8,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
+from retrace.decoding_options import Decoding, Greedy, SelfConsistency
+from retrace.training_options import SftTraining, Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -21,6 +24,10 @@ class Source(Section):
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
+    hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
+    revision: str | None = Field(default=None, description="its commit")
+    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
+    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -40,10 +47,10 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal["word_problems", "programs", "symbolic"] = Field(
+    family: Literal["word_problems", "programs", "symbolic", "numeric", "multiple_choice", "exact_match"] = Field(
         description="how steps are judged and answers extracted"
     )
-    format: Literal["question_answer", "coin_flip", "object_tracking", "generated"] = Field(
+    format: Literal["question_answer", "coin_flip", "object_tracking", "generated", "arc", "queries_responses"] = Field(
         description="adapter for the raw rows"
     )
     delimiter: str = Field(default="|", min_length=1, max_length=4)
@@ -54,7 +61,10 @@ class TaskConfig(Section):
     answer_field: str = "answer"
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
-    demonstrations: Source | None = Field(default=None, description="worked examples for few-shot prompts")
+    chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
+    demonstrations: Source | None = Field(
+        default=None, description="worked examples for few-shot prompts; without it those of train"
+    )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
@@ -96,6 +106,7 @@ class ModelConfig(Section):
     file: str | None = Field(default=None, description="a local folder in the Hugging Face layout instead of the Hub")
     scratch: ScratchModel | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    chat: bool = Field(default=False, description="put questions through the tokenizer's chat template")
     generator: Literal["sft", "base"] = Field(
         default="sft", description="which checkpoint the methods use: fine-tuned, or frozen"
     )
@@ -108,36 +119,6 @@ class ModelConfig(Section):
 # ---------------------------------------------------------------- options of the scripts
 
 
-class Training(Section):
-    """What all training scripts share."""
-
-    learning_rate: float = Field(default=1e-4, gt=0)
-    batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
-    )
-    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
-    epochs: float = Field(default=10, gt=0)
-    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
-    warmup_ratio: Share = 0.06
-    weight_decay: float = Field(default=0.01, ge=0)
-    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
-    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
-    max_grad_norm: float = Field(default=1.0, gt=0)
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
-    evaluations: Count = Field(
-        default=10, description="how often the development loss is measured; the best checkpoint is kept"
-    )
-    save_minutes: float = Field(
-        default=10,
-        gt=0,
-        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
-        json_schema_extra=SPEED_ONLY,
-    )
-    max_length: Count = Field(
-        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
-    )
-
-
 class BaseTraining(Training):
     """Training a base model from scratch on the task's related corpus (train_base.py)."""
 
@@ -146,14 +127,6 @@ class BaseTraining(Training):
     device_batch_size: Count = 64
     epochs: float = Field(default=1, gt=0)
     noise: Share = Field(default=0.0, description="share of question words replaced by random ones")
-    mask_calculator: bool = Field(
-        default=False, description="results that the calculator fills in are masked from the loss"
-    )
-
-
-class SftTraining(Training):
-    """Fine-tuning a generator on worked solutions (train_sft.py)."""
-
     mask_calculator: bool = Field(
         default=False, description="results that the calculator fills in are masked from the loss"
     )
@@ -265,36 +238,11 @@ class VerifierTraining(Training):
     )
 
 
-class Decoding(Section):
-    """What all decoders share."""
-
-    max_new_tokens: Count = 256
-    batch_size: Count = Field(
-        default=64,
-        description="sequences decoded together; does not change the output",
-        json_schema_extra=SPEED_ONLY,
-    )
-    calculator: bool = True
-
-
-class Greedy(Decoding):
-    """The most probable token each time."""
-
-
 class Beam(Decoding):
     """Beam search; the best beam counts."""
 
     beams: Annotated[int, Field(ge=2)] = 5
     length_penalty: float = 1.0
-
-
-class SelfConsistency(Decoding):
-    """Several samples, majority vote over their answers."""
-
-    samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
-    temperature: float = Field(default=0.7, gt=0)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
 
 
 class Guided(Decoding):
@@ -440,6 +388,11 @@ class Configuration(Section):
     grace: Guided = Guided()
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
+    latro: LatroTraining = LatroTraining()
+    latro_sft: SftTraining = SftTraining()
+    maj: Majority = Majority()
+    few_shot: FewShot = FewShot()
+    few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 from retrace.calculator import Calculator
 from retrace.config import ModelConfig
 from retrace.errors import UserError
+from retrace.prompting import Prompting, end_tokens, prompting_of
 from retrace.schemas import Example
 from retrace.tasks import load_task
+from retrace.tasks.answer_task import AnswerTask
 from retrace.tasks.base import Task
 from retrace.yaml_files import load_model_config
 
@@ -27,19 +29,16 @@ class Generator:
     config: ModelConfig
     decoder: "Decoder"
     calculator: Calculator | None
-    demonstrations: list[Example]
+    prompting: Prompting
 
     def prompt(self, question: str) -> str:
-        """The model's input for `question`, behind the model's worked examples if it is used frozen."""
-        return self.task.prompt(question, self.demonstrations, self.config.family)
+        """The model's input for `question`, behind worked examples where it is used with some."""
+        return self.prompting.text(question)
 
     @property
     def stops(self) -> list[str]:
-        """Texts that end a solution: a few-shot model goes on with the next example, which is not part of its answer."""
-        if self.config.family == "encoder_decoder":
-            return []
-        start = self.task.config.prompt.partition("{question}")[0].strip()
-        return ["\n\n", start] if start else ["\n\n"]
+        """Texts that end a solution."""
+        return self.prompting.stops
 
 
 def shard_of(rows: Sequence[RowType], shard: int, shards: int) -> list[RowType]:
@@ -66,23 +65,37 @@ def best_device() -> str:
 
 
 def open_generator(
-    model: str | Path, model_file: str | Path, task_file: str | Path, calculator: bool = True, device: str | None = None
+    model: str | Path,
+    model_file: str | Path,
+    task_file: str | Path,
+    calculator: bool = True,
+    device: str | None = None,
+    demonstrations: int = 0,
 ) -> Generator:
     """Load the checkpoint folder `model` for the task. Raises UserError for what does not fit together.
 
-    calculator: force the results of computations, where the task has a calculator at all.
+    calculator: force the results of computations, where the task has a calculator at all and is not answered in prose.
+    demonstrations: worked examples in the prompt; 0: as many as the model's YAML says for a frozen one.
     """
     from retrace.decoding.engine import Decoder
     from retrace.models.load import check_delimiter, load_model
 
     config, task = load_model_config(model_file), load_task(task_file)
-    demonstrations = task.demonstrations(config.demonstrations) if config.generator == "base" else []
+    count = demonstrations or (config.demonstrations if config.generator == "base" else 0)
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
-    check_delimiter(tokenizer, task, model)
+    prompting = prompting_of(task, config, tokenizer, model, count)
+    if not isinstance(prompting.task, AnswerTask):
+        check_delimiter(tokenizer, task, model)
     return Generator(
-        task=task,
+        task=prompting.task,
         config=config,
-        decoder=Decoder(network, tokenizer, config.family),
-        calculator=Calculator(tokenizer) if calculator and task.config.calculator else None,
-        demonstrations=demonstrations,
+        decoder=Decoder(
+            network,
+            tokenizer,
+            config.family,
+            end_ids=end_tokens(tokenizer, network, config.chat),
+            special_tokens=prompting.special_tokens,
+        ),
+        calculator=Calculator(tokenizer) if calculator and task.config.calculator and not config.chat else None,
+        prompting=prompting,
     )

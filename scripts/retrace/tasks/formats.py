@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import steps, symbolic
+from retrace.tasks import answer_rows, hub_data, steps, symbolic
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
@@ -39,8 +39,8 @@ def read_split(task: "Task", split: str, mirror: str | None = None, limit: int |
 
 
 def read_demonstrations(task: "Task", mirror: str | None = None) -> list[Example]:
-    """The worked examples for few-shot prompts."""
-    return read_split(task, DEMONSTRATIONS, mirror)
+    """The worked examples for few-shot prompts: the task's own, or else those of its training split."""
+    return read_split(task, DEMONSTRATIONS if task.config.demonstrations else "train", mirror)
 
 
 def shared_questions(
@@ -92,8 +92,12 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
     base_name, base = (source.part_of, task.config.splits[source.part_of]) if source.part_of else (split, source)
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
-    path, origin = _locate(task, base_name, base, mirror)
-    rows = _part(list(_rows(path, task.config.format)), source, base)
+    if base.hub:
+        located, origin = list(hub_data.rows(base, base_name, mirror)), f"{base.hub}@{base.revision}"
+    else:
+        path, origin = _locate(task, base_name, base, mirror)
+        located = list(_rows(path, task.config.format))
+    rows = _part(located, source, base)
     examples = [_example(task, base_name, number, split, origin, row) for number, row in rows]
     return examples[: source.count] if source.count else examples
 
@@ -183,6 +187,8 @@ def _field(where: str, row: dict[str, Any], name: str) -> str:
 
 def _example(task: "Task", base: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
+    if task.config.format in answer_rows.READERS:
+        return answer_rows.example(task, where, row, f"{base}-{number:05d}", split, origin)
     if task.config.format == "object_tracking":
         question, answer = _tracking(where, row)
     else:

@@ -11,6 +11,7 @@ import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.prompting import Prompting, answer_end
 from retrace.schemas import Example
 from retrace.tasks import Task
 
@@ -69,19 +70,28 @@ def generator_rows(
     max_length: int,
     mask_calculator: bool = False,
     what: str = "examples",
+    targets: str = "solutions",
+    prompting: Prompting | None = None,
 ) -> list[Row]:
     """Training rows of a generator: `task.prompt(question)` -> `task.solution_text(example)`.
 
     Encoder-decoder: prompt and solution apart. Decoder-only: prompt, solution and end token in one row, the prompt
     masked from the loss. mask_calculator: results of the calculator are masked, too. Examples longer than
     `max_length` tokens (input or output; both together for a decoder-only model) are left out, counted and named:
-    half a question teaches to guess. Raises UserError if none is left.
+    half a question teaches to guess. targets: `solutions`, or `answers` alone. prompting: for a model with a chat
+    template; else its input is plain text. Raises UserError if none is left.
     """
     if not examples:
         raise UserError(f"no {what} to train on; check the split and its limits")
-    prompts = [task.prompt(example.question, family=family) for example in examples]
-    solutions = [task.solution_text(example) for example in examples]
+    if prompting is None:
+        prompting = Prompting(task, family, tokenizer)
+    task = prompting.task
+    prompts = [prompting.text(example.question) for example in examples]
+    write = task.answer_text if targets == "answers" else task.solution_text
+    solutions = [write(example) for example in examples]
     build = _encoder_decoder_rows if family == "encoder_decoder" else _decoder_only_rows
+    if prompting.chat:
+        build = _chat_rows
     rows, dropped = [], []
     for example, row in zip(examples, build(prompts, solutions, tokenizer), strict=True):
         if not mask_calculator:
@@ -116,6 +126,14 @@ def _decoder_only_rows(prompts: list[str], solutions: list[str], tokenizer: PreT
             target, ignored = [*target, tokenizer.eos_token_id], [*ignored, False]
         rows.append(Row(head, target, ignored))
     return rows
+
+
+def _chat_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """Prompts from a chat template, which brings its special tokens; the answer ends as the template ends a turn."""
+    end = answer_end(tokenizer, chat=True)
+    heads = tokenizer(prompts, add_special_tokens=False, verbose=False)["input_ids"]
+    targets = encode_solutions(tokenizer, solutions, special=False)
+    return [Row(head, [*ids, end], [*results, False]) for head, (ids, results) in zip(heads, targets, strict=True)]
 
 
 def report_long(names: Sequence[str], total: int, limit: int, what: str, done: str) -> None:

@@ -14,6 +14,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.config import Training
 from retrace.models.load import is_known
 from retrace.models.share import share
+from retrace.prompting import save_prompting
 from retrace.storage import atomic_path
 from retrace.training.data import IGNORED, Row, collate_generator
 from retrace.training.trainer import is_first_process, train, write_curve
@@ -117,9 +118,16 @@ def train_generator(
 
 
 def write_generator(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, curve: Sequence[dict[str, float]], output: str | Path
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    curve: Sequence[dict[str, float]],
+    output: str | Path,
+    direct: bool = False,
 ) -> None:
-    """Write the checkpoint folder, whole or not at all; of several processes only the first writes."""
+    """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
+
+    direct: the model was trained to answer without a rationale, and is to be asked so.
+    """
     if not is_first_process():
         return
     with atomic_path(output) as folder:
@@ -127,3 +135,5 @@ def write_generator(
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_curve(folder / "curves.jsonl", curve)
+        if direct:
+            save_prompting(folder, direct)

@@ -1,0 +1,48 @@
+"""What all training scripts share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from retrace.config_types import SPEED_ONLY, Count, Section, Share
+
+
+class Training(Section):
+    """What all training scripts share."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    batch_size: Count = Field(
+        default=32, description="examples an optimiser step, over all devices and accumulation steps"
+    )
+    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
+    epochs: float = Field(default=10, gt=0)
+    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
+    warmup_ratio: Share = 0.06
+    weight_decay: float = Field(default=0.01, ge=0)
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
+    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    evaluations: Count = Field(
+        default=10, description="how often the development loss is measured; the best checkpoint is kept"
+    )
+    save_minutes: float = Field(
+        default=10,
+        gt=0,
+        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
+        json_schema_extra=SPEED_ONLY,
+    )
+    max_length: Count = Field(
+        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
+    )
+
+
+class SftTraining(Training):
+    """Fine-tuning a generator on worked solutions (train_sft.py)."""
+
+    mask_calculator: bool = Field(
+        default=False, description="results that the calculator fills in are masked from the loss"
+    )
+    targets: Literal["solutions", "answers"] = Field(
+        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
+    )
