@@ -9,6 +9,7 @@
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}.
@@ -24,6 +25,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/latro_common.smk"
 
 
 if settings.values.container:
@@ -73,6 +75,7 @@ include: "rules/models.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
+include: "rules/latro.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/report.smk"

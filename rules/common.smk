@@ -136,19 +136,29 @@ TABLES = {
         "verifier",
         "grace",
         "grace_self_consistency",
-    ]
+    ],
+    "latro": ["base", "base_maj", "latro_sft", "latro_sft_maj", "latro", "latro_maj"],
 }
+TABLE_NUMBERS = {"grace": 1, "latro": 2}
 TABLE_ROWS = {
-    "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-    "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    "grace": {
+        "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
+        "llama_7b": ["gsm8k", "multiarith", "svamp"],
+    },
+    "latro": {model: ["gsm8k", "arc_challenge"] for model in ("phi35_mini", "mistral_7b", "llama31_8b")},
 }
 
 
 def results_of_table(wildcards):
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
     methods = TABLES[wildcards.paper]
-    model = settings.values.headline_models["default"]
-    rows = TABLE_ROWS if settings.model(model).scratch is None else {model: ["arithmetic"]}
+    if wildcards.table != f"table{TABLE_NUMBERS[wildcards.paper]}":
+        raise WorkflowError(
+            f"{wildcards.paper} has the table table{TABLE_NUMBERS[wildcards.paper]}, no {wildcards.table}"
+        )
+    models = settings.values.headline_models
+    model = models.get(wildcards.paper) or models["default"]
+    rows = TABLE_ROWS[wildcards.paper] if settings.model(model).scratch is None else {model: ["arithmetic"]}
     return [f"results/{task}/{model}/{method}_acc.json" for model in rows for task in rows[model] for method in methods]
 
 
@@ -370,6 +380,8 @@ def cost_files(task, model, method):
     jobs = [f"{trained}/{decode}"]
     if trained == "sft":
         jobs.append("sft")
+    if trained in LATRO_CHECKPOINTS:
+        jobs += [trained, *(["sft"] if settings.generator(task, model) == "sft" else [])]
     if settings.model(model).scratch is not None:
         jobs.append("base")
     if decoder.startswith("grace"):
@@ -394,7 +406,9 @@ def what_the_result_rests_on(wildcards):
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None
     chosen = configuration.get(decoder, {}).get("beta") == "choose"
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen)}
+    start = settings.generator(wildcards.task, wildcards.model)
+    votes = settings.method(wildcards.method).votes
+    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
     return json.dumps({name: configuration[name] for name in sorted(kept)})
 
 

@@ -12,13 +12,15 @@ rule make_table:
         "logs/tables/{paper}_{table}.log",
     wildcard_constraints:
         paper=one_of(TABLES),
-        table="table1",
+        table=r"table\d+",
     conda:
         "../envs/retrace.yaml"
+    params:
+        table=lambda w: f"Table {w.table.removeprefix('table')}",
     message:
         "Table {wildcards.table} of {wildcards.paper}: reported beside reproduced"
     shell:
-        "python $RETRACE_SCRIPTS/make_table.py --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml"
+        "python $RETRACE_SCRIPTS/make_table.py --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
         " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html} > {log} 2>&1"
 
 

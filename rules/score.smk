@@ -20,6 +20,7 @@ rule save_configuration:
 
 rule score_method:
     input:
+        unpack(what_latro_adds_to_a_result),
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
         data="results/data/{task}/test.jsonl",
     output:
@@ -42,6 +43,7 @@ rule score_method:
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
         costs=lambda w: cost_files(w.task, w.model, w.method),
+        more=latro_score_arguments,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
@@ -49,12 +51,13 @@ rule score_method:
         " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split test"
         " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
         " --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"
+        " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} {params.more}"
+        " --output {output} > {log} 2>&1"
 
 
 rule score_headline:
     input:
-        lambda w: f"results/{w.task}/{settings.headline_model(w.task)}/{w.method}_acc.json",
+        lambda w: f"results/{w.task}/{settings.headline_model(w.task, w.method)}/{w.method}_acc.json",
     output:
         "results/{task}/{method}_acc.json",
     log:

@@ -347,6 +347,9 @@ class MethodConfig(Section):
     checkpoint: Name = Field(description="`generator` (the model's own choice) or a checkpoint's name")
     decoder: Name
     paper: Literal["grace", "dpo_st", "icot", "latro", "learn_to_reason"] = "grace"
+    votes: Name | None = Field(
+        default=None, description="a decoder whose samples of the same checkpoint give the result's maj@k and pass@k"
+    )
     paper_names: list[str] = Field(default=[], description="this method's names in the paper's tables")
     about: str = ""
 
@@ -364,7 +367,8 @@ class Configuration(Section):
         default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
     )
     headline_models: dict[str, Name] = Field(
-        default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
+        default={"default": "flan_t5_large"},
+        description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
     )
     shards: Shards = Shards()
     threads: Threads = Threads()

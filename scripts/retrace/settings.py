@@ -121,14 +121,21 @@ class Settings:
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
-        """A method by its file, or any `{checkpoint}_{decoder}` pair, for instance `sft_grace`."""
+        """A method by its file, or any `{checkpoint}_{decoder}` pair, for instance `sft_grace`.
+
+        The checkpoints of LaTRO make a method one of that paper's.
+        """
         if name in self.methods:
             return load_method_config(self.folder / "methods" / f"{name}.yaml")
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
             if checkpoint != name and checkpoint in self.checkpoints:
                 return MethodConfig(
-                    name=name, title=f"{decoder} from {checkpoint}", checkpoint=checkpoint, decoder=decoder
+                    name=name,
+                    title=f"{decoder} from {checkpoint}",
+                    checkpoint=checkpoint,
+                    decoder=decoder,
+                    paper="latro" if checkpoint.startswith("latro") else "grace",
                 )
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
@@ -136,13 +143,17 @@ class Settings:
         )
 
     # Checkpoints that a decoder can decode from; later systems add theirs here.
-    checkpoints = ("base", "sft")
-    decoders = ("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency")
+    checkpoints = ("base", "sft", "latro", "latro_sft")
+    decoders = (
+        *("greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"),
+        *("maj", "few_shot", "few_shot_maj"),
+    )
 
-    def headline_model(self, task: str) -> str:
-        """The model of `results/{task}/{method}_acc.json`."""
+    def headline_model(self, task: str, method: str | None = None) -> str:
+        """The model of `results/{task}/{method}_acc.json`: its paper's own, the task's or the default."""
         models = self.values.headline_models
-        return models.get(task) or models["default"]
+        paper = self.method(method).paper if method else None
+        return models.get(paper or "") or models.get(task) or models["default"]
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -150,14 +161,19 @@ class Settings:
         Hub models say it themselves (`generator: base` is frozen, as the paper's LLaMA). A model trained from
         scratch is frozen on a task that brings a related corpus to train it on, and fine-tuned elsewhere.
         """
-        if self.model(model).scratch is None:
-            return self.model(model).generator
-        return "base" if "corpus" in self.task(task).splits else "sft"
+        return generator_of(self.task(task), self.model(model))
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model."""
         checkpoint = self.method(method).checkpoint
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
+
+
+def generator_of(task: TaskConfig, model: ModelConfig) -> str:
+    """As `Settings.generator`."""
+    if model.scratch is None:
+        return model.generator
+    return "base" if "corpus" in task.splits else "sft"
 
 
 def section_classes() -> dict[str, type[BaseModel]]:

@@ -112,11 +112,18 @@ def find_row(
 _GUIDANCE = ("sample", "align", "pair", "discriminator")
 
 
-def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
-    """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
+def sections_behind(
+    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, start: str = "base", votes: str | None = None
+) -> list[str]:
+    """The configuration's sections that a result rests on. chosen: beta was picked on the development split.
+
+    start: the checkpoint that LaTRO's training starts from. votes: the decoder behind maj@k, if not the result's own.
+    """
     sections = ["base"] if scratch else []
-    if checkpoint != "base":
-        sections.append("sft")
+    trained = [start, checkpoint] if checkpoint.startswith("latro") else [checkpoint]
+    sections += [name for name in trained if name != "base"]
+    if votes is not None:
+        sections.append(votes)
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
         sections += [*_GUIDANCE, "sweep", "grace"] if chosen else _GUIDANCE
@@ -128,8 +135,9 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
-_WITHOUT_EFFECT = {"device_batch_size"}
+_WITHOUT_EFFECT = {"device_batch_size", "generation_batch_size", "vllm_memory_share", "gradient_checkpointing"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
+_DECODERS |= {"maj", "few_shot", "few_shot_maj"}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
@@ -167,7 +175,7 @@ def judge(
         reasons.append(f"this is the checkpoint {checkpoint}, the paper's number is of {row.model} ({kind})")
     source = task.splits.get(split)
     size = paper.test_sizes.get(row.dataset)
-    if source is None or source.url is None:
+    if source is None or (source.url is None and source.hub is None):
         reasons.append("the questions are not the paper's file")
     elif size is not None and n != size:
         reasons.append(f"{n} questions were answered, the test set has {size}")

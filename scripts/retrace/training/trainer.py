@@ -55,7 +55,50 @@ class Ordered(Dataset):
         return self.rows[self.order[place]]
 
 
-class ExactTrainer(Trainer):
+class OwnCheckpoints:
+    """What our trainers change in how Trainer keeps its state; a base class that stands before Trainer's own.
+
+    owner: this run's claim on the state folder.
+    """
+
+    owner: Owner
+
+    def floating_point_ops(self, inputs: Any) -> int:
+        return 0  # counting parameters at every step costs a tiny model several percent
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        if is_first_process():
+            self.owner.check()
+        super()._save_checkpoint(*args, **kwargs)
+        if is_first_process():
+            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        """The model alone, as safetensors: Trainer would pickle its arguments beside it."""
+        if not self.args.should_save:
+            return
+        os.makedirs(output_dir, exist_ok=True)
+        model = self.accelerator.unwrap_model(self.model)
+        if isinstance(model, PreTrainedModel):
+            model.save_pretrained(output_dir, state_dict=state_dict)
+        else:
+            weights = model.weights(state_dict)
+            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
+        # and on the disk, not in a memory that a machine which goes down forgets.
+        self.accelerator.wait_for_everyone()
+        if is_first_process():
+            bring_to_disk(Path(output_dir))
+
+    def _issue_warnings_after_load(self, load_result: Any) -> None:
+        if load_result.unexpected_keys:
+            raise UserError(f"the saved state holds unknown weights ({load_result.unexpected_keys[0]}); delete it")
+
+
+class ExactTrainer(OwnCheckpoints, Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step."""
 
     def __init__(
@@ -105,9 +148,6 @@ class ExactTrainer(Trainer):
             for name in names:
                 delattr(network, name)
 
-    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
-        return 0  # counting parameters at every step costs a tiny model several percent
-
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
         self.model.eval()
@@ -120,36 +160,6 @@ class ExactTrainer(Trainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        if is_first_process():
-            self.owner.check()
-        super()._save_checkpoint(*args, **kwargs)
-        if is_first_process():
-            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        if not self.args.should_save:
-            return
-        os.makedirs(output_dir, exist_ok=True)
-        model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PreTrainedModel):
-            model.save_pretrained(output_dir, state_dict=state_dict)
-        else:
-            weights = model.weights(state_dict)
-            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
-        # and on the disk, not in a memory that a machine which goes down forgets.
-        self.accelerator.wait_for_everyone()
-        if is_first_process():
-            bring_to_disk(Path(output_dir))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        if load_result.unexpected_keys:
-            raise UserError(f"the saved state holds unknown weights ({load_result.unexpected_keys[0]}); delete it")
 
 
 class Milestones(TrainerCallback):
@@ -242,22 +252,13 @@ def train(
     device_batch, passes = parallel.accumulation_of(options, world_size())
     total = steps_of(options, len(rows))
     order = bucketed_order(lengths, options.batch_size, total, seed)
-    arguments = _arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
+    arguments = training_arguments(options, seed, state, device_batch, passes, total, best, evaluation is not None)
     # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
     arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
-    owner, checkpoint = Owner(state), None
-    if is_first_process():
-        owner.claim(_fingerprint(model, rows, options, seed))
-        _check_room(state, model, evaluation is not None)
-        checkpoint = last_checkpoint(state)
-    checkpoint = from_first(checkpoint)
-    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
     milestones = {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        trainer = ExactTrainer(
+
+    def build(owner: Owner) -> Trainer:
+        return ExactTrainer(
             model=model,
             args=arguments,
             data_collator=collate,
@@ -273,15 +274,46 @@ def train(
             evaluation=evaluation,
             owner=owner,
         )
+
+    trainer = carry_out(build, model, arguments, fingerprint_of(model, rows, options, seed), evaluation is not None)
+    return _curve(trainer.state.log_history, options.batch_size / len(rows))
+
+
+def carry_out(
+    build: Callable[[Owner], Trainer],
+    model: torch.nn.Module,
+    arguments: TrainingArguments,
+    fingerprint: str,
+    keeps_best: bool,
+) -> Trainer:
+    """Train with the trainer that `build` makes, from where an earlier run was killed, and return it.
+
+    model: what is trained, in place; of processes that divide it among themselves only the first one has all of it in
+    the end, on the CPU. fingerprint: what a saved state must agree with to be resumed. keeps_best: the best checkpoint
+    stands in the end, not the last. Raises UserError for a full disk.
+    """
+    state = Path(arguments.output_dir)
+    owner, checkpoint = Owner(state), None
+    if is_first_process():
+        owner.claim(fingerprint)
+        _check_room(state, model, keeps_best)
+        checkpoint = last_checkpoint(state)
+    checkpoint = from_first(checkpoint)
+    outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
         if world_size() > 1:
-            torch.manual_seed(seed + arguments.process_index)  # dropout: not the same in all processes
+            torch.manual_seed(arguments.seed + arguments.process_index)  # dropout: not the same in all processes
         if checkpoint:
             print(f"resuming at {checkpoint}", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
         trainer.accelerator.wait_for_everyone()  # the best checkpoint is read by all before `finish` removes it
         if outline is not None:
-            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{total}"
+            folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{arguments.max_steps}"
             parallel.restore_whole(model, outline, Path(folder))
         parallel.leave(trainer)
     except Exception as error:
@@ -291,13 +323,23 @@ def train(
     finally:
         transformers_logging.set_verbosity(verbosity)
     model.eval()
-    return _curve(trainer.state.log_history, options.batch_size / len(rows))
+    return trainer
 
 
-def _arguments(
-    options: Training, seed: int, state: Path, device_batch: int, passes: int, total: int, best: str, evaluates: bool
+def training_arguments(
+    options: Training,
+    seed: int,
+    state: Path,
+    device_batch: int,
+    passes: int,
+    total: int,
+    best: str,
+    evaluates: bool,
+    kind: type[TrainingArguments] = TrainingArguments,
+    **more: Any,
 ) -> TrainingArguments:
-    arguments = TrainingArguments(
+    """The trainer's arguments. kind, more: those of a trainer that has some of its own."""
+    arguments = kind(
         output_dir=str(state),
         per_device_train_batch_size=device_batch,
         gradient_accumulation_steps=passes,
@@ -330,6 +372,7 @@ def _arguments(
         seed=seed,
         use_cpu=not torch.cuda.is_available(),
         **parallel.strategy_options(),
+        **more,
     )
     _ = arguments.n_gpu  # finds the devices ...
     arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
@@ -342,7 +385,7 @@ def finish(state: str | Path) -> None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
+def fingerprint_of(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
     values = options.model_dump_json(exclude=speed_options(options))
     about = f"{type(options).__name__} {values} {seed} {len(rows)}"

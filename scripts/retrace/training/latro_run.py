@@ -1,0 +1,131 @@
+"""A whole LaTRO training: from questions and options to the best checkpoint, its curve and a report."""
+
+import logging
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, TrainerCallback
+from trl import RLOOConfig
+
+from retrace.config import LatroTraining
+from retrace.errors import UserError
+from retrace.training import parallel
+from retrace.training.data import bucketed_order
+from retrace.training.decline import Evaluations
+from retrace.training.latro import DevelopmentAccuracy, Judge, LatroTrainer, Watch, check_batches
+from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.rollouts import Question, RationaleWriter
+from retrace.training.trainer import carry_out, fingerprint_of, training_arguments, world_size
+
+_CURVE = ("loss", "learning_rate", "grad_norm", "reward", "kl", "rationale_length", "finished_share", "equal_share")
+
+
+def steps_of(options: LatroTraining, questions: int) -> int:
+    """Optimiser steps of the training: max_steps, or what the epochs over the questions give."""
+    if options.max_steps > 0:
+        return options.max_steps
+    return max(1, math.ceil(options.epochs * questions * options.rationales / options.batch_size))
+
+
+def train_latro(
+    model: PreTrainedModel,
+    writer: RationaleWriter,
+    questions: Sequence[Question],
+    dev_questions: Sequence[Question],
+    judge: Judge,
+    options: LatroTraining,
+    seed: int,
+    state: str | Path,
+    reference_dtype: str = "float32",
+    callbacks: Sequence[TrainerCallback] = (),
+) -> tuple[list[dict[str, float]], dict[str, object]]:
+    """Train `model` in place; it ends as the checkpoint with the highest development accuracy, the start included.
+
+    Returns the curve, one dict a logged step, and the report on the choice. model: loaded from a folder, which the
+    reference model is read from once more. judge: says of a question and a solution's text whether it is right.
+    state: folder for restarts, as in `retrace.training.trainer.train`. Raises UserError for batch sizes that do not
+    fit, a full disk, and likelihoods that are no finite numbers.
+    """
+    if parallel.strategy() == "fsdp":
+        raise UserError("launch.strategy fsdp: LaTRO's rationales are not sampled under it; use zero3, zero2 or ddp")
+    state = Path(state)
+    device_batch, passes = check_batches(options, world_size())
+    together = options.batch_size // options.rationales
+    total = steps_of(options, len(questions))
+    order = bucketed_order([question.length for question in questions], together, total, seed)
+    milestones = {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
+    watch, kept = Watch(milestones, options.stop_on_decline), Evaluations(state)
+    quiet_trl()
+    arguments = training_arguments(
+        options,
+        seed,
+        state,
+        device_batch,
+        passes,
+        total,
+        "accuracy",
+        True,
+        kind=RLOOConfig,
+        **_own_arguments(options, writer, reference_dtype),
+    )
+
+    def build(owner: Owner) -> LatroTrainer:
+        evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
+        trainer = LatroTrainer(model, arguments, writer, questions, order, evaluation, options, owner)
+        watch.trainer = trainer
+        for callback in (watch, SavesInTime(), *callbacks):
+            trainer.add_callback(callback)
+        return trainer
+
+    fingerprint = fingerprint_of(model, [*questions, *dev_questions], options, seed)
+    trainer = carry_out(build, model, arguments, fingerprint, keeps_best=True)
+    curve = curve_of(trainer.state.log_history, together / len(questions), options.choose_on)
+    return curve, kept.report(options.choose_on, watch.stopped)
+
+
+def quiet_trl() -> None:
+    """Keep TRL's remarks out of the log: on names that it uses itself, and on how the reference model is read."""
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+
+
+def _own_arguments(options: LatroTraining, writer: RationaleWriter, reference_dtype: str) -> dict[str, Any]:
+    """What RLOOConfig has beyond the arguments of all trainers."""
+    own: dict[str, Any] = {
+        "num_generations": options.rationales,
+        "num_generations_eval": 1,  # never used: evaluations are ours
+        "max_completion_length": options.max_rationale_tokens,
+        "temperature": options.temperature,
+        "beta": options.kl_coef,
+        "disable_dropout": True,  # the policy that writes is the policy that is scored
+        "shuffle_dataset": False,  # the order is drawn beforehand
+        "gradient_checkpointing": options.gradient_checkpointing,
+        "model_init_kwargs": {"dtype": reference_dtype},  # of the reference model
+    }
+    if options.generation == "vllm":
+        stops = {"stop": writer.stops, "include_stop_str_in_output": True, "stop_token_ids": writer.end_ids}
+        own |= {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": options.vllm_memory_share,
+            "generation_kwargs": stops,
+        }
+    return own
+
+
+def curve_of(history: Sequence[dict[str, float]], epochs_a_step: float, split: str) -> list[dict[str, float]]:
+    """The trainer's log as rows {step, epoch, loss, reward, kl, ... | dev_accuracy, dev_reward, ...}.
+
+    split: on which checkpoints were compared; its name is the prefix of the evaluations' columns.
+    """
+    rows = []
+    for entry in history:
+        row = {"step": entry["step"], "epoch": round(entry["step"] * epochs_a_step, 4)}
+        row |= {key: float(f"{entry[key]:.6g}") for key in _CURVE if entry.get(key) is not None}
+        row |= {f"{split}_{key[5:]}": float(f"{entry[key]:.6g}") for key in entry if key.startswith("eval_")}
+        if len(row) > 2:
+            rows.append(row)
+    return rows
