@@ -11,6 +11,7 @@ from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Sizes
 from retrace.planning.work import (
     Work,
+    decoding_seconds,
     encoder_of,
     guided,
     model_of,
@@ -19,6 +20,7 @@ from retrace.planning.work import (
     start_seconds,
     text_of,
     training,
+    training_seconds,
     written,
 )
 
@@ -64,7 +66,7 @@ def fetch_model(job: Job, sizes: Sizes) -> Work:
     return Work(size / sizes.assumed.download_bandwidth, 0, size)
 
 
-@formula("train_base", "train_sft")
+@formula("train_base", "train_sft", "train_latro_sft")
 def train_generator(job: Job, sizes: Sizes) -> Work:
     """Questions and solutions of the training split, or of the related corpus; evaluations on the development split."""
     names = ("corpus", "corpus_dev") if "corpus" in job.options else ("train", "dev")
@@ -216,3 +218,34 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
     most = option(job, "max-samples", -1)
     rows = min(rows, 2 * most) if most >= 0 else rows
     return training(job, sizes, encoder_of(job, sizes), rows, text.question + text.solution, rows / 10)
+
+
+# ---------------------------------------------------------------- LaTRO
+
+
+@formula("train_latro")
+def train_latro(job: Job, sizes: Sizes) -> Work:
+    """Each step samples its rationales, reads them with the reference model and trains on them; evaluations write a
+    solution for each question that is compared."""
+    text = text_of(job, sizes, "train")
+    compared = text_of(job, sizes, job.options.get("choose-on", "dev"))
+    model, assumed = model_of(job, sizes), sizes.assumed
+    batch, each = option(job, "batch-size", 384), option(job, "rationales", 16)
+    steps = option(job, "max-steps", -1)
+    if steps < 0:
+        steps = ceil(option(job, "epochs", 6) * text.rows * each / batch)
+    length = min(option(job, "max-rationale-tokens", 500), text.solution)
+    longest = min(option(job, "max-rationale-tokens", 500), text.solution * assumed.longest)
+    together = option(job, "generation-batch-size", 256)
+    devices = max(1, job.gpus)
+    tokens = text.question + length
+    # One more pass without gradients for the reference, and another where a device holds no whole groups.
+    whole = option(job, "device-batch-size", batch) % each == 0
+    read = steps * batch * tokens * (1 if whole else 2)
+    batches = steps * ceil(batch / (option(job, "device-batch-size", batch) * devices))
+    seconds = training_seconds(job, model, steps * batch * tokens, batches, read, assumed)
+    seconds += steps * decoding_seconds(job, model, batch / devices, longest, together, assumed)
+    evaluations = 1 + option(job, "evaluations", 1)
+    seconds += evaluations * decoding_seconds(job, model, compared.rows / devices, longest, together, assumed)
+    weights = 4 * model.parameters
+    return Work(seconds, steps * batch * tokens, weights, 6 * weights, text.known)

@@ -26,10 +26,9 @@ from retrace.training import rationales as pieces
 from retrace.training.decline import Evaluation, Evaluations, declined
 from retrace.training.parallel import accumulation_of
 from retrace.training.rationales import Rationale
-from retrace.training.restarts import Owner
+from retrace.training.restarts import OwnCheckpoints, Owner
 from retrace.training.rollouts import Question, RationaleWriter
 from retrace.training.token_logprobs import add_scorer
-from retrace.training.trainer import OwnCheckpoints
 
 Judge = Callable[[Question, str], tuple[bool, bool]]  # a solution's text: right by the paper's and by the strict grader
 
@@ -224,8 +223,8 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         """Measure the model that training starts from and save it, so that it can be the best checkpoint, too."""
         metrics = self.evaluate()
         self._determine_best_metric(metrics, None)
+        self.state.best_model_checkpoint = f"{self.args.output_dir}/checkpoint-0"  # Trainer knows of no step 0
         self._save_checkpoint(self.model_wrapped, None)
-        self.state.best_model_checkpoint = f"{self.args.output_dir}/checkpoint-0"
         self.model.train()
 
 

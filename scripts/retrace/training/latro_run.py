@@ -76,7 +76,7 @@ def train_latro(
         evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
         trainer = LatroTrainer(model, arguments, writer, questions, order, evaluation, options, owner)
         watch.trainer = trainer
-        for callback in (watch, SavesInTime(), *callbacks):
+        for callback in (watch, SavesInTime(60 * options.save_minutes), *callbacks):
             trainer.add_callback(callback)
         return trainer
 

@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.utils import logging as transformers_logging
@@ -31,10 +30,10 @@ from retrace.config import Training
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
-from retrace.storage import bring_to_disk, disk_of, refusal
+from retrace.storage import disk_of, refusal
 from retrace.training import parallel
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
+from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -53,49 +52,6 @@ class Ordered(Dataset):
 
     def __getitem__(self, place: int) -> Any:
         return self.rows[self.order[place]]
-
-
-class OwnCheckpoints:
-    """What our trainers change in how Trainer keeps its state; a base class that stands before Trainer's own.
-
-    owner: this run's claim on the state folder.
-    """
-
-    owner: Owner
-
-    def floating_point_ops(self, inputs: Any) -> int:
-        return 0  # counting parameters at every step costs a tiny model several percent
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        if is_first_process():
-            self.owner.check()
-        super()._save_checkpoint(*args, **kwargs)
-        if is_first_process():
-            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """The model alone, as safetensors: Trainer would pickle its arguments beside it."""
-        if not self.args.should_save:
-            return
-        os.makedirs(output_dir, exist_ok=True)
-        model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PreTrainedModel):
-            model.save_pretrained(output_dir, state_dict=state_dict)
-        else:
-            weights = model.weights(state_dict)
-            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
-        # and on the disk, not in a memory that a machine which goes down forgets.
-        self.accelerator.wait_for_everyone()
-        if is_first_process():
-            bring_to_disk(Path(output_dir))
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        if load_result.unexpected_keys:
-            raise UserError(f"the saved state holds unknown weights ({load_result.unexpected_keys[0]}); delete it")
 
 
 class ExactTrainer(OwnCheckpoints, Trainer):
