@@ -12,6 +12,7 @@ of finished rationales and accuracy over steps, and a report on the choice. A ru
 """
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 
 from retrace import cli
 from retrace.config import LatroTraining
@@ -51,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if config.family != "decoder_only":
         raise UserError(f"{given.model_file}: family {config.family}: LaTRO trains decoder-only models")
     check_batches(options, world_size())
+    if options.generation == "vllm" and find_spec("vllm") is None:
+        raise UserError("--generation vllm: vLLM is not installed; install it on a machine with GPUs, or use engine")
     train = read_jsonl(given.train, Example)
     compared = read_jsonl(given.compare, Example)
     if wrong := next((example for example in compared if example.split != options.choose_on), None):

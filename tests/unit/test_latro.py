@@ -272,6 +272,20 @@ def test_rationales_without_tokens_train_too(folder, tmp_path) -> None:
     assert next(row for row in curve if "loss" in row)["rationale_length"] == 0
 
 
+@pytest.mark.parametrize("device_batch_size", [16, 2])
+def test_gradient_checkpointing_changes_nothing(folder, tmp_path, device_batch_size) -> None:
+    plain, _ = first_gradient(folder, tmp_path / "a", device_batch_size=device_batch_size)
+    changes = {"device_batch_size": device_batch_size, "gradient_checkpointing": True}
+    spared, _ = first_gradient(folder, tmp_path / "b", **changes)
+    assert torch.allclose(plain, spared, atol=1e-7)
+
+
+def test_bfloat16_trains(folder, tmp_path) -> None:
+    curve, report = Setting(folder, options(precision="bfloat16", max_steps=2, evaluations=1)).train(tmp_path)
+    assert [row["step"] for row in curve if "loss" in row] == [1, 2]
+    assert np.isfinite(report["last"]["reward"])
+
+
 def test_without_weight_there_is_no_reference_model(folder, tmp_path) -> None:
     _, line = first_gradient(folder, tmp_path, kl_coef=0.0)
     assert line["kl"] == 0
@@ -314,7 +328,7 @@ def alternating(setting: Setting):
     return lambda question, text: (len(text) % 3 == 0, False)
 
 
-@pytest.mark.parametrize("step", [1, 3, 5])
+@pytest.mark.parametrize("step", [1, 5])
 @pytest.mark.parametrize("device_batch_size", [16, 2])
 def test_stopped_training_goes_on_to_the_same_weights_and_curve(
     folder, tmp_path, step, device_batch_size, capsys
@@ -398,5 +412,5 @@ def test_the_scorer_is_the_models_own_likelihood(folder) -> None:
     with torch.no_grad():
         rows = setting.writer.sample(setting.model, setting.questions[:2], [0, 0])
         rationales, answers = pieces.likelihoods(setting.model, pieces.pack(rows, 0))
-    assert np.isfinite(rationales).all()
+    assert rationales.isfinite().all()
     assert (answers < 0).all()

@@ -105,3 +105,13 @@ def test_methods_decoders_and_headline_models() -> None:
     assert (values.latro.kl_coef, values.latro.epochs, values.latro_sft.targets) == (0.25, 12, "answers")
     assert (values.maj.samples, values.maj.temperature, values.greedy.max_new_tokens) == (8, 1.0, 500)
     assert paper.for_target("gsm8k", "flan_t5_large").greedy.max_new_tokens == 256
+
+
+def test_the_papers_devices_hold_for_its_models_only() -> None:
+    paper = Settings({"preset": "paper"}, CONFIG)
+    placed = paper.for_target("gsm8k", "phi35_mini").launch.of("latro")
+    assert (placed.gpus, placed.strategy) == (8, "zero3")
+    assert paper.for_target("gsm8k", "tiny_gpt2").launch.of("latro").gpus == -1
+    fewer = Settings({"preset": "paper", "launch": {"trainings": {"latro": {"gpus": 1}}}}, CONFIG)
+    placed = fewer.for_target("gsm8k", "phi35_mini").launch.of("latro")
+    assert (placed.gpus, placed.strategy) == (1, "zero3")

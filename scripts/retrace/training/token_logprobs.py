@@ -105,7 +105,12 @@ def logit_shape(config: Any) -> tuple[float, float]:
 @contextlib.contextmanager
 def gathered(*weights: Tensor | None) -> Iterator[None]:
     """Whole weights, also where DeepSpeed's ZeRO-3 keeps each process a part of them."""
-    divided = [weight for weight in weights if weight is not None and hasattr(weight, "ds_id")]
+    divided = [
+        weight
+        for weight in weights
+        # What somebody else has gathered already must not be divided again when we leave.
+        if weight is not None and hasattr(weight, "ds_id") and weight.ds_status.name != "AVAILABLE"
+    ]
     if not divided:
         yield
         return
