@@ -25,7 +25,7 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
-include: "rules/tables_common.smk"
+include: "rules/results_common.smk"
 include: "rules/latro_common.smk"
 
 

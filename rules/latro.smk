@@ -25,14 +25,15 @@ rule train_latro:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("latro"),
+        speed=speed("latro"),
         state="results/{task}/{model}/seed{seed}/latro/state",
     message:
         "Training {wildcards.model} on its own rationales for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_latro.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_latro.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --train {input.train} --compare {input.compare}"
         " --seed {wildcards.seed} --state {params.state} --output {output.model} --curves {output.curves}"
-        " --report {output.report} {params.options} > {log} 2>&1"
+        " --report {output.report} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule train_latro_sft:
@@ -58,13 +59,14 @@ rule train_latro_sft:
         task=what_defines_the_task,
         model=what_defines_the_model,
         options=options("latro_sft"),
+        speed=speed("latro_sft"),
         state="results/{task}/{model}/seed{seed}/latro_sft/state",
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} as LaTRO's baseline, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_sft.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --train {input.train} --dev {input.dev} --seed {wildcards.seed}"
-        " --state {params.state} --output {output} {params.options} > {log} 2>&1"
+        " --state {params.state} --output {output} {params.options} {params.speed} > {log} 2>&1"
 
 
 rule plot_latro:

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import Count, Section
+from retrace.config_types import SPEED_ONLY, Count, Section
 from retrace.decoding_options import Greedy, SelfConsistency
 from retrace.training_options import Training
 
@@ -73,9 +73,15 @@ class LatroTraining(Training):
     generation: Literal["engine", "vllm"] = Field(
         default="engine", description="what samples rationales: Retrace's own decoder, or vLLM on GPUs through TRL"
     )
-    generation_batch_size: Count = Field(default=256, description="rationales sampled together by the engine")
-    vllm_memory_share: float = Field(default=0.3, gt=0, lt=1, description="of each GPU's memory, for vLLM")
-    gradient_checkpointing: bool = Field(default=False, description="less memory for a second forward pass")
+    generation_batch_size: Count = Field(
+        default=256, description="rationales sampled together by the engine", json_schema_extra=SPEED_ONLY
+    )
+    vllm_memory_share: float = Field(
+        default=0.3, gt=0, lt=1, description="of each GPU's memory, for vLLM", json_schema_extra=SPEED_ONLY
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="less memory for a second forward pass", json_schema_extra=SPEED_ONLY
+    )
 
 
 class Majority(SelfConsistency):

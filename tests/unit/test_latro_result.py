@@ -8,7 +8,7 @@ from evaluation_data import CONFIG, examples, prediction, write_task
 from test_result import score
 
 from retrace.errors import UserError
-from retrace.evaluation.reported import sections_behind
+from retrace.evaluation.reported import differences, sections_behind
 from retrace.evaluation.result import peeked
 from retrace.settings import Settings
 from retrace.storage import write_json, write_jsonl
@@ -115,3 +115,15 @@ def test_the_papers_devices_hold_for_its_models_only() -> None:
     fewer = Settings({"preset": "paper", "launch": {"trainings": {"latro": {"gpus": 1}}}}, CONFIG)
     placed = fewer.for_target("gsm8k", "phi35_mini").launch.of("latro")
     assert (placed.gpus, placed.strategy) == (1, "zero3")
+
+
+def test_speed_only_options_make_no_difference_to_the_paper() -> None:
+    """A result's configuration does not hold them; the paper's preset does."""
+    theirs = Settings({"preset": "paper"}, CONFIG).for_target("gsm8k", "phi35_mini").model_dump(mode="json")
+    ours = json.loads(json.dumps(theirs))
+    for option in ("save_minutes", "generation_batch_size", "gradient_checkpointing"):
+        del ours["latro"][option]
+    assert differences(ours, theirs, ["latro"]) == []
+    ours["latro"]["kl_coef"] = 0.5
+    assert differences(ours, theirs, ["latro"]) == ["latro.kl_coef"]
+    assert "latro.kl_coef" in differences({}, theirs, ["latro"])
