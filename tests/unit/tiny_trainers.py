@@ -31,6 +31,7 @@ from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
 from retrace.training.trainer import is_first_process, set_seed
 from retrace.training.verifier import solution_rows, train_verifier
+from unit.tiny_latro import Latro
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -133,6 +134,7 @@ TRAINERS = {
     "sft_decoder_only": Sft("decoder_only"),
     "discriminator": Discriminator(),
     "verifier": OutcomeVerifier(),
+    "latro": Latro(),
 }
 
 

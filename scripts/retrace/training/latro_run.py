@@ -71,6 +71,7 @@ def train_latro(
         kind=RLOOConfig,
         **_own_arguments(options, writer, reference_dtype),
     )
+    arguments.ddp_find_unused_parameters = False
 
     def build(owner: Owner) -> LatroTrainer:
         evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
