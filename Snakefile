@@ -14,6 +14,7 @@
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
+#   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
@@ -30,10 +31,12 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/results_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
-include: "rules/run_common.smk"
 include: "rules/icot_common.smk"
+include: "rules/latro_common.smk"
+include: "rules/run_common.smk"
 
 
 if settings.values.container:
@@ -94,8 +97,10 @@ include: "rules/sample.smk"
 include: "rules/grace.smk"
 include: "rules/dpo_st.smk"
 include: "rules/icot.smk"
+include: "rules/latro.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
+include: "rules/transfer.smk"
 include: "rules/report.smk"
 include: "rules/slurm.smk"
 

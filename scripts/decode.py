@@ -4,7 +4,8 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
-`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided or implicit.
+`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided, implicit, maj,
+few_shot or few_shot_maj.
 Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also --discriminator (a folder), and
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
@@ -18,7 +19,17 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import Beam, Decoding, Greedy, Guided, Implicit, SelfConsistency
+from retrace.config import (
+    Beam,
+    Decoding,
+    FewShot,
+    FewShotMajority,
+    Greedy,
+    Guided,
+    Implicit,
+    Majority,
+    SelfConsistency,
+)
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +42,9 @@ DECODERS: dict[str, type[Decoding | Implicit]] = {
     "self_consistency": SelfConsistency,
     "guided": Guided,
     "implicit": Implicit,
+    "maj": Majority,
+    "few_shot": FewShot,
+    "few_shot_maj": FewShotMajority,
 }
 
 
@@ -64,9 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
+    from retrace.tasks.answer_task import in_chat
+    from retrace.yaml_files import load_model_config
 
     everything = read_jsonl(given.data, Example)
-    check_references(load_task(given.task_file), everything, given.data)
+    task = (
+        in_chat(load_task(given.task_file)) if load_model_config(given.model_file).chat else load_task(given.task_file)
+    )
+    check_references(task, everything, given.data)
     examples = shard_of(everything, given.shard, given.shards)
     if isinstance(options, Guided):
         options = with_choices(options, given.choices)
@@ -75,7 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if isinstance(options, Implicit):
         generator = open_coupled(given.model, given.model_file, given.task_file)
     else:
-        generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+        shown = getattr(options, "demonstrations", 0)
+        generator = open_generator(
+            given.model,
+            given.model_file,
+            given.task_file,
+            options.calculator,
+            form=given.form,
+            demonstrations=shown,
+        )
     if generator.decoder.ends > 1 and isinstance(options, Guided | Beam):
         raise UserError(
             f"{given.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "

@@ -28,6 +28,8 @@ KINDS = (
     CheckpointKind("sft_continued_roundN", f"sft_continued_(?!round0){_ROUND}", "dpo_st"),
     CheckpointKind("sft_extra_roundN", f"sft_extra_(?!round0){_ROUND}", "dpo_st"),
     *(CheckpointKind(name, name, "icot", decoder_only=True) for name in STAGES_BEHIND),
+    CheckpointKind("latro", "latro", "latro", decoder_only=True),
+    CheckpointKind("latro_sft", "latro_sft", "latro", decoder_only=True),
 )
 # A method that is called as its checkpoint decodes greedily.
 NAMED_BY_CHECKPOINT = "dpo_st"
@@ -61,7 +63,7 @@ def same_model(name: str) -> str:
 
 DECODERS = (
     *("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency"),
-    "implicit",
+    *("implicit", "maj", "few_shot", "few_shot_maj"),
 )
 WITHOUT_CALCULATOR = "_no_calculator"
 # Decoders that have no calculator to be switched off, and why.

@@ -33,11 +33,12 @@ from retrace.config_icot import (
     StudentTraining,
     TeacherStates,
 )
+from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
-from retrace.decoding_options import Decoding
-from retrace.training_options import Training
+from retrace.decoding_options import Decoding, Greedy, SelfConsistency
+from retrace.training_options import SftTraining, Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -49,6 +50,10 @@ class Source(Section):
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
     file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
+    hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
+    revision: str | None = Field(default=None, description="its commit")
+    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
+    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -85,10 +90,19 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal["word_problems", "programs", "symbolic", "multiplication"] = Field(
-        description="how steps are judged and answers extracted"
-    )
-    format: Literal["question_answer", "question_number", "lines", "coin_flip", "object_tracking", "generated"] = Field(
+    family: Literal[
+        "word_problems", "programs", "symbolic", "multiplication", "numeric", "multiple_choice", "exact_match"
+    ] = Field(description="how steps are judged and answers extracted")
+    format: Literal[
+        "question_answer",
+        "question_number",
+        "lines",
+        "coin_flip",
+        "object_tracking",
+        "generated",
+        "arc",
+        "queries_responses",
+    ] = Field(
         description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
         "`question||steps #### answer`"
     )
@@ -101,7 +115,10 @@ class TaskConfig(Section):
     answer_field: str = "answer"
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
-    demonstrations: Source | None = Field(default=None, description="worked examples for few-shot prompts")
+    chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
+    demonstrations: Source | None = Field(
+        default=None, description="worked examples for few-shot prompts; without it those of train"
+    )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     split_sets: list[Name] = Field(
         default=[],
@@ -147,6 +164,7 @@ class ModelConfig(Section):
     file: str | None = Field(default=None, description="a local folder in the Hugging Face layout instead of the Hub")
     scratch: ScratchModel | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    chat: bool = Field(default=False, description="put questions through the tokenizer's chat template")
     generator: Literal["sft", "base"] = Field(
         default="sft", description="which checkpoint the methods use: fine-tuned, or frozen"
     )
@@ -172,32 +190,11 @@ class BaseTraining(Training):
     )
 
 
-class SftTraining(Training):
-    """Fine-tuning a generator on worked solutions (train_sft.py)."""
-
-    mask_calculator: bool = Field(
-        default=False, description="results that the calculator fills in are masked from the loss"
-    )
-
-
-class Greedy(Decoding):
-    """The most probable token each time."""
-
-
 class Beam(Decoding):
     """Beam search; the best beam counts."""
 
     beams: Annotated[int, Field(ge=2)] = 5
     length_penalty: float = 1.0
-
-
-class SelfConsistency(Decoding):
-    """Several samples, majority vote over their answers."""
-
-    samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
-    temperature: float = Field(default=0.7, gt=0)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
 
 
 class Shards(Section):
@@ -246,6 +243,9 @@ class MethodConfig(Section):
     checkpoint: Name = Field(description="`generator` (the model's own choice) or a checkpoint's name")
     decoder: Name
     paper: Literal["grace", "dpo_st", "icot", "latro", "learn_to_reason"] = "grace"
+    votes: Name | None = Field(
+        default=None, description="a decoder whose samples of the same checkpoint give the result's maj@k and pass@k"
+    )
     paper_names: list[str] = Field(default=[], description="this method's names in the paper's tables")
     about: str = ""
 
@@ -263,7 +263,8 @@ class Configuration(Section):
         default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
     )
     headline_models: dict[str, Name] = Field(
-        default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
+        default={"default": "flan_t5_large"},
+        description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
     )
     shards: Shards = Shards()
     threads: Threads = Threads()
@@ -300,6 +301,11 @@ class Configuration(Section):
     implicit: Implicit = Implicit()
     icot_speed: Speed = Speed()
     figures: Figures = Figures()
+    latro: LatroTraining = LatroTraining()
+    latro_sft: SftTraining = SftTraining()
+    maj: Majority = Majority()
+    few_shot: FewShot = FewShot()
+    few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

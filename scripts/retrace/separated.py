@@ -8,14 +8,9 @@ tokens that it was trained on. A model of the layout `explicit_cot` therefore wr
 """
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Literal, get_args
 
 from retrace.errors import UserError
-from retrace.storage import read_json, write_json
 
-Layout = Literal["no_cot", "explicit_cot"]
-LAYOUT_FILE = "layout.json"
 END_TOKENS = {"no_cot": 1, "explicit_cot": 2}  # how many a model of the layout writes
 MARKER = "####"
 
@@ -44,20 +39,3 @@ def separators(ids: Sequence[int], end_id: int, wanted: int, name: str) -> list[
             "and answer): the row was cut, or its text holds the end token; raise max_length or mend the row"
         )
     return found
-
-
-def write_layout(folder: str | Path, layout: Layout) -> None:
-    """Say in a checkpoint's folder which layout its model was trained on."""
-    write_json(Path(folder) / LAYOUT_FILE, {"layout": layout})
-
-
-def layout_of(folder: str | Path) -> Layout | None:
-    """The layout of the checkpoint in `folder`; None for every other model. Raises UserError for a broken file."""
-    path = Path(folder) / LAYOUT_FILE
-    if not path.exists():
-        return None
-    value: Any = read_json(path)
-    layout = value.get("layout") if isinstance(value, dict) else None
-    if layout not in get_args(Layout):
-        raise UserError(f"{path}: layout {layout!r} is unknown (valid: {', '.join(get_args(Layout))}); train it again")
-    return layout

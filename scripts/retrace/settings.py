@@ -144,8 +144,9 @@ class Settings:
             if helped.decoder in NEVER_CALCULATE:
                 raise UserError(f"method {name!r}: {NEVER_CALCULATE[helped.decoder]}; there is no calculator")
             changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
-            title = f"{helped.title}, without the calculator"
-            return self._possible(helped.model_copy(update={**changes, "title": title}))
+            changes["title"] = f"{helped.title}, without the calculator"
+            changes["votes"] = helped.votes and helped.votes + WITHOUT_CALCULATOR
+            return self._possible(helped.model_copy(update=changes))
         if found := self._method(name):
             return self._possible(found)
         raise UserError(
@@ -206,9 +207,7 @@ class Settings:
         Hub models say it themselves (`generator: base` is frozen, as the paper's LLaMA). A model trained from
         scratch is frozen on a task that brings a related corpus to train it on, and fine-tuned elsewhere.
         """
-        if self.model(model).scratch is None:
-            return self.model(model).generator
-        return "base" if "corpus" in self.task(task).splits else "sft"
+        return generator_of(self.task(task), self.model(model))
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
@@ -248,6 +247,13 @@ class Settings:
     def transfer_split(self, task: str) -> str:
         """The split on which models of other tasks are tested."""
         return TRANSFER if TRANSFER in self.task(task).splits else "test"
+
+
+def generator_of(task: TaskConfig, model: ModelConfig) -> str:
+    """As `Settings.generator`."""
+    if model.scratch is None:
+        return model.generator
+    return "base" if "corpus" in task.splits else "sft"
 
 
 def section_classes() -> dict[str, type[BaseModel]]:

@@ -22,9 +22,9 @@ import train_icot_emulator
 import train_icot_student
 from retrace.errors import UserError
 from retrace.evaluation.speed import Speed
+from retrace.layouts import layout_of
 from retrace.models.implicit_files import load_coupled, load_emulator, load_student, write_parts
 from retrace.schemas import Prediction
-from retrace.separated import layout_of
 from retrace.storage import read_jsonl, write_jsonl
 
 TASK = str(CONFIG / "tasks" / "mult_2x2.yaml")

@@ -6,9 +6,10 @@ from implicit_world import examples, rows_of, task, tokenizer
 from transformers import AutoTokenizer
 
 from retrace.errors import UserError
+from retrace.layouts import layout_of, write_layout
 from retrace.models.scratch import build_tokenizer
 from retrace.schemas import Example
-from retrace.separated import layout_of, prompt_text, separators, whole_text, write_layout
+from retrace.separated import prompt_text, separators, whole_text
 from retrace.storage import write_jsonl
 from retrace.training.data import IGNORED
 from retrace.training.separated_rows import padded, question_batch, read_rows, reasoning_batch, text_batch
@@ -39,7 +40,9 @@ def test_layout_files(tmp_path) -> None:
     write_layout(tmp_path, "explicit_cot")
     assert layout_of(tmp_path) == "explicit_cot"
     (tmp_path / "layout.json").write_text('{"layout": "poems"}')
-    with pytest.raises(UserError, match=r"layout.json: layout 'poems' is unknown \(valid: no_cot, explicit_cot\)"):
+    with pytest.raises(
+        UserError, match=r"layout.json: layout 'poems' is unknown \(valid: no_cot, explicit_cot, direct\)"
+    ):
         layout_of(tmp_path)
 
 

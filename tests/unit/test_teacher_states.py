@@ -10,8 +10,8 @@ from implicit_world import LAYERS, WIDTH, base, examples, rows_of, save_base, to
 
 from retrace.config_icot import TeacherStates
 from retrace.errors import UserError
+from retrace.layouts import write_layout
 from retrace.models.implicit import teacher_states
-from retrace.separated import write_layout
 from retrace.training import teacher_states as module
 from retrace.training.separated_rows import reasoning_batch
 from retrace.training.teacher_states import (

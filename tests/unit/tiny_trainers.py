@@ -38,6 +38,7 @@ from retrace.training.teacher_states import ComputedStates
 from retrace.training.trainer import is_first_process, set_seed
 from retrace.training.verifier import solution_rows, train_verifier
 from unit import implicit_world as world
+from unit.tiny_latro import Latro
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -234,6 +235,7 @@ TRAINERS = {
     "dpo_encoder_decoder": Dpo("encoder_decoder"),
     "dpo_decoder_only": Dpo("decoder_only"),
     **{stage: Implicit(stage) for stage in ("no_cot", "icot_student", "icot_emulator", "icot")},
+    "latro": Latro(),
 }
 
 

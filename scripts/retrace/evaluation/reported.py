@@ -123,16 +123,24 @@ def find_row(
 _GUIDANCE = ("sample", "align", "pair", "discriminator")
 
 
-def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool = False) -> list[str]:
-    """The configuration's sections that a result rests on. chosen: beta was picked on the development split."""
+def sections_behind(
+    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, start: str = "base", votes: str | None = None
+) -> list[str]:
+    """The configuration's sections that a result rests on. chosen: beta was picked on the development split.
+
+    start: the checkpoint that LaTRO's training starts from. votes: the decoder behind maj@k, if not the result's own.
+    """
     sections = ["base"] if scratch else []
     decoder, system = helped_decoder(decoder), system_of(checkpoint)
     if system == "dpo_st":
         sections.append("dpo_st")
     elif system == "icot":
         sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
-    elif checkpoint != "base":
-        sections.append("sft")
+    else:
+        trained = [start, checkpoint] if system == "latro" else [checkpoint]
+        sections += [name for name in trained if name != "base"]
+    if votes is not None:
+        sections.append(helped_decoder(votes))
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
         sections += [*_GUIDANCE, "sweep", "grace"] if chosen else _GUIDANCE
@@ -148,7 +156,7 @@ def sections_behind(checkpoint: str, decoder: str, scratch: bool, chosen: bool =
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
-_DECODERS |= {"pair_samples", "label_samples", "samples", "implicit"}
+_DECODERS |= {"pair_samples", "label_samples", "samples", "implicit", "maj", "few_shot", "few_shot_maj"}
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
@@ -157,7 +165,8 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Se
     for section in sections:
         mine, theirs = ours.get(section, {}), papers.get(section, {})
         ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set())
-        for option in sorted({*mine, *theirs} - ignored):
+        # A result's configuration leaves out what changes speed only.
+        for option in sorted((set(mine) or set(theirs)) - ignored):
             if isinstance(mine.get(option), dict) and isinstance(theirs.get(option), dict):
                 inner = differences({option: mine[option]}, {option: theirs[option]}, [option])
                 found += [f"{section}.{name}" for name in inner]
@@ -189,7 +198,7 @@ def judge(
         reasons.append(f"this is the checkpoint {checkpoint}, the paper's number is of {row.model} ({kind})")
     source = task.splits.get(split)
     size = paper.test_sizes.get(row.dataset)
-    if source is None or source.url is None:
+    if source is None or (source.url is None and source.hub is None):
         reasons.append("the questions are not the paper's file")
     elif size is not None and n != size:
         reasons.append(f"{n} questions were answered, the test set has {size}")

@@ -64,7 +64,7 @@ def fetch_model(job: Job, sizes: Sizes) -> Work:
     return Work(size / sizes.assumed.download_bandwidth, 0, size)
 
 
-@formula("train_base", "train_sft")
+@formula("train_base", "train_sft", "train_latro_sft")
 def train_generator(job: Job, sizes: Sizes) -> Work:
     """Questions and solutions of the training split, or of the related corpus; evaluations on the development split."""
     names = ("corpus", "corpus_dev") if "corpus" in job.options else ("train", "dev")
@@ -219,4 +219,4 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
 
 
 # Further systems register their rules.
-from retrace.planning import formulas_icot  # noqa: E402, F401
+from retrace.planning import formulas_icot, formulas_latro  # noqa: E402, F401

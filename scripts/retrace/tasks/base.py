@@ -91,6 +91,14 @@ class Task:
         frame = f"{self.config.prompt} {self.config.answer_prompt}".replace("{question}", " ")
         return [*multiplication.WORDS, *frame.split()]
 
+    def answer_text(self, example: Example) -> str:
+        """What states the final answer: `#### answer`."""
+        return f"{self.answer_marker} {example.final_answer}"
+
+    def rationale_stops(self) -> list[str]:
+        """Texts at which a rationale ends and the answer begins."""
+        return [self.answer_marker]
+
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
 
@@ -120,6 +128,10 @@ class Task:
         if self.config.family == "multiplication":
             return multiplication.extract_answer(text)
         return symbolic.extract_answer(text)
+
+    def answer_of(self, text: str, example: Example) -> str | None:
+        """The answer in a text that answers `example`."""
+        return self.extract(text)
 
     def grade(self, text: str, gold: str) -> bool:
         """Whether the text's answer is right by the paper's own grader; `gold` is text with '#### answer'."""
@@ -216,13 +228,30 @@ def load_task(path_or_name: str | Path, config_dir: str | Path = "config") -> Ta
         raise UserError(f"{path}: no such file; known tasks: {', '.join(task_names(config_dir))}")
     config = read_named(TaskConfig, path)
     _check(config, path)
+    return make_task(config, path)
+
+
+def make_task(config: TaskConfig, path: Path) -> Task:
+    """The task of a configuration that was read from `path`."""
+    if config.family in ("numeric", "multiple_choice", "exact_match"):
+        from retrace.tasks.answer_task import AnswerTask
+
+        return AnswerTask(config, path)
     return Task(config, path)
 
 
 def _check(config: TaskConfig, path: Path) -> None:
     """What the types cannot say: every source is complete, and the parts fit together."""
-    if "{question}" not in config.prompt:
-        raise UserError(f"{path}: prompt: must hold {{question}}")
+    frames = {
+        "prompt": config.prompt,
+        "chat.prompt": config.chat.prompt,
+        "chat.direct_prompt": config.chat.direct_prompt,
+    }
+    for where, frame in frames.items():
+        if frame is not None and "{question}" not in frame:
+            raise UserError(f"{path}: {where}: must hold {{question}}")
+    if "{answer}" not in config.chat.answer:
+        raise UserError(f"{path}: chat.answer: must hold {{answer}}")
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
     if (config.family == "multiplication") != (config.digits is not None):
@@ -236,10 +265,14 @@ def _check(config: TaskConfig, path: Path) -> None:
     if config.demonstrations is not None:
         sources["demonstrations"] = config.demonstrations
     for where, source in sources.items():
-        given = [name for name in ("url", "file", "generator", "part_of") if getattr(source, name) is not None]
+        kinds = ("url", "file", "hub", "generator", "part_of")
+        given = [name for name in kinds if getattr(source, name) is not None]
         if len(given) != 1:
+            raise UserError(f"{path}: {where}: give one of {', '.join(kinds)} (got {', '.join(given) or 'none'})")
+        if source.hub and not source.revision:
             raise UserError(
-                f"{path}: {where}: give one of url, file, generator, part_of (got {', '.join(given) or 'none'})"
+                f"{path}: {where}: revision: a data set of the Hub needs the commit that it is read at "
+                f"(https://huggingface.co/datasets/{source.hub}/commits/main)"
             )
         if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
             raise UserError(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import multiplication, steps, symbolic
+from retrace.tasks import answer_rows, hub_data, multiplication, steps, symbolic
 from retrace.tasks.raw_rows import Row, field_of, joined, number_of, rows_of
 from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
@@ -51,8 +51,8 @@ def streamed(task: "Task", split: str, mirror: str | None = None) -> Iterator[Ex
 
 
 def read_demonstrations(task: "Task", mirror: str | None = None) -> list[Example]:
-    """The worked examples for few-shot prompts."""
-    return read_split(task, DEMONSTRATIONS, mirror)
+    """The worked examples for few-shot prompts: the task's own, or else those of its training split."""
+    return read_split(task, DEMONSTRATIONS if task.config.demonstrations else "train", mirror)
 
 
 def shared_questions(
@@ -120,9 +120,13 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
         return list(_bulky(task, split, source, mirror))
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
-    path, origin = _locate(task, base_name, base, mirror)
     layout = base.format or task.config.format
-    everything = list(rows_of(path, layout, base.skip_faulty))
+    if base.hub:
+        path = origin = f"{base.hub}@{base.revision}"
+        everything = list(hub_data.rows(base, base_name, mirror))
+    else:
+        path, origin = _locate(task, base_name, base, mirror)
+        everything = list(rows_of(path, layout, base.skip_faulty))
     if base.rows is not None and len(everything) != base.rows:
         raise UserError(
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
@@ -208,6 +212,8 @@ def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]
 def _example(task: "Task", base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
     layout = base.format or task.config.format
+    if layout in answer_rows.READERS:
+        return answer_rows.example(task, where, row, f"{name}-{number:05d}", split, origin)
     if layout == "object_tracking":
         question, answer = _tracking(where, row)
     elif layout == "lines":

@@ -100,9 +100,11 @@ def _document_rows(path: Path, text: str) -> Iterator[Row]:
         yield f"{path}: examples[{number}]", row
 
 
-def field_of(where: str, row: dict[str, Any], name: str) -> str:
-    """A field that must be a text. Raises UserError naming place and field."""
+def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:
+    """A field that must be a text; numbers: or a number, as text. Raises UserError naming place and field."""
     value = row.get(name)
+    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
     if not isinstance(value, str) or not value.strip():
         fault = "is missing" if name not in row else "is empty" if value in ("", None) else f"is {str(value)[:40]!r}"
         raise UserError(

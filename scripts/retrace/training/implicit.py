@@ -11,10 +11,10 @@ from torch.nn import functional
 from transformers import TrainerCallback
 
 from retrace.config_icot import SeparatedTraining
+from retrace.layouts import Layout
 from retrace.models.implicit import Coupled, Emulator, Student, without_dropout
 from retrace.models.layers import compile_blocks
 from retrace.models.share import share
-from retrace.separated import Layout
 from retrace.training.data import IGNORED
 from retrace.training.separated_rows import SeparatedRows, question_batch, text_batch
 from retrace.training.teacher_states import CachedStates, ComputedStates

@@ -16,8 +16,9 @@ from torch import Tensor
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.layouts import Layout
 from retrace.schemas import Example
-from retrace.separated import Layout, separators, whole_text
+from retrace.separated import separators, whole_text
 from retrace.storage import iter_jsonl
 from retrace.tasks import Task
 from retrace.training.data import IGNORED, report_long

@@ -13,9 +13,9 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config import Training
+from retrace.layouts import Layout, write_layout
 from retrace.models.load import is_known
 from retrace.models.share import share
-from retrace.separated import Layout, write_layout
 from retrace.storage import atomic_path
 from retrace.training.data import IGNORED, Row, collate_generator
 from retrace.training.trainer import is_first_process, train, write_curve
@@ -136,7 +136,7 @@ def write_generator(
 ) -> None:
     """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
 
-    layout: of the texts with separators that the model was trained on, if it was (implicit chain of thought).
+    layout: of the texts that the model was trained on, where it is not the usual one.
     """
     if not is_first_process():
         return

@@ -18,11 +18,11 @@ from transformers import PreTrainedTokenizerBase
 
 from retrace.config_icot import TeacherStates
 from retrace.errors import UserError
+from retrace.layouts import layout_of
 from retrace.models.implicit import sizes_differ, teacher_states
 from retrace.models.layers import blocks_of
 from retrace.models.load import load_model
 from retrace.schemas import Row
-from retrace.separated import layout_of
 from retrace.storage import read_json, sha256_of, write_json
 from retrace.training.separated_rows import SeparatedRows, reasoning_batch
 
