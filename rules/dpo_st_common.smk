@@ -149,3 +149,10 @@ def predictions_around_dpo(decoder):
 def source_of(w):
     """The job's wildcards with the task that its checkpoint was trained on in place of the one that is answered."""
     return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
+
+
+def transferred_predictions(w):
+    """One predictions file a seed, of the source task's checkpoint on the task."""
+    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(w.source_task, w.model, w.method)
+    folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
+    return [f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl" for seed in seeds()]

@@ -43,11 +43,7 @@ rule decode_transfer:
 
 rule score_transfer:
     input:
-        predictions=lambda w: [
-            f"results/{w.task}/{w.model}/transfer/{w.source_task}/seed{seed}/{settings.checkpoint(w.source_task, w.model, w.method)}"
-            f"/{settings.method(w.method).decoder}/test.jsonl"
-            for seed in seeds()
-        ],
+        predictions=transferred_predictions,
         data=lambda w: data_of(w.task, settings.transfer_split(w.task)),
     output:
         "results/{task}/{model}/transfer/{source_task}/{method}_acc.json",

@@ -112,11 +112,12 @@ def decode(job: Job, sizes: Sizes) -> Work:
     return written(job, sizes, text, questions, max(samples, option(job, "beams", 1)), option(job, "batch-size", 64))
 
 
-@formula("gather_trajectories", "gather_predictions")
+@formula("gather_trajectories", "gather_predictions", "gather_round")
 def gather(job: Job, sizes: Sizes) -> Work:
     """Joining the shards, which are deleted afterwards: what they held stays here."""
-    rule = "sample_trajectories" if job.rule == "gather_trajectories" else "decode"
-    names = ("task", "model", "checkpoint", "decoder", "split", "generator")
+    shards = {"gather_trajectories": "sample_trajectories", "gather_round": "sample_round"}
+    rule = shards.get(job.rule, "decode")
+    names = ("task", "model", "checkpoint", "decoder", "split", "generator", "sampled")
     planned = sizes.planned(rule, **{name: job.wildcards[name] for name in names if name in job.wildcards})
     disk = FORMULAS[rule](planned, sizes).disk * option(planned, "shards", 1) if planned else 0.0
     return Work(sizes.assumed.small_job_seconds, 0, disk)
@@ -219,4 +220,4 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
 
 
 # Further systems register their rules.
-from retrace.planning import formulas_icot, formulas_latro  # noqa: E402, F401
+from retrace.planning import formulas_dpo_st, formulas_icot, formulas_latro  # noqa: E402, F401

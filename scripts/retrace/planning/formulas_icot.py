@@ -1,7 +1,6 @@
 """What the jobs of implicit chain of thought take. Lengths of multiplications follow from their digits."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from retrace.config import ModelConfig
 from retrace.planning.formulas import formula
@@ -14,7 +13,7 @@ from retrace.planning.work import (
     option,
     reading_seconds,
     start_seconds,
-    text_of,
+    text_given,
     training,
 )
 from retrace.tasks.multiplication import line_of
@@ -27,7 +26,7 @@ STUDENT, EMULATOR = 1.7, 2.1
 
 def text_behind(job: Job, sizes: Sizes, name: str) -> Text:
     """The split whose file a job is given as `--train`, `--dev` or `--data`, with separators."""
-    text = text_of(job, sizes, Path(job.options.get(name, f"{name}.jsonl")).stem)
+    text = text_given(job, sizes, name)
     path = sizes.config / "tasks" / f"{job.wildcards['task']}.yaml"
     digits = read_yaml(path).get("digits") if path.exists() else None
     if digits:
