@@ -14,6 +14,9 @@
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
 #   results/{task}/{model}/{method}_round{r}_acc.json                        one round of a system that goes round and round
 #   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
+#   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
+#   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
+#   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
@@ -30,9 +33,12 @@ configfile: "config/config.yaml"
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
+include: "rules/results_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
 include: "rules/learn_to_reason_common.smk"
+include: "rules/icot_common.smk"
+include: "rules/latro_common.smk"
 include: "rules/run_common.smk"
 
 
@@ -63,6 +69,7 @@ wildcard_constraints:
 localrules:
     all,
     data,
+    icot,
     prepare_data,
     fetch_model,
     gather_trajectories,
@@ -82,6 +89,7 @@ localrules:
     mark_released_mistakes,
     price_of_the_teacher,
     plot_learn_to_reason,
+    plot_icot,
 
 
 rule all:
@@ -96,8 +104,11 @@ include: "rules/sample.smk"
 include: "rules/grace.smk"
 include: "rules/dpo_st.smk"
 include: "rules/learn_to_reason.smk"
+include: "rules/icot.smk"
+include: "rules/latro.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
+include: "rules/transfer.smk"
 include: "rules/report.smk"
 include: "rules/slurm.smk"
 

@@ -16,7 +16,6 @@ from retrace.checkpoints import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.config_types import speed_options
 from retrace.errors import UserError
-from retrace.evaluation.reported import sections_behind
 from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
 from retrace.tasks.splits import plain_split
@@ -94,17 +93,18 @@ def explain_wrong_targets():
                 continue
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
-                settings.method(parts[2].removesuffix("_acc.json"))
+                method = parts[2].removesuffix("_acc.json")
+                settings.checkpoint(parts[1], settings.headline_model(parts[1], method), method)
             if len(parts) > 3:
                 settings.generator_model(parts[2])
             if len(parts) == 4 and parts[3].endswith("_acc.json"):
-                settings.method(parts[3].removesuffix("_acc.json"))
+                settings.checkpoint(parts[1], parts[2], parts[3].removesuffix("_acc.json"))
             if len(parts) == 6 and parts[3] == "transfer":
                 settings.task(parts[4])
-                settings.method(parts[5].removesuffix("_acc.json"))
+                settings.checkpoint(parts[4], parts[2], parts[5].removesuffix("_acc.json"))
             if len(parts) == 5 and parts[3] == "compare" and "_vs_" in parts[4]:
                 for method in parts[4].removesuffix(".json").split("_vs_", 1):
-                    settings.method(method)
+                    settings.checkpoint(parts[1], parts[2], method)
         except UserError as error:
             raise WorkflowError(f"{target}: {error}") from None
 
@@ -140,57 +140,6 @@ def default_targets():
         f"{folder}/grace_beta_sweep.svg",
         "results/configuration.yaml",
     ]
-
-
-# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
-TABLES = {
-    "grace_table1": {
-        "methods": [
-            "greedy",
-            "self_consistency",
-            "verifier",
-            "grace",
-            "grace_self_consistency",
-        ],
-        "rows": {
-            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-            "llama_7b": ["gsm8k", "multiarith", "svamp"],
-        },
-    },
-    "dpo_st_table2": {
-        "methods": ["sft", "st", "dpo_st"],
-        "rows": {
-            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
-            for model in ("flan_t5_base", "flan_t5_large")
-        },
-    },
-    "learn_to_reason_table1": {
-        "methods": [
-            "learn_to_reason_round0",
-            "learn_to_reason",
-            "no_feedback",
-            "no_reflection",
-            "single_round",
-            "random_questions",
-        ],
-        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
-    },
-}
-
-
-def results_of_table(wildcards):
-    """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    table = TABLES[f"{wildcards.paper}_{wildcards.table}"]
-    model = settings.values.headline_models["default"]
-    rows = table["rows"] if settings.model(model).scratch is None else {model: ["arithmetic"]}
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
-
-
-def result_of(model, task, method):
-    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
-    source, _, target = task.rpartition(">")
-    between = f"transfer/{source}/" if source else ""
-    return f"results/{target}/{model}/{between}{method}_acc.json"
 
 
 def round_before(w, loop, number):
@@ -248,7 +197,9 @@ def what_defines_the_split(wildcards):
     if source is None:
         raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
     origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
-    return digest([source.model_dump(mode="json"), origin])
+    # What is generated avoids the questions of the files beside it.
+    avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
+    return digest([source.model_dump(mode="json"), origin, avoided])
 
 
 def what_defines_the_model(wildcards):
@@ -258,11 +209,8 @@ def what_defines_the_model(wildcards):
 
 def limit_of(wildcards):
     """How many rows of this split are used; -1: all."""
-    return getattr(
-        settings.values.limits,
-        plain_split(settings.task(wildcards.task), wildcards.split),
-        -1,
-    )
+    limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
+    return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
 def seeds():
@@ -357,60 +305,3 @@ def the_related_corpus(wildcards):
 def corpus_arguments(wildcards):
     names = {"corpus": "--corpus", "corpus_dev": "--corpus-dev"}
     return [word for split, path in the_related_corpus(wildcards).items() for word in (names[split], path)]
-
-
-def test_split(task, model, method):
-    """The split that a method is scored on."""
-    return settings.split(task, model, settings.checkpoint(task, model, method), "test")
-
-
-def predictions_of(task, model, method):
-    """One predictions file a seed."""
-    trained = settings.checkpoint(task, model, method)
-    decoder = settings.method(method).decoder
-    split = test_split(task, model, method)
-    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds()]
-
-
-def cost_files(task, model, method):
-    """Benchmark records of the jobs that the method's result rests on; those of a Hub model's download have no seed."""
-    trained = settings.checkpoint(task, model, method)
-    decoder = settings.method(method).decoder
-    decode = "self_consistency" if decoder == "verifier" else decoder
-    jobs = [f"{trained}/{decode}"]
-    if trained == "sft":
-        jobs.append("sft")
-    if system_of(trained) == "dpo_st":
-        jobs += jobs_of_rounds(trained)
-    if system_of(trained) == "learn_to_reason":
-        jobs += jobs_of_learning(trained, task, model)
-    if settings.model(model).scratch is not None:
-        jobs.append("base")
-    if decoder.startswith("grace"):
-        jobs += [f"{trained}_discriminator/{step}" for step in ("sample", "align", "pair", "train", "sweep")]
-    if decoder == "verifier":
-        jobs += [
-            f"{trained}_discriminator/sample",
-            f"{trained}_verifier/train",
-            f"{trained}/verifier",
-        ]
-    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds() for job in jobs]
-
-
-def what_the_result_rests_on(wildcards):
-    """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
-    values = settings.for_target(wildcards.task, wildcards.model)
-    configuration = values.model_dump(mode="json")
-    for name in section_classes():
-        section, plain = values, configuration
-        for part in name.split("."):
-            section, plain = getattr(section, part), plain[part]
-        for option in speed_options(section):
-            del plain[option]
-    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
-    decoder = settings.method(wildcards.method).decoder
-    scratch = settings.model(wildcards.model).scratch is not None
-    chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
-    start = settings.generator(wildcards.task, wildcards.model)
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start)}
-    return json.dumps({name: configuration[name] for name in sorted(kept)})

@@ -20,6 +20,8 @@ rule save_configuration:
 
 rule score_method:
     input:
+        unpack(what_it_was_trained_on),
+        unpack(what_latro_adds_to_a_result),
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
         data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method)),
     output:
@@ -43,6 +45,8 @@ rule score_method:
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
         costs=lambda w: cost_files(w.task, w.model, w.method),
+        inputs=option_from(what_it_was_trained_on, "--inputs", "trained_on"),
+        more=latro_score_arguments,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
@@ -50,7 +54,8 @@ rule score_method:
         " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split {params.split}"
         " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
         " --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"
+        " --costs {params.costs} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more}"
+        " --output {output} > {log} 2>&1"
 
 
 rule score_headline:

@@ -4,8 +4,8 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
-`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided or exam (several samples of
-each training question, for Learn-to-Reason).
+`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided, implicit, maj, few_shot,
+few_shot_maj or exam (several samples of each training question, for Learn-to-Reason).
 Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also --discriminator (a folder), and
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
@@ -19,19 +19,34 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import Beam, Decoding, Exam, Greedy, Guided, SelfConsistency
+from retrace.config import (
+    Beam,
+    Decoding,
+    Exam,
+    FewShot,
+    FewShotMajority,
+    Greedy,
+    Guided,
+    Implicit,
+    Majority,
+    SelfConsistency,
+)
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
     from retrace.decoding.setup import Generator
     from retrace.schemas import Example, Prediction
 
-DECODERS: dict[str, type[Decoding]] = {
+DECODERS: dict[str, type[Decoding | Implicit]] = {
     "greedy": Greedy,
     "beam": Beam,
     "self_consistency": SelfConsistency,
     "guided": Guided,
     "exam": Exam,
+    "implicit": Implicit,
+    "maj": Majority,
+    "few_shot": FewShot,
+    "few_shot_maj": FewShotMajority,
 }
 
 
@@ -49,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kind.add_argument("--seed", type=int, required=True, help="of the random numbers")
         kind.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
         kind.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
-        cli.add_form(kind)
+        if name != "implicit":
+            cli.add_form(kind)
         kind.add_argument("--output", required=True, help="Prediction rows")
         if name == "guided":
             kind.add_argument("--discriminator", help="folder of the step discriminator; not needed where beta is 0")
@@ -59,14 +75,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DECODERS[given.decoder])
 
-    from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.decoding.setup import check_references, open_coupled, open_generator, shard_of
     from retrace.evaluation.predictions import write_predictions
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
+    from retrace.tasks.answer_task import in_chat
+    from retrace.yaml_files import load_model_config
 
     everything = read_jsonl(given.data, Example)
-    check_references(load_task(given.task_file), everything, given.data)
+    task = (
+        in_chat(load_task(given.task_file)) if load_model_config(given.model_file).chat else load_task(given.task_file)
+    )
+    check_references(task, everything, given.data)
     if isinstance(options, Exam) and options.max_questions >= 0:
         everything = everything[: options.max_questions]
     examples = shard_of(everything, given.shard, given.shards)
@@ -74,7 +95,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options = with_choices(options, given.choices)
         if options.beta and not given.discriminator:
             raise UserError(f"--beta {options.beta}: needs the step discriminator; add --discriminator, or --beta 0")
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    if isinstance(options, Implicit):
+        generator = open_coupled(given.model, given.model_file, given.task_file)
+    else:
+        shown = getattr(options, "demonstrations", 0)
+        generator = open_generator(
+            given.model,
+            given.model_file,
+            given.task_file,
+            options.calculator,
+            form=given.form,
+            demonstrations=shown,
+        )
+    if generator.decoder.ends > 1 and isinstance(options, Guided | Beam):
+        raise UserError(
+            f"{given.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "
+            "self_consistency"
+        )
     if isinstance(options, Guided):
         predictions = guided(generator, options, examples, given.seed, given.discriminator)
     else:
@@ -85,8 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps({"questions": len(predictions), "correct": right, "seconds": round(seconds, 3)}))
 
 
-def unguided(generator: "Generator", options: Decoding, examples: "list[Example]", seed: int) -> "list[Prediction]":
-    """Greedy decoding, beam search or self-consistency, in the order of the examples."""
+def unguided(
+    generator: "Generator", options: Decoding | Implicit, examples: "list[Example]", seed: int
+) -> "list[Prediction]":
+    """Greedy decoding (implicit too), beam search or self-consistency, in the order of the examples."""
     from retrace.decoding.vote import majority, make_prediction, make_sample
 
     prompts = [generator.prompt(example.question) for example in examples]

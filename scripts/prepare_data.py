@@ -10,6 +10,7 @@ Stops where a row is malformed, and where a question of the split stands in anot
 import argparse
 import sys
 from collections.abc import Sequence
+from itertools import islice
 
 from retrace import cli
 from retrace.errors import UserError
@@ -26,22 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.tasks import load_task
-    from retrace.tasks.formats import read_split, shared_questions
+    from retrace.tasks.formats import read_split, shared_questions, streamed
 
     if given.limit == 0 or given.limit < -1:
         raise UserError(f"--limit {given.limit}: must be at least 1, or -1 for all")
     task = load_task(given.task_file)
-    examples = read_split(task, given.split, given.mirror)
-    shared = shared_questions(task, given.split, examples, given.mirror)
-    if sum(shared.values()) > task.config.overlap:
-        counts = ", ".join(f"{count} in {other}" for other, count in shared.items())
-        raise UserError(
-            f"{given.task_file}: questions of {given.split} stand in other splits too ({counts}); remove them, or "
-            "state their number as `overlap` and say why in `about`"
-        )
-    kept = examples if given.limit == -1 else examples[: given.limit]
-    write_jsonl(given.output, kept)
-    print(f"{task.name} {given.split}: {len(kept)} examples -> {given.output}", file=sys.stderr)
+    examples = streamed(task, given.split, given.mirror)
+    if examples is None:
+        examples = read_split(task, given.split, given.mirror)
+        shared = shared_questions(task, given.split, examples, given.mirror)
+        if sum(shared.values()) > task.config.overlap:
+            counts = ", ".join(f"{count} in {other}" for other, count in shared.items())
+            raise UserError(
+                f"{given.task_file}: questions of {given.split} stand in other splits too ({counts}); remove them, or "
+                "state their number as `overlap` and say why in `about`"
+            )
+    count = write_jsonl(given.output, islice(examples, given.limit if given.limit > 0 else None))
+    print(f"{task.name} {given.split}: {count} examples -> {given.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

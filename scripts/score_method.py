@@ -61,6 +61,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--costs", nargs="*", default=[], help="benchmark files, or folders or stems of them")
     parser.add_argument("--gpus", type=int, help="GPUs of each job (default: guessed, see cost.gpu_seconds)")
     parser.add_argument("--preset", required=True, help="name of the preset")
+    parser.add_argument("--votes", help="decoder whose samples give maj@k and pass@k, if not --decoder itself")
+    parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file a seed")
+    parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report a seed")
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
@@ -68,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
-    from retrace.evaluation.result import build_result
+    from retrace.evaluation.result import build_result, read_choices
     from retrace.settings import generator_of
     from retrace.storage import write_json
     from retrace.tasks import load_task
@@ -87,10 +90,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     runs = read_runs(given.predictions, given.seeds, examples, data)
 
+    votes = (given.votes, read_runs(given.vote_predictions, given.seeds, examples, data)) if given.votes else None
+
     values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
     chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
-    start = generator_of(task.config, model)
-    sections = reported.sections_behind(given.checkpoint, given.decoder, model.scratch is not None, chosen, start)
+    start = generator_of(source or task.config, model)
+    scratch = model.scratch is not None
+    sections = reported.sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
     config_dir = Path(given.papers).parent
     found = provenance.Provenance(
         git=provenance.git_state(),
@@ -99,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             data, [example.source for example in examples], len(examples), task.config, given.split
         ),
         model=provenance.model_record(model, config_dir / "models.lock.json"),
-        files=provenance.file_records([*given.predictions, *given.inputs]),
+        files=provenance.file_records([*given.predictions, *given.vote_predictions, *given.reports, *given.inputs]),
         versions=provenance.versions(),
         machine=provenance.machine(),
         command=provenance.command_line(),
@@ -118,9 +124,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         papers=reported.load_papers(given.papers),
         changed=differences_from_paper(values, config_dir, (source or task.config).name, model.name, sections),
         benchmarks=benchmark_files(given.costs, given.split),
-        gpus=gpus_of_a_job(given.gpus, model.scratch is not None),
+        gpus=gpus_of_a_job(given.gpus, scratch),
         provenance=found,
         source=source,
+        votes=votes,
+        choices=read_choices(given.reports, given.seeds),
     )
     write_json(given.output, result)
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, BaseTraining)
 
     from retrace.models.load import check_tokenizer
-    from retrace.models.scratch import build_model, build_tokenizer
+    from retrace.models.scratch import build_model, build_tokenizer, build_word_tokenizer
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
@@ -43,7 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if config.scratch is None:
         raise UserError(f"{given.model_file}: has no `scratch` section; a model of the Hub comes from fetch_model.py")
     task = load_task(given.task_file)
-    examples = read_jsonl(given.train, Example)
+    # A task whose words are known needs no texts: its training split may be too large for the memory.
+    examples = read_jsonl(given.train, Example) if task.words is None else []
     corpus = read_jsonl(given.corpus, Example) if given.corpus else []
     dev = read_jsonl(given.corpus_dev, Example) if given.corpus_dev else []
     texts = [
@@ -56,7 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         other = task.in_form("dpo_st", config.family)
         texts += [text for one in examples for text in (other.prompt(one.question), other.solution_text(one))]
     set_seed(given.seed)
-    tokenizer = build_tokenizer(texts, task.delimiter, config.scratch.vocabulary, config.scratch.numbers, config.family)
+    if task.words is not None:
+        tokenizer = build_word_tokenizer(task.words, config.family)
+    else:
+        scratch = config.scratch
+        tokenizer = build_tokenizer(texts, task.delimiter, scratch.vocabulary, scratch.numbers, config.family)
     check_tokenizer(tokenizer, task, given.model_file)
     model = build_model(config.scratch, config.family, tokenizer, given.seed)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens")

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from retrace import cli
 from retrace.config_learn_to_reason import LearnToReasonTraining
+from retrace.errors import UserError
 
 if TYPE_CHECKING:
+    from retrace.prompting import Prompting
     from retrace.schemas import Example
     from retrace.training.data import Row
     from retrace.training.learn_to_reason import Encoded
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, LearnToReasonTraining)
 
     from retrace.models.load import check_tokenizer, load_model
+    from retrace.prompting import prompting_of
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
     from retrace.storage import read_jsonl, write_json
     from retrace.tasks import load_task
@@ -49,6 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
+    if config.chat:
+        raise UserError(
+            f"{given.model_file}: a teacher's rationales are plain text, and this model has a chat template; set "
+            "`chat: false`"
+        )
     task = load_task(given.task_file)
     examples = read_jsonl(given.train, Example)
     rationales = [
@@ -66,19 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if added:
         print(f"added to the tokenizer: {' '.join(added)}")
     check_tokenizer(tokenizer, task, given.model)
-    demonstrations = task.demonstrations(config.demonstrations) if config.generator == "base" else []
-
-    def prompt(example: Example) -> str:
-        return task.prompt(example.question, demonstrations, config.family)
-
+    prompting = prompting_of(task, config, tokenizer, given.model, demonstrations=None)
     limit = sft.limit_of(model, options.max_length)
-    prompts = [prompt(lesson.example) for lesson in lessons]
-    encoded = learn_to_reason.encode_lessons(lessons, prompts, tokenizer, config.family, options, limit)
+    encoded = learn_to_reason.encode_lessons(lessons, prompting, options, limit)
     curve: list[dict[str, float]] = []
     report: dict[str, Any] = {"questions": 0, "steps": 0, "note": "no rationales: the student stays as it was"}
     if encoded:
         dev = read_jsonl(given.dev, Example)
-        dev_rows = development_rows(task, dev, prompt, tokenizer, config.family, limit, options)
+        dev_rows = development_rows(dev, prompting, limit, options)
         encoded, dev_rows = with_development(encoded, dev_rows, options, given.seed)
         curve, report = learn_to_reason.train_lessons(
             model, tokenizer, encoded, dev_rows, options, given.seed, given.state, given.repeat
@@ -90,20 +93,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def development_rows(
-    task: Any,
-    examples: "Sequence[Example]",
-    prompt: Any,
-    tokenizer: Any,
-    family: str,
-    limit: int,
-    options: LearnToReasonTraining,
+    examples: "Sequence[Example]", prompting: "Prompting", limit: int, options: LearnToReasonTraining
 ) -> "list[Row]":
     """Worked solutions of the development split; none where it has none (commonsense_qa)."""
-    from retrace.training.data import Row, token_rows
+    from retrace.training.data import Row, solution_rows
 
     worked = [example for example in examples if example.steps]
-    solutions = [task.solution_text(example) for example in worked]
-    rows = token_rows([prompt(example) for example in worked], solutions, tokenizer, family)
+    solutions = [prompting.task.solution_text(example) for example in worked]
+    rows = solution_rows(prompting, [example.question for example in worked], solutions)
     if not options.mask_calculator:
         rows = [Row(row.ids, row.target, [False] * len(row.target)) for row in rows]
     return [row for row in rows if row.length <= limit]

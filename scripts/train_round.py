@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, RoundSft)
 
     from retrace.models.load import check_tokenizer, load_model
+    from retrace.prompting import Prompting
     from retrace.schemas import Example, PseudoLabel
     from retrace.storage import read_json, read_jsonl, write_json
     from retrace.tasks import load_task
@@ -64,9 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.labels:
         labels = read_jsonl(given.labels, PseudoLabel)
         sampled = sum(label.origin == "sampled" for label in labels)
-        made = solution_rows(
-            task, tokenizer, config.family, [one.question for one in labels], [one.solution for one in labels]
-        )
+        prompting = Prompting(task, config.family, tokenizer)
+        made = solution_rows(prompting, [one.question for one in labels], [one.solution for one in labels])
         names = [label.example_id for label in labels]
         rows = short_rows(names, made, config.family, limit, options.mask_calculator, f"solutions of {given.labels}")
         count = len(labels)

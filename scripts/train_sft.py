@@ -1,4 +1,4 @@
-"""Fine-tune a generator on a task's worked solutions: the checkpoint `sft`.
+"""Fine-tune a generator on a task's worked solutions, or on its final answers: the checkpoints `sft` and `latro_sft`.
 
     python scripts/train_sft.py --model results/models/flan_t5_large --model-file config/models/flan_t5_large.yaml \\
         --task-file config/tasks/gsm8k.yaml --train results/data/gsm8k/train.jsonl --dev results/data/gsm8k/dev.jsonl \\
@@ -9,6 +9,7 @@ lowest development loss, tokenizer) with curves.jsonl. A run that was killed goe
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from retrace import cli
 from retrace.config import SftTraining
@@ -28,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, SftTraining)
 
     from retrace.models.load import check_tokenizer, load_model
+    from retrace.prompting import prompting_of
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
@@ -41,10 +43,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_seed(given.seed)
     # The weights are trained in full precision; `precision` is that of the computation.
     model, tokenizer = load_model(given.model, config.family, "float32")
-    added = sft.extend_tokenizer(model, tokenizer, task)
-    if added:
-        print(f"added to the tokenizer: {' '.join(added)}")
-    check_tokenizer(tokenizer, task, given.model)
+    prompting = prompting_of(task, config, tokenizer)
+    if not config.chat:
+        added = sft.extend_tokenizer(model, tokenizer, task)
+        if added:
+            print(f"added to the tokenizer: {' '.join(added)}")
+        check_tokenizer(tokenizer, task, given.model)
+    prompting = replace(prompting, layout="direct" if options.targets == "answers" else None)
     limit = sft.limit_of(model, options.max_length)
     rows, dev_rows = (
         generator_rows(
@@ -55,11 +60,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
             limit,
             options.mask_calculator,
             f"examples of {path}",
+            options.targets,
+            prompting,
         )
         for path in (given.train, given.dev)
     )
     curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state)
-    sft.write_generator(model, tokenizer, curve, given.output)
+    sft.write_generator(model, tokenizer, curve, given.output, prompting.layout)
     finish(given.state)
 
 

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from retrace.config_icot import STAGES_BEHIND
 from retrace.config_learn_to_reason import VARIANTS
 
 _ROUND = r"round(?P<round>0|[1-9]\d*)"
@@ -12,11 +13,13 @@ _LEARNING = "|".join(name for name in VARIANTS if name != SINGLE)
 
 @dataclass(frozen=True)
 class CheckpointKind:
-    """One family of names. shown: as messages write it; system: whose text form and splits it has."""
+    """One family of names. shown: as messages write it; system: whose text form and splits it has; decoder_only: it is
+    made of decoder-only models alone."""
 
     shown: str
     pattern: str
     system: str = "grace"
+    decoder_only: bool = False
 
 
 KINDS = (
@@ -29,6 +32,9 @@ KINDS = (
     CheckpointKind("sft_extra_roundN", f"sft_extra_(?!round0){_ROUND}", "dpo_st"),
     CheckpointKind("learn_to_reason_roundN", f"(?:{_LEARNING})_{_ROUND}", "learn_to_reason"),
     CheckpointKind(f"{SINGLE}_round1", f"{SINGLE}_round(?P<round>[01])", "learn_to_reason"),
+    *(CheckpointKind(name, name, "icot", decoder_only=True) for name in STAGES_BEHIND),
+    CheckpointKind("latro", "latro", "latro", decoder_only=True),
+    CheckpointKind("latro_sft", "latro_sft", "latro", decoder_only=True),
 )
 # Systems whose methods may be called as their checkpoint, which is then decoded greedily.
 NAMED_BY_CHECKPOINT = ("dpo_st", "learn_to_reason")
@@ -82,8 +88,14 @@ def same_model(name: str) -> str:
 DECODERS = (
     *("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency"),
     "exam",
+    *("implicit", "maj", "few_shot", "few_shot_maj"),
 )
 WITHOUT_CALCULATOR = "_no_calculator"
+# Decoders that have no calculator to be switched off, and why.
+NEVER_CALCULATE = {
+    "verifier": "the verifier ranks samples",
+    "implicit": "emulator and student write answers alone",
+}
 
 
 def helped_decoder(decoder: str) -> str:

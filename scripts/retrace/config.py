@@ -9,12 +9,37 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from retrace.config_dpo_st import DpoSt
+from retrace.config_grace import (
+    Aligning,
+    DiscriminatorTraining,
+    Guided,
+    GuidedVote,
+    Pairing,
+    Sampling,
+    Stepwise,
+    Sweep,
+    VerifierTraining,
+)
+from retrace.config_icot import (
+    ControlTraining,
+    CoupledTraining,
+    EmulatorTraining,
+    ExplicitCotTraining,
+    Figures,
+    Implicit,
+    ImplicitData,
+    NoCotTraining,
+    Speed,
+    StudentTraining,
+    TeacherStates,
+)
+from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
 from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.config_slurm import ResourceFactors, Slurm
-from retrace.config_types import SPEED_ONLY, Count, Name, Rate, Section, Share
-from retrace.decoding_options import Decoding
-from retrace.training_options import Training
+from retrace.config_types import Count, Name, Section, Share
+from retrace.decoding_options import Decoding, Greedy, SelfConsistency
+from retrace.training_options import SftTraining, Training
 
 # ---------------------------------------------------------------- tasks and models (one YAML file each)
 
@@ -28,6 +53,10 @@ class Source(Section):
     file: str | None = Field(
         default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
     )
+    hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
+    revision: str | None = Field(default=None, description="its commit")
+    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
+    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -40,12 +69,23 @@ class Source(Section):
     part: list[float] | None = Field(
         default=None, description="... from this share to that share, after a seeded shuffle"
     )
-    format: Literal["question_answer", "question_number"] | None = Field(
+    format: Literal["question_answer", "question_number", "lines"] | None = Field(
         default=None, description="adapter for this source's rows, if not the task's"
     )
     question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
     answer_field: str | None = Field(default=None, description="field of the answer, if not the task's")
     repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
+    bulky: bool = Field(
+        default=False,
+        description="a large file that only its own job reads: questions that stand in another split of the same system "
+        "are left out and counted, and no other job looks for its own among them",
+    )
+    skip_faulty: bool = Field(
+        default=False, description="rows that cannot be read are left out and counted, as the authors' reader does it"
+    )
+    equations_of: list[Name] = Field(
+        default=[], description="take the steps from the same questions in these splits: their <<a+b=c>> alone"
+    )
 
 
 class TaskConfig(Section):
@@ -53,12 +93,24 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal["word_problems", "programs", "symbolic", "multiple_choice", "yes_no"] = Field(
-        description="how steps are judged and answers extracted"
+    family: Literal[
+        "word_problems",
+        "programs",
+        "symbolic",
+        "multiplication",
+        "lettered_choice",
+        "yes_no",
+        "numeric",
+        "multiple_choice",
+        "exact_match",
+    ] = Field(
+        description="how steps are judged and answers extracted; lettered_choice and yes_no: Learn-to-Reason's; the last "
+        "three: answers behind a phrase, no steps"
     )
     format: Literal[
         "question_answer",
         "question_number",
+        "lines",
         "coin_flip",
         "object_tracking",
         "generated",
@@ -66,16 +118,25 @@ class TaskConfig(Section):
         "strategy_qa",
         "multiarith",
         "svamp",
-    ] = Field(description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers")
+        "arc",
+        "queries_responses",
+    ] = Field(
+        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
+        "`question||steps #### answer`"
+    )
     delimiter: str = Field(default="|", min_length=1, max_length=4)
     step_kind: Literal["none", "coin_flip", "object_tracking"] = Field(
         default="none", description="which symbolic state a step holds"
     )
+    digits: Annotated[int, Field(ge=1, le=9)] | None = Field(default=None, description="of a factor (multiplication)")
     question_field: str = "question"
     answer_field: str = "answer"
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
-    demonstrations: Source | None = Field(default=None, description="worked examples for few-shot prompts")
+    chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
+    demonstrations: Source | None = Field(
+        default=None, description="worked examples for few-shot prompts; without it those of train"
+    )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     split_sets: list[Name] = Field(
         default=[],
@@ -126,6 +187,7 @@ class ModelConfig(Section):
     file: str | None = Field(default=None, description="a local folder in the Hugging Face layout instead of the Hub")
     scratch: ScratchModel | None = None
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    chat: bool = Field(default=False, description="put questions through the tokenizer's chat template")
     generator: Literal["sft", "base"] = Field(
         default="sft", description="which checkpoint the methods use: fine-tuned, or frozen"
     )
@@ -151,194 +213,11 @@ class BaseTraining(Training):
     )
 
 
-class SftTraining(Training):
-    """Fine-tuning a generator on worked solutions (train_sft.py)."""
-
-    mask_calculator: bool = Field(
-        default=False, description="results that the calculator fills in are masked from the loss"
-    )
-
-
-class Sampling(Section):
-    """Drawing wrong solutions from the generator (sample_trajectories.py). GRACE section 3.1."""
-
-    incorrect: Count = Field(
-        default=80000, description="unique incorrect solutions to find, over the whole training split"
-    )
-    max_passes: Count = Field(default=50, description="limit on passes over the questions, reached or not")
-    block: Count = Field(
-        default=64,
-        description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
-        "shards are made of whole blocks, so that their number changes nothing",
-    )
-    samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")
-    temperature: float = Field(default=1.3, gt=0)
-    top_k: int = Field(default=50, ge=0, description="0: off")
-    top_p: float = Field(default=1.0, gt=0, le=1)
-    max_new_tokens: Count = 256
-    batch_size: Count = Field(
-        default=256,
-        description="solutions decoded together; does not change the output",
-        json_schema_extra=SPEED_ONLY,
-    )
-    calculator: bool = True
-    max_questions: int = Field(default=-1, ge=-1, description="use only the first so many training questions; -1: all")
-
-
-class Aligning(Section):
-    """Aligning wrong solutions with the reference (align_steps.py). GRACE section 3.1 and appendix B."""
-
-    embedder: str = Field(
-        default="roscoe",
-        description="roscoe, simcse, minilm (in a PyPI package), a sentence-transformers id, or openai:MODEL",
-    )
-    embedder_url: str | None = Field(default=None, description="base URL of an OpenAI-compatible embeddings endpoint")
-    gap_cost: float = Field(default=0.5, gt=0)
-    threshold: float = Field(default=0.8, ge=-1, le=1, description="similarity from which a match is forced")
-    max_cost: float = Field(default=2.0, gt=0, description="alignments that cost more are dropped")
-    skip_alignment: bool = Field(
-        default=False, description="pair steps by their position instead (the paper's naive alignment)"
-    )
-    use_correct_samples: bool = Field(default=False, description="correct sampled solutions serve as references too")
-    batch_size: Count = 256
-
-
-class Pairing(Section):
-    """Making training triples from alignments (make_pairs.py). GRACE section 3.1."""
-
-    break_after_extra_step: bool = False
-    invalid_prefix_prob: Share = Field(
-        default=0.0, description="chance to add a pair whose prefix holds the wrong step too"
-    )
-    first_error_only: bool = Field(default=False, description="keep only the first wrong step of a solution")
-    max_per_prefix: int = Field(
-        default=-1, ge=-1, description="most negatives for one question and prefix, most frequent first; -1: all"
-    )
-    development_share: Rate = Field(default=0.15, description="share of the questions whose pairs are held out")
-    step_judge: Literal["task", "entailment"] = Field(
-        default="task",
-        description="who says whether a step is right: the task's own rule, or, for symbolic tasks, an entailment model",
-    )
-    entailment_model: str = Field(
-        default="roberta_large_mnli",
-        description="where entailment judges: a model of config/models, a folder, or a Hub id (ID or ID@REVISION)",
-    )
-
-
-class DiscriminatorTraining(Training):
-    """Training the step discriminator (train_discriminator.py). GRACE section 3.2."""
-
-    warmup_ratio: Share = 0.06
-    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = (
-        "cosine_with_restarts"
-    )
-    backbone: str = Field(
-        default="flan_t5_large",
-        description="a model of config/models, a folder, scratch (a fresh encoder) or generator (its own encoder)",
-    )
-    layers: int = Field(default=-1, ge=-1, description="layers of a scratch encoder; -1: as the generator")
-    width: int = Field(default=-1, ge=-1, description="width of a scratch encoder; -1: as the generator")
-    pooling: Literal["max", "mean", "cls"] = "max"
-    pool_step_only: bool = Field(
-        default=False, description="pool over the step's tokens only, not over question and prefix"
-    )
-    loss: Literal["max_margin", "log_sigmoid"] = "max_margin"
-    margin: float = Field(default=1.0, ge=0)
-    released: str | None = Field(
-        default=None, description="use this released discriminator of config/models instead of training one"
-    )
-
-
-class VerifierTraining(Training):
-    """Training the outcome verifier on correct and incorrect samples (train_verifier.py)."""
-
-    backbone: str = Field(
-        default="flan_t5_large",
-        description="a model of config/models, a folder, scratch (a fresh encoder) or generator (its own encoder)",
-    )
-    layers: int = Field(default=-1, ge=-1)
-    width: int = Field(default=-1, ge=-1)
-    max_samples: int = Field(default=-1, ge=-1, description="most solutions of each label; -1: all")
-    one_label: bool = Field(
-        default=False,
-        description="train even where all solutions are wrong, or all right: for trying the workflow out only",
-    )
-
-
-class Greedy(Decoding):
-    """The most probable token each time."""
-
-
 class Beam(Decoding):
     """Beam search; the best beam counts."""
 
     beams: Annotated[int, Field(ge=2)] = 5
     length_penalty: float = 1.0
-
-
-class SelfConsistency(Decoding):
-    """Several samples, majority vote over their answers."""
-
-    samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
-    temperature: float = Field(default=0.7, gt=0)
-    top_k: int = Field(default=0, ge=0)
-    top_p: float = Field(default=1.0, gt=0, le=1)
-
-
-class Guided(Decoding):
-    """Stepwise decoding guided by a discriminator. GRACE section 3.3; beta 0 is the language model alone."""
-
-    beta: float | Literal["choose"] = Field(
-        default="choose", description="weight of the discriminator, or chosen on the development split"
-    )
-    candidates: Count = Field(default=20, description="candidate steps (J in the paper)")
-    step_sampling: Literal["top_p", "top_k", "random", "beam"] = "top_p"
-    top_p: float = Field(default=0.95, gt=0, le=1)
-    top_k: int = Field(default=50, ge=1)
-    temperature: float = Field(default=1.0, gt=0)
-    max_steps: Count = 8
-    max_step_tokens: Count = Field(default=60, description="longest step in tokens")
-    selection: Literal["greedy", "sample"] = "greedy"
-    normalize_scores: bool = Field(default=True, description="softmax over the candidates' discriminator scores")
-    samples: Count = Field(default=1, description="guided solutions a question; more than one: majority vote")
-    official: bool = Field(
-        default=False, description="candidates with their trailing pads, as the official code scores them"
-    )
-
-
-SECTIONS = [
-    BaseTraining,
-    SftTraining,
-    Sampling,
-    Aligning,
-    Pairing,
-    DiscriminatorTraining,
-    VerifierTraining,
-    Greedy,
-    Beam,
-    SelfConsistency,
-    Guided,
-]
-
-
-class Stepwise(Guided):
-    """Stepwise decoding by the language model alone: the control for the discriminator."""
-
-    beta: Annotated[float, Field(ge=0, le=0)] = Field(default=0.0, description="always 0")  # type: ignore[assignment]
-
-
-class GuidedVote(Guided):
-    """Several guided solutions and a majority vote over their answers."""
-
-    samples: Count = Field(default=40, description="as many as self-consistency draws")
-
-
-class Sweep(Section):
-    """Choosing the guided decoder's values on the development split (sweep_guided.py)."""
-
-    limit: Count = Field(default=500, description="development questions that are decoded at each point")
-    betas: list[float] = Field(default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], min_length=1)
-    temperatures: list[float] = Field(default=[], description="sampling temperatures to try; empty: the decoder's own")
 
 
 class Shards(Section):
@@ -387,6 +266,9 @@ class MethodConfig(Section):
     checkpoint: Name = Field(description="`generator` (the model's own choice) or a checkpoint's name")
     decoder: Name
     paper: Literal["grace", "dpo_st", "icot", "latro", "learn_to_reason"] = "grace"
+    votes: Name | None = Field(
+        default=None, description="a decoder whose samples of the same checkpoint give the result's maj@k and pass@k"
+    )
     paper_names: list[str] = Field(default=[], description="this method's names in the paper's tables")
     about: str = ""
 
@@ -404,7 +286,8 @@ class Configuration(Section):
         default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
     )
     headline_models: dict[str, Name] = Field(
-        default={"default": "flan_t5_large"}, description="model of results/{task}/{method}_acc.json"
+        default={"default": "flan_t5_large"},
+        description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
     )
     shards: Shards = Shards()
     threads: Threads = Threads()
@@ -434,6 +317,23 @@ class Configuration(Section):
     feedback: Feedback = Feedback()
     learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
     rounds: Rounds = Rounds()
+    icot_data: ImplicitData = ImplicitData()
+    no_cot: NoCotTraining = NoCotTraining()
+    explicit_cot: ExplicitCotTraining = ExplicitCotTraining()
+    icot_states: TeacherStates = TeacherStates()
+    icot_student: StudentTraining = StudentTraining()
+    icot_emulator: EmulatorTraining = EmulatorTraining()
+    icot: CoupledTraining = CoupledTraining()
+    no_cot_deep: ControlTraining = ControlTraining()
+    no_cot_from_teacher: ControlTraining = ControlTraining()
+    implicit: Implicit = Implicit()
+    icot_speed: Speed = Speed()
+    figures: Figures = Figures()
+    latro: LatroTraining = LatroTraining()
+    latro_sft: SftTraining = SftTraining()
+    maj: Majority = Majority()
+    few_shot: FewShot = FewShot()
+    few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
     @model_validator(mode="after")

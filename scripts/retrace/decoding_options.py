@@ -1,4 +1,4 @@
-"""What all decoders share."""
+"""What decoders share, and the two plainest ones."""
 
 from pydantic import Field
 
@@ -15,3 +15,16 @@ class Decoding(Section):
         json_schema_extra=SPEED_ONLY,
     )
     calculator: bool = True
+
+
+class Greedy(Decoding):
+    """The most probable token each time."""
+
+
+class SelfConsistency(Decoding):
+    """Several samples, majority vote over their answers."""
+
+    samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
+    temperature: float = Field(default=0.7, gt=0)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)

@@ -18,6 +18,7 @@ from retrace.checkpoints import (
     LAST,
     LOOPS,
     NAMED_BY_CHECKPOINT,
+    NEVER_CALCULATE,
     SINGLE,
     WITHOUT_CALCULATOR,
     kind_of,
@@ -27,6 +28,7 @@ from retrace.checkpoints import (
     system_of,
 )
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
 from retrace.tasks import load_task
@@ -140,14 +142,16 @@ class Settings:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
         if name in self.methods:
-            return load_method_config(self.folder / "methods" / f"{name}.yaml")
+            return self._possible(load_method_config(self.folder / "methods" / f"{name}.yaml"))
         if name.endswith(WITHOUT_CALCULATOR) and (helped := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
-            if helped.decoder == "verifier":
-                raise UserError(f"method {name!r}: the verifier ranks samples and has no calculator of its own")
+            if helped.decoder in NEVER_CALCULATE:
+                raise UserError(f"method {name!r}: {NEVER_CALCULATE[helped.decoder]}; there is no calculator")
             changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
-            return helped.model_copy(update={**changes, "title": f"{helped.title}, without the calculator"})
+            changes["title"] = f"{helped.title}, without the calculator"
+            changes["votes"] = helped.votes and helped.votes + WITHOUT_CALCULATOR
+            return self._possible(helped.model_copy(update=changes))
         if found := self._method(name):
-            return found
+            return self._possible(found)
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
             f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(DECODERS)}; "
@@ -163,8 +167,18 @@ class Settings:
             checkpoint = name.removesuffix(f"_{decoder}")
             if checkpoint != name and kind_of(checkpoint):
                 title = f"{decoder} from {checkpoint}"
-                return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder)
+                paper = system_of(checkpoint)
+                return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
         return None
+
+    @staticmethod
+    def _possible(method: MethodConfig) -> MethodConfig:
+        if (method.checkpoint == "icot") != (method.decoder == "implicit"):
+            raise UserError(
+                f"method {method.name!r}: the checkpoint icot, and no other, is decoded with implicit: it has an emulator "
+                "and a student; use the method icot"
+            )
+        return method
 
     @staticmethod
     def _method_of_round(name: str) -> MethodConfig:
@@ -180,13 +194,13 @@ class Settings:
 
     # As messages name them: N is any number.
     checkpoints = tuple(kind.shown for kind in KINDS)
-    decoders = (*DECODERS, *(name + WITHOUT_CALCULATOR for name in DECODERS if name != "verifier"))
+    decoders = (*DECODERS, *(name + WITHOUT_CALCULATOR for name in DECODERS if name not in NEVER_CALCULATE))
 
     def headline_model(self, task: str, method: str | None = None) -> str:
-        """The model of `results/{task}/{method}_acc.json`: its paper's own, the task's or the default."""
+        """The model of `results/{task}/{method}_acc.json`: that of the method's paper, the task's or the default."""
         models = self.values.headline_models
-        paper = self.method(method).paper if method else None
-        return models.get(paper or "") or models.get(task) or models["default"]
+        paper = self.method(method).paper if method else ""
+        return models.get(paper) or models.get(task) or models["default"]
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -197,18 +211,28 @@ class Settings:
         return generator_of(self.task(task), self.model(model))
 
     def checkpoint(self, task: str, model: str, method: str) -> str:
-        """The checkpoint of a method on this task and model."""
-        checkpoint = self.method(method).checkpoint
+        """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
+        checkpoint, config = self.method(method).checkpoint, self.model(model)
         if checkpoint.endswith(LAST):
             loop = checkpoint.removesuffix(LAST)
             checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
-        checkpoint = same_model(checkpoint)
+        kind = kind_of(checkpoint)
+        if kind and kind.decoder_only and config.family != "decoder_only":
+            fit = [name for name in self.models if self.model(name).family == "decoder_only"]
+            raise UserError(
+                f"method {method!r} needs a decoder-only model, {model} is of family {config.family}; "
+                f"valid: {', '.join(fit)}"
+            )
+        if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
+            raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
+        return self._or_generator(task, model, same_model(checkpoint))
+
+    def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
 
     def round_before(self, task: str, model: str, loop: str, number: int) -> str:
         """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
-        checkpoint = same_model(f"{loop}_round{number - 1}")
-        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+        return self._or_generator(task, model, same_model(f"{loop}_round{number - 1}"))
 
     def rounds(self, task: str, model: str, loop: str) -> int:
         """How many rounds a loop has by configuration."""
@@ -222,9 +246,16 @@ class Settings:
         return self.for_target(task, model).dpo_st.form if system_of(checkpoint) == "dpo_st" else "steps"
 
     def split(self, task: str, model: str, checkpoint: str, split: str) -> str:
-        """The split that a checkpoint's system reads as its train, dev or test."""
-        own = system_of(checkpoint) == "dpo_st" and self.for_target(task, model).dpo_st.splits == "dpo_st"
-        return split_of_set(self.task(task), "dpo_st" if own else None, split)
+        """The split that a checkpoint's system reads as its train, dev or test. Raises UserError for an unknown choice."""
+        values, system = self.for_target(task, model), system_of(checkpoint)
+        if system == "dpo_st" and values.dpo_st.splits != "dpo_st":
+            return split
+        chosen = values.icot_data.train if system == "icot" and split == "train" else None
+        if chosen and chosen not in self.task(task).splits:
+            raise UserError(
+                f"icot_data.train: task {task} has no split {chosen!r}; it has {', '.join(self.task(task).splits)}"
+            )
+        return chosen or split_of_set(self.task(task), system, split)
 
     def transfer_split(self, task: str) -> str:
         """The split on which models of other tasks are tested."""

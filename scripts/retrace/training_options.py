@@ -35,3 +35,14 @@ class Training(Section):
     max_length: Count = Field(
         default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
     )
+
+
+class SftTraining(Training):
+    """Fine-tuning a generator on worked solutions (train_sft.py)."""
+
+    mask_calculator: bool = Field(
+        default=False, description="results that the calculator fills in are masked from the loss"
+    )
+    targets: Literal["solutions", "answers"] = Field(
+        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
+    )

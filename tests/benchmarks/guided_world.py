@@ -14,6 +14,7 @@ from retrace.decoding.setup import Generator
 from retrace.models.discriminator import StepDiscriminator
 from retrace.models.encoder_head import scratch_encoder
 from retrace.models.scratch import build_model, build_tokenizer
+from retrace.prompting import Prompting
 from retrace.schemas import Example
 from retrace.tasks.arithmetic import generate
 from retrace.tasks.base import Task
@@ -49,7 +50,8 @@ def make_generator(
     _bias_head(model, tokenizer, task.delimiter)
     model = model.to(getattr(torch, dtype))
     model_config = ModelConfig(name="random", title="random weights", family=family, scratch=scratch, dtype=dtype)
-    return Generator(task, model_config, Decoder(model, tokenizer, family, device), None, [])
+    decoder = Decoder(model, tokenizer, family, device)
+    return Generator(task, model_config, decoder, None, Prompting(task, family, tokenizer))
 
 
 def _bias_head(model: Any, tokenizer: Any, delimiter: str) -> None:

@@ -19,10 +19,9 @@ if __name__ == "__main__":
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
 import torch
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from retrace.config import BaseTraining
-from retrace.training.trainer import ExactTrainer
 from unit.tiny_trainers import TRAINERS, Sft
 
 # A new trainer joins here, or in TRAINERS, with one line.
@@ -48,15 +47,15 @@ class Killed(TrainerCallback):
     def __init__(self, place: str, step: int, note: Path) -> None:
         self.place, self.step, self.note = place, step, note
         if place == "saving":
-            save = ExactTrainer._save_optimizer_and_scheduler
+            save = Trainer._save_optimizer_and_scheduler
 
-            def cut_short(trainer: ExactTrainer, folder: str) -> None:
+            def cut_short(trainer: Trainer, folder: str) -> None:
                 save(trainer, folder)
                 if trainer.state.global_step == step:
                     (Path(folder) / "optimizer.pt").write_bytes(b"half of it")
                     die()
 
-            ExactTrainer._save_optimizer_and_scheduler = cut_short
+            Trainer._save_optimizer_and_scheduler = cut_short
 
     def on_train_begin(self, args, state, control, **kwargs) -> None:
         self.note.write_text(str(state.global_step))

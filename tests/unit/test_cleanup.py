@@ -3,14 +3,14 @@
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import load_task, multiple_choice
+from retrace.tasks import load_task, short_answers
 from retrace.tasks.cleanup import answer_in, cleanup
 from unit.tiny_models import arithmetic_task
 
 
 def choice_task(family: str, tmp_path):
     path = tmp_path / "mine.yaml"
-    layout = "commonsense_qa" if family == "multiple_choice" else "strategy_qa"
+    layout = "commonsense_qa" if family == "lettered_choice" else "strategy_qa"
     path.write_text(f"name: mine\ntitle: Mine\nfamily: {family}\nformat: {layout}\nsplits: {{test: {{file: x}}}}\n")
     return load_task(path)
 
@@ -45,7 +45,7 @@ def test_numbers(text: str, answer: str | None) -> None:
     ],
 )
 def test_letters(text: str, answer: str | None, tmp_path) -> None:
-    assert answer_in(choice_task("multiple_choice", tmp_path), text) == answer
+    assert answer_in(choice_task("lettered_choice", tmp_path), text) == answer
 
 
 @pytest.mark.parametrize(
@@ -76,12 +76,12 @@ def test_the_official_crash_is_there_on_request_only() -> None:
 @pytest.mark.parametrize(
     ("family", "text", "paper", "strict"),
     [
-        ("multiple_choice", "because | #### b", True, True),
-        ("multiple_choice", "because | #### (b)", True, True),
-        ("multiple_choice", "because | #### (b) bank", True, False),
-        ("multiple_choice", "it must be (b)", True, False),
-        ("multiple_choice", "#### a", False, False),
-        ("multiple_choice", "#### b #### b", True, False),
+        ("lettered_choice", "because | #### b", True, True),
+        ("lettered_choice", "because | #### (b)", True, True),
+        ("lettered_choice", "because | #### (b) bank", True, False),
+        ("lettered_choice", "it must be (b)", True, False),
+        ("lettered_choice", "#### a", False, False),
+        ("lettered_choice", "#### b #### b", True, False),
         ("yes_no", "because | #### Yes", False, False),
         ("yes_no", "because | #### no", True, True),
         ("yes_no", "I say no", True, False),
@@ -89,20 +89,20 @@ def test_the_official_crash_is_there_on_request_only() -> None:
     ],
 )
 def test_graders(family: str, text: str, paper: bool, strict: bool) -> None:
-    gold = "#### b" if family == "multiple_choice" else "facts\n#### no"
-    assert multiple_choice.grade(text, gold, family) is paper
-    assert multiple_choice.grade_strict(text, gold, family) is strict
+    gold = "#### b" if family == "lettered_choice" else "facts\n#### no"
+    assert short_answers.grade(text, gold, family) is paper
+    assert short_answers.grade_strict(text, gold, family) is strict
 
 
-@pytest.mark.parametrize(("family", "wanted"), [("multiple_choice", "letter"), ("yes_no", "yes or no")])
+@pytest.mark.parametrize(("family", "wanted"), [("lettered_choice", "letter"), ("yes_no", "yes or no")])
 def test_a_reference_without_an_answer_is_named(family: str, wanted: str) -> None:
     for gold in ("no marker (b)", "#### 7"):
         with pytest.raises(UserError, match=f"has no '#### {wanted}'"):
-            multiple_choice.grade("#### b", gold, family)
+            short_answers.grade("#### b", gold, family)
 
 
 def test_a_task_answers_votes_and_steps_by_its_family(tmp_path) -> None:
-    task = choice_task("multiple_choice", tmp_path)
+    task = choice_task("lettered_choice", tmp_path)
     assert task.extract("because | #### (B)") == "b"
     assert task.canonical("B") == task.canonical("b")
     assert task.grade("#### b", "#### b")

@@ -21,6 +21,7 @@ from retrace.models import exact
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
 from retrace.models.scratch import build_model
+from retrace.prompting import Prompting
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -46,7 +47,7 @@ def generator(family: str) -> Generator:
     tokenizer.padding_side = "left" if family == "decoder_only" else "right"
     model = build_model(SCRATCH, family, tokenizer, seed=5)
     return Generator(TASK, ModelConfig(name="tiny", title="", family=family), Decoder(model, tokenizer, family),
-                     Calculator(tokenizer), [])  # fmt: skip
+                     Calculator(tokenizer), Prompting(TASK, family, tokenizer))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,8 @@ def test_a_generator_in_float64_decodes(tmp_path, judge) -> None:
     """What a machine with such a library would do."""
     made = generator("encoder_decoder")
     model = build_model(SCRATCH, "encoder_decoder", made.decoder.tokenizer, seed=5).double()
-    wide = Generator(TASK, made.config, Decoder(model, made.decoder.tokenizer, "encoder_decoder"), made.calculator, [])
+    decoder = Decoder(model, made.decoder.tokenizer, "encoder_decoder")
+    wide = Generator(TASK, made.config, decoder, made.calculator, made.prompting)
     for name in ("greedy", "beam", "guided"):
         options = DECODERS[name].model_copy(update={"batch_size": 4})
         assert file_of(tmp_path, wide, judge, options, 1).count(b"\n") == 7

@@ -144,7 +144,7 @@ def test_deep_nesting_is_no_row(tmp_path, before, where):
 
 def test_an_unknown_generator_lists_the_known_ones(tmp_path):
     task = own_task(tmp_path, changes=("part_of: train\n    part: [0.8, 1]", "generator: poems\n    count: 3"))
-    with pytest.raises(UserError, match="'poems'; known: arithmetic, coin_flip, object_tracking"):
+    with pytest.raises(UserError, match="'poems'; known: arithmetic, multiplication, coin_flip, object_tracking"):
         read_split(task, "dev")
 
 

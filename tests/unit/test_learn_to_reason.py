@@ -14,6 +14,7 @@ import train_learn_to_reason
 from retrace.config_learn_to_reason import LearnToReasonTraining
 from retrace.errors import UserError
 from retrace.models.load import load_model
+from retrace.prompting import Prompting
 from retrace.schemas import MarkedAnswer, TeacherRationale
 from retrace.storage import read_jsonl, write_jsonl
 from retrace.tasks import load_task
@@ -59,8 +60,7 @@ def lessons_of(choice: LearnToReasonTraining, count: int = 16) -> list[ltr.Lesso
 def setting(choice: LearnToReasonTraining, family: str = "encoder_decoder", dropout: float = 0.0):
     model, tokenizer = tiny_generator(TASK, EXAMPLES, family, dropout=dropout)
     lessons = lessons_of(choice)
-    prompts = [TASK.prompt(lesson.example.question, family=family) for lesson in lessons]
-    return model, tokenizer, ltr.encode_lessons(lessons, prompts, tokenizer, family, choice, 512)
+    return model, tokenizer, ltr.encode_lessons(lessons, Prompting(TASK, family, tokenizer), choice, 512)
 
 
 # ---------------------------------------------------------------- rationales into lessons
@@ -109,15 +109,14 @@ def test_lessons_hold_what_belongs_to_a_question() -> None:
 def test_long_rationales_are_left_out_and_long_contrasts_cut(capsys) -> None:
     _, tokenizer = tiny_generator(TASK, EXAMPLES)
     lessons = lessons_of(options())
-    prompts = [TASK.prompt(lesson.example.question) for lesson in lessons]
-    whole = ltr.encode_lessons(lessons, prompts, tokenizer, "encoder_decoder", options(contrast_length=3), 512)
+    whole = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(contrast_length=3), 512)
     assert {len(ids) for lesson in whole for ids in [*lesson.positives, *lesson.negatives]} == {3}
     sizes = sorted(max(len(row.ids), len(row.target)) for lesson in whole for row in lesson.samples)
-    some = ltr.encode_lessons(lessons, prompts, tokenizer, "encoder_decoder", options(), sizes[-3])
+    some = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(), sizes[-3])
     assert 0 < sum(len(lesson.samples) for lesson in some) < 20
     assert "rationales are longer than" in capsys.readouterr().err
     with pytest.raises(UserError, match="all 20 rationales are longer than 2 tokens"):
-        ltr.encode_lessons(lessons, prompts, tokenizer, "encoder_decoder", options(), 2)
+        ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(), 2)
 
 
 # ---------------------------------------------------------------- visits
@@ -266,8 +265,7 @@ def test_without_reflection_the_mistakes_change_nothing(tmp_path) -> None:
         model, tokenizer = tiny_generator(TASK, EXAMPLES)
         rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
         lessons = ltr.make_lessons(TASK, EXAMPLES, rationales, marks, choice)
-        prompts = [TASK.prompt(lesson.example.question) for lesson in lessons]
-        rows = ltr.encode_lessons(lessons, prompts, tokenizer, "encoder_decoder", choice, 512)
+        rows = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), choice, 512)
         ltr.train_lessons(model, tokenizer, rows, [], choice, 0, tmp_path / str(number))
         weights.append(next(model.parameters()).detach())
     assert torch.equal(*weights)

@@ -24,7 +24,7 @@ SVAMP = {
     "Answer": 4.5,
 }
 FAMILY = {
-    "commonsense_qa": "multiple_choice",
+    "commonsense_qa": "lettered_choice",
     "strategy_qa": "yes_no",
     "multiarith": "word_problems",
     "svamp": "word_problems",

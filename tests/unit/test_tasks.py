@@ -47,8 +47,9 @@ def write(folder: Path, text: str = MINIMAL, name: str = "mine") -> Path:
 
 
 def test_all_tasks_of_the_papers_exist():
-    assert {"gsm8k", "svamp", "multiarith", "asdiv", "mathqa", "coin_flip", "tso", "arithmetic"} <= set(NAMES)
     assert {"commonsense_qa", "strategy_qa", "multiarith_kojima", "svamp_kojima"} <= set(NAMES)
+    papers = {"gsm8k", "svamp", "multiarith", "asdiv", "mathqa", "coin_flip", "tso", "arithmetic", "arc_challenge"}
+    assert papers <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -60,8 +61,10 @@ def test_every_task_file_is_complete_and_its_sources_are_pinned(name):
     sources = [*config.splits.values(), *([config.demonstrations] if config.demonstrations else [])]
     for source in sources:
         if source.url:
-            assert re.match(r"https://[\w.]+/[\w-]+/[\w.-]+/[0-9a-f]{40}/", source.url)
+            assert re.match(r"https://[\w.]+/(media/)?[\w-]+/[\w.-]+/[0-9a-f]{40}/", source.url)
             assert re.fullmatch(r"[0-9a-f]{64}", source.sha256 or "") or source.rows
+        elif source.hub:
+            assert re.fullmatch(r"[0-9a-f]{40}", source.revision or "")
         elif source.generator:
             assert source.count
         else:
@@ -102,10 +105,13 @@ def test_a_missing_file_is_named(tmp_path):
         ("family: word_problems", "family: symbolic", "step_kind"),
         ("name: mine", "name: other", "its name is 'other'"),
         ("title: Mine", "prompt: hello\ntitle: Mine", "must hold {question}"),
-        ("file: mine.jsonl", "count: 3", "one of url, file, generator"),
-        ("file: mine.jsonl", "file: a\n    generator: arithmetic", "one of url, file, generator"),
+        ("file: mine.jsonl", "count: 3", "one of url, file, hub, generator"),
+        ("file: mine.jsonl", "file: a\n    generator: arithmetic", "one of url, file, hub, generator"),
         ("file: mine.jsonl", "url: https://x.org/a", "sha256"),
         ("file: mine.jsonl", "generator: arithmetic", "count"),
+        ("file: mine.jsonl", "hub: owner/name", "the commit that it is read at"),
+        ("title: Mine", "chat: {prompt: hello}\ntitle: Mine", "chat.prompt: must hold {question}"),
+        ("title: Mine", "chat: {answer: Forty-two}\ntitle: Mine", "chat.answer: must hold {answer}"),
         ("file: mine.jsonl", "part_of: train", "no split"),
         ("file: mine.jsonl", "file: a\n    part: [0.5, 0.2]", "two shares"),
         ("name: mine", "name: [", "not YAML"),

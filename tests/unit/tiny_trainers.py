@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,16 +24,22 @@ from transformers import TrainerCallback
 
 from retrace.config import DiscriminatorTraining, LearnToReasonTraining, SftTraining, Training, VerifierTraining
 from retrace.config_dpo_st import DpoTraining
+from retrace.config_icot import SeparatedTraining, TeacherStates
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
+from retrace.models.implicit_files import load_coupled, load_emulator, load_student, write_parts
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
+from retrace.prompting import Prompting
 from retrace.schemas import MarkedAnswer, Pair, Preference, Trajectory
-from retrace.training import dpo, learn_to_reason, sft
+from retrace.training import dpo, implicit, learn_to_reason, sft
 from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
+from retrace.training.teacher_states import ComputedStates
 from retrace.training.trainer import is_first_process, set_seed
 from retrace.training.verifier import solution_rows, train_verifier
+from unit import implicit_world as world
+from unit.tiny_latro import Latro
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -189,13 +196,57 @@ class LearnToReason(OfGenerators):
         ]
         rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
         lessons = learn_to_reason.make_lessons(TASK, EXAMPLES, rationales, mistakes, options)
-        prompts = [TASK.prompt(lesson.example.question, family=self.family) for lesson in lessons]
-        encoded = learn_to_reason.encode_lessons(lessons, prompts, self.tokenizer, self.family, options, 512)
+        encoded = learn_to_reason.encode_lessons(lessons, Prompting(TASK, self.family, self.tokenizer), options, 512)
         dev = [row for lesson in encoded[:HELD_OUT] for row in lesson.samples]
         curve, _ = learn_to_reason.train_lessons(
             model, self.tokenizer, encoded[HELD_OUT:], dev, options, 0, state, callbacks=callbacks
         )
         return model, curve
+
+
+class Implicit:
+    """A stage of implicit chain of thought on 2 x 2 multiplication; the teacher is a fresh network."""
+
+    def __init__(self, stage: str) -> None:
+        self.stage = stage
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        with tempfile.TemporaryDirectory() as folder:
+            rows, dev_rows = (
+                world.rows_of(Path(folder), world.examples(count, split), name=split)
+                for split, count in (("train", 64 - HELD_OUT), ("dev", HELD_OUT))
+            )
+        shared = (SeparatedTraining(**OPTIONS | {"dropout": dropout} | changes), 0, state, callbacks)
+        if self.stage == "no_cot":
+            model: nn.Module = world.base(spread=0.02)
+            return model, implicit.train_text(model, rows, dev_rows, "no_cot", 0, *shared)
+        both = world.coupled(layers=4, spread=0.02)
+        if self.stage == "icot":
+            return both, implicit.train_coupled(both, rows, dev_rows, 0, *shared)
+        teacher = world.base(layers=4, seed=9, spread=0.02)
+        states = [ComputedStates(teacher, part, TeacherStates(), 0) for part in (rows, dev_rows)]
+        if self.stage == "icot_student":
+            return both.student, implicit.train_student(both.student, rows, dev_rows, *states, 0, *shared)
+        return both.emulator, implicit.train_emulator(both.emulator, rows, dev_rows, *states, 0, *shared)
+
+    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
+        if self.stage == "no_cot":
+            sft.write_generator(model, world.tokenizer(), curve, folder, "no_cot")
+            return
+        folder.mkdir(parents=True)
+        parts = {"icot_student": {"student": model}, "icot_emulator": {"emulator": model}}
+        if self.stage == "icot":
+            parts["icot"] = {"student": model.student, "emulator": model.emulator}
+        write_parts(folder, world.tokenizer(), **parts[self.stage])
+
+    def load(self, folder: Path) -> nn.Module:
+        if self.stage == "no_cot":
+            return load_model(folder, "decoder_only")[0]
+        if self.stage == "icot":
+            return load_coupled(folder)[0]
+        return load_student(folder) if self.stage == "icot_student" else load_emulator(folder)
 
 
 TRAINERS = {
@@ -207,6 +258,8 @@ TRAINERS = {
     "dpo_decoder_only": Dpo("decoder_only"),
     "learn_to_reason_encoder_decoder": LearnToReason("encoder_decoder"),
     "learn_to_reason_decoder_only": LearnToReason("decoder_only"),
+    **{stage: Implicit(stage) for stage in ("no_cot", "icot_student", "icot_emulator", "icot")},
+    "latro": Latro(),
 }
 
 

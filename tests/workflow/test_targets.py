@@ -38,6 +38,61 @@ def test_every_method_on_any_model(workflow, model: str) -> None:
     assert {"rerank", "train_verifier", "compare_methods"} <= set(rules)
 
 
+LATRO = [f"{checkpoint}{decoder}" for checkpoint in ("latro", "latro_sft", "base") for decoder in ("", "_maj")]
+
+
+@pytest.mark.parametrize("task", ["gsm8k", "arc_challenge", "arithmetic"])
+def test_headline_targets_of_latro(workflow, task: str) -> None:
+    shown = workflow.dry(*(f"results/{task}/{method}_acc.json" for method in [*LATRO, "latro_few_shot"]))
+    rules = jobs(shown)
+    assert (rules["train_latro"], rules["train_latro_sft"]) == (5, 5)  # one a seed
+    assert "train_sft" not in rules
+    assert f"results/{task}/phi35_mini/latro_maj_acc.json" in shown
+    assert rules["fetch_model"] == 1
+
+
+@pytest.mark.parametrize("model", ["phi35_mini", "mistral_7b", "llama31_8b", "tiny_gpt2"])
+def test_latros_figure_and_few_shot_results(workflow, model: str) -> None:
+    targets = [f"results/gsm8k/{model}/{method}_acc.json" for method in ("base_few_shot", "latro_few_shot_maj")]
+    rules = jobs(workflow.dry(*targets, f"results/figures/latro_gsm8k_{model}.svg"))
+    assert rules["plot_latro"] == 1
+    assert rules["score_method"] == 2
+
+
+@pytest.mark.parametrize("preset", ["tiny", "smoke"])
+def test_latro_in_the_small_presets(workflow, preset: str) -> None:
+    shown = workflow.dry(
+        "results/arithmetic/latro_acc.json", "results/gsm8k/latro_acc.json", "--config", f"preset={preset}"
+    )
+    assert jobs(shown)["train_latro"] == 2
+    assert jobs(shown)["train_sft"] == 1  # gsm8k has no related corpus: there LaTRO starts from the fine-tuned model
+    assert "tiny_gpt2" in shown
+
+
+def test_latro_needs_a_decoder_only_model(workflow) -> None:
+    done = workflow.run("--dry-run", "results/gsm8k/flan_t5_large/latro_acc.json")
+    assert done.returncode != 0
+    assert (
+        "method 'latro' needs a decoder-only model, flan_t5_large is of family encoder_decoder; valid: "
+        in done.stdout + done.stderr
+    )
+
+
+def test_checkpoints_are_compared_on_test_only_where_asked_for(workflow) -> None:
+    target = "results/gsm8k/latro_acc.json"
+    asked = re.compile(r"--compare (\S+)")
+    assert set(asked.findall(workflow.dry(target, "--printshellcmds"))) == {"results/data/gsm8k/dev.jsonl"}
+    shown = workflow.dry(target, "--printshellcmds", "--config", 'latro={"choose_on": "test"}')
+    assert set(asked.findall(shown)) == {"results/data/gsm8k/test.jsonl"}
+
+
+def test_latros_table(workflow) -> None:
+    rules = jobs(workflow.dry("results/tables/latro_table2.html"))
+    assert rules["score_method"] == 36
+    done = workflow.run("--dry-run", "results/tables/latro_table1.html")
+    assert "there is no table latro_table1; valid: " in done.stdout + done.stderr
+
+
 def test_the_table_and_the_sweep(workflow) -> None:
     rules = jobs(workflow.dry("results/tables/grace_table1.html", "results/gsm8k/flan_t5_large/grace_beta_sweep.svg"))
     assert rules["score_method"] == 30

@@ -86,7 +86,7 @@ def beam_search(
                 logits_processor=LogitsProcessorList([CalculatorProcessor(calculator, length)] if calculator else []),
                 stopping_criteria=StoppingCriteriaList([StopTextCriteria(stop_texts, length)] if stop_texts else []),
                 pad_token_id=decoder.pad_id,
-                eos_token_id=decoder.eos_id,
+                eos_token_id=list(decoder.end_ids),
                 temperature=None,
                 top_k=None,
                 top_p=None,
@@ -101,7 +101,7 @@ def beam_search(
             row, logprob = row[:count], float(gained[place, :count].double().sum())
             if math.isnan(logprob):
                 raise no_numbers(decoder.model.dtype)
-            ended = bool(row) and row[-1] == decoder.eos_id
+            ended = bool(row) and row[-1] in decoder.end_ids
             text = writer.text(row[:-1] if ended else row)
             if stop_texts:
                 text = stop_texts.cut(text)

@@ -65,7 +65,7 @@ class StepWriter:
                 "fine-tune the model (train_sft.py adds the token) or choose another 'delimiter' in the task's YAML"
             )
         lines = {i for i, surface in enumerate(surfaces) if "\n" in surface} if "\n" not in self.delimiter else set()
-        self.last_words = frozenset({decoder.eos_id} | (lines if decoder.family == "decoder_only" else set()))
+        self.last_words = frozenset(set(decoder.end_ids) | (lines if decoder.family == "decoder_only" else set()))
         # Models may have more embeddings than their tokenizer has tokens.
         size = max(decoder.model.get_output_embeddings().weight.shape[0], len(surfaces))
         self._ends = torch.zeros(size, dtype=torch.bool, device=decoder.device)

@@ -223,17 +223,33 @@ class Decoder:
     """A model with its tokenizer, ready to decode many rows at once.
 
     model: T5-like (`encoder_decoder`) or any causal language model (`decoder_only`), put in evaluation mode.
-    device: where it runs; default: where it is.
+    device: where it runs; default: where it is. separated: prompts end in the end token, as the separator behind the
+    question (implicit chain of thought). ends: a text is over at its so-manieth end token. end_ids: tokens that end an
+    answer; default: the tokenizer's end token. special_tokens: prompts get those that the tokenizer puts around a text
+    (a chat template brings its own).
     """
 
-    def __init__(self, model: Any, tokenizer: Any, family: str, device: torch.device | str | None = None) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        family: str,
+        device: torch.device | str | None = None,
+        separated: bool = False,
+        ends: int = 1,
+        end_ids: Sequence[int] = (),
+        special_tokens: bool = True,
+    ) -> None:
         if family not in ("encoder_decoder", "decoder_only"):
             raise UserError(f"family {family!r}: use encoder_decoder or decoder_only")
         self.model = (model if device is None else model.to(device)).eval()
         self.tokenizer = tokenizer
         self.family = family
+        self.separated, self.ends = separated, ends
         self.device = next(model.parameters()).device
         self.eos_id: int = tokenizer.eos_token_id
+        self.end_ids: tuple[int, ...] = tuple(end_ids) or (self.eos_id,)
+        self.special_tokens = special_tokens
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         if family == "encoder_decoder":
             if not (hasattr(model, "decoder") and hasattr(model.config, "relative_attention_num_buckets")):
@@ -257,8 +273,11 @@ class Decoder:
         reserve: tokens that a decoder-only model will write behind the prompt. Raises UserError for a prompt that
         is too long, naming it by `names`.
         """
-        ids = self.tokenizer(list(prompts), add_special_tokens=True, verbose=False)["input_ids"] if prompts else []
-        if self.family == "decoder_only":
+        words = {"add_special_tokens": self.special_tokens, "verbose": False}
+        ids = self.tokenizer(list(prompts), **words)["input_ids"] if prompts else []
+        if self.separated:
+            ids = [row[: row.index(self.eos_id) + 1] if self.eos_id in row else row for row in ids]
+        elif self.family == "decoder_only" and self.special_tokens:
             # Some tokenizers end every text; the model is to go on here.
             ids = [row[:-1] if len(row) > 1 and row[-1] == self.eos_id else row for row in ids]
         limit = self.max_length - (reserve if self.family == "decoder_only" else 0)
@@ -273,6 +292,12 @@ class Decoder:
             if not row:
                 raise UserError(f"{name}: the question is empty")
         return ids
+
+    def is_end(self, tokens: Tensor) -> Tensor:
+        """Which tokens (LongTensor[B]) end an answer."""
+        if len(self.end_ids) == 1:
+            return tokens == self.end_ids[0]
+        return torch.isin(tokens, torch.tensor(self.end_ids, device=tokens.device))
 
     def pad(self, rows: Sequence[Sequence[int]], left: bool) -> tuple[Tensor, Tensor]:
         """Token ids and mask (True: real), both [B, longest], padded on the left or on the right."""

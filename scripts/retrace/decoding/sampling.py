@@ -23,6 +23,8 @@ class Generated:
     tokens: int  # end token included
     logprob: float  # of the free tokens, under the model itself (temperature 1, nothing cut off), natural logarithm
     finished: bool  # ended by itself, not by the limit
+    ids: tuple[int, ...] = ()  # end token included
+    free: tuple[bool, ...] = ()  # per token: chosen by the model, not forced by the calculator
 
 
 @dataclass(frozen=True)
@@ -117,19 +119,23 @@ def generate(
     batch_size: int = 64,
     first_sample: int = 0,
     stops: Sequence[str] = (),
+    writer: TokenText | None = None,
 ) -> Iterator[Answers]:
     """Yield `samples` solutions for each prompt, in batches of prompts of like length: NOT in the order of the prompts.
 
     keys: example ids; together with `seed` and the sample's number (from `first_sample` on) they fix the random
     numbers, so more samples of the same questions can be drawn later. temperature None or 0: greedy. batch_size:
     sequences decoded together; memory depends on it and not on the number of prompts. stops: texts that end a
-    solution, and are not part of it. Raises UserError naming the example whose prompt is too long.
+    solution, and are not part of it. writer: the tokenizer's, where the caller has one. Raises UserError naming the
+    example whose prompt is too long.
     """
     ids = decoder.encode(prompts, keys, reserve=max_new_tokens)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
     at_once = max(1, min(batch_size, samples))
     questions = max(1, batch_size // at_once)
-    writer = calculator.text if calculator is not None else TokenText(decoder.tokenizer)
+    if calculator is not None:
+        writer = calculator.text
+    writer = writer or TokenText(decoder.tokenizer)
     stop_texts = StopTexts(stops, writer) if any(stops) else None
     for start in range(0, len(order), questions):
         batch = order[start : start + questions]
@@ -145,7 +151,7 @@ def generate(
             written = _decode(
                 decoder, state.repeat(count), rows, temperature, top_k, top_p, max_new_tokens, calculator, stop_texts
             )
-            for place, one in enumerate(_read(written, writer, stop_texts, decoder.eos_id)):
+            for place, one in enumerate(_read(written, writer, stop_texts, decoder.end_ids)):
                 collected[place // count].append(one)
         seconds = (time.perf_counter() - began) / len(batch)
         for index, texts in zip(batch, collected, strict=True):
@@ -153,15 +159,18 @@ def generate(
 
 
 def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, calculator, stop_texts):
-    """Decode the rows of `state`; per row: token ids [B, longest], count, log-probability, whether it ended (CPU)."""
+    """Decode the rows of `state`; per row: token ids [B, longest], which were free, count, log-probability, whether it
+    ended (CPU)."""
     total, device = len(state), decoder.device
     tokens = torch.full((total, max_new_tokens), decoder.pad_id, device=device)
+    chosen = torch.ones_like(tokens, dtype=torch.bool)
     counts = torch.full((total,), max_new_tokens, device=device)
     logprobs = torch.zeros(total, dtype=torch.float64, device=device)
     ended = torch.zeros(total, dtype=torch.bool, device=device)
     alive = torch.arange(total, device=device)  # which row each row of the state is
     over = torch.zeros(total, dtype=torch.bool, device=device)  # ended, but still in the state
     constraint = calculator.start(total) if calculator is not None else None
+    missing = torch.full((total,), decoder.ends, device=device)  # end tokens that a row of the state still has to write
     forced = None
     for position in range(max_new_tokens):
         logits = state.logits
@@ -171,10 +180,12 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
         if forced is not None:
             new = torch.where(forced >= 0, forced, new)
             free &= forced < 0
+            chosen[alive, position] = free
         gained = logits.gather(1, new[:, None])[:, 0] - logits.logsumexp(-1)
         logprobs[alive] += torch.where(free, gained, 0.0).double()
         tokens[alive, position] = torch.where(over, decoder.pad_id, new)
-        finished = (new == decoder.eos_id) & ~over
+        missing -= decoder.is_end(new).long()
+        finished = (missing == 0) & ~over
         if stop_texts is not None and len(suspects := stop_texts.suspects(new)):
             suspects = suspects.to(device)
             stopped = stop_texts.stopped(tokens[alive[suspects], : position + 1])
@@ -192,18 +203,17 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
         if left <= 0.875 * len(over):
             rows = torch.nonzero(~over)[:, 0]
             state, alive, keys, new = state.select(rows), alive[rows], keys[rows], new[rows]
-            over = over[rows]
+            over, missing = over[rows], missing[rows]
             if constraint is not None:
                 constraint, forced = constraint.select(rows), forced[rows]
         decoder.step(state, new)
-    return tokens.cpu(), counts.cpu(), logprobs.cpu(), ended.cpu()
+    return tokens.cpu(), chosen.cpu(), counts.cpu(), logprobs.cpu(), ended.cpu()
 
 
-def _read(written, writer: TokenText, stop_texts: StopTexts | None, eos_id: int) -> Iterator[Generated]:
-    tokens, counts, logprobs, ended = written
-    for row, count, logprob, end in zip(
-        tokens.tolist(), counts.tolist(), logprobs.tolist(), ended.tolist(), strict=True
-    ):
+def _read(written, writer: TokenText, stop_texts: StopTexts | None, end_ids: Sequence[int]) -> Iterator[Generated]:
+    for row, free, count, logprob, end in zip(*(part.tolist() for part in written), strict=True):
         ids = row[:count]
-        text = writer.text(ids[:-1] if ids[-1] == eos_id else ids)
-        yield Generated(stop_texts.cut(text) if stop_texts else text, count, logprob, end)
+        text = writer.text(ids[:-1] if ids[-1] in end_ids else ids)
+        yield Generated(
+            stop_texts.cut(text) if stop_texts else text, count, logprob, end, tuple(ids), tuple(free[:count])
+        )

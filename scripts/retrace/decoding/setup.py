@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from retrace.calculator import Calculator
 from retrace.config import ModelConfig
 from retrace.errors import UserError
+from retrace.prompting import Prompting, end_tokens, prompting_of
 from retrace.schemas import Example
+from retrace.separated import END_TOKENS
 from retrace.tasks import load_task
+from retrace.tasks.answer_task import AnswerTask
 from retrace.tasks.base import Task
 from retrace.yaml_files import load_model_config
 
@@ -27,19 +30,16 @@ class Generator:
     config: ModelConfig
     decoder: "Decoder"
     calculator: Calculator | None
-    demonstrations: list[Example]
+    prompting: Prompting
 
     def prompt(self, question: str) -> str:
-        """The model's input for `question`, behind the model's worked examples if it is used frozen."""
-        return self.task.prompt(question, self.demonstrations, self.config.family)
+        """The model's input for `question`, behind worked examples where it is used with some."""
+        return self.prompting.text(question)
 
     @property
     def stops(self) -> list[str]:
-        """Texts that end a solution: a few-shot model goes on with the next example, which is not part of its answer."""
-        if self.config.family == "encoder_decoder" or self.task.form != "steps":
-            return []  # fine-tuned models end by themselves
-        start = self.task.config.prompt.partition("{question}")[0].strip()
-        return ["\n\n", start] if start else ["\n\n"]
+        """Texts that end a solution."""
+        return self.prompting.stops
 
 
 def shard_of(rows: Sequence[RowType], shard: int, shards: int) -> list[RowType]:
@@ -77,25 +77,52 @@ def open_generator(
     calculator: bool = True,
     device: str | None = None,
     form: str = "steps",
+    demonstrations: int = 0,
 ) -> Generator:
     """Load the checkpoint folder `model` for the task. Raises UserError for what does not fit together.
 
-    calculator: force the results of computations, where the task has a calculator at all. form: the text form that the
-    checkpoint was trained in (see `Task.in_form`).
+    calculator: force the results of computations, where the task has a calculator at all, is not answered in prose, and
+    the checkpoint was not trained on texts with separators, whose papers compute nothing outside the model. form: the
+    text form that the checkpoint was trained in (see `Task.in_form`). demonstrations: worked examples in the prompt; 0:
+    as many as the model's YAML says for a frozen one.
     """
     from retrace.decoding.engine import Decoder
     from retrace.models.load import check_delimiter, load_model
 
     config = load_model_config(model_file)
     task = load_task(task_file).in_form(form, config.family)
-    frozen = config.generator == "base" and form == "steps"
-    demonstrations = task.demonstrations(config.demonstrations) if frozen else []
+    if (Path(model) / "student").is_dir():
+        raise UserError(f"{model}: emulator and student of implicit chain of thought; decode it with implicit")
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
-    check_delimiter(tokenizer, task, model)
+    prompting = prompting_of(task, config, tokenizer, model, demonstrations or None)
+    plain = not prompting.separated
+    if plain and not isinstance(prompting.task, AnswerTask):
+        check_delimiter(tokenizer, task, model)
+    calculates = calculator and task.config.calculator and plain and not prompting.chat
     return Generator(
-        task=task,
+        task=prompting.task,
         config=config,
-        decoder=Decoder(network, tokenizer, config.family),
-        calculator=calculator_of(task, tokenizer) if calculator and task.config.calculator else None,
-        demonstrations=demonstrations,
+        decoder=Decoder(
+            network,
+            tokenizer,
+            config.family,
+            separated=prompting.separated,
+            ends=END_TOKENS.get(prompting.layout, 1),
+            end_ids=end_tokens(tokenizer, network, prompting.chat),
+            special_tokens=prompting.special_tokens,
+        ),
+        calculator=calculator_of(task, tokenizer) if calculates else None,
+        prompting=prompting,
     )
+
+
+def open_coupled(
+    model: str | Path, model_file: str | Path, task_file: str | Path, device: str | None = None
+) -> Generator:
+    """Load the coupled checkpoint `model` of implicit chain of thought. Raises UserError for what does not fit together."""
+    from retrace.decoding.implicit import open_implicit
+
+    config = load_model_config(model_file)
+    task, decoder = load_task(task_file), open_implicit(model, config.dtype, device or best_device())
+    prompting = Prompting(task, config.family, decoder.tokenizer, layout="no_cot")
+    return Generator(task, config, decoder, None, prompting)

@@ -50,7 +50,7 @@ def make_sample(
     """A generated text with its answer, judged by both graders of the task."""
     return Sample(
         text=text,
-        answer=task.extract(text),
+        answer=task.answer_of(text, example),
         correct=task.grade(text, example.answer),
         correct_strict=task.grade_strict(text, example.answer),
         tokens=tokens,

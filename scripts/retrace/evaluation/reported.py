@@ -8,6 +8,7 @@ from pydantic import Field
 
 from retrace.checkpoints import helped_decoder, system_of
 from retrace.config import Configuration, ModelConfig, Section, TaskConfig
+from retrace.config_icot import STAGES_BEHIND
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
@@ -125,21 +126,26 @@ _GUIDANCE = ("sample", "align", "pair", "discriminator")
 
 
 def sections_behind(
-    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, generator: str = "base"
+    checkpoint: str, decoder: str, scratch: bool, chosen: bool = False, start: str = "base", votes: str | None = None
 ) -> list[str]:
-    """The configuration's sections that a result rests on.
+    """The configuration's sections that a result rests on. chosen: beta was picked on the development split.
 
-    chosen: beta was picked on the development split. generator: the checkpoint that a loop of rounds starts from.
+    start: the checkpoint that LaTRO and Learn-to-Reason start from. votes: the decoder behind maj@k, if not the result's
+    own.
     """
     sections = ["base"] if scratch else []
-    decoder = helped_decoder(decoder)
-    if system_of(checkpoint) == "dpo_st":
+    decoder, system = helped_decoder(decoder), system_of(checkpoint)
+    if system == "dpo_st":
         sections.append("dpo_st")
-    elif system_of(checkpoint) == "learn_to_reason":
-        sections += ["sft"] if generator == "sft" else []
-        sections += ["exam", "teacher", "feedback", "learn_to_reason", "rounds"]
-    elif checkpoint != "base":
-        sections.append("sft")
+    elif system == "icot":
+        sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
+    elif system == "learn_to_reason":
+        sections += [*(["sft"] if start == "sft" else []), "exam", "teacher", "feedback", "learn_to_reason", "rounds"]
+    else:
+        trained = [start, checkpoint] if system == "latro" else [checkpoint]
+        sections += [name for name in trained if name != "base"]
+    if votes is not None:
+        sections.append(helped_decoder(votes))
     if decoder.startswith("grace"):
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
         sections += [*_GUIDANCE, "sweep", "grace"] if chosen else _GUIDANCE
@@ -153,9 +159,9 @@ def sections_behind(
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
-_WITHOUT_EFFECT = {"device_batch_size"}
+_WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
-_DECODERS |= {"pair_samples", "label_samples", "samples", "exam"}
+_DECODERS |= {"pair_samples", "label_samples", "samples", "exam", "implicit", "maj", "few_shot", "few_shot_maj"}
 
 
 def _speed_options(section: str) -> set[str]:
@@ -202,7 +208,7 @@ def judge(
         reasons.append(f"this is the checkpoint {checkpoint}, the paper's number is of {row.model} ({kind})")
     source = task.splits.get(split)
     size = paper.test_sizes.get(row.dataset)
-    if source is None or source.url is None:
+    if source is None or (source.url is None and source.hub is None):
         reasons.append("the questions are not the paper's file")
     elif size is not None and n != size:
         reasons.append(f"{n} questions were answered, the test set has {size}")

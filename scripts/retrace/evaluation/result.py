@@ -39,6 +39,18 @@ class AtK(Row):
     value: float = Field(ge=0, le=1)
 
 
+class CheckpointChoice(Row):
+    """How one seed's checkpoint was chosen among those of its training, the start included."""
+
+    seed: int
+    chosen_on: str = Field(description="the split whose accuracy decided; `test` is no fair choice for a test result")
+    questions: int
+    step: int
+    accuracy: float = Field(description="of the chosen checkpoint on that split, greedy")
+    start_accuracy: float
+    stopped: str | None = Field(description="why the training stopped early, where it did")
+
+
 class Result(Row):
     """results/{task}/{model}/{method}_acc.json."""
 
@@ -59,6 +71,12 @@ class Result(Row):
     accuracy: Estimate = Field(description="by the paper's own extractor and grader")
     accuracy_strict: Estimate = Field(description="the text must end in '#### value' with exactly the right value")
     per_seed: list[SeedResult]
+    votes_from: str | None = Field(
+        default=None, description="the decoder whose samples maj_at_k and pass_at_k are of, if not the result's own"
+    )
+    checkpoint_choice: list[CheckpointChoice] = Field(
+        default=[], description="for checkpoints that were chosen by their accuracy (LaTRO)"
+    )
     maj_at_k: list[AtK] = Field(description="majority vote of k samples, ties by lot; empty with a single sample")
     pass_at_k: list[AtK] = Field(description="at least one of k samples right, unbiased; empty with a single sample")
     invalid_share: float = Field(description="questions without an answer that could be read, mean over seeds")
@@ -106,11 +124,42 @@ def made_from(
         data = "a split that the task does not define"
     elif rows.url:
         data = rows.url
+    elif rows.hub:
+        data = f"{rows.hub} on the Hub, commit {rows.revision}"
     elif rows.generator:
         data = f"generated data ({rows.generator}, seed {rows.seed})"
     else:
         data = f"own data ({rows.file})"
     return f"{weights}. {n} {split} questions of {task.title}: {data}"
+
+
+def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
+    """Whether a checkpoint was chosen on the split that is measured, as LaTRO's authors did."""
+    return any(choice.chosen_on == split for choice in choices)
+
+
+def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[CheckpointChoice]:
+    """The reports of trainings (train_latro.py), one a seed. Raises UserError for one that is none."""
+    if paths and len(paths) != len(seeds):
+        raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+    choices = []
+    for path, seed in zip(paths, seeds, strict=bool(paths)):
+        report = read_json(path)
+        try:
+            choices.append(
+                CheckpointChoice(
+                    seed=seed,
+                    chosen_on=report["chosen_on"],
+                    questions=report["questions"],
+                    step=report["chosen"]["step"],
+                    accuracy=report["chosen"]["accuracy"],
+                    start_accuracy=report["start"]["accuracy"],
+                    stopped=report["stopped"],
+                )
+            )
+        except (KeyError, TypeError, ValidationError) as error:
+            raise UserError(f"{path}: no report of a training ({error}); delete it and train again") from None
+    return choices
 
 
 def build_result(
@@ -131,16 +180,19 @@ def build_result(
     gpus: int | None,
     provenance: Provenance,
     source: TaskConfig | None = None,
+    votes: tuple[str, Sequence[Run]] | None = None,
+    choices: Sequence[CheckpointChoice] = (),
 ) -> Result:
     """Put the document together.
 
     canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
     changed: options that differ from the paper's preset, None where that is not known. source: the task that the
-    checkpoint was trained on, if it is another one.
+    checkpoint was trained on, if it is another one. votes: another decoder and its runs, for maj@k and pass@k. choices:
+    how the checkpoints were chosen.
     """
     accuracy = estimate(outcomes(runs))
     per_seed = [_seed_result(run) for run in runs]
-    majority, passed = sample_curves([run.rows for run in runs], canonical)
+    majority, passed = sample_curves([run.rows for run in (votes[1] if votes else runs)], canonical)
     n = len(runs[0].rows)
     trained_on = source.paper_names if source else ()
     found = find_row(papers, task.paper_names, model.paper_names, method_names, plain_split(task, split), trained_on)
@@ -153,13 +205,16 @@ def build_result(
         decoder=decoder,
         trained_on=source.name if source else None,
         preset=preset,
-        made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n, source),
+        made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n, source)
+        + (". The checkpoint was chosen by its accuracy on these very questions" if peeked(choices, split) else ""),
         seeds=[run.seed for run in runs],
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),
         accuracy=accuracy,
         accuracy_strict=estimate(outcomes(runs, strict=True)),
         per_seed=per_seed,
+        votes_from=votes[0] if votes else None,
+        checkpoint_choice=list(choices),
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),

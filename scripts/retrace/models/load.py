@@ -152,7 +152,8 @@ def check_delimiter(tokenizer: PreTrainedTokenizerBase, task: Any, path: str | P
     delimiter = task.delimiter
     ids = tokenizer(f"a {delimiter} b", add_special_tokens=False)["input_ids"]
     alone = any(tokenizer.decode([token]).strip(" ") == delimiter for token in ids)
-    if not alone or not is_known(tokenizer, f"a {delimiter}"):
+    # A tokenizer of few words knows the delimiter, but no letters.
+    if not alone or not (is_known(tokenizer, f"a {delimiter}") or is_known(tokenizer, delimiter)):
         raise UserError(
             f"{path}: the step delimiter {delimiter!r} of task {task.name} is no token of this tokenizer; "
             f"choose another 'delimiter' in config/tasks/{task.name}.yaml, or fine-tune the model "

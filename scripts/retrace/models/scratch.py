@@ -87,9 +87,25 @@ def build_tokenizer(
     )
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in specials])
     tokenizer.add_tokens(list(atoms.values()))
+    return _fast(tokenizer, family)
+
+
+def build_word_tokenizer(words: Iterable[str], family: str = "encoder_decoder") -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are these words, and nothing else: texts have spaces between all words, as the digits
+    and signs of a multiplication. Other words become the unknown token."""
+    specials = [PAD, END, UNKNOWN, CLS, SEP]
+    tokens = dict.fromkeys([*specials, *words])
+    vocabulary = {token: index for index, token in enumerate(tokens)}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in specials])
+    return _fast(tokenizer, family)
+
+
+def _fast(tokenizer: Tokenizer, family: str) -> PreTrainedTokenizerFast:
     if family == "encoder_decoder":
         tokenizer.post_processor = processors.TemplateProcessing(
-            single=f"$A {END}", special_tokens=[(END, specials.index(END))]
+            single=f"$A {END}", special_tokens=[(END, tokenizer.token_to_id(END))]
         )
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

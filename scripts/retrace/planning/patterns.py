@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-_RULE = re.compile(r"^(?:rule|checkpoint)\s+(\w+)\s*:", re.M)
+_RULE = re.compile(r"^(?:(?:rule|checkpoint)\s+|use rule \w+ as )(\w+)(?:\s*:| with:)", re.M)
 _SECTION = re.compile(r"^    (\w+):\s*(.*)$")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")

@@ -11,6 +11,7 @@ once a question (2 x active parameters x tokens).
 
 from dataclasses import dataclass, replace
 from math import ceil
+from pathlib import Path
 
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
@@ -100,6 +101,11 @@ def text_of(job: Job, sizes: Sizes, split: str) -> Text:
     file = sizes.data_file(job.wildcards["task"], split)
     rows = sizes.lines(file, job.input_mb[file]) if file in job.input_mb else None
     return text if rows is None else replace(text, rows=rows, known=True)
+
+
+def text_given(job: Job, sizes: Sizes, name: str) -> Text:
+    """The split whose file a job is given as `--train`, `--dev` or `--data`."""
+    return text_of(job, sizes, Path(job.options.get(name, f"{name}.jsonl")).stem)
 
 
 def training(job: Job, sizes: Sizes, model: Model, rows: float, tokens: float, dev_rows: float) -> Work:

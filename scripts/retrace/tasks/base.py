@@ -9,10 +9,12 @@ from typing import Literal
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import multiple_choice, programs, steps, symbolic, word_problems
+from retrace.tasks import multiplication, programs, short_answers, steps, symbolic, word_problems
 from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
+# What a source says about how its rows are read.
+_READING = ("format", "question_fields", "answer_field", "repeats", "bulky", "skip_faulty", "equations_of")
 _COMMIT = re.compile(r"/[0-9a-f]{40}/")
 _NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
 
@@ -60,7 +62,12 @@ class Task:
         return steps.split_steps(text, self.delimiter)
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
-        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps.
+
+        In a multiplication the delimiter is a plus sign, and none stands before the answer.
+        """
+        if self.config.family == "multiplication" and answer is not None:
+            return f"{multiplication.JOINT.join(parts)} {self.answer_marker} {answer}".strip()
         return steps.join_steps(parts, self.delimiter, answer)
 
     def solution_text(self, example: Example) -> str:
@@ -70,6 +77,27 @@ class Task:
     def reference_steps(self, example: Example) -> list[str]:
         """The steps of the reference, as this form writes them."""
         return example.steps
+
+    def reasoning_text(self, example: Example) -> str:
+        """The steps of `example` alone, as the data of implicit chain of thought has them; empty without any."""
+        joint = multiplication.JOINT if self.config.family == "multiplication" else " "
+        return joint.join(example.steps)
+
+    @property
+    def words(self) -> list[str] | None:
+        """All words of the task's texts, where these are few and stand apart; None for text in natural language."""
+        if self.config.family != "multiplication":
+            return None
+        frame = f"{self.config.prompt} {self.config.answer_prompt}".replace("{question}", " ")
+        return [*multiplication.WORDS, *frame.split()]
+
+    def answer_text(self, example: Example) -> str:
+        """What states the final answer: `#### answer`."""
+        return f"{self.answer_marker} {example.final_answer}"
+
+    def rationale_stops(self) -> list[str]:
+        """Texts at which a rationale ends and the answer begins."""
+        return [self.answer_marker]
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """What the model reads: the question in the task's frame, after worked examples if there are any.
@@ -95,30 +123,40 @@ class Task:
         """The answer in a solution's text by the paper's own extractor; None where it finds none."""
         if self.config.family == "word_problems":
             return word_problems.extract_answer(text)
-        if self.config.family in multiple_choice.FAMILIES:
-            return multiple_choice.extract_answer(text, self.config.family)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.extract_answer(text, self.config.family)
         if self.config.family == "programs":
             return programs.extract_answer(text)
+        if self.config.family == "multiplication":
+            return multiplication.extract_answer(text)
         return symbolic.extract_answer(text)
+
+    def answer_of(self, text: str, example: Example) -> str | None:
+        """The answer in a text that answers `example`."""
+        return self.extract(text)
 
     def grade(self, text: str, gold: str) -> bool:
         """Whether the text's answer is right by the paper's own grader; `gold` is text with '#### answer'."""
         if self.config.family == "word_problems":
             return word_problems.grade(text, gold)
-        if self.config.family in multiple_choice.FAMILIES:
-            return multiple_choice.grade(text, gold, self.config.family)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.grade(text, gold, self.config.family)
         if self.config.family == "programs":
             return bool(programs.grade(text, gold))
+        if self.config.family == "multiplication":
+            return multiplication.grade(text, gold)
         return symbolic.grade(text, gold)
 
     def grade_strict(self, text: str, gold: str) -> bool:
         """Whether the text ENDS in '#### value' with exactly the right value, numbers read whole."""
         if self.config.family == "word_problems":
             return word_problems.grade_strict(text, gold)
-        if self.config.family in multiple_choice.FAMILIES:
-            return multiple_choice.grade_strict(text, gold, self.config.family)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.grade_strict(text, gold, self.config.family)
         if self.config.family == "programs":
             return programs.grade_strict(text, gold)
+        if self.config.family == "multiplication":
+            return multiplication.grade_strict(text, gold)
         return symbolic.grade_strict(text, gold)
 
     def canonical(self, answer: str) -> str:
@@ -131,10 +169,12 @@ class Task:
         """Whether `step` says the same as the aligned reference step, both behind `prefix` (GRACE section 3.1)."""
         if self.config.family == "word_problems":
             return word_problems.step_correct(step, reference_step, official=official)
-        if self.config.family in multiple_choice.FAMILIES:
-            return multiple_choice.step_correct(step, reference_step)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.step_correct(step, reference_step)
         if self.config.family == "programs":
             return programs.step_correct(step, reference_step, prefix, official=official)
+        if self.config.family == "multiplication":
+            return step.split() == reference_step.split()
         return symbolic.step_correct(step, reference_step, self.config.step_kind)
 
     # ---------------------------------------------------------------- demonstrations
@@ -196,15 +236,36 @@ def load_task(path_or_name: str | Path, config_dir: str | Path = "config") -> Ta
         raise UserError(f"{path}: no such file; known tasks: {', '.join(task_names(config_dir))}")
     config = read_named(TaskConfig, path)
     _check(config, path)
+    return make_task(config, path)
+
+
+def make_task(config: TaskConfig, path: Path) -> Task:
+    """The task of a configuration that was read from `path`."""
+    if config.family in ("numeric", "multiple_choice", "exact_match"):
+        from retrace.tasks.answer_task import AnswerTask
+
+        return AnswerTask(config, path)
     return Task(config, path)
 
 
 def _check(config: TaskConfig, path: Path) -> None:
     """What the types cannot say: every source is complete, and the parts fit together."""
-    if "{question}" not in config.prompt:
-        raise UserError(f"{path}: prompt: must hold {{question}}")
+    frames = {
+        "prompt": config.prompt,
+        "chat.prompt": config.chat.prompt,
+        "chat.direct_prompt": config.chat.direct_prompt,
+    }
+    for where, frame in frames.items():
+        if frame is not None and "{question}" not in frame:
+            raise UserError(f"{path}: {where}: must hold {{question}}")
+    if "{answer}" not in config.chat.answer:
+        raise UserError(f"{path}: chat.answer: must hold {{answer}}")
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
+    if (config.family == "multiplication") != (config.digits is not None):
+        raise UserError(f"{path}: digits: a task of family multiplication, and no other, says how many a factor has")
+    if config.family == "multiplication" and (config.delimiter != "+" or config.calculator):
+        raise UserError(f"{path}: a multiplication needs `delimiter: +` and `calculator: false`")
     for name in config.split_sets:
         if not any(f"{name}_{split}" in config.splits for split in STANDARD):
             raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
@@ -212,10 +273,14 @@ def _check(config: TaskConfig, path: Path) -> None:
     if config.demonstrations is not None:
         sources["demonstrations"] = config.demonstrations
     for where, source in sources.items():
-        given = [name for name in ("url", "file", "generator", "part_of") if getattr(source, name) is not None]
+        kinds = ("url", "file", "hub", "generator", "part_of")
+        given = [name for name in kinds if getattr(source, name) is not None]
         if len(given) != 1:
+            raise UserError(f"{path}: {where}: give one of {', '.join(kinds)} (got {', '.join(given) or 'none'})")
+        if source.hub and not source.revision:
             raise UserError(
-                f"{path}: {where}: give one of url, file, generator, part_of (got {', '.join(given) or 'none'})"
+                f"{path}: {where}: revision: a data set of the Hub needs the commit that it is read at "
+                f"(https://huggingface.co/datasets/{source.hub}/commits/main)"
             )
         if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
             raise UserError(
@@ -224,9 +289,15 @@ def _check(config: TaskConfig, path: Path) -> None:
             )
         if source.generator and source.count is None:
             raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
+        if source.part_of and any(getattr(source, name) for name in _READING):
+            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
         if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
             raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
-        if source.part_of and (source.format or source.question_fields or source.answer_field or source.repeats):
-            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
+        parts = source.part or source.count or source.rows or source.equations_of
+        if source.bulky and (not (source.url or source.file) or parts):
+            raise UserError(f"{path}: {where}: bulky: for a whole file only, without part, count, rows or equations_of")
+        for other in source.equations_of:
+            if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
+                raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")

@@ -7,7 +7,7 @@ its last number counts. Students' samples in the exam and teachers' rationales a
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from retrace.tasks import multiple_choice, steps
+from retrace.tasks import short_answers, steps
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
@@ -96,7 +96,7 @@ def _choice(text: str, official: bool) -> Cleaned:
     return Cleaned(text, text if text in ("a", "b", "c", "d", "e") else None)
 
 
-KINDS = {"word_problems": "number", "yes_no": "yes_no", "multiple_choice": "choice"}  # by the task's family
+KINDS = {"word_problems": "number", "yes_no": "yes_no", "lettered_choice": "choice"}  # by the task's family
 
 
 def answer_in(task: "Task", text: str) -> str | None:
@@ -114,5 +114,5 @@ def answer_in(task: "Task", text: str) -> str | None:
         # The authors' rule reads one line of a choice only; ours were asked for an answer on a line of its own.
         marker, tail = steps.MARKER, text.split(ANSWER_LINE)[1].lstrip(" :")
     if marker:
-        return multiple_choice.extract_answer(f"{steps.MARKER} {tail}", task.config.family)
+        return short_answers.extract_answer(f"{steps.MARKER} {tail}", task.config.family)
     return cleanup(text, kind).prediction

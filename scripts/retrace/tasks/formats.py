@@ -1,17 +1,18 @@
 """Raw rows of a task's sources -> examples in the one schema. Every fault names the file, the line and the mend."""
 
-import json
-import math
 import random
 import re
+import sys
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import multiple_choice, question_files, steps, symbolic
+from retrace.tasks import answer_rows, hub_data, multiplication, question_files, short_answers, steps, symbolic
+from retrace.tasks.raw_rows import Row, field_of, joined, number_of, rows_of
 from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
 if TYPE_CHECKING:
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
 
 _NUMBER = re.compile(r"-?\$?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 _WORD = re.compile(r"[a-zA-Z]+")
+_EQUATION = re.compile(r"<<[^<>]*>>")
 _COMMENT = re.compile(r"\s*#[^#\n]*$", re.MULTILINE)
-
-Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
 
 
 def read_split(task: "Task", split: str, mirror: str | None = None, limit: int | None = None) -> list[Example]:
@@ -31,18 +31,28 @@ def read_split(task: "Task", split: str, mirror: str | None = None, limit: int |
     or an id or a question that stands there twice.
     """
     source = _source(task, split)
-    examples = _generated(task, split, source, mirror) if source.generator else _read(task, split, source, mirror)
+    examples = list(_generated(task, split, source, mirror)) if source.generator else _read(task, split, source, mirror)
     if not examples:
         place = f" ({source.file or source.url})" if source.file or source.url else ""
         raise UserError(f"{task.path}: splits.{split}{place}: holds no rows; check the file, `part` and `count`")
-    base = task.config.splits.get(source.part_of or "", source)
-    _refuse_twins(task, split, examples, base.repeats)
+    _refuse_twins(task, split, examples, _base(task, split, source)[1].repeats)
     return examples[:limit] if limit is not None and limit >= 0 else examples
 
 
+def streamed(task: "Task", split: str, mirror: str | None = None) -> Iterator[Example] | None:
+    """The rows of a split one at a time, where it can be so large that a list of them would fill the memory; else None.
+
+    No question of these stands in another split of the same system: the generator sees to it, or they are left out.
+    """
+    source = _source(task, split)
+    if source.bulky:
+        return _bulky(task, split, source, mirror)
+    return _generated(task, split, source, mirror) if source.generator == "multiplication" else None
+
+
 def read_demonstrations(task: "Task", mirror: str | None = None) -> list[Example]:
-    """The worked examples for few-shot prompts."""
-    return read_split(task, DEMONSTRATIONS, mirror)
+    """The worked examples for few-shot prompts: the task's own, or else those of its training split."""
+    return read_split(task, DEMONSTRATIONS if task.config.demonstrations else "train", mirror)
 
 
 def shared_questions(
@@ -58,7 +68,7 @@ def shared_questions(
         pair = {split, other}
         if other == split or source is None or source.generator or pair == {"train", DEMONSTRATIONS}:
             continue
-        if not used_together(task.config, pair):
+        if source.bulky or not used_together(task.config, pair):
             continue
         count = len(questions & {example.question for example in read_split(task, other, mirror)})
         if count:
@@ -74,39 +84,101 @@ def _source(task: "Task", split: str) -> Source:
     return task.config.splits[split]
 
 
-def _generated(task: "Task", split: str, source: Source, mirror: str | None) -> list[Example]:
+def _generated(task: "Task", split: str, source: Source, mirror: str | None) -> Iterator[Example]:
+    count = source.count or 0
     if source.generator == "arithmetic":
         from retrace.tasks import arithmetic
 
-        return list(arithmetic.generate(split, source.count, source.seed, **source.settings))
+        return arithmetic.generate(split, count, source.seed, **source.settings)
+    taken = frozenset(
+        example.question
+        for other, given in task.config.splits.items()
+        if not given.generator and not given.bulky
+        for example in read_split(task, other, mirror)
+    )
+    if source.generator == "multiplication":
+        if task.config.digits is None:
+            raise UserError(f"{task.path}: digits: the generator needs to know how many a factor has")
+        from retrace.tasks import multiplication_pairs
+
+        return multiplication_pairs.generate(split, count, source.seed, task.config.digits, taken, **source.settings)
     if source.generator in symbolic.GENERATORS:
         generate = symbolic.GENERATORS[source.generator]
-        taken = frozenset(
-            example.question
-            for other, given in task.config.splits.items()
-            if not given.generator
-            for example in read_split(task, other, mirror)
-        )
-        return list(generate(split, source.count or 0, source.seed, exclude=taken, **source.settings))
-    known = ", ".join(["arithmetic", *symbolic.GENERATORS])
+        return generate(split, count, source.seed, exclude=taken, **source.settings)
+    known = ", ".join(["arithmetic", "multiplication", *symbolic.GENERATORS])
     raise UserError(f"{task.path}: splits.{split}: generator: unknown {source.generator!r}; known: {known}")
 
 
+def _base(task: "Task", split: str, source: Source) -> tuple[str, Source]:
+    """The split whose source `source` takes its rows from: another one's (`part_of`), or its own."""
+    return (source.part_of, task.config.splits[source.part_of]) if source.part_of else (split, source)
+
+
 def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[Example]:
-    base_name, base = (source.part_of, task.config.splits[source.part_of]) if source.part_of else (split, source)
+    base_name, base = _base(task, split, source)
+    if base.bulky:
+        return list(_bulky(task, split, source, mirror))
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
-    path, origin = _locate(task, base_name, base, mirror)
     layout = base.format or task.config.format
-    everything = list(_rows(path, layout))
+    if base.hub:
+        path = origin = f"{base.hub}@{base.revision}"
+        everything = list(hub_data.rows(base, base_name, mirror))
+    else:
+        path, origin = _locate(task, base_name, base, mirror)
+        everything = list(rows_of(path, layout, base.skip_faulty))
     if base.rows is not None and len(everything) != base.rows:
         raise UserError(
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
             "replace the file"
         )
     rows = _part(_unrepeated(task, base, base_name, everything), source, base)
+    if base.equations_of:
+        rows = [(number, _with_equations(row, task, base, mirror)) for number, row in rows]
     examples = [_example(task, base, base_name, number, split, origin, row) for number, row in rows]
     return examples[: source.count] if source.count else examples
+
+
+def _with_equations(row: Row, task: "Task", base: Source, mirror: str | None) -> Row:
+    """The row with the annotated equations of the same question in other splits as its steps."""
+    where, values = row
+    solutions = _solutions(task, tuple(base.equations_of), mirror)
+    question = " ".join(str(values.get("question", "")).split())
+    if question not in solutions:
+        raise UserError(f"{where}: question {question[:60]!r} stands in none of {', '.join(base.equations_of)}")
+    return where, {**values, "answer": solutions[question]}
+
+
+@lru_cache(maxsize=4)
+def _solutions(task: "Task", splits: tuple[str, ...], mirror: str | None) -> dict[str, str]:
+    """For each question of these splits its equations and answer on one line: `<<3+4=7>> <<7*2=14>> #### 14`."""
+    return {
+        example.question: " ".join(
+            [*_EQUATION.findall(" ".join(example.steps)), f"{steps.MARKER} {example.final_answer}"]
+        )
+        for split in splits
+        for example in read_split(task, split, mirror)
+    }
+
+
+def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iterator[Example]:
+    """The rows of a large file whose questions stand in no other split of the same system."""
+    taken = {
+        example.question
+        for other, given in task.config.splits.items()
+        if other != split and not given.bulky and not given.generator and used_together(task.config, (split, other))
+        for example in read_split(task, other, mirror)
+    }
+    path, origin = _locate(task, split, source, mirror)
+    layout, left_out = source.format or task.config.format, 0
+    for number, row in enumerate(rows_of(path, layout, source.skip_faulty), start=1):
+        example = _example(task, source, split, number, split, origin, row)
+        if example.question in taken:
+            left_out += 1
+        else:
+            yield example
+    if left_out:
+        print(f"note: {left_out} rows of {split} ask questions of other splits and were left out", file=sys.stderr)
 
 
 def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tuple[Path, str]:
@@ -159,69 +231,17 @@ def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]
     return [numbered[index] for index in sorted(order[first:last])]
 
 
-# ---------------------------------------------------------------- reading files
-
-
-def _rows(path: Path, layout: str) -> Iterator[Row]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    listed = layout == "question_number" and text.lstrip().startswith("[")
-    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
-        yield from _document_rows(path, text)
-        return
-    # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        if not line.strip():
-            raise UserError(f"{path}:{number}: empty line; remove it")
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path}:{number}: not JSON ({error.msg}, column {error.colno}); one object a line"
-            ) from None
-        except RecursionError:
-            raise UserError(f"{path}:{number}: not JSON (nested too deeply); one object a line") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
-        yield f"{path}:{number}", row
-
-
-def _document_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON document: a list, or {"examples": [...]}."""
-    try:
-        document = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except RecursionError:
-        raise UserError(f"{path}: not JSON (nested too deeply)") from None
-    name, examples = ("examples", document.get("examples")) if isinstance(document, dict) else ("", document)
-    if not isinstance(examples, list):
-        raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`")
-    for number, row in enumerate(examples, start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: {name}[{number}]: a row is a JSON object")
-        yield f"{path}: {name}[{number}]", row
-
-
-def _field(where: str, row: dict[str, Any], name: str) -> str:
-    value = row.get(name)
-    if not isinstance(value, str) or not value.strip():
-        fault = "is missing" if name not in row else "is empty" if value in ("", None) else f"is {str(value)[:40]!r}"
-        raise UserError(
-            f"{where}: field {name!r} {fault}; it must be a text (the row has {', '.join(row) or 'nothing'})"
-        )
-    return value
-
-
 # ---------------------------------------------------------------- from a row to an example
 
 
 def _example(task: "Task", base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
+    if (base.format or task.config.format) in answer_rows.READERS:
+        return answer_rows.example(task, where, row, f"{name}-{number:05d}", split, origin)
     question, answer = _question_and_answer(task, base, where, row)
     body, final = _parse_answer(task, where, answer)
+    if task.config.digits is not None:
+        multiplication.check_row(where, question, final, task.config.digits)
     identifier = row.get("id", row.get("ID"))
     return Example(
         id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
@@ -234,40 +254,26 @@ def _example(task: "Task", base: Source, name: str, number: int, split: str, ori
     )
 
 
-def _joined(parts: list[str]) -> str:
-    """The parts of a question as one text; a part before another ends with a full stop if it ends with no sign."""
-    *before, last = (part.strip() for part in parts)
-    return " ".join([*(part if part[-1] in ".?!,;:" else f"{part}." for part in before), last])
-
-
-def _number(where: str, row: dict[str, Any], name: str) -> str:
-    """A bare number, or the only one of a list, as the text of a final answer."""
-    value = row.get(name)
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
-    return str(int(value)) if value == int(value) else repr(value)
-
-
 def _question_and_answer(task: "Task", base: Source, where: str, row: dict[str, Any]) -> tuple[str, str]:
     layout = base.format or task.config.format
     if layout == "object_tracking":
         return _tracking(where, row)
     if layout in question_files.READERS:
         return question_files.READERS[layout](where, row)
+    if layout == "lines":
+        return row["question"], row["answer"]
     fields = base.question_fields or [task.config.question_field]
-    question = _joined([_field(where, row, field) for field in fields])
+    question = joined([field_of(where, row, field) for field in fields])
     field = base.answer_field or task.config.answer_field
     if layout == "question_number":
-        return question, f"{steps.MARKER} {_number(where, row, field)}"
-    answer = _field(where, row, field)
+        return question, f"{steps.MARKER} {number_of(where, row, field)}"
+    answer = field_of(where, row, field)
     return question, f"{steps.MARKER} {answer.strip()}" if layout == "coin_flip" else answer
 
 
 def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
     """BIG-bench's tracking of shuffled objects: the choice that scores 1, as one word."""
-    question, scores = _field(where, row, "input"), row.get("target_scores")
+    question, scores = field_of(where, row, "input"), row.get("target_scores")
     right = [choice for choice, score in scores.items() if score == 1] if isinstance(scores, dict) else []
     if len(right) != 1:
         raise UserError(f"{where}: target_scores must give 1 to exactly one choice (got {str(scores)[:80]})")
@@ -277,7 +283,9 @@ def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
 def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
     """The solution without its last line, and the final answer as a plain number or word."""
     body, marker, tail = answer.partition(steps.MARKER)
-    words = task.config.family in ("symbolic", *multiple_choice.FAMILIES)
+    if task.config.family == "multiplication":
+        return body.strip(), tail.strip()
+    words = task.config.family in ("symbolic", *short_answers.FAMILIES)
     pattern = _WORD if words else _NUMBER
     found = pattern.search(tail)
     if not marker or found is None:
@@ -292,11 +300,16 @@ def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
 
 
 def _steps(task: "Task", body: str) -> list[str]:
+    if task.config.family == "multiplication":
+        return [part for part in body.split(multiplication.JOINT) if part.strip()]
+    equations = _EQUATION.findall(body)
+    if equations and " ".join(equations) == " ".join(body.split()):
+        return equations
     if task.config.family == "programs":
         # Comments would swallow the rest of a program that is written on one line.
         body = _COMMENT.sub("", body)
     parts = steps.split_steps(body + "\n", task.delimiter)
-    if len(parts) == 1 and task.config.family in ("word_problems", *multiple_choice.FAMILIES):
+    if len(parts) == 1 and task.config.family in ("word_problems", *short_answers.FAMILIES):
         # A solution on one line (MultiArith): its sentences are the steps, as GRACE's sampling script cuts references.
         parts = steps.split_sentences(parts[0])
     return parts

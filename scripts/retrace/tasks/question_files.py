@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.tasks import multiple_choice, steps
+from retrace.tasks import short_answers, steps
 
 DOCUMENTS = ("strategy_qa", "multiarith", "svamp")  # one JSON document; commonsense_qa has a row a line
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
@@ -39,13 +39,13 @@ def commonsense_qa(where: str, row: dict[str, Any]) -> tuple[str, str]:
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise UserError(f"{where}: needs `question` with `stem` and a list of `choices` of {{label, text}}")
     labels = [str(choice.get("label")) for choice in choices]
-    if labels != [letter.upper() for letter in multiple_choice.LETTERS[: len(labels)]] or len(labels) < 2:
+    if labels != [letter.upper() for letter in short_answers.LETTERS[: len(labels)]] or len(labels) < 2:
         raise UserError(f"{where}: the choices' labels must be A, B, ... in their order (got {', '.join(labels)})")
     answer = row.get("answerKey")
     if answer not in labels:
         raise UserError(f"{where}: answerKey {answer!r} is none of {', '.join(labels)}; a question needs its answer")
     texts = [_text(where, choice, "text") for choice in choices]
-    question = f"{_text(where, asked, 'stem')} Answer choices: {multiple_choice.lettered(texts)}"
+    question = f"{_text(where, asked, 'stem')} Answer choices: {short_answers.lettered(texts)}"
     rationale = f"{_text(where, row, 'rationale')}\n" if "rationale" in row else ""
     return question, f"{rationale}{steps.MARKER} {answer.lower()}"
 

@@ -16,25 +16,35 @@ def split_of_set(config: TaskConfig, name: str | None, split: str) -> str:
     return own if name in config.split_sets and own in config.splits else split
 
 
+def owner_of(config: TaskConfig, split: str) -> str | None:
+    """The system whose own split this is; None for a plain split."""
+    role = split.rpartition("_")[2]
+    owners = [name for name in config.split_sets if split.startswith(f"{name}_") and role in STANDARD]
+    return max(owners, key=len) if owners else None
+
+
 def plain_split(config: TaskConfig, split: str) -> str:
-    """What a split is used as: `train` for `dpo_st_train` and for itself, `test` for `transfer_test`."""
+    """What a split is used as: `train` for `dpo_st_train`, for `icot_unaugmented_train` and for itself, `test` for
+    `transfer_test`."""
     if split == TRANSFER:
         return "test"
-    for name in config.split_sets:
-        if split.startswith(f"{name}_") and split.removeprefix(f"{name}_") in STANDARD:
-            return split.removeprefix(f"{name}_")
-    return split
+    return split if owner_of(config, split) is None else split.rpartition("_")[2]
 
 
 def used_together(config: TaskConfig, splits: Iterable[str]) -> bool:
-    """Whether some system reads all of these splits, so that they must share no question."""
-    splits = set(splits)
-    if TRANSFER in splits:
-        return splits == {TRANSFER}
-    plain = {split for split in splits if plain_split(config, split) == split}
-    if plain == splits:
-        return True
-    return DEMONSTRATIONS not in splits and any(
-        all(split_of_set(config, name, plain_split(config, split)) == split for split in splits)
-        for name in config.split_sets
-    )
+    """Whether some system reads both of these two splits, so that they must share no question.
+
+    Two training splits of one system (augmented and not) are choices, never read together.
+    """
+    one, other = splits
+    if TRANSFER in (one, other):
+        return False
+    owners = owner_of(config, one), owner_of(config, other)
+    if owners[0] == owners[1]:
+        return owners[0] is None or plain_split(config, one) != plain_split(config, other)
+    if None not in owners:
+        return False
+    plain, own = (one, other) if owners[0] is None else (other, one)
+    if plain == DEMONSTRATIONS or plain == plain_split(config, own):
+        return False
+    return split_of_set(config, owner_of(config, own), plain) == plain

@@ -11,6 +11,7 @@ import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.prompting import Prompting, answer_end
 from retrace.schemas import Example
 from retrace.tasks import Task
 
@@ -69,32 +70,35 @@ def generator_rows(
     max_length: int,
     mask_calculator: bool = False,
     what: str = "examples",
+    targets: str = "solutions",
+    prompting: Prompting | None = None,
 ) -> list[Row]:
     """Training rows of a generator: `task.prompt(question)` -> `task.solution_text(example)`.
 
     Encoder-decoder: prompt and solution apart. Decoder-only: prompt, solution and end token in one row, the prompt
     masked from the loss. mask_calculator: results of the calculator are masked, too. Examples longer than
     `max_length` tokens (input or output; both together for a decoder-only model) are left out, counted and named:
-    half a question teaches to guess. Raises UserError if none is left.
+    half a question teaches to guess. targets: `solutions`, or `answers` alone. prompting: for a model with a chat
+    template; else its input is plain text. Raises UserError if none is left.
     """
     if not examples:
         raise UserError(f"no {what} to train on; check the split and its limits")
-    made = solution_rows(
-        task, tokenizer, family, [one.question for one in examples], [task.solution_text(one) for one in examples]
-    )
+    prompting = prompting or Prompting(task, family, tokenizer)
+    write = prompting.task.answer_text if targets == "answers" else prompting.task.solution_text
+    made = solution_rows(prompting, [one.question for one in examples], [write(one) for one in examples])
     return short_rows([example.id for example in examples], made, family, max_length, mask_calculator, what)
 
 
-def solution_rows(
-    task: Task,
-    tokenizer: PreTrainedTokenizerBase,
-    family: str,
-    questions: Sequence[str],
-    solutions: Sequence[str],
-) -> list[Row]:
+def solution_rows(prompting: Prompting, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
     """The token rows of any solutions, written in the task's form; results of the calculator are marked as ignored."""
-    prompts = [task.prompt(question, family=family) for question in questions]
-    return token_rows(prompts, solutions, tokenizer, family, task.joint)
+    prompts = [prompting.text(question) for question in questions]
+    if not prompts:
+        return []
+    if prompting.chat:
+        return _chat_rows(prompts, solutions, prompting.tokenizer)
+    if prompting.family == "encoder_decoder":
+        return _encoder_decoder_rows(prompts, solutions, prompting.tokenizer)
+    return _decoder_only_rows(prompts, solutions, prompting.tokenizer, prompting.task.joint)
 
 
 def length_of(row: Row, family: str) -> int:
@@ -118,32 +122,16 @@ def short_rows(
     return rows
 
 
-def token_rows(
-    prompts: Sequence[str],
-    solutions: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    family: str,
-    joint: str = " ",
+def _encoder_decoder_rows(
+    prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase
 ) -> list[Row]:
-    """Rows of prompts and what shall be written behind them, end token included; results of calculations are marked.
-
-    joint: what stands between both for a decoder-only model.
-    """
-    if not prompts:
-        return []
-    if family == "encoder_decoder":
-        return _encoder_decoder_rows(list(prompts), list(solutions), tokenizer)
-    return _decoder_only_rows(list(prompts), list(solutions), tokenizer, joint)
-
-
-def _encoder_decoder_rows(prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
     inputs = tokenizer(prompts, verbose=False)["input_ids"]
     targets = encode_solutions(tokenizer, solutions, special=True)
     return [Row(ids, *target) for ids, target in zip(inputs, targets, strict=True)]
 
 
 def _decoder_only_rows(
-    prompts: list[str], solutions: list[str], tokenizer: PreTrainedTokenizerBase, joint: str
+    prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase, joint: str
 ) -> list[Row]:
     heads = tokenizer(prompts, verbose=False)["input_ids"]
     whole = [f"{prompt}{joint}{solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
@@ -159,6 +147,14 @@ def _decoder_only_rows(
             target, ignored = [*target, tokenizer.eos_token_id], [*ignored, False]
         rows.append(Row(head, target, ignored))
     return rows
+
+
+def _chat_rows(prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+    """Prompts from a chat template, which brings its special tokens; the answer ends as the template ends a turn."""
+    end = answer_end(tokenizer, chat=True)
+    heads = tokenizer(prompts, add_special_tokens=False, verbose=False)["input_ids"]
+    targets = encode_solutions(tokenizer, solutions, special=False)
+    return [Row(head, [*ids, end], [*results, False]) for head, (ids, results) in zip(heads, targets, strict=True)]
 
 
 def report_long(names: Sequence[str], total: int, limit: int, what: str, done: str) -> None:

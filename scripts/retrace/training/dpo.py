@@ -20,6 +20,7 @@ from retrace.config_dpo_st import DpoTraining
 from retrace.errors import UserError
 from retrace.models.load import load_tokenizer
 from retrace.models.share import share
+from retrace.prompting import Prompting
 from retrace.schemas import Preference
 from retrace.tasks import Task
 from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
@@ -68,8 +69,9 @@ def preference_rows(
     if not pairs:
         return [], []
     questions = [pair.question for pair in pairs]
-    chosen = solution_rows(task, tokenizer, family, questions, [pair.chosen for pair in pairs])
-    rejected = solution_rows(task, tokenizer, family, questions, [pair.rejected for pair in pairs])
+    prompting = Prompting(task, family, tokenizer)
+    chosen = solution_rows(prompting, questions, [pair.chosen for pair in pairs])
+    rejected = solution_rows(prompting, questions, [pair.rejected for pair in pairs])
     rows, kept, dropped = [], [], []
     for pair, good, bad in zip(pairs, map(_whole, chosen), map(_whole, rejected), strict=True):
         if max(length_of(good, family), length_of(bad, family)) > max_length:

@@ -20,7 +20,7 @@ from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
 
 
 class InOrder(Sampler[int]):
@@ -56,7 +56,7 @@ class Progress(shared.Milestones):
         super().on_log(args, state, control, logs=plain(logs or {}), **kwargs)
 
 
-class OrderedDPOTrainer(shared.Restarting, DPOTrainer):
+class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
     """TRL's trainer on an order of rows that is fixed before training, so that a run that was killed can go on."""
 
     def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
@@ -151,4 +151,4 @@ def train_dpo_causal(
         )
 
     trainer = shared.run_trainer(build, model, rows, options, seed, state, bool(dev_pairs))
-    return trainer.model, shared.curve_of(trainer, options, len(rows))
+    return trainer.model, shared.curve_of(trainer, options.batch_size, len(rows))

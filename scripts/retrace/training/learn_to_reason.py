@@ -19,6 +19,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config_learn_to_reason import LearnToReasonTraining
 from retrace.errors import UserError
+from retrace.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer
 from retrace.tasks import steps
 from retrace.tasks.base import Task
@@ -30,7 +31,7 @@ from retrace.training.contrastive import (
     reflection_sums,
     share_questions,
 )
-from retrace.training.data import Row, collate_generator, length_of, report_long, token_rows
+from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
 from retrace.training.sft import DevelopmentLoss, start_token
 from retrace.training.trainer import steps_of, train
 
@@ -100,20 +101,15 @@ class Encoded:
 
 
 def encode_lessons(
-    lessons: Sequence[Lesson],
-    prompts: Sequence[str],
-    tokenizer: PreTrainedTokenizerBase,
-    family: str,
-    options: LearnToReasonTraining,
-    limit: int,
+    lessons: Sequence[Lesson], prompting: Prompting, options: LearnToReasonTraining, limit: int
 ) -> list[Encoded]:
     """Token rows of the lessons, those left out whose samples are all longer than `limit` tokens (counted and named)."""
     found, dropped = [], []
-    for lesson, rows in zip(lessons, _rows_of(lessons, prompts, tokenizer, family), strict=True):
+    for lesson, rows in zip(lessons, _rows_of(lessons, prompting), strict=True):
         samples, positives, negatives = rows
         if not options.mask_calculator:
             samples = [Row(row.ids, row.target, [False] * len(row.target)) for row in samples]
-        short = [row for row in samples if length_of(row, family) <= limit]
+        short = [row for row in samples if length_of(row, prompting.family) <= limit]
         dropped += [lesson.example.id] * (len(samples) - len(short))
         if short:
             cut = options.contrast_length
@@ -123,13 +119,11 @@ def encode_lessons(
     return found
 
 
-def _rows_of(
-    lessons: Sequence[Lesson], prompts: Sequence[str], tokenizer: PreTrainedTokenizerBase, family: str
-) -> Iterator[tuple[list[Row], list[Row], list[Row]]]:
+def _rows_of(lessons: Sequence[Lesson], prompting: Prompting) -> Iterator[tuple[list[Row], list[Row], list[Row]]]:
     """Rows of samples, positives and negatives, a triple a lesson; all texts go to the tokenizer together."""
     texts = [(*lesson.samples, *lesson.positives, *lesson.negatives) for lesson in lessons]
-    asked = [prompt for prompt, mine in zip(prompts, texts, strict=True) for _ in mine]
-    rows = iter(token_rows(asked, [text for mine in texts for text in mine], tokenizer, family))
+    asked = [lesson.example.question for lesson, mine in zip(lessons, texts, strict=True) for _ in mine]
+    rows = iter(solution_rows(prompting, asked, [text for mine in texts for text in mine]))
     for lesson in lessons:
         sides = (lesson.samples, lesson.positives, lesson.negatives)
         yield tuple([next(rows) for _ in side] for side in sides)  # type: ignore[misc]

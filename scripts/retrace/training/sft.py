@@ -13,6 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config import Training
+from retrace.layouts import Layout, write_layout
 from retrace.models.load import is_known
 from retrace.models.share import share
 from retrace.storage import atomic_path
@@ -127,9 +128,16 @@ def train_generator(
 
 
 def write_generator(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, curve: Sequence[dict[str, float]], output: str | Path
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    curve: Sequence[dict[str, float]],
+    output: str | Path,
+    layout: Layout | None = None,
 ) -> None:
-    """Write the checkpoint folder, whole or not at all; of several processes only the first writes."""
+    """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
+
+    layout: of the texts that the model was trained on, where it is not the usual one.
+    """
     if not is_first_process():
         return
     with atomic_path(output) as folder:
@@ -137,3 +145,5 @@ def write_generator(
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         write_curve(folder / "curves.jsonl", curve)
+        if layout is not None:
+            write_layout(folder, layout)

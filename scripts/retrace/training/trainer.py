@@ -22,7 +22,6 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
-from safetensors.torch import save_file
 from torch.utils.data import Dataset, SequentialSampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils import logging as transformers_logging
@@ -31,15 +30,16 @@ from retrace.config import Training
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
-from retrace.storage import bring_to_disk, disk_of, refusal
+from retrace.storage import disk_of, refusal
 from retrace.training import parallel
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime, drop_old, last_checkpoint
+from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 Evaluation = Callable[[torch.nn.Module], dict[str, float]]
+COLUMNS = ("loss", "learning_rate", "grad_norm")  # of a training step, in the curve
 
 
 class Ordered(Dataset):
@@ -56,31 +56,7 @@ class Ordered(Dataset):
         return self.rows[self.order[place]]
 
 
-class Restarting:
-    """What every trainer of ours adds to Hugging Face's: only the run that owns a state folder saves there."""
-
-    owner: Owner
-
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        if is_first_process():
-            self.owner.check()
-        super()._save_checkpoint(*args, **kwargs)  # type: ignore[misc]
-        if is_first_process():
-            drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)  # type: ignore[attr-defined]
-
-    def _save_rng_state(self, output_dir: str) -> None:
-        super()._save_rng_state(output_dir)  # type: ignore[misc]
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
-        # and on the disk, not in a memory that a machine which goes down forgets.
-        self.accelerator.wait_for_everyone()  # type: ignore[attr-defined]
-        if is_first_process():
-            bring_to_disk(Path(output_dir))
-
-    def floating_point_ops(self, inputs: dict[str, torch.Tensor]) -> int:
-        return 0  # counting parameters at every step costs a tiny model several percent
-
-
-class ExactTrainer(Restarting, Trainer):
+class ExactTrainer(OwnCheckpoints, Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step.
 
     A loss of several terms gives a vector of sums and one of counts; each term is divided by its own number of items.
@@ -148,21 +124,6 @@ class ExactTrainer(Restarting, Trainer):
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
-
-    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        if not self.args.should_save:
-            return
-        os.makedirs(output_dir, exist_ok=True)
-        model = self.accelerator.unwrap_model(self.model)
-        if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
-            model.save_pretrained(output_dir, state_dict=state_dict)
-        else:
-            weights = model.weights(state_dict)
-            save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})
-
-    def _issue_warnings_after_load(self, load_result: Any) -> None:
-        if load_result.unexpected_keys:
-            raise UserError(f"the saved state holds unknown weights ({load_result.unexpected_keys[0]}); delete it")
 
 
 class Milestones(TrainerCallback):
@@ -276,8 +237,7 @@ def train(
         )
 
     trainer = run_trainer(build, model, rows, options, seed, state, evaluates)
-    model.eval()
-    return curve_of(trainer, options, len(rows))
+    return curve_of(trainer, options.batch_size, len(rows))
 
 
 def run_trainer(
@@ -289,7 +249,12 @@ def run_trainer(
     state: Path,
     evaluates: bool,
 ) -> Trainer:
-    """Build a trainer and train, from the last step saved in `state` on if that is of this very training."""
+    """Build a trainer and train, from the last step saved in `state` on if that is of this very training.
+
+    model: what is trained, in place; of processes that divide it among themselves only the first one has all of it in
+    the end, on the CPU. rows: all data that the training depends on. evaluates: development metrics are measured, so
+    that a best checkpoint is kept beside the last. Raises UserError for a full disk.
+    """
     owner, checkpoint = Owner(state), None
     if is_first_process():
         owner.claim(_fingerprint(model, rows, options, seed))
@@ -319,6 +284,7 @@ def run_trainer(
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
+    model.eval()
     return trainer
 
 
@@ -335,8 +301,11 @@ def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training,
     if parallel.is_sharded():  # each process saved its own part
         about += f" {parallel.strategy()} {world_size()}"
     digest = hashlib.sha256(about.encode())
-    for row in rows:
-        digest.update(repr(row).encode())
+    if hasattr(rows, "fingerprint"):
+        digest.update(rows.fingerprint().encode())
+    else:
+        for row in rows:
+            digest.update(repr(row).encode())
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)} {weight.detach().double().sum().item():.10e}".encode())
     return digest.hexdigest()
@@ -356,13 +325,19 @@ def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
         )
 
 
-def curve_of(trainer: Trainer, options: Training, count: int) -> list[dict[str, float]]:
-    """The trainer's log as rows {step, epoch, loss, learning_rate | dev_*}. count: rows that it was trained on."""
+def curve_of(
+    trainer: Trainer, batch_size: int, count: int, columns: Sequence[str] = COLUMNS, split: str = "dev"
+) -> list[dict[str, float]]:
+    """The trainer's log as rows {step, epoch, loss, learning_rate, ... | dev_*}.
+
+    count: rows that it was trained on, of which a step takes `batch_size`. columns: what is taken of a training step.
+    split: the prefix of what is measured.
+    """
     rows = []
     for entry in trainer.state.log_history:
-        row = {"step": entry["step"], "epoch": round(entry["step"] * options.batch_size / count, 4)}
-        row |= {key: float(f"{entry[key]:.6g}") for key in ("loss", "learning_rate", "grad_norm") if key in entry}
-        row |= {f"dev_{key[5:]}": float(f"{entry[key]:.6g}") for key in entry if key.startswith("eval_")}
+        row = {"step": entry["step"], "epoch": round(entry["step"] * batch_size / count, 4)}
+        row |= {key: float(f"{entry[key]:.6g}") for key in columns if entry.get(key) is not None}
+        row |= {f"{split}_{key[5:]}": float(f"{entry[key]:.6g}") for key in entry if key.startswith("eval_")}
         if len(row) > 2:
             rows.append(row)
     return rows

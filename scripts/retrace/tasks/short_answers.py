@@ -5,15 +5,15 @@ import re
 from retrace.errors import UserError
 from retrace.tasks import steps
 
-FAMILIES = ("multiple_choice", "yes_no")
+FAMILIES = ("lettered_choice", "yes_no")
 LETTERS = "abcde"
 
 _MARKED = {
-    "multiple_choice": re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])"),
+    "lettered_choice": re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])"),
     "yes_no": re.compile(r"\s*(yes|no)\b", re.IGNORECASE),
 }
 _UNMARKED = {
-    "multiple_choice": re.compile(r"\(([A-Ea-e])\)"),
+    "lettered_choice": re.compile(r"\(([A-Ea-e])\)"),
     "yes_no": re.compile(r"\b(yes|no)\b", re.IGNORECASE),
 }
 
@@ -36,7 +36,7 @@ def extract_answer(text: str, family: str) -> str | None:
 def _reference(gold: str, family: str) -> str:
     answer = extract_answer(gold, family) if steps.MARKER in gold else None
     if answer is None:
-        kind = "letter" if family == "multiple_choice" else "yes or no"
+        kind = "letter" if family == "lettered_choice" else "yes or no"
         raise UserError(f"the reference solution has no '#### {kind}': {gold[-80:]!r}; mend the data")
     return answer
 

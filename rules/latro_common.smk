@@ -1,0 +1,42 @@
+"""Helpers only, no rules: what LaTRO's trainings start from, and what they add to a result."""
+
+
+def the_start(wildcards):
+    """The model that LaTRO starts from: what the model's other methods decode from."""
+    try:
+        settings.checkpoint(wildcards.task, wildcards.model, "latro")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    return checkpoint_folder(wildcards, settings.generator(wildcards.task, wildcards.model))
+
+
+def the_compared_questions(wildcards):
+    """The questions on which checkpoints are compared: the development split, unless the paper's choice is asked for."""
+    return data_of(wildcards.task, settings.for_target(wildcards.task, wildcards.model).latro.choose_on)
+
+
+def what_latro_adds_to_a_result(wildcards):
+    """Samples of the same checkpoint for maj@k, and the reports on how checkpoints were chosen."""
+    method, found = settings.method(wildcards.method), {}
+    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
+    folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}/{trained}" for seed in seeds()]
+    if method.votes:
+        split = test_split(wildcards.task, wildcards.model, wildcards.method)
+        found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]
+    if trained == "latro":
+        found["reports"] = [f"{folder}/report.json" for folder in folders]
+    return found
+
+
+def latro_score_arguments(wildcards):
+    added, words = what_latro_adds_to_a_result(wildcards), []
+    if "votes" in added:
+        words += ["--votes", settings.method(wildcards.method).votes, "--vote-predictions", *added["votes"]]
+    if "reports" in added:
+        words += ["--reports", *added["reports"]]
+    return words
+
+
+def memory_to_train_latro(wildcards, attempt):
+    """As for other trainings, and the reference model."""
+    return memory_to_train(wildcards, attempt) + gigabytes(wildcards, copies=1) - 4000

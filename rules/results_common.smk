@@ -1,0 +1,139 @@
+"""Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
+
+from retrace.config_icot import STAGES_BEHIND
+from retrace.evaluation.reported import sections_behind
+
+
+def test_split(task, model, method):
+    """The split that a method is scored on."""
+    return settings.split(task, model, settings.checkpoint(task, model, method), "test")
+
+
+def predictions_of(task, model, method):
+    """One predictions file a seed."""
+    trained = settings.checkpoint(task, model, method)
+    decoder = settings.method(method).decoder
+    split = test_split(task, model, method)
+    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds()]
+
+
+def cost_files(task, model, method):
+    """Benchmark records of the jobs that the method's result rests on; those of a Hub model's download have no seed."""
+    trained = settings.checkpoint(task, model, method)
+    decoder = settings.method(method).decoder
+    decode = "self_consistency" if decoder == "verifier" else decoder
+    jobs = [f"{trained}/{decode}"]
+    if trained == "sft":
+        jobs.append("sft")
+    jobs += STAGES_BEHIND.get(trained, ())
+    if system_of(trained) == "dpo_st":
+        jobs += jobs_of_rounds(trained)
+    if system_of(trained) == "learn_to_reason":
+        jobs += jobs_of_learning(trained, task, model)
+    if system_of(trained) == "latro":
+        jobs += [trained, *(["sft"] if settings.generator(task, model) == "sft" else [])]
+    if settings.model(model).scratch is not None:
+        jobs.append("base")
+    if decoder.startswith("grace"):
+        jobs += [f"{trained}_discriminator/{step}" for step in ("sample", "align", "pair", "train", "sweep")]
+    if decoder == "verifier":
+        jobs += [
+            f"{trained}_discriminator/sample",
+            f"{trained}_verifier/train",
+            f"{trained}/verifier",
+        ]
+    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds() for job in jobs]
+
+
+def what_the_result_rests_on(wildcards):
+    """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
+    values = settings.for_target(wildcards.task, wildcards.model)
+    configuration = values.model_dump(mode="json")
+    for name in section_classes():
+        section, plain = values, configuration
+        for part in name.split("."):
+            section, plain = getattr(section, part), plain[part]
+        for option in speed_options(section):
+            del plain[option]
+    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
+    decoder = settings.method(wildcards.method).decoder
+    scratch = settings.model(wildcards.model).scratch is not None
+    chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
+    start = settings.generator(wildcards.task, wildcards.model)
+    votes = settings.method(wildcards.method).votes
+    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
+    return json.dumps({name: configuration[name] for name in sorted(kept)})
+
+
+# ---------------------------------------------------------------- tables
+
+# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
+TABLES = {
+    "grace_table1": {
+        "methods": [
+            "greedy",
+            "self_consistency",
+            "verifier",
+            "grace",
+            "grace_self_consistency",
+        ],
+        "rows": {
+            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
+            "llama_7b": ["gsm8k", "multiarith", "svamp"],
+        },
+    },
+    "dpo_st_table2": {
+        "methods": ["sft", "st", "dpo_st"],
+        "rows": {
+            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
+            for model in ("flan_t5_base", "flan_t5_large")
+        },
+    },
+    "learn_to_reason_table1": {
+        "methods": [
+            "learn_to_reason_round0",
+            "learn_to_reason",
+            "no_feedback",
+            "no_reflection",
+            "single_round",
+            "random_questions",
+        ],
+        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
+    },
+    "icot_table1": {
+        "methods": ["no_cot", "explicit_cot", "icot"],
+        "rows": {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
+        "small": settings.values.figures.icot_tasks,
+    },
+    "latro_table2": {
+        "methods": [
+            "base",
+            "base_maj",
+            "latro_sft",
+            "latro_sft_maj",
+            "latro",
+            "latro_maj",
+        ],
+        "rows": {model: ["gsm8k", "arc_challenge"] for model in ("phi35_mini", "mistral_7b", "llama31_8b")},
+    },
+}
+
+
+def results_of_table(wildcards):
+    """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
+    name = f"{wildcards.paper}_{wildcards.table}"
+    if name not in TABLES:
+        raise WorkflowError(f"there is no table {name}; valid: {', '.join(TABLES)}")
+    table = TABLES[name]
+    models = settings.values.headline_models
+    model = models.get(wildcards.paper) or models["default"]
+    small = {model: table.get("small", ["arithmetic"])}
+    rows = table["rows"] if settings.model(model).scratch is None else small
+    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
+
+
+def result_of(model, task, method):
+    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
+    source, _, target = task.rpartition(">")
+    between = f"transfer/{source}/" if source else ""
+    return f"results/{target}/{model}/{between}{method}_acc.json"

@@ -1,0 +1,89 @@
+"""Measure how fast a task is answered without steps, with them, and with implicit ones: side by side, in one process.
+
+    python scripts/measure_icot_speed.py --no-cot no_cot/model --explicit-cot explicit_cot/model --icot icot/model \\
+        --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
+        --data results/data/mult_2x2/test.jsonl --preset tiny --output icot_speed.json --batch-sizes 1 64
+
+Inputs: the three checkpoints and the test questions. Output: a Speed document (scripts/retrace/evaluation/speed.py):
+latency at batch size 1, throughput at larger ones, and both divided by those of no-CoT, as the paper does.
+"""
+
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_icot import Speed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, Speed)
+    parser.add_argument("--no-cot", required=True, help="folder of the checkpoint no_cot")
+    parser.add_argument("--explicit-cot", required=True, help="folder of the checkpoint explicit_cot")
+    parser.add_argument("--icot", required=True, help="folder of the checkpoint icot")
+    parser.add_argument("--model-file", required=True, help="the model's YAML")
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    parser.add_argument("--data", required=True, help="Example rows of the test split")
+    parser.add_argument("--preset", required=True, help="name of the preset")
+    parser.add_argument("--output", required=True, help="JSON file to write")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, Speed)
+
+    import torch
+
+    from retrace.decoding.sampling import generate
+    from retrace.decoding.setup import Generator, best_device, open_coupled, open_generator
+    from retrace.evaluation import speed
+    from retrace.evaluation.provenance import machine
+    from retrace.schemas import Example
+    from retrace.storage import read_jsonl, write_json
+
+    examples = read_jsonl(given.data, Example)[: options.questions]
+    files = given.model_file, given.task_file
+    generators = {
+        "no_cot": open_generator(given.no_cot, *files),
+        "explicit_cot": open_generator(given.explicit_cot, *files),
+        "icot": open_coupled(given.icot, *files),
+    }
+    on_gpu = best_device() == "cuda"
+
+    def way(generator: Generator) -> speed.Answer:
+        prompts = [generator.prompt(example.question) for example in examples]
+        keys = [example.id for example in examples]
+
+        def answer(numbers: Sequence[int], batch_size: int) -> int:
+            answers = generate(
+                generator.decoder,
+                [prompts[number] for number in numbers],
+                [keys[number] for number in numbers],
+                max_new_tokens=options.max_new_tokens,
+                batch_size=batch_size,
+            )
+            tokens = sum(one.samples[0].tokens for one in answers)
+            if on_gpu:
+                torch.cuda.synchronize()
+            return tokens
+
+        return answer
+
+    ways = {name: way(generator) for name, generator in generators.items()}
+    timings = speed.measure(ways, len(examples), options.batch_sizes, options.repeats)
+    slowest = {name: min(found, key=lambda timing: timing.batch_size) for name, found in timings.items()}
+    generator = generators["icot"]
+    document = speed.Speed(
+        task=generator.task.name,
+        model=generator.config.name,
+        preset=given.preset,
+        questions=len(examples),
+        device=torch.cuda.get_device_name() if on_gpu else machine().processor,
+        threads=0 if on_gpu else torch.get_num_threads(),
+        dtype=generator.config.dtype,
+        ways=timings,
+        explicit_over_implicit=slowest["explicit_cot"].seconds_per_question / slowest["icot"].seconds_per_question,
+    )
+    write_json(given.output, document)
+    for name, found in timings.items():
+        parts = (f"batch {one.batch_size}: {one.questions_per_second:.1f}/s ({one.normalised:.2f})" for one in found)
+        print(f"{name}: {', '.join(parts)}")
+
+
+if __name__ == "__main__":
+    cli.run(main)

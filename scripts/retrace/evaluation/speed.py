@@ -1,0 +1,146 @@
+"""How fast the three ways of implicit chain of thought answer: measured side by side, and drawn against accuracy."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from retrace.errors import UserError
+from retrace.evaluation.result import Result
+from retrace.schemas import Row
+
+WAYS = ("no_cot", "explicit_cot", "icot")
+Answer = Callable[[Sequence[int], int], int]  # numbers of the questions, batch size -> generated tokens
+
+
+class Timing(Row):
+    """One way at one batch size."""
+
+    batch_size: int = Field(ge=1, description="questions decoded together")
+    seconds_per_question: float = Field(
+        gt=0, description="median over the rounds, wall time; at batch size 1: the latency"
+    )
+    questions_per_second: float = Field(gt=0)
+    normalised: float = Field(gt=0, description="questions per second divided by no-CoT's at the same batch size")
+    tokens_per_question: float = Field(ge=0)
+    rounds: list[float] = Field(description="seconds per question of each round")
+
+
+class Speed(Row):
+    """results/{task}/{model}/icot_speed.json."""
+
+    kind: Literal["icot_speed"] = "icot_speed"
+    unit: str = "seconds are wall time of one process; all ways answer the same questions in turn"
+    task: str
+    model: str
+    preset: str
+    questions: int
+    device: str
+    threads: int = Field(description="of the processor; 0: a GPU computes")
+    dtype: str
+    ways: dict[str, list[Timing]]
+    explicit_over_implicit: float = Field(description="how many times as fast implicit is as explicit at batch size 1")
+
+
+def measure(
+    ways: Mapping[str, Answer],
+    questions: int,
+    batch_sizes: Sequence[int],
+    repeats: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[Timing]]:
+    """Time all ways at all batch sizes, in `repeats` rounds in which each way has its turn.
+
+    ways: for each name a function that answers the questions of these numbers. The first calls, which load and warm up
+    what is needed, do not count.
+    """
+    numbers = range(questions)
+    for answer in ways.values():
+        answer(numbers[: min(questions, max(batch_sizes))], max(batch_sizes))
+        answer(numbers[:1], 1)
+    seconds: dict[tuple[str, int], list[float]] = {(way, size): [] for way in ways for size in batch_sizes}
+    tokens: dict[tuple[str, int], int] = {}
+    for _ in range(repeats):
+        for size in batch_sizes:
+            for way, answer in ways.items():
+                began = clock()
+                tokens[way, size] = answer(numbers, size)
+                seconds[way, size].append((clock() - began) / questions)
+    middle = {key: statistics.median(values) for key, values in seconds.items()}
+    return {
+        way: [
+            Timing(
+                batch_size=size,
+                seconds_per_question=middle[way, size],
+                questions_per_second=1 / middle[way, size],
+                normalised=middle["no_cot", size] / middle[way, size],
+                tokens_per_question=tokens[way, size] / questions,
+                rounds=seconds[way, size],
+            )
+            for size in batch_sizes
+        ]
+        for way in ways
+    }
+
+
+# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+_STYLES = {"no_cot": ("#0072b2", "o"), "icot": ("#009e73", "D"), "explicit_cot": ("#d55e00", "s")}
+_NAMES = {"no_cot": "no CoT", "icot": "implicit CoT", "explicit_cot": "explicit CoT"}
+
+
+def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path) -> None:
+    """Accuracy over answers per second, one panel a task; filled: one question at a time, hollow: the largest batch."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "retrace", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure = Figure(figsize=(1.2 + 3.6 * len(pairs), 4.4), layout="constrained")
+        panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
+        for axes, (speed, results) in zip(panels, pairs, strict=True):
+            for way, (colour, marker) in _STYLES.items():
+                accuracy = results[way].accuracy
+                timings = sorted(speed.ways[way], key=lambda timing: timing.batch_size)
+                for timing in dict.fromkeys((0, len(timings) - 1)):
+                    axes.errorbar(
+                        [timings[timing].questions_per_second],
+                        [100 * accuracy.value],
+                        yerr=[[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
+                        color=colour,
+                        marker=marker,
+                        markerfacecolor=colour if timing == 0 else "none",
+                        elinewidth=0.9,
+                        capsize=3,
+                        linestyle="none",
+                        label=f"{_NAMES[way]}, batch {timings[timing].batch_size}",
+                    )
+            axes.set_xscale("log")
+            axes.set_xlabel(f"answers per second ({speed.device})", fontsize=8)
+            axes.set_title(
+                f"{speed.task}, {speed.model}, preset {speed.preset}: {results['icot'].n} questions", fontsize=8
+            )
+            axes.grid(color="#dddddd", linewidth=0.6)
+        panels[0].set_ylabel("accuracy, %")
+        panels[-1].legend(fontsize=7)
+        title = "Accuracy against speed: no, implicit and explicit chain of thought"
+        figure.suptitle(title, fontsize=10)
+        figure.savefig(output, format="svg", metadata={"Date": None, "Title": title})
+
+
+def paired(speeds: Sequence[Speed], results: Sequence[Result]) -> list[tuple[Speed, dict[str, Result]]]:
+    """Each speed with the three results of its task and model. Raises UserError where one is missing."""
+    found = {(result.task, result.model, result.method): result for result in results}
+    pairs = []
+    for speed in speeds:
+        missing = [way for way in WAYS if (speed.task, speed.model, way) not in found]
+        if missing:
+            raise UserError(
+                f"--results: the accuracy of {missing[0]} on {speed.task} with {speed.model} is missing; give "
+                f"results/{speed.task}/{speed.model}/{missing[0]}_acc.json"
+            )
+        pairs.append((speed, {way: found[speed.task, speed.model, way] for way in WAYS}))
+    return pairs

@@ -1,0 +1,86 @@
+"""Reading and replacing what enters the layers of an unmodified decoder-only model, by forward hooks."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from retrace.errors import UserError
+
+Change = Callable[[int, Tensor], Tensor | None]
+
+
+class _EnoughError(Exception):
+    """Ends a forward pass whose rest is not needed."""
+
+
+def blocks_of(model: nn.Module) -> nn.ModuleList:
+    """The layers of a decoder-only model of the library, first to last (GPT-2: `transformer.h`, Llama: `model.layers`).
+
+    Raises UserError for a model whose layers cannot be found, or whose first layer is not given hidden states.
+    """
+    base = getattr(model, "base_model", model)
+    count = getattr(model.config, "num_hidden_layers", None)
+    found = [child for child in base.children() if isinstance(child, nn.ModuleList) and len(child) == count]
+    if len(found) != 1 or getattr(model.config, "is_encoder_decoder", False):
+        raise UserError(
+            f"model type {model.config.model_type!r}: its layers cannot be hooked; implicit chain of thought needs a "
+            "decoder-only model such as GPT-2 or Llama"
+        )
+    return found[0]
+
+
+@contextmanager
+def entering(blocks: Sequence[nn.Module], change: Change) -> Iterator[None]:
+    """While the block runs, change(l, hidden) is called with the hidden states [B, L, H] that enter layer l.
+
+    What it returns enters the layer in their stead; None leaves them. `stop()` in it ends the model's forward pass.
+    """
+
+    def hook_of(layer: int) -> Callable:
+        def hook(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]] | None:
+            hidden = change(layer, args[0] if args else kwargs["hidden_states"])
+            if hidden is None:
+                return None
+            if args:
+                return (hidden, *args[1:]), kwargs
+            return args, {**kwargs, "hidden_states": hidden}
+
+        return hook
+
+    handles = [block.register_forward_pre_hook(hook_of(layer), with_kwargs=True) for layer, block in enumerate(blocks)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def stop() -> None:
+    """End the forward pass that called the hook; `run` returns."""
+    raise _EnoughError
+
+
+def run(model: nn.Module, **inputs: Any) -> None:
+    """The forward pass of the model's body (no logits), for the sake of its hooks, up to a `stop`."""
+    with suppress(_EnoughError):
+        getattr(model, "base_model", model)(**inputs, use_cache=False)
+
+
+def take(hidden: Tensor, positions: Tensor) -> Tensor:
+    """The hidden state [B, H] of each row of [B, L, H] at its own position (LongTensor[B])."""
+    return hidden[torch.arange(len(hidden), device=hidden.device), positions]
+
+
+def put(hidden: Tensor, positions: Tensor, states: Tensor) -> Tensor:
+    """`hidden` [B, L, H] with row i's state at positions[i] replaced by states[i]; the argument stays as it is."""
+    rows = torch.arange(len(hidden), device=hidden.device)
+    return hidden.index_put((rows, positions), states.to(hidden.dtype))
+
+
+def compile_blocks(model: nn.Module) -> None:
+    """Compile each layer's own computation; hooks run outside it, and weights keep their names."""
+    for block in blocks_of(model):
+        block.forward = torch.compile(block.forward, dynamic=True)

@@ -1,0 +1,145 @@
+"""Tasks whose final answer is all that is judged: data with answers only, and every task when a chat model answers it."""
+
+import re
+from collections.abc import Sequence
+
+from retrace.errors import UserError
+from retrace.schemas import Example
+from retrace.tasks import answers, steps
+from retrace.tasks.base import Task
+
+KINDS: dict[str, answers.Kind] = {
+    "word_problems": "numeric",
+    "programs": "numeric",
+    "symbolic": "exact_match",
+    "multiplication": "exact_match",
+    "lettered_choice": "exact_match",
+    "yes_no": "exact_match",
+    "numeric": "numeric",
+    "multiple_choice": "multiple_choice",
+    "exact_match": "exact_match",
+}
+_CALCULATION = re.compile(r"<<[^<>]*>>")
+
+
+class AnswerTask(Task):
+    """A task without judged steps. `chat`: put to a model with a chat template, which answers in words."""
+
+    chat = False
+
+    @property
+    def kind(self) -> answers.Kind:
+        """How answers are read and compared."""
+        return KINDS[self.config.family]
+
+    @property
+    def in_words(self) -> bool:
+        """Whether the answer stands behind a phrase (`chat.answer`) and not behind '####'."""
+        return self.chat or self.config.format == "queries_responses"
+
+    @property
+    def phrase(self) -> str:
+        """What stands before the final answer."""
+        return self.config.chat.answer.partition("{answer}")[0].strip() if self.in_words else self.answer_marker
+
+    @property
+    def phrases(self) -> list[str]:
+        """Where an answer is looked for."""
+        return [self.phrase, self.answer_marker] if self.in_words else [self.answer_marker]
+
+    def rationale_stops(self) -> list[str]:
+        """Texts at which a rationale ends: the phrase, as a sentence's beginning and inside one."""
+        phrase = self.phrase
+        return [phrase, phrase[:1].lower() + phrase[1:]] if self.in_words and phrase else [phrase] if phrase else []
+
+    # ---------------------------------------------------------------- text
+
+    def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
+        """As `Task.prompt`; a query of the user's own stays as it is."""
+        if self.config.format == "queries_responses" and not demonstrations:
+            return self.config.prompt.replace("{question}", question)
+        return super().prompt(question, demonstrations, family)
+
+    def messages(
+        self, question: str, demonstrations: Sequence[Example] = (), direct: bool = False
+    ) -> list[dict[str, str]]:
+        """The conversation before the model's turn; worked examples are turns of their own."""
+        frame = self.config.chat.prompt
+        if direct and self.config.chat.direct_prompt is not None:
+            frame = self.config.chat.direct_prompt
+
+        def asked(text: str) -> dict[str, str]:
+            return {"role": "user", "content": frame.replace("{question}", text)}
+
+        turns = []
+        for example in demonstrations:
+            solution = self.answer_text(example) if direct else self.solution_text(example)
+            turns += [asked(example.question), {"role": "assistant", "content": solution}]
+        return [*turns, asked(question)]
+
+    def answer_text(self, example: Example) -> str:
+        """What states the final answer."""
+        if self.config.format == "queries_responses":
+            return example.answer.rpartition(f"\n{steps.MARKER} ")[0]
+        if self.chat:
+            return self.config.chat.answer.replace("{answer}", example.final_answer)
+        return super().answer_text(example)
+
+    def solution_text(self, example: Example) -> str:
+        """Steps and answer; for a chat model as lines of prose, without the calculator's notes."""
+        if not self.in_words:
+            return super().solution_text(example)
+        # A step that is a calculation and nothing else keeps it: <<3+4=7>> reads 3+4=7.
+        lines = [_CALCULATION.sub("", step).strip() or step.strip("<>") for step in example.steps]
+        return "\n".join([*lines, self.answer_text(example)])
+
+    # ---------------------------------------------------------------- answers
+
+    def extract(self, text: str) -> str | None:
+        """The answer in a text; of a choice the words or the label as they stand there."""
+        if self.kind == "numeric":
+            return answers.read_number(text, self.phrases)
+        if self.kind == "multiple_choice":
+            return answers.read_option(text, self.phrases, {})
+        return answers.read_words(text, self.phrases)
+
+    def answer_of(self, text: str, example: Example) -> str | None:
+        """The answer in a text; of a choice the text of the option that it names."""
+        if self.kind == "multiple_choice" and (options := answers.options_of(example.answer)):
+            return answers.read_option(text, self.phrases, options)
+        return self.extract(text)
+
+    def grade(self, text: str, gold: str) -> bool:
+        """Whether the text's answer is right; `gold` ends in '#### answer', after the options where there are some."""
+        right = self._right(gold)
+        if self.kind == "numeric":
+            return answers.same_number(answers.read_number(text, self.phrases), right)
+        if self.kind == "multiple_choice":
+            options = answers.options_of(gold)
+            right = right if options else (answers.label_or_words(right) or right)
+            return answers.same_words(answers.read_option(text, self.phrases, options), right)
+        return answers.same_words(answers.read_words(text, self.phrases), right)
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """Whether the text ENDS in the phrase and exactly the right answer."""
+        return answers.ends_in(text, self.phrases, self._right(gold), self.kind)
+
+    def _right(self, gold: str) -> str:
+        right = gold.rpartition(self.answer_marker)[2].strip() if self.answer_marker in gold else ""
+        if not right or (self.kind == "numeric" and not answers.numbers_in(right)):
+            wanted = "number" if self.kind == "numeric" else "answer"
+            raise UserError(f"the reference has no '#### {wanted}': {gold[-80:]!r}; mend the data")
+        return right
+
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str] = (), official: bool = False) -> bool:
+        """Never asked for: these tasks have no steps to judge."""
+        raise UserError(
+            f"{self.path}: family {self.config.family}: its steps cannot be judged, so GRACE cannot be trained"
+        )
+
+
+def in_chat(task: Task) -> AnswerTask:
+    """The task as a chat model answers it."""
+    asked = AnswerTask(task.config, task.path)
+    asked.chat = True
+    return asked

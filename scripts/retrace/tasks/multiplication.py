@@ -1,0 +1,124 @@
+"""Long multiplication, digit by digit: the data of implicit chain of thought (arXiv 2311.01460, section 4.1).
+
+    9 5 5 7 * 5 7 1 3||5 9 7 7 3 + 0 3 1 9 2 5 ( 5 2 9 6 6 5 ) + 0 0 9 5 5 7 0 ( 5 2 8 2 2 3 1 ) + ... #### 5 2 8 9 9 9 3 2
+
+Every number is written with its least significant digit first and padded with zeros at its end. Step i is the first
+factor times digit i of the second, shifted by i places; all but the first and the last step also give the sum so far.
+
+The pairs of factors are drawn by retrace.tasks.multiplication_pairs.
+"""
+
+import re
+
+from retrace.errors import UserError
+from retrace.schemas import Example
+
+MARKER = "####"
+JOINT = " + "
+WORDS = (*"0123456789*+()", MARKER)  # all that stands in such a text, with spaces between
+_FACTORS = re.compile(r"(\d(?: \d)*) \* (\d(?: \d)*)")
+_DIGITS = re.compile(r"\d(?: \d)*")
+
+
+def spaced(value: int, width: int) -> str:
+    """The digits of `value`, least significant first, zero-padded to `width`, with spaces between."""
+    return " ".join(str(value).zfill(width)[::-1])
+
+
+def value_of(text: str) -> int:
+    """The number that `spaced` wrote."""
+    return int(text.replace(" ", "")[::-1])
+
+
+def question_of(a: int, b: int, digits: int) -> str:
+    """The question of the factors a and b with `digits` digits each."""
+    return f"{spaced(a, digits)} * {spaced(b, digits)}"
+
+
+def steps_of(a: int, b: int, digits: int) -> list[str]:
+    """The steps of the worked solution."""
+    found = []
+    total, rest = 0, b
+    for place in range(digits):
+        rest, digit = divmod(rest, 10)
+        term = a * digit * 10**place
+        total += term
+        width = digits + 1 + place
+        step = spaced(term, width)
+        if 0 < place < digits - 1:
+            step += f" ( {spaced(total, width)} )"
+        found.append(step)
+    return found
+
+
+def line_of(a: int, b: int, digits: int) -> str:
+    """A line of the authors' files: `question||steps #### product`."""
+    steps = JOINT.join(steps_of(a, b, digits))
+    return f"{question_of(a, b, digits)}||{steps} {MARKER} {spaced(a * b, 2 * digits)}"
+
+
+def example_of(a: int, b: int, digits: int, identifier: str, split: str, source: str) -> Example:
+    """The pair as a row of a split."""
+    steps, final = steps_of(a, b, digits), spaced(a * b, 2 * digits)
+    return Example(
+        id=identifier,
+        question=question_of(a, b, digits),
+        answer=f"{JOINT.join(steps)}\n{MARKER} {final}",
+        steps=steps,
+        final_answer=final,
+        split=split,
+        source=source,
+    )
+
+
+# ---------------------------------------------------------------- reading and judging
+
+
+def factors_of(question: str) -> tuple[str, str] | None:
+    """The two factors as they are written; None where the text is no question of this kind."""
+    match = _FACTORS.fullmatch(" ".join(question.split()))
+    return (match[1], match[2]) if match else None
+
+
+def check_row(where: str, question: str, final: str, digits: int) -> None:
+    """Raise UserError naming `where` for a question or product with another number of digits, or a wrong product."""
+    factors = factors_of(question)
+    if factors is None:
+        raise UserError(
+            f"{where}: the question must be two numbers, digit by digit, as '9 5 5 7 * 5 7 1 3' (got {question[:60]!r})"
+        )
+    for factor in factors:
+        if (count := len(factor.split())) != digits:
+            raise UserError(f"{where}: the factor '{factor}' has {count} digits, this task's have {digits}")
+    if _DIGITS.fullmatch(final) is None or (count := len(final.split())) != 2 * digits:
+        raise UserError(
+            f"{where}: the product after '{MARKER}' must have {2 * digits} digits with spaces between (got {final[:60]!r})"
+        )
+    right = value_of(factors[0]) * value_of(factors[1])
+    if value_of(final) != right:
+        raise UserError(
+            f"{where}: the product is '{final}', it should be '{spaced(right, 2 * digits)}' (least significant first)"
+        )
+
+
+def extract_answer(text: str) -> str | None:
+    """What stands behind the first `####`, commas removed, as the authors' evaluation reads it; None without one."""
+    _, marker, tail = text.partition(MARKER)
+    answer = tail.replace(",", "").strip()
+    return answer if marker and answer else None
+
+
+def grade(text: str, gold: str) -> bool:
+    """The authors' grader: the same text behind `####`, commas and outer spaces aside."""
+    reference = extract_answer(gold)
+    if reference is None:
+        raise UserError(f"the reference solution has no '{MARKER} digits': {gold[-80:]!r}; mend the data")
+    return extract_answer(text) == reference
+
+
+def grade_strict(text: str, gold: str) -> bool:
+    """Right only where the text holds one `####`, and ends in the product's digits with single spaces between."""
+    reference = extract_answer(gold)
+    if reference is None or _DIGITS.fullmatch(reference) is None:
+        raise UserError(f"the reference solution does not end in '{MARKER} digits': {gold[-80:]!r}; mend the data")
+    return text.count(MARKER) == 1 and text.rstrip().endswith(f"{MARKER} {reference}")

@@ -1,0 +1,115 @@
+"""Files of a task's sources -> raw rows, each with where it stands; and what is read from a row's fields."""
+
+import json
+import math
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.tasks import question_files, steps
+
+Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
+
+
+def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]:
+    """The rows of a file in `layout`, each with where it stands. Raises UserError naming file, line and mend.
+
+    skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+    listed = layout == "question_number" and text.lstrip().startswith("[")
+    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
+        yield from _document_rows(path, text)
+        return
+    if layout == "lines":
+        yield from _separated_rows(path, text, skip_faulty)
+        return
+    # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+        if not line.strip():
+            raise UserError(f"{path}:{number}: empty line; remove it")
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise UserError(
+                f"{path}:{number}: not JSON ({error.msg}, column {error.colno}); one object a line"
+            ) from None
+        except RecursionError:
+            raise UserError(f"{path}:{number}: not JSON (nested too deeply); one object a line") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
+        yield f"{path}:{number}", row
+
+
+def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
+    """The rows of a text file with `question||steps #### answer` on each line."""
+    skipped: list[int] = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
+        question, *rest = line.split("||")
+        marks = sum(part.count(steps.MARKER) for part in rest)
+        fault = None
+        if len(rest) != 1:
+            fault = f"a line needs '||' once, between question and solution, this has it {len(rest)} times"
+        elif not question.strip():
+            fault = "no question before '||'"
+        elif marks != 1:
+            fault = f"the solution needs '{steps.MARKER}' once, before the answer, this has it {marks} times"
+        if fault is None:
+            yield f"{path}:{number}", {"question": question.strip(), "answer": rest[0].strip()}
+        elif skip_faulty:
+            skipped.append(number)
+        else:
+            raise UserError(f"{path}:{number}: {fault}: 'question||steps {steps.MARKER} answer' (got {line[:60]!r})")
+    if skipped:
+        print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
+
+
+def _document_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of one JSON document: a list, or {"examples": [...]}."""
+    try:
+        document = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
+    except RecursionError:
+        raise UserError(f"{path}: not JSON (nested too deeply)") from None
+    name, examples = ("examples", document.get("examples")) if isinstance(document, dict) else ("", document)
+    if not isinstance(examples, list):
+        raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`")
+    for number, row in enumerate(examples, start=1):
+        if not isinstance(row, dict):
+            raise UserError(f"{path}: {name}[{number}]: a row is a JSON object")
+        yield f"{path}: {name}[{number}]", row
+
+
+def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:
+    """A field that must be a text; numbers: or a number, as text. Raises UserError naming place and field."""
+    value = row.get(name)
+    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        fault = "is missing" if name not in row else "is empty" if value in ("", None) else f"is {str(value)[:40]!r}"
+        raise UserError(
+            f"{where}: field {name!r} {fault}; it must be a text (the row has {', '.join(row) or 'nothing'})"
+        )
+    return value
+
+
+def number_of(where: str, row: dict[str, Any], name: str) -> str:
+    """A bare number, or the only one of a list, as the text of a final answer."""
+    value = row.get(name)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
+    return str(int(value)) if value == int(value) else repr(value)
+
+
+def joined(parts: list[str]) -> str:
+    """The parts of a question as one text; a part before another ends with a full stop if it ends with no sign."""
+    *before, last = (part.strip() for part in parts)
+    return " ".join([*(part if part[-1] in ".?!,;:" else f"{part}." for part in before), last])

@@ -1,0 +1,74 @@
+"""What the stages of implicit chain of thought open: base model, tokenizer, rows and the teacher's states."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from retrace.config_icot import SeparatedTraining, TeacherStates
+from retrace.errors import UserError
+from retrace.models.implicit import Emulator, Student
+from retrace.models.implicit_files import write_parts
+from retrace.models.layers import blocks_of
+from retrace.models.load import load_model
+from retrace.storage import atomic_path
+from retrace.tasks import load_task
+from retrace.training.implicit import States
+from retrace.training.separated_rows import SeparatedRows, read_rows
+from retrace.training.sft import limit_of
+from retrace.training.teacher_states import open_states
+from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
+
+
+class Stage(NamedTuple):
+    """Everything that the training of a student or an emulator needs."""
+
+    base: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    rows: SeparatedRows
+    dev_rows: SeparatedRows
+    states: States
+    dev_states: States
+
+
+def open_stage(given: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> Stage:
+    """Open what the arguments name. Raises UserError for what does not fit together."""
+    if of_states.cached and not given.states:
+        raise UserError("--states: name the folder that cache_states.py made, or give --cached false")
+    set_seed(given.seed)
+    start = given.teacher if getattr(options, "start", "base") == "teacher" else given.model
+    # The weights are trained in full precision; `precision` is that of the computation.
+    base, tokenizer = load_model(start, "decoder_only", "float32")
+    task, limit = load_task(given.task_file), limit_of(base, options.max_length)
+    rows, dev_rows = (
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+    )
+    sources = open_states(
+        given.states if of_states.cached else None,
+        given.teacher,
+        {"train": rows, "dev": dev_rows},
+        of_states,
+        len(blocks_of(base)),
+        base.config.hidden_size,
+        tokenizer,
+    )
+    return Stage(base, tokenizer, rows, dev_rows, sources["train"], sources["dev"])
+
+
+def write_stage(
+    output: str | Path,
+    state: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    curve: Sequence[dict[str, float]],
+    student: Student | None = None,
+    emulator: Emulator | None = None,
+) -> None:
+    """Write a checkpoint's folder, whole or not at all (of several processes the first does), and end the training."""
+    if is_first_process():
+        with atomic_path(output) as folder:
+            folder.mkdir()
+            write_parts(folder, tokenizer, student, emulator)
+            write_curve(folder / "curves.jsonl", curve)
+    finish(state)

@@ -1,0 +1,64 @@
+"""Train a model to answer a question at once, or with its steps: checkpoints no_cot and explicit_cot (the teacher).
+
+    python scripts/train_cot.py --layout explicit_cot --model results/mult_2x2/tiny_gpt2/seed0/base/model \\
+        --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
+        --train results/data/mult_2x2/train.jsonl --dev results/data/mult_2x2/dev.jsonl \\
+        --seed 0 --state explicit_cot/state --output explicit_cot/model
+
+In: the folder of the model to start from, training and development examples. Out: a folder in the Hugging Face layout
+(the checkpoint that is best on the development examples, tokenizer, layout.json) with curves.jsonl. A run that was
+killed goes on from its --state folder. --deep trains a fresh model in place of the given one, with as many layers and
+weights as emulator and student have together: a control.
+"""
+
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_icot import SeparatedTraining
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, SeparatedTraining)
+    parser.add_argument("--layout", required=True, choices=["no_cot", "explicit_cot"], help="what the model writes")
+    parser.add_argument("--model", required=True, help="folder of the model to start from")
+    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    parser.add_argument("--train", required=True, help="training examples, JSONL")
+    parser.add_argument("--dev", required=True, help="development examples, JSONL")
+    parser.add_argument(
+        "--deep", action="store_true", help="a fresh model of the size of emulator and student together"
+    )
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help="folder of the trained model")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, SeparatedTraining)
+
+    from retrace.models.controls import as_large_as_both
+    from retrace.models.load import load_model
+    from retrace.tasks import load_task
+    from retrace.training.implicit import train_text
+    from retrace.training.separated_rows import read_rows
+    from retrace.training.sft import limit_of, write_generator
+    from retrace.training.trainer import finish, set_seed
+    from retrace.yaml_files import load_model_config
+
+    config = load_model_config(given.model_file)
+    task = load_task(given.task_file)
+    set_seed(given.seed)
+    # The weights are trained in full precision; `precision` is that of the computation.
+    model, tokenizer = load_model(given.model, "decoder_only", "float32")
+    if given.deep:
+        model = as_large_as_both(model, config, tokenizer, given.seed)
+        print(f"{model.config.num_hidden_layers} layers, {model.num_parameters():,} parameters")
+    limit = limit_of(model, options.max_length)
+    rows, dev_rows = (
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+    )
+    curve = train_text(model, rows, dev_rows, given.layout, tokenizer.pad_token_id, options, given.seed, given.state)
+    write_generator(model, tokenizer, curve, given.output, given.layout)
+    finish(given.state)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,89 @@
+"""Train emulator and student together on the answer: the checkpoint icot.
+
+    python scripts/train_icot.py --student icot_student/model --emulator icot_emulator/model \\
+        --task-file config/tasks/mult_2x2.yaml --train results/data/mult_2x2/train.jsonl \\
+        --dev results/data/mult_2x2/dev.jsonl --seed 0 --state icot/state --output icot/model
+
+In: the folders of student and emulator, training and development examples. Out: a folder with the tokenizer, student/,
+emulator/ and curves.jsonl; the weights are those that did best on the development examples. A run that was killed goes
+on from its --state folder. With --released-student and --released-emulator nothing is trained: the authors' two folders
+(state_dict.bin, config.json) are brought into the same form, --model being the folder of the base model that both wrap.
+"""
+
+import argparse
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_icot import CoupledTraining
+from retrace.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, CoupledTraining)
+    parser.add_argument("--student", help="folder of the checkpoint icot_student")
+    parser.add_argument("--emulator", help="folder of the checkpoint icot_emulator")
+    parser.add_argument("--model", help="folder of the base model, for released checkpoints")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    parser.add_argument("--train", help="training examples, JSONL")
+    parser.add_argument("--dev", help="development examples, JSONL")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help="folder of the checkpoint")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, CoupledTraining)
+
+    if bool(options.released_student) != bool(options.released_emulator):
+        raise UserError("released_student and released_emulator: give both, or neither")
+    if options.released_student:
+        need(given, "model")
+        bring_in(options, given.model, given.output)
+    else:
+        need(given, "student", "emulator", "train", "dev")
+        train(given, options)
+
+
+def need(given: argparse.Namespace, *names: str) -> None:
+    """Raise UserError for an argument that this use needs and that is missing."""
+    if missing := [name for name in names if getattr(given, name) is None]:
+        raise UserError(f"--{missing[0]}: is needed here; see --help")
+
+
+def bring_in(options: CoupledTraining, base: str, output: str) -> None:
+    """Write the released student and emulator as the checkpoint."""
+    from retrace.models.implicit import Coupled
+    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student, write_parts
+    from retrace.storage import atomic_path
+
+    student = load_student(str(options.released_student), base)
+    emulator = load_emulator(str(options.released_emulator), base)
+    Coupled(emulator, student)  # refuses other sizes
+    with atomic_path(output) as folder:
+        folder.mkdir()
+        write_parts(folder, load_parts_tokenizer(base), student, emulator)
+
+
+def train(given: argparse.Namespace, options: CoupledTraining) -> None:
+    """Train both together and write the checkpoint."""
+    from retrace.models.implicit import Coupled
+    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student
+    from retrace.tasks import load_task
+    from retrace.training.implicit import train_coupled
+    from retrace.training.implicit_stage import write_stage
+    from retrace.training.separated_rows import read_rows
+    from retrace.training.sft import limit_of
+    from retrace.training.trainer import set_seed
+
+    set_seed(given.seed)
+    student, emulator = load_student(given.student), load_emulator(given.emulator)
+    coupled = Coupled(emulator, student, options.fixed_emulator)
+    tokenizer = load_parts_tokenizer(given.student)
+    task, limit = load_task(given.task_file), limit_of(student.base_model, options.max_length)
+    rows, dev_rows = (
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+    )
+    curve = train_coupled(coupled, rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state)
+    write_stage(given.output, given.state, tokenizer, curve, student=student, emulator=emulator)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,47 @@
+"""Train the student to answer from the teacher's states: the checkpoint icot_student.
+
+    python scripts/train_icot_student.py --model results/mult_2x2/tiny_gpt2/seed0/base/model \\
+        --teacher results/mult_2x2/tiny_gpt2/seed0/explicit_cot/model --states explicit_cot/states \\
+        --task-file config/tasks/mult_2x2.yaml --train results/data/mult_2x2/train.jsonl \\
+        --dev results/data/mult_2x2/dev.jsonl --seed 0 --state icot_student/state --output icot_student/model
+
+In: the base model's folder, the teacher's, its states (cache_states.py; with --cached false the teacher computes them in
+every step), training and development examples. Out: a folder with the tokenizer, student/ and curves.jsonl; the weights
+are those that did best on the development examples. A run that was killed goes on from its --state folder.
+"""
+
+from collections.abc import Sequence
+
+from retrace import cli
+from retrace.config_icot import StudentTraining, TeacherStates
+from retrace.training.implicit_arguments import add_arguments
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, StudentTraining, TeacherStates)
+    add_arguments(parser)
+    given = parser.parse_args(arguments)
+    options, of_states = cli.section_from(given, StudentTraining), cli.section_from(given, TeacherStates)
+
+    from retrace.models.implicit import Student
+    from retrace.training.implicit import train_student
+    from retrace.training.implicit_stage import open_stage, write_stage
+
+    stage = open_stage(given, options, of_states)
+    student = Student(stage.base)
+    curve = train_student(
+        student,
+        stage.rows,
+        stage.dev_rows,
+        stage.states,
+        stage.dev_states,
+        stage.tokenizer.pad_token_id,
+        options,
+        given.seed,
+        given.state,
+    )
+    write_stage(given.output, given.state, stage.tokenizer, curve, student=student)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,106 @@
+"""Train a model on rationales that it rewards itself by the likelihood of the answer (LaTRO): the checkpoint `latro`.
+
+    python scripts/train_latro.py --model results/models/phi35_mini --model-file config/models/phi35_mini.yaml \\
+        --task-file config/tasks/gsm8k.yaml --train results/data/gsm8k/train.jsonl --compare results/data/gsm8k/dev.jsonl \\
+        --seed 0 --state latro/state --output latro/model --curves latro/curves.jsonl --report latro/report.json
+
+In: the folder of the model that training starts from, training questions with their final answers, and the questions
+on which checkpoints are compared (the development split; --choose-on test is the paper's choice). Out: a folder in the
+Hugging Face layout (the checkpoint with the highest accuracy, the start included), reward, KL, rationale length, share
+of finished rationales and accuracy over steps, and a report on the choice. A run that was killed goes on from its
+--state folder; one whose accuracy falls while the reward rises stops and keeps the best checkpoint.
+"""
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from retrace import cli
+from retrace.config import LatroTraining
+from retrace.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, LatroTraining)
+    parser.add_argument("--model", required=True, help="folder of the model to start from")
+    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    parser.add_argument("--train", required=True, help="training examples, JSONL")
+    parser.add_argument("--compare", required=True, help="examples on which checkpoints are compared, JSONL")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help="folder of the trained model")
+    parser.add_argument("--curves", required=True, help="curves.jsonl")
+    parser.add_argument("--report", required=True, help="report.json: start, chosen checkpoint, and why it stopped")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, LatroTraining)
+
+    from retrace.calculator import Calculator
+    from retrace.decoding.setup import check_references
+    from retrace.models.load import load_model
+    from retrace.prompting import prompting_of
+    from retrace.schemas import Example
+    from retrace.storage import read_jsonl, write_json
+    from retrace.tasks import load_task
+    from retrace.training import sft
+    from retrace.training.latro import check_batches
+    from retrace.training.latro_run import train_latro
+    from retrace.training.rollouts import Question, RationaleWriter
+    from retrace.training.trainer import finish, is_first_process, set_seed, world_size, write_curve
+    from retrace.yaml_files import load_model_config
+
+    config = load_model_config(given.model_file)
+    if config.family != "decoder_only":
+        raise UserError(f"{given.model_file}: family {config.family}: LaTRO trains decoder-only models")
+    check_batches(options, world_size())
+    if options.generation == "vllm" and find_spec("vllm") is None:
+        raise UserError("--generation vllm: vLLM is not installed; install it on a machine with GPUs, or use engine")
+    train = read_jsonl(given.train, Example)
+    compared = read_jsonl(given.compare, Example)
+    if wrong := next((example for example in compared if example.split != options.choose_on), None):
+        raise UserError(
+            f"{given.compare}: question {wrong.id!r} is of split {wrong.split!r}, not {options.choose_on!r}"
+        )
+    if options.evaluation_questions > 0:
+        compared = compared[: options.evaluation_questions]
+    set_seed(given.seed)
+    # The weights are trained in full precision; `precision` is that of the computation.
+    model, tokenizer = load_model(given.model, config.family, "float32")
+    prompting = prompting_of(load_task(given.task_file), config, tokenizer)
+    task = prompting.task
+    for path, examples in ((given.train, train), (given.compare, compared)):
+        check_references(task, examples, path)
+    calculator = None
+    if options.calculator and task.config.calculator and not config.chat:
+        if options.generation == "vllm":
+            raise UserError("--generation vllm: vLLM cannot force the calculator's results; add --calculator false")
+        calculator = Calculator(tokenizer)
+    writer = RationaleWriter(prompting, model, options, given.seed, calculator)
+    golds = {example.id: example.answer for example in compared}
+
+    def judge(question: Question, text: str) -> tuple[bool, bool]:
+        gold = golds[question.id]
+        return task.grade(text, gold), task.grade_strict(text, gold)
+
+    curve, report = train_latro(
+        model,
+        writer,
+        writer.questions(train, model, f"examples of {given.train}"),
+        writer.questions(compared, model, f"examples of {given.compare}"),
+        judge,
+        options,
+        given.seed,
+        given.state,
+        config.dtype,
+    )
+    sft.write_generator(model, tokenizer, curve, given.output)
+    if is_first_process():
+        from retrace.storage import atomic_path
+
+        with atomic_path(given.curves) as temporary:
+            write_curve(temporary, curve)
+        write_json(given.report, report)
+    finish(given.state)
+
+
+if __name__ == "__main__":
+    cli.run(main)
