@@ -1,6 +1,6 @@
 """What a job takes, from its options: one function a rule, each with its formula (retrace.planning.work has the rest).
 
-A later system adds its rules by writing such a function under `@formula("its_rule")`.
+A further system has a module of its own, imported at the end, with such functions under `@formula("its_rule")`.
 """
 
 from collections.abc import Callable
@@ -113,14 +113,22 @@ def decode(job: Job, sizes: Sizes) -> Work:
     return written(job, sizes, text, questions, max(samples, option(job, "beams", 1)), option(job, "batch-size", 64))
 
 
-@formula("gather_trajectories", "gather_predictions")
-def gather(job: Job, sizes: Sizes) -> Work:
-    """Joining the shards, which are deleted afterwards: what they held stays here."""
-    rule = "sample_trajectories" if job.rule == "gather_trajectories" else "decode"
-    names = ("task", "model", "checkpoint", "decoder", "split", "generator")
+def gathered(job: Job, sizes: Sizes, rule: str) -> Work:
+    """Joining the shards that `rule` makes, which are deleted afterwards: what they held stays here."""
+    names = ("task", "model", "checkpoint", "decoder", "split", "generator", "sampled")
     planned = sizes.planned(rule, **{name: job.wildcards[name] for name in names if name in job.wildcards})
     disk = FORMULAS[rule](planned, sizes).disk * option(planned, "shards", 1) if planned else 0.0
     return Work(sizes.assumed.small_job_seconds, 0, disk)
+
+
+@formula("gather_trajectories")
+def gather_trajectories(job: Job, sizes: Sizes) -> Work:
+    return gathered(job, sizes, "sample_trajectories")
+
+
+@formula("gather_predictions")
+def gather_predictions(job: Job, sizes: Sizes) -> Work:
+    return gathered(job, sizes, "decode")
 
 
 @formula("sweep_guided")
@@ -219,41 +227,5 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
     return training(job, sizes, encoder_of(job, sizes), rows, text.question + text.solution, rows / 10)
 
 
-# ---------------------------------------------------------------- Learn-to-Reason
-
-
-def taught_questions(job: Job, sizes: Sizes) -> float:
-    """Questions of a round with a rationale: those of the exam with a mistake among the answers, within the limit."""
-    exam = sizes.planned("decode", task=job.wildcards["task"], model=job.wildcards["model"], decoder="exam")
-    asked = text_of(job, sizes, "train").rows
-    most = option(exam, "max-questions", -1) if exam else -1
-    samples = option(exam, "samples", 4) if exam else 4
-    missed = (min(asked, most) if most >= 0 else asked) * (1 - (1 - sizes.assumed.wrong_share) ** samples)
-    asks = sizes.planned("ask_teacher", task=job.wildcards["task"], model=job.wildcards["model"])
-    limit = option(job if job.rule == "ask_teacher" else asks or job, "max-questions", -1)
-    return min(missed, limit) if limit >= 0 else missed
-
-
-@formula("ask_teacher")
-def ask_teacher(job: Job, sizes: Sizes) -> Work:
-    """One response a rationale: from a server so many at once, from a local model like any decoding, from an oracle none."""
-    text = text_of(job, sizes, "train")
-    questions = taught_questions(job, sizes) * option(job, "per-question", 1)
-    disk = questions * text.solution * BYTES_PER_TOKEN * 2
-    if job.options.get("kind") == "local":
-        return replace(written(job, sizes, text, questions, 1, option(job, "concurrency", 8)), disk=disk)
-    seconds = sizes.assumed.small_job_seconds
-    if job.options.get("kind") == "openai":
-        seconds += questions * sizes.assumed.response_seconds / option(job, "concurrency", 8)
-    return Work(seconds, 0, disk, text.known)
-
-
-@formula("train_learn_to_reason")
-def train_learn_to_reason(job: Job, sizes: Sizes) -> Work:
-    """Each question once with its rationale, another one and a mistake; evaluations on the development split."""
-    text, dev = text_of(job, sizes, "train"), text_of(job, sizes, "dev")
-    sides = 3 if option(job, "ratio", 0.5) else 1
-    tokens = text.question + sides * text.solution
-    repeat = option(job, "repeat", 1)
-    work = training(job, sizes, model_of(job, sizes), repeat * taught_questions(job, sizes), tokens, dev.rows)
-    return replace(work, sizes_known=text.known and dev.known)
+# Further systems register their rules.
+from retrace.planning import formulas_dpo_st, formulas_learn_to_reason  # noqa: E402, F401
