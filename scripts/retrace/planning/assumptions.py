@@ -56,6 +56,9 @@ class Assumptions(Section):
     distinct_share: Share = Field(
         default=0.25, description="share of sampled steps that differ: the same step is embedded or judged once"
     )
+    unlike_share: Share = Field(
+        default=0.25, description="share of right samples that are unlike the reference and each other: pseudo-labels"
+    )
     pairs_per_solution: float = Field(default=2.0, gt=0, description="discriminator pairs that a wrong solution gives")
     parameters: float = Field(default=1.0e9, gt=0, description="of a model whose YAML does not say")
     hub_bytes_per_parameter: float = Field(default=4.0, gt=0, description="of a downloaded model's files")
