@@ -30,10 +30,13 @@ def whole(runs):
     return runs(*TARGETS, "--config", ON_GPUS).succeeds()
 
 
+UNLIKE = {"cost", "seconds", "command"}  # the command names the file of the project
+
+
 def without_cost(value: object) -> object:
     """A result document without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: without_cost(item) for key, item in value.items() if key not in ("cost", "seconds")}
+        return {key: without_cost(item) for key, item in value.items() if key not in UNLIKE}
     return [without_cost(item) for item in value] if isinstance(value, list) else value
 
 
