@@ -285,6 +285,8 @@ def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, caps
         assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
     finally:
         cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
+    for node in ("n1", "n2"):
+        wait_until(lambda node=node: cluster.state_of_node(node) == "idle", PATIENCE, f"node {node} is idle again")
     assert what_slurm_refuses([job]) == []
     assert capsys.readouterr().err == ""
 
