@@ -138,7 +138,7 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
     assert torch.allclose(own, gradient, atol=1e-5)
 
 
-@pytest.mark.parametrize(("family", "rate"), zip(FAMILIES, (2e-3, 6e-3), strict=True))
+@pytest.mark.parametrize(("family", "rate"), list(zip(FAMILIES, (2e-3, 6e-3), strict=True)))
 def test_training_prefers_what_was_chosen(tmp_path, family, rate):
     _, curve = trained(family, tmp_path / "state", max_steps=30, learning_rate=rate)
     losses = [row["loss"] for row in curve if "loss" in row]
