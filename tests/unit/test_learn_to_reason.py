@@ -21,6 +21,7 @@ from retrace.tasks import load_task
 from retrace.training import learn_to_reason as ltr
 from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
 from retrace.training.data import Row
+from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
 TASK = arithmetic_task()
@@ -194,19 +195,6 @@ def test_alternating_visits_every_batch_twice() -> None:
 
 
 # ---------------------------------------------------------------- training
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            raise Stop
 
 
 @pytest.mark.parametrize("family", FAMILIES)
