@@ -130,7 +130,7 @@ def jobs_of_learning(checkpoint, task, model):
     jobs = ["sft"] if start == "sft" else []
     for turn in range(1, number + 1):
         student = settings.round_before(task, model, variant, turn)
-        jobs += [f"{student}/exam", f"{variant}_round{turn}/ask", f"{variant}_round{turn}/train"]
+        jobs += [f"{student}/exam/train", f"{variant}_round{turn}/ask", f"{variant}_round{turn}/train"]
     return jobs
 
 

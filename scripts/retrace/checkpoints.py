@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from retrace.config_icot import STAGES_BEHIND
 from retrace.config_learn_to_reason import VARIANTS
@@ -50,6 +51,7 @@ LOOPS = {
 }
 
 
+@cache
 def kind_of(name: str) -> CheckpointKind | None:
     """The family that a checkpoint's name belongs to; None: no such name."""
     return next((kind for kind in KINDS if re.fullmatch(kind.pattern, name)), None)
@@ -98,6 +100,7 @@ NEVER_CALCULATE = {
 }
 
 
+@cache
 def helped_decoder(decoder: str) -> str:
     """The decoder whose options hold: `greedy` for `greedy_no_calculator`, and for itself."""
     return decoder.removesuffix(WITHOUT_CALCULATOR)

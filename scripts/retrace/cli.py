@@ -6,6 +6,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Collection, Sequence
+from functools import cache
 
 from pydantic import BaseModel, ValidationError
 
@@ -24,6 +25,7 @@ def _plain(annotation: object) -> tuple[object, bool]:
     return annotation, False
 
 
+@cache
 def flag_of(field: str) -> str:
     return "--" + field.replace("_", "-")
 

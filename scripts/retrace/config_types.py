@@ -1,5 +1,6 @@
 """What the sections of the configuration are made of."""
 
+from functools import cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -20,5 +21,9 @@ class Section(BaseModel):
 
 def speed_options(section: BaseModel) -> set[str]:
     """Names of the fields that do not change results."""
-    fields = type(section).model_fields
-    return {name for name, field in fields.items() if field.json_schema_extra == SPEED_ONLY}
+    return set(_speed_options(type(section)))
+
+
+@cache
+def _speed_options(kind: type[BaseModel]) -> frozenset[str]:
+    return frozenset(name for name, field in kind.model_fields.items() if field.json_schema_extra == SPEED_ONLY)

@@ -6,7 +6,7 @@ extends another is a layer of its own.
 
 import copy
 from collections.abc import Mapping
-from functools import cached_property, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +269,7 @@ def generator_of(task: TaskConfig, model: ModelConfig) -> str:
     return "base" if "corpus" in task.splits else "sft"
 
 
+@cache
 def section_classes() -> dict[str, type[BaseModel]]:
     """Name of each option section of the configuration and its class; `dpo_st.sft` for a section within one, whose own
     options are then no section of a script."""

@@ -321,6 +321,7 @@ def test_benchmarks_are_summed_and_found_by_name(tmp_path: Path) -> None:
     assert read_benchmarks(files, 1) == (15.5, 15.5, 1200.5)
     assert read_benchmarks(files, None) == (15.5, None, 1200.5)
     assert [file.name for file in benchmark_files([tmp_path / "greedy_samples"], "test")] == ["0.tsv"]
+    assert [file.name for file in benchmark_files([tmp_path / "greedy/dev"], "test")] == ["dev_0.tsv"]
 
 
 def test_benchmarks_without_measurement_or_form(tmp_path: Path) -> None:

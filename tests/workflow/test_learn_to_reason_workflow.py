@@ -129,7 +129,7 @@ def test_the_loop_runs_by_itself(smoke) -> None:
         assert len(read_jsonl(control, TeacherRationale)) == len(rationales)
     exam = read_jsonl(smoke.folder / SEED / "base/exam/train.jsonl", Prediction)
     assert {len(row.samples) for row in exam} == {4}
-    names = sorted(path.name for path in (smoke.folder / SEED / "learn_to_reason_round1/released").iterdir())
+    names = sorted(path.name for path in (smoke.folder / SEED / "learn_to_reason_round1/released").glob("*.json"))
     assert names == ["arithmetic.student.train.round0.neg4.json", "arithmetic.train.round1.json"]
 
 

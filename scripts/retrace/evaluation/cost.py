@@ -1,6 +1,7 @@
 """What a result cost: times and memory from Snakemake's benchmark files, tokens and seconds from the predictions."""
 
 import csv
+import glob
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -32,9 +33,9 @@ class Cost(Row):
 def benchmark_files(names: Iterable[str | Path], split: str) -> list[Path]:
     """The benchmark files that `names` stand for, each once.
 
-    A name is a file, a file without `.tsv`, or a folder or stem of shards (`NAME/0.tsv`, `NAME/test_0.tsv`); of a
-    folder with several splits only those of `split` count. A name without files is left out: not every job of a
-    result was run under Snakemake.
+    A name is a file, a file without `.tsv` or without its shard's number (`NAME/train` for `NAME/train_0.tsv`), or a
+    folder of shards (`NAME/0.tsv`, `NAME/test_0.tsv`); of a folder with several splits only those of `split`
+    count. A name without files is left out: not every job of a result was run under Snakemake.
     """
     found: dict[Path, None] = {}
     for name in names:
@@ -42,6 +43,9 @@ def benchmark_files(names: Iterable[str | Path], split: str) -> list[Path]:
         alone = path if path.suffix == ".tsv" else path.with_name(path.name + ".tsv")
         if alone.is_file():
             found[alone] = None
+        for file in sorted(path.parent.glob(f"{glob.escape(path.name)}_*.tsv")):
+            if _SHARD.fullmatch(file.stem.removeprefix(path.name)):
+                found[file] = None
         if path.is_dir():
             for file in sorted(path.glob("*.tsv")):
                 if _SHARD.fullmatch(file.stem.removeprefix(split)) or file.stem == split:
