@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from retrace.errors import UserError
+from retrace.training import parallel
 from retrace.training.data import IGNORED, Row, mask_of, pad
 
 PARTS = 4  # question, sample, positive, negative
@@ -212,8 +213,19 @@ def reflection_sums(model: torch.nn.Module, batch: dict[str, Tensor], pooled: bo
     forward = _seq2seq_states if "decoder_input_ids" in batch else _causal_states
     logits, states = forward(model, batch, pooled)
     language = weighted_loss(logits, batch["labels"], batch["weights"])
-    triplet = triplet_losses(*states, margin).sum() if states else language.new_zeros(())
+    if len(batch["contrast"]):
+        triplet = triplet_losses(*states, margin).sum()
+    else:
+        triplet = sum((0 * state.float().sum() for state in states), start=language.new_zeros(()))
     return torch.stack([language, triplet])
+
+
+def _needs_states(batch: dict[str, Tensor]) -> bool:
+    """Whether a pass shall return hidden states: for contrasts, and where processes share out the weights always.
+
+    Those must go the same way forth and back in all processes, also where the rows of one have no contrast.
+    """
+    return len(batch["contrast"]) > 0 or parallel.is_sharded()
 
 
 def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
@@ -223,7 +235,10 @@ def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
 
 
 def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
-    """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative."""
+    """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative.
+
+    Without contrasts all hidden states, where `_needs_states`.
+    """
     rows = batch["contrast"]
     part, ids, positions = batch["part"], batch["input_ids"], batch["position_ids"]
     if not len(rows):  # nothing behind the sample is of use
@@ -235,11 +250,11 @@ def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[
         attention_mask=attention_of(part, config._attn_implementation, bare(model).dtype),
         position_ids=positions,
         logits_to_keep=torch.arange(batch["labels"].shape[1], device=ids.device),
-        output_hidden_states=bool(len(rows)),
+        output_hidden_states=_needs_states(batch),
         use_cache=False,
     )
     if not len(rows):
-        return outputs.logits, []
+        return outputs.logits, list(outputs.hidden_states[-1:] if outputs.hidden_states else [])
     hidden = outputs.hidden_states[-1].index_select(0, rows)
     part = part.index_select(0, rows)
     states = []
@@ -286,12 +301,12 @@ def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple
         attention_mask=batch["attention_mask"],
         decoder_input_ids=batch["decoder_input_ids"],
         asked=asked,
-        output_hidden_states=bool(len(rows)),
+        output_hidden_states=_needs_states(batch),
         use_cache=False,
     )
     logits = outputs.logits[:total, : batch["labels"].shape[1]]
     if not len(rows):
-        return logits, []
+        return logits, list(outputs.decoder_hidden_states[-1:] if outputs.decoder_hidden_states else [])
     hidden, mask = outputs.decoder_hidden_states[-1], batch["decoder_mask"]
     blocks = [rows, torch.arange(total, total + len(rows)), torch.arange(total + len(rows), len(asked))]
     return logits, [_represent(hidden[block], mask[block], pooled) for block in blocks]
