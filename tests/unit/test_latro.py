@@ -16,7 +16,7 @@ from retrace.models.load import load_model
 from retrace.prompting import prompting_of
 from retrace.training import rationales as pieces
 from retrace.training.latro import check_batches, visits_of
-from retrace.training.latro_run import steps_of, train_latro
+from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
 from retrace.training.trainer import finish, set_seed
@@ -190,9 +190,10 @@ def test_batch_sizes_that_do_not_fit_say_which_would(changes, world, message) ->
         check_batches(options(**changes), world)
 
 
-def test_steps() -> None:
-    assert steps_of(options(max_steps=-1, epochs=2, batch_size=16, rationales=4), 10) == 5
-    assert steps_of(options(max_steps=7), 10) == 7
+def test_epochs_count_questions_not_rationales(folder, tmp_path) -> None:
+    """16 questions, 4 rationales each, 16 rationales a step: 4 steps an epoch."""
+    curve, _ = Setting(folder, options(max_steps=-1, epochs=1.5, evaluations=1)).train(tmp_path)
+    assert (curve[-1]["step"], curve[-1]["epoch"]) == (6, 1.5)
 
 
 # ---------------------------------------------------------------- the gradient

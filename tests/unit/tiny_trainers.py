@@ -18,7 +18,6 @@ if __name__ == "__main__":  # run by the launcher, without pytest's path
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
 import torch
-from safetensors.torch import save_model
 from torch import nn
 from transformers import TrainerCallback
 
@@ -39,7 +38,7 @@ from retrace.training.trainer import is_first_process, set_seed
 from retrace.training.verifier import solution_rows, train_verifier
 from unit import implicit_world as world
 from unit.tiny_latro import Latro
-from unit.tiny_models import arithmetic_task, problems, tiny_generator
+from unit.tiny_models import arithmetic_task, problems, tiny_generator, write_in_this_process
 
 TASK = arithmetic_task()
 EXAMPLES = problems(64)
@@ -165,12 +164,9 @@ class Dpo:
             return model, dpo.train_dpo(model, self.tokenizer, learned, held_out, options, 0, state, callbacks)
         from retrace.training.dpo_causal import train_dpo_causal
 
-        # With FSDP, TRL loads the model's folder once more; save_pretrained would write in the first process only.
+        # With FSDP, TRL loads the model's folder once more.
         folder = state.parent / f"start{os.environ.get('RANK', '0')}"
-        folder.mkdir(parents=True, exist_ok=True)
-        model.config.architectures = [type(model).__name__]
-        (folder / "config.json").write_text(model.config.to_json_string())
-        save_model(model, str(folder / "model.safetensors"))
+        write_in_this_process(model, self.tokenizer, folder)
         model.config._name_or_path = str(folder)
         parts = pairs[HELD_OUT:], learned, pairs[:HELD_OUT], held_out
         return train_dpo_causal(model, self.tokenizer, TASK, *parts, options, 0, state, callbacks)
