@@ -30,10 +30,13 @@ def whole(runs):
     return runs(*TARGETS, "--config", ON_GPUS).succeeds()
 
 
+UNLIKE = {"cost", "seconds", "command"}  # the command names the file of the project
+
+
 def without_cost(value: object) -> object:
     """A result document without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: without_cost(item) for key, item in value.items() if key not in ("cost", "seconds")}
+        return {key: without_cost(item) for key, item in value.items() if key not in UNLIKE}
     return [without_cost(item) for item in value] if isinstance(value, list) else value
 
 
@@ -282,6 +285,8 @@ def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, caps
         assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
     finally:
         cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
+    for node in ("n1", "n2"):
+        wait_until(lambda node=node: cluster.state_of_node(node) == "idle", PATIENCE, f"node {node} is idle again")
     assert what_slurm_refuses([job]) == []
     assert capsys.readouterr().err == ""
 

@@ -25,6 +25,7 @@ from unit import tiny_trainers
 from unit.tiny_models import tiny_generator
 from unit.tiny_trainers import EXAMPLES, TASK, TRAINERS
 
+COMPILED = "compiled"  # what DeepSpeed had a compiler make
 LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
 TOLERANCE = 1e-5
 # LaTRO's loss is a small difference of terms as large as its rewards.
@@ -51,7 +52,7 @@ def launched(
     else:
         words = [sys.executable, str(LAUNCHER), "--processes", str(processes), "--strategy", strategy, *trained]
     values = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-    values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy}
+    values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy, "TORCH_EXTENSIONS_DIR": str(folder / COMPILED)}
     done = subprocess.run(
         words, env=values, capture_output=True, text=True, check=False, timeout=200 * max(3, len(names))
     )
@@ -90,12 +91,21 @@ def together(tmp_path_factory):
     """What two processes make of all trainers by a strategy, made once: the folder of a trainer."""
 
     @cache
-    def run(strategy: str) -> Path:
+    def run(strategy: str) -> Path | Exception:
         folder = tmp_path_factory.mktemp(strategy)
-        launched([name for name in TRAINERS if (name, strategy) not in REFUSED], folder, strategy)
+        try:
+            launched([name for name in TRAINERS if (name, strategy) not in REFUSED], folder, strategy)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            return error  # so that the other trainers' tests need not wait for the same
         return folder
 
-    return lambda strategy, name: run(strategy) / name
+    def made(strategy: str, name: str) -> Path:
+        folder = run(strategy)
+        if isinstance(folder, Exception):
+            raise folder
+        return folder / name
+
+    return made
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -122,6 +132,8 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert loaded.keys() == model.state_dict().keys()
     for place, weight in model.state_dict().items():
         assert torch.allclose(loaded[place].to(weight.dtype), weight, rtol=0, atol=TOLERANCE), place
+    # ... nothing was compiled for it, ...
+    assert not (two.parent / COMPILED).exists()
     # ... and the work was divided as asked.
     saved = two / "state" / "checkpoint-8"
     parts = {"zero2": "global_step8/*optim_states.pt", "zero3": "global_step8/*model_states.pt"}
