@@ -251,6 +251,26 @@ def test_two_gpus_are_one_process_group(pairs_of_gpus, smoke, name, words, asked
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+# ---------------------------------------------------------------- the other systems
+
+
+TRAINED = {
+    "train_dpo": f"{SEED}/dpo_round1/model",
+    "train_learn_to_reason": f"{SEED}/learn_to_reason_round1/model",
+    "train_latro": "results/arithmetic/tiny_gpt2/seed0/latro/model",
+    "train_icot": "results/mult_2x2/tiny_gpt2/seed0/icot/model",
+}
+
+
+def test_every_other_system_trains_on_the_nodes(runs, troubled) -> None:
+    run = runs(*TRAINED.values(), "--config", ON_GPUS).succeeds()
+    assert all((run.folder / model).is_dir() for model in TRAINED.values())
+    trained = {rule_of(job): job for job in run.jobs().values() if rule_of(job) in TRAINED}
+    assert trained.keys() == TRAINED.keys()
+    assert {job["JobState"] for job in trained.values()} == {"COMPLETED"}
+    assert {job["TresPerNode"] for job in trained.values()} == {"gres:gpu:1"}
+
+
 # ---------------------------------------------------------------- what is refused before the first job
 
 

@@ -20,6 +20,7 @@ from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
 from retrace.training.trainer import finish, set_seed
+from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_folder
 
 TASK = arithmetic_task()
@@ -73,19 +74,6 @@ class Gradients(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
         if state.global_step == 0:
             self.first = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            raise Stop
 
 
 def first_gradient(folder, state, **changes):
