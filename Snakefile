@@ -12,6 +12,8 @@
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             of the models before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/{method}_round{r}_acc.json                        one round of a system that goes round and round
+#   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
@@ -34,6 +36,7 @@ include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
 include: "rules/grace_common.smk"
 include: "rules/dpo_st_common.smk"
+include: "rules/learn_to_reason_common.smk"
 include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
 include: "rules/run_common.smk"
@@ -82,6 +85,10 @@ localrules:
     compare_methods,
     make_table,
     plot_sweep,
+    mark_exam,
+    mark_released_mistakes,
+    price_of_the_teacher,
+    plot_learn_to_reason,
     plot_icot,
 
 
@@ -96,6 +103,7 @@ include: "rules/sft.smk"
 include: "rules/sample.smk"
 include: "rules/grace.smk"
 include: "rules/dpo_st.smk"
+include: "rules/learn_to_reason.smk"
 include: "rules/icot.smk"
 include: "rules/latro.smk"
 include: "rules/decode.smk"

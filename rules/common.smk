@@ -84,9 +84,13 @@ def explain_wrong_targets():
     """Stop with the valid names where a target's task, model or method is none."""
     for target in targets_asked_for():
         parts = Path(target).parts
-        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE:
+        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE - {"figures"}:
             continue
         try:
+            if parts[1] == "figures":
+                if len(parts) == 3 and parts[2].startswith("learn_to_reason_"):
+                    settings.task(Path(parts[2]).stem.removeprefix("learn_to_reason_"))
+                continue
             settings.task(parts[1])
             if len(parts) == 3 and parts[2].endswith("_acc.json"):
                 method = parts[2].removesuffix("_acc.json")
@@ -136,6 +140,11 @@ def default_targets():
         f"{folder}/grace_beta_sweep.svg",
         "results/configuration.yaml",
     ]
+
+
+def round_before(w, loop, number):
+    """The checkpoint that a round of a loop starts from."""
+    return settings.round_before(w.task, w.model, loop, int(number))
 
 
 def one_of(names):

@@ -127,7 +127,7 @@ rule make_preferences:
 
 rule train_dpo:
     input:
-        model=lambda w: checkpoint_folder(w, previous_round("dpo_st", w.round)),
+        model=lambda w: checkpoint_folder(w, round_before(w, "dpo_st", w.round)),
         pairs="results/{task}/{model}/seed{seed}/dpo_round{round}/pairs.jsonl",
     output:
         model=directory("results/{task}/{model}/seed{seed}/dpo_round{round}/model"),
@@ -362,10 +362,8 @@ rule plot_rounds:
         "logs/figures/dpo_st_rounds.log",
     conda:
         "../envs/retrace.yaml"
-    params:
-        preset=settings.preset_name,
     message:
         "Drawing accuracy over the rounds of self-training"
     shell:
-        "python $RETRACE_SCRIPTS/plot_rounds.py --results {input.results} --papers $RETRACE_CONFIG/papers --preset {params.preset}"
+        "python $RETRACE_SCRIPTS/plot_rounds.py --results {input.results} --papers $RETRACE_CONFIG/papers"
         " --json {output.json} --svg {output.svg} > {log} 2>&1"

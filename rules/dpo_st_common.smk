@@ -2,27 +2,20 @@
 
 from types import SimpleNamespace
 
-from retrace.checkpoints import same_model
-
 LOOPS = ["dpo_st", "st"]  # self-training with a DPO step in every round, and without
 
 
-def previous_round(loop, number):
-    """The checkpoint that a round of a self-training starts from; both begin with one warm-up."""
-    return same_model(f"{loop}_round{int(number) - 1}")
-
-
-def sampled_checkpoint(made):
+def sampled_checkpoint(w):
     """Whose solutions lead to a checkpoint: to a DPO model those of the round before, to a round those of its DPO model;
     in plain self-training there is no DPO model."""
-    number = round_of(made)
+    made, number = w.sampled, round_of(w.sampled)
     if made.startswith("dpo_round"):
-        return previous_round("dpo_st", number)
-    return f"dpo_round{number}" if made.startswith("dpo_st_round") else previous_round("st", number)
+        return round_before(w, "dpo_st", number)
+    return f"dpo_round{number}" if made.startswith("dpo_st_round") else round_before(w, "st", number)
 
 
 def the_sampled_model(w):
-    return checkpoint_folder(w, sampled_checkpoint(w.sampled))
+    return checkpoint_folder(w, sampled_checkpoint(w))
 
 
 def options_of_dpo_st(w):
@@ -73,7 +66,7 @@ def the_warm_up(w):
 def where_a_round_starts(w):
     """The base model, or where the configuration continues, the round before."""
     start = options_of_dpo_st(w).sft.start
-    return checkpoint_folder(w, previous_round(w.loop, w.round) if start == "previous" else "base")
+    return checkpoint_folder(w, round_before(w, w.loop, w.round) if start == "previous" else "base")
 
 
 def trainings_up_to(w):

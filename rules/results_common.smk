@@ -28,6 +28,8 @@ def cost_files(task, model, method):
     jobs += STAGES_BEHIND.get(trained, ())
     if system_of(trained) == "dpo_st":
         jobs += jobs_of_rounds(trained)
+    if system_of(trained) == "learn_to_reason":
+        jobs += jobs_of_learning(trained, task, model)
     if system_of(trained) == "latro":
         jobs += [trained, *(["sft"] if settings.generator(task, model) == "sft" else [])]
     if settings.model(model).scratch is not None:
@@ -86,6 +88,17 @@ TABLES = {
             model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
             for model in ("flan_t5_base", "flan_t5_large")
         },
+    },
+    "learn_to_reason_table1": {
+        "methods": [
+            "learn_to_reason_round0",
+            "learn_to_reason",
+            "no_feedback",
+            "no_reflection",
+            "single_round",
+            "random_questions",
+        ],
+        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
     },
     "icot_table1": {
         "methods": ["no_cot", "explicit_cot", "icot"],

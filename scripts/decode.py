@@ -4,8 +4,8 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
-`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided, implicit, maj,
-few_shot or few_shot_maj.
+`decode.py DECODER --help` shows the options of a decoder: greedy, beam, self_consistency, guided, implicit, maj, few_shot,
+few_shot_maj or exam (several samples of each training question, for Learn-to-Reason).
 Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also --discriminator (a folder), and
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
@@ -22,6 +22,7 @@ from retrace import cli
 from retrace.config import (
     Beam,
     Decoding,
+    Exam,
     FewShot,
     FewShotMajority,
     Greedy,
@@ -41,6 +42,7 @@ DECODERS: dict[str, type[Decoding | Implicit]] = {
     "beam": Beam,
     "self_consistency": SelfConsistency,
     "guided": Guided,
+    "exam": Exam,
     "implicit": Implicit,
     "maj": Majority,
     "few_shot": FewShot,
@@ -86,6 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         in_chat(load_task(given.task_file)) if load_model_config(given.model_file).chat else load_task(given.task_file)
     )
     check_references(task, everything, given.data)
+    if isinstance(options, Exam) and options.max_questions >= 0:
+        everything = everything[: options.max_questions]
     examples = shard_of(everything, given.shard, given.shards)
     if isinstance(options, Guided):
         options = with_choices(options, given.choices)
@@ -141,7 +145,7 @@ def unguided(
     else:
         from retrace.decoding.sampling import generate
 
-        if isinstance(options, SelfConsistency):
+        if isinstance(options, SelfConsistency | Exam):
             shared |= {
                 "samples": options.samples,
                 "temperature": options.temperature,

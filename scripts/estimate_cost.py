@@ -9,7 +9,7 @@ Inputs:  the workflow in this folder, its configuration, and the benchmark recor
 Output:  a table, one line a rule: jobs, GPU hours, CPU hours, tokens, disk (likely value, low to high) and where they come
          from: jobs like these measured so often and so far apart; the rule measured elsewhere and scaled; or the
          configuration alone. With --json also as a document.
-The formulas are in scripts/retrace/planning/work.py and formulas.py; every assumption in them is an option below.
+The formulas are in scripts/retrace/planning/, in work.py and formulas*.py; every assumption in them is an option below.
 """
 
 import shutil

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError("nothing to write: give --csv, --md or --html")
     paper = load_paper(given.paper)
     tables = sorted({row.table for row in paper.rows})
-    if given.table not in tables:
+    if tables and given.table not in tables:
         raise UserError(f"--table {given.table!r}: {given.paper} has {', '.join(tables)}")
     results = [(path, load_document(path, Result)) for path in given.results]
     rows = table_rows(paper, given.table, results)

@@ -35,6 +35,7 @@ from retrace.config_icot import (
 )
 from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
 from retrace.decoding_options import Decoding, Greedy, SelfConsistency
@@ -49,7 +50,9 @@ class Source(Section):
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
-    file: str | None = Field(default=None, description="a local file (your own data); relative to the working folder")
+    file: str | None = Field(
+        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+    )
     hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
     revision: str | None = Field(default=None, description="its commit")
     subset: str | None = Field(default=None, description="its configuration's name, where it has several")
@@ -91,8 +94,19 @@ class TaskConfig(Section):
     name: Name
     title: str
     family: Literal[
-        "word_problems", "programs", "symbolic", "multiplication", "numeric", "multiple_choice", "exact_match"
-    ] = Field(description="how steps are judged and answers extracted")
+        "word_problems",
+        "programs",
+        "symbolic",
+        "multiplication",
+        "lettered_choice",
+        "yes_no",
+        "numeric",
+        "multiple_choice",
+        "exact_match",
+    ] = Field(
+        description="how steps are judged and answers extracted; lettered_choice and yes_no: Learn-to-Reason's; the last "
+        "three: answers behind a phrase, no steps"
+    )
     format: Literal[
         "question_answer",
         "question_number",
@@ -100,6 +114,10 @@ class TaskConfig(Section):
         "coin_flip",
         "object_tracking",
         "generated",
+        "commonsense_qa",
+        "strategy_qa",
+        "multiarith",
+        "svamp",
         "arc",
         "queries_responses",
     ] = Field(
@@ -126,6 +144,11 @@ class TaskConfig(Section):
     )
     calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
     paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
+    repeats_left_out: int = Field(
+        default=0,
+        ge=0,
+        description="questions that a raw file holds again, as counted; the first stays, more is an error",
+    )
     overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
     rows: dict[Name, Count] = Field(
         default={}, description="rows of the splits as published: for estimates before anything is fetched"
@@ -289,6 +312,11 @@ class Configuration(Section):
     grace_self_consistency: GuidedVote = GuidedVote()
     sweep: Sweep = Sweep()
     dpo_st: DpoSt = DpoSt()
+    exam: Exam = Exam()
+    teacher: Teacher = Teacher()
+    feedback: Feedback = Feedback()
+    learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
+    rounds: Rounds = Rounds()
     icot_data: ImplicitData = ImplicitData()
     no_cot: NoCotTraining = NoCotTraining()
     explicit_cot: ExplicitCotTraining = ExplicitCotTraining()

@@ -129,7 +129,9 @@ def table_rows(paper: PaperFile, table: str, results: Sequence[tuple[str, Result
     for index, (path, result) in enumerate(results):
         if index not in used:
             about = {"dataset": result.task, "method": result.method}
-            lines.append(_line(**about, **_measured(result, path), comparable="no", verdict="not in this table"))
+            lines.append(
+                _line(**about, **_measured(result, path), comparable="no", verdict=paper.missing or "not in this table")
+            )
     return lines
 
 

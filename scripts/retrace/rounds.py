@@ -1,109 +1,124 @@
-"""Accuracy over the rounds of self-training: the document, and its figure. DPO-ST, Figure 5."""
+"""Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from retrace.checkpoints import round_of
+from pydantic import Field
+
+from retrace.checkpoints import LOOPS, loop_of, round_of
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.evaluation.reported import PaperFile, same_name
 from retrace.evaluation.result import Result
 from retrace.schemas import Row
 
-SERIES = {
-    "dpo_st": "DPO-ST",
-    "st": "self-training",
-    "sft_continued": "SFT, as many further steps",
-    "sft_extra": "SFT, as many further references",
-}
-
 
 class RoundPoint(Row):
-    """One method after one round; round 0 is the warm-up, which both self-trainings share."""
+    """One checkpoint."""
 
-    series: Literal["dpo_st", "st", "sft_continued", "sft_extra"]
-    round: int
+    round: int = Field(ge=0)
     accuracy: Estimate
     seeds: dict[int, float]
 
 
-class ReportedRound(Row):
-    """A point of the paper's Figure 5."""
+class RoundCurve(Row):
+    """One loop, round by round, or a control of one round; the start, which all share, is in none."""
 
-    series: Literal["dpo_st", "st"]
+    loop: str
+    title: str
+    points: list[RoundPoint]
+
+
+class ReportedRound(Row):
+    """A point of the paper's figure."""
+
+    loop: str
     round: int
     percent: float
     model: str
 
 
-class Rounds(Row):
-    """results/figures/dpo_st_rounds.json."""
+class RoundFigure(Row):
+    """results/figures/dpo_st_rounds.json and results/figures/learn_to_reason_{task}.json."""
 
     kind: Literal["rounds"] = "rounds"
     task: str
     model: str
-    split: str
     preset: str
+    split: str
     n: int
-    points: list[RoundPoint]
-    reported: list[ReportedRound]
+    seeds: list[int]
+    start: RoundPoint | None = Field(description="the model before the first round")
+    curves: list[RoundCurve]
+    reported: list[ReportedRound] = Field(description="the paper's own, where it has some for this task")
 
 
-def collect(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile], preset: str) -> Rounds:
-    """Put results of one task and model side by side. Raises UserError for results of different ones, or of no round."""
-    first = results[0][1]
-    points = []
-    for path, result in results:
-        if (result.task, result.model, result.split, result.n) != (first.task, first.model, first.split, first.n):
-            raise UserError(f"{path}: of another task, model or split than {results[0][0]}; give results of one")
-        number = round_of(result.checkpoint)
+def _point(result: Result, number: int) -> RoundPoint:
+    return RoundPoint(round=number, accuracy=result.accuracy, seeds={row.seed: row.accuracy for row in result.per_seed})
+
+
+def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]) -> RoundFigure:
+    """Put results, each with its file's name, side by side.
+
+    Raises UserError where results are of different models or data, or of no round.
+    """
+    path, first = results[0]
+    points: dict[str, list[RoundPoint]] = {}
+    start = None
+    for other, result in results:
+        if _what(result) != _what(first):
+            raise UserError(f"{other}: {_what(result)}; {path}: {_what(first)}; give results of one run")
+        number = round_of(result.method)
         if number is None:
-            raise UserError(f"{path}: checkpoint {result.checkpoint!r} belongs to no round")
-        points.append(
-            RoundPoint(
-                series=result.checkpoint.removesuffix(f"_round{number}"),
-                round=number,
-                accuracy=result.accuracy,
-                seeds={row.seed: row.accuracy for row in result.per_seed},
-            )
-        )
-    return Rounds(
+            raise UserError(f"{other}: method {result.method!r} is no round of a loop; give results of NAME_roundN")
+        if number == 0:
+            start = _point(result, 0)
+        else:
+            points.setdefault(loop_of(result.method), []).append(_point(result, number))
+    return RoundFigure(
         task=first.task,
         model=first.model,
+        preset=first.preset,
         split=first.split,
-        preset=preset,
         n=first.n,
-        points=points,
-        reported=reported_rounds(papers, first.task),
+        seeds=first.seeds,
+        start=start,
+        curves=[
+            RoundCurve(loop=loop, title=LOOPS[loop], points=sorted(found, key=lambda point: point.round))
+            for loop, found in points.items()
+        ],
+        reported=[row for row in reported_rounds(papers, first.task) if row.loop in points],
+    )
+
+
+def _what(result: Result) -> str:
+    seeds = ", ".join(map(str, result.seeds))
+    return (
+        f"{result.model} on {result.n} {result.split} questions of {result.task}, preset {result.preset}, seeds {seeds}"
     )
 
 
 def reported_rounds(papers: Sequence[PaperFile], task: str) -> list[ReportedRound]:
-    """The paper's own curves, where it has some for this task."""
-    names = {"DPO-ST": "dpo_st", "Self-Training": "st"}
+    """The papers' own curves of this task (DPO-ST, Figure 5)."""
+    loops = {LOOPS[loop]: loop for loop in ("dpo_st", "st")}
     found = []
     for paper in papers:
         for row in paper.rows:
             method, _, number = row.method.partition(", iteration ")
-            if row.table == "Figure 5" and method in names and same_name(row.dataset, task) and number.isdigit():
+            if row.table == "Figure 5" and method in loops and same_name(row.dataset, task) and number.isdigit():
                 found.append(
-                    ReportedRound(series=names[method], round=int(number), percent=float(row.value), model=row.model)
+                    ReportedRound(loop=loops[method], round=int(number), percent=float(row.value), model=row.model)
                 )
     return found
 
 
 # Colours that the common kinds of colour blindness keep apart; markers differ as well.
-_STYLES = {
-    "dpo_st": ("#0072b2", "o", "-"),
-    "st": ("#d55e00", "s", "-"),
-    "sft_continued": ("#009e73", "^", "none"),
-    "sft_extra": ("#cc79a7", "D", "none"),
-}
+_STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
-def draw_rounds(rounds: Rounds, output: str | Path) -> None:
-    """Write the figure as SVG; the same document gives the same bytes."""
+def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
+    """Write the figure as SVG; the same figure gives the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -111,56 +126,49 @@ def draw_rounds(rounds: Rounds, output: str | Path) -> None:
     from matplotlib.ticker import MaxNLocator
 
     with matplotlib.rc_context({"svg.hashsalt": "retrace", "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
-        axes = figure.add_subplot()
-        start = [point for point in rounds.points if point.round == 0]
-        for place, (series, label) in enumerate(SERIES.items()):
-            points = [point for point in rounds.points if point.series == series]
-            if series == "st" and points:
-                points = [*start, *points]  # both begin with one warm-up
-            if not points:
-                continue
-            colour, marker, line = _STYLES[series]
-            points.sort(key=lambda point: point.round)
-            values = [100 * point.accuracy.value for point in points]
-            lows = [value - 100 * point.accuracy.low for value, point in zip(values, points, strict=True)]
-            highs = [100 * point.accuracy.high - value for value, point in zip(values, points, strict=True)]
-            axes.errorbar(
-                [point.round + 0.03 * place for point in points],  # side by side, so that all intervals can be seen
-                values,
-                yerr=[lows, highs],
-                color=colour,
-                marker=marker,
-                linestyle=line,
-                elinewidth=0.9,
-                capsize=3,
-                label=f"{label}, reproduced",
-                zorder=3,
-            )
-        for model in dict.fromkeys(point.model for point in rounds.reported):
-            for series in ("dpo_st", "st"):
-                own = sorted(
-                    (point for point in rounds.reported if (point.model, point.series) == (model, series)),
-                    key=lambda point: point.round,
-                )
-                xs, ys = [point.round for point in own], [point.percent for point in own]
-                axes.plot(
-                    xs,
-                    ys,
-                    color=_STYLES[series][0],
-                    linestyle="--",
-                    marker="x",
-                    alpha=0.5,
-                    label=f"{SERIES[series]}, {model}, reported",
-                )
+        drawing = Figure(figsize=(7, 4.4), layout="constrained")
+        axes = drawing.add_subplot()
+        for number, curve in enumerate(figure.curves):
+            colour, marker = _STYLES[number % len(_STYLES)]
+            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # side by side, so that all intervals can be seen
+            points = ([figure.start] if figure.start else []) + curve.points
+            places = [point.round + (shift if point.round else 0) for point in points]
+            axes.plot(places, [100 * point.accuracy.value for point in points], color=colour, linewidth=1.2)
+            _draw_points(axes, curve.points, shift, color=colour, marker=marker, label=curve.title, zorder=3)
+            _draw_reported(axes, figure, curve.loop, colour)
+        if figure.start:
+            _draw_points(axes, [figure.start], 0, color="#333333", marker="x", label="before the first round", zorder=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlabel("round (0: warm-up)")
-        axes.set_ylabel("accuracy, %")
-        count = len(rounds.points[0].seeds)
-        title = f"{rounds.model} on {rounds.task}, {rounds.n} {rounds.split} questions, {count} seed" + (
-            "s" if count > 1 else ""
-        )
-        axes.set_title(f"{title}, preset {rounds.preset}", fontsize=10)
+        axes.set_xlabel("round")
+        axes.set_ylabel("accuracy, % (95 % interval)")
+        seeds = f"{len(figure.seeds)} seed" + ("s" if len(figure.seeds) > 1 else "")
+        title = f"{figure.model} on {figure.task}: {figure.n} {figure.split} questions, {seeds}, preset {figure.preset}"
+        axes.set_title(title, fontsize=10)
         axes.grid(color="#dddddd", linewidth=0.6)
         axes.legend(fontsize=8)
-        figure.savefig(output, format="svg", metadata={"Date": None, "Title": title})
+        drawing.savefig(output, format="svg", metadata={"Date": None, "Title": title})
+
+
+def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style: Any) -> None:
+    """Points with their intervals."""
+    values = [100 * point.accuracy.value for point in points]
+    lows = [value - 100 * point.accuracy.low for value, point in zip(values, points, strict=True)]
+    highs = [100 * point.accuracy.high - value for value, point in zip(values, points, strict=True)]
+    places = [point.round + shift for point in points]
+    axes.errorbar(places, values, yerr=[lows, highs], linestyle="none", elinewidth=0.9, capsize=3, **style)
+
+
+def _draw_reported(axes: Any, figure: RoundFigure, loop: str, colour: str) -> None:
+    """The paper's curves of a loop, a dashed line a model."""
+    own = [point for point in figure.reported if point.loop == loop]
+    for model in dict.fromkeys(point.model for point in own):
+        points = sorted((point.round, point.percent) for point in own if point.model == model)
+        axes.plot(
+            [number for number, _ in points],
+            [percent for _, percent in points],
+            color=colour,
+            linestyle="--",
+            marker="x",
+            alpha=0.5,
+            label=f"{LOOPS[loop]}, {model}, reported",
+        )

@@ -15,12 +15,14 @@ from datetime import datetime
 from pathlib import Path
 
 from retrace.errors import UserError
+from retrace.storage import disk_of
 
 MARKS = Path(".snakemake")
 RUN = MARKS / "retrace_run"  # held by a run; says by whom
 JOBS = MARKS / "retrace_jobs"  # shared by all jobs
 # Words for the start of a job's shell (Snakemake halves the braces): the lock passes on to all that the job starts.
 HOLD_IN_SHELL = f"{{{{ exec 9<>{JOBS} && flock -s -w 5 9; }}}} 2>/dev/null || true; "
+LEAST_BYTES = 200_000  # for Snakemake's own notes
 AHEAD = 60.0  # seconds that the clocks of a file server and a machine may differ
 
 
@@ -33,8 +35,11 @@ class RunGuard:
     def start(self, unlocking: bool = False) -> list[str]:
         """Tidy up after a killed run, unless another one is alive; what to tell the user.
 
-        unlocking: the user wants Snakemake's lock released. Raises UserError if that is unwise.
+        unlocking: the user wants Snakemake's lock released. Raises UserError if that is unwise, and where the disk is so
+        full that Snakemake could not even say so.
         """
+        if shutil.disk_usage(".").free < LEAST_BYTES:
+            raise UserError(f"the disk is full ({disk_of('.')}); free some space and start again")
         if not MARKS.is_dir():
             return []
         try:

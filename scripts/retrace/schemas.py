@@ -61,6 +61,28 @@ class Pair(Row):
     negative: str
 
 
+class MarkedAnswer(Row):
+    """One of the answers that a student gave to a training question in the exam, each text once a question."""
+
+    example_id: str
+    text: str
+    answer: str | None = Field(description="as read by retrace.tasks.cleanup; None where there is none")
+    correct: bool
+
+
+class TeacherRationale(Row):
+    """What the teacher wrote for one question, or for one mistake of a question, after all attempts."""
+
+    example_id: str
+    mistake: str | None = Field(description="the mistake that the teacher saw; None where it saw none")
+    accepted: bool = Field(description="its final answer is right, and nothing else speaks against it")
+    verdict: str = Field(description="accepted, or why it was rejected")
+    text: str = Field(description="the last response, as it came")
+    responses: int = Field(ge=0, description="how many responses were judged, the last one included")
+    teacher: str = Field(description="the model that answered, or oracle, or the released file")
+    time: str | None = Field(default=None, description="when the response came, UTC")
+
+
 class Sample(Row):
     """One generated solution of a prediction."""
 

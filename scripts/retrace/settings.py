@@ -15,22 +15,25 @@ from pydantic import BaseModel
 from retrace.checkpoints import (
     DECODERS,
     KINDS,
+    LAST,
+    LOOPS,
     NAMED_BY_CHECKPOINT,
     NEVER_CALCULATE,
+    SINGLE,
     WITHOUT_CALCULATOR,
     kind_of,
+    loop_of,
     round_of,
     same_model,
     system_of,
 )
 from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
 from retrace.config_icot import FROM_SCRATCH_ONLY
+from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
 from retrace.tasks import load_task
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
-
-LAST_ROUNDS = ("dpo_st_last", "st_last")  # what a method's file calls the last round by configuration
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +161,7 @@ class Settings:
     def _method(self, name: str) -> MethodConfig | None:
         if name in self.methods:
             return load_method_config(self.folder / "methods" / f"{name}.yaml")
-        if system_of(name) == NAMED_BY_CHECKPOINT:
+        if system_of(name) in NAMED_BY_CHECKPOINT:
             return self._method_of_round(name)
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
@@ -179,16 +182,14 @@ class Settings:
 
     @staticmethod
     def _method_of_round(name: str) -> MethodConfig:
-        number = round_of(name)
-        titles = {"dpo_st": "DPO-ST", "st": "Self-Training"}
-        loop = name.removesuffix(f"_round{number}")
+        number, loop = round_of(name), loop_of(name)
         return MethodConfig(
             name=name,
-            title=f"{titles.get(loop, loop)}, round {number}",
+            title=f"{LOOPS[loop]}, round {number}",
             checkpoint=name,
             decoder="greedy",
-            paper="dpo_st",
-            paper_names=[f"{titles[loop]}, iteration {number}"] if loop in titles else [],
+            paper=system_of(name),
+            paper_names=[f"{LOOPS[loop]}, iteration {number}"] if loop in ("dpo_st", "st") else [],  # DPO-ST, Figure 5
         )
 
     # As messages name them: N is any number.
@@ -212,11 +213,9 @@ class Settings:
     def checkpoint(self, task: str, model: str, method: str) -> str:
         """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
         checkpoint, config = self.method(method).checkpoint, self.model(model)
-        if checkpoint == "generator":
-            return self.generator(task, model)
-        if checkpoint in LAST_ROUNDS:
-            rounds = self.for_target(task, model).dpo_st.rounds
-            return f"{checkpoint.removesuffix('_last')}_round{rounds}"
+        if checkpoint.endswith(LAST):
+            loop = checkpoint.removesuffix(LAST)
+            checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
         kind = kind_of(checkpoint)
         if kind and kind.decoder_only and config.family != "decoder_only":
             fit = [name for name in self.models if self.model(name).family == "decoder_only"]
@@ -226,7 +225,21 @@ class Settings:
             )
         if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
             raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
-        return same_model(checkpoint)
+        return self._or_generator(task, model, same_model(checkpoint))
+
+    def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
+        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+
+    def round_before(self, task: str, model: str, loop: str, number: int) -> str:
+        """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
+        return self._or_generator(task, model, same_model(f"{loop}_round{number - 1}"))
+
+    def rounds(self, task: str, model: str, loop: str) -> int:
+        """How many rounds a loop has by configuration."""
+        values = self.for_target(task, model)
+        if loop == SINGLE:
+            return 1
+        return values.rounds.learn_to_reason if loop in VARIANTS else values.dpo_st.rounds
 
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""

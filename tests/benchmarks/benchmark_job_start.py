@@ -50,7 +50,8 @@ def measure(code: str, repeat: int) -> dict:
     shown = f"import sys\n{code}\nprint(*[name for name in {HEAVY!r} if name in sys.modules])"
     runs = [run([sys.executable, "-c", shown]) for _ in range(repeat)]
     best = min(runs, key=lambda one: one["cpu_seconds"])
-    return {**best, "loads": best.pop("printed").split()}
+    loads = best.pop("printed").split()
+    return {**best, "loads": loads}
 
 
 def submitted_job(repeat: int) -> dict:

@@ -30,10 +30,13 @@ def whole(runs):
     return runs(*TARGETS, "--config", ON_GPUS).succeeds()
 
 
+UNLIKE = {"cost", "seconds", "command"}  # the command names the file of the project
+
+
 def without_cost(value: object) -> object:
     """A result document without what differs from run to run."""
     if isinstance(value, dict):
-        return {key: without_cost(item) for key, item in value.items() if key not in ("cost", "seconds")}
+        return {key: without_cost(item) for key, item in value.items() if key not in UNLIKE}
     return [without_cost(item) for item in value] if isinstance(value, list) else value
 
 
@@ -248,6 +251,26 @@ def test_two_gpus_are_one_process_group(pairs_of_gpus, smoke, name, words, asked
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+# ---------------------------------------------------------------- the other systems
+
+
+TRAINED = {
+    "train_dpo": f"{SEED}/dpo_round1/model",
+    "train_learn_to_reason": f"{SEED}/learn_to_reason_round1/model",
+    "train_latro": "results/arithmetic/tiny_gpt2/seed0/latro/model",
+    "train_icot": "results/mult_2x2/tiny_gpt2/seed0/icot/model",
+}
+
+
+def test_every_other_system_trains_on_the_nodes(runs, troubled) -> None:
+    run = runs(*TRAINED.values(), "--config", ON_GPUS).succeeds()
+    assert all((run.folder / model).is_dir() for model in TRAINED.values())
+    trained = {rule_of(job): job for job in run.jobs().values() if rule_of(job) in TRAINED}
+    assert trained.keys() == TRAINED.keys()
+    assert {job["JobState"] for job in trained.values()} == {"COMPLETED"}
+    assert {job["TresPerNode"] for job in trained.values()} == {"gres:gpu:1"}
+
+
 # ---------------------------------------------------------------- what is refused before the first job
 
 
@@ -282,6 +305,8 @@ def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, caps
         assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
     finally:
         cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
+    for node in ("n1", "n2"):
+        wait_until(lambda node=node: cluster.state_of_node(node) == "idle", PATIENCE, f"node {node} is idle again")
     assert what_slurm_refuses([job]) == []
     assert capsys.readouterr().err == ""
 

@@ -26,9 +26,9 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
-def fill(folder: Path, left: int) -> Path:
+def fill(folder: Path, left: int, name: str = "filler") -> Path:
     """A file that leaves only so many bytes free."""
-    path = folder / "filler"
+    path = folder / name
     with open(path, "wb") as handle:
         os.posix_fallocate(handle.fileno(), 0, shutil.disk_usage(folder).free - left)
     return path
@@ -40,6 +40,11 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(smoke, work
     shown = workflow.refused(DATA)
     assert f"error: {DATA}: the disk is full ({small_disk}: 0." in shown
     assert "of 25.2 MB free); free some space and run again" in shown
+    fill(small_disk, 0, "rest")
+    assert f"the disk is full ({small_disk}: 0.0 of 25.2 MB free); free some space and start again" in workflow.refused(
+        DATA
+    )
+    (small_disk / "rest").unlink()
     left = [path.name for path in (small_disk / "results").rglob("*") if path.is_file()]
     assert left == []
     workflow.configured("preset: smoke\n")

@@ -11,6 +11,7 @@ import torch
 
 from faults.resume_series import MOMENTS, RESUMED, STARTS_AT
 
+pytestmark = pytest.mark.slow
 SERIES = Path(__file__).parent / "resume_series.py"
 
 

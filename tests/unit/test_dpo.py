@@ -19,6 +19,7 @@ from retrace.training import adapters, dpo
 from retrace.training.dpo_causal import OrderedDPOTrainer, texts_of, train_dpo_causal
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
 from retrace.training.restarts import Owner
+from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -138,7 +139,7 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
     assert torch.allclose(own, gradient, atol=1e-5)
 
 
-@pytest.mark.parametrize(("family", "rate"), zip(FAMILIES, (2e-3, 6e-3), strict=True))
+@pytest.mark.parametrize(("family", "rate"), list(zip(FAMILIES, (2e-3, 6e-3), strict=True)))
 def test_training_prefers_what_was_chosen(tmp_path, family, rate):
     _, curve = trained(family, tmp_path / "state", max_steps=30, learning_rate=rate)
     losses = [row["loss"] for row in curve if "loss" in row]
@@ -178,23 +179,13 @@ def test_a_batch_size_that_cannot_be_is_refused(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- restarts
 
 
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == 5:
-            raise Stop
-
-
 @pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=["whole", "adapters"])
 @pytest.mark.parametrize("family", FAMILIES)
 def test_stopped_training_goes_on_to_the_same_weights(tmp_path, family, changes, capsys):
     changes = {"device_batch_size": 4, "dropout": True, **changes}
     one, _ = trained(family, tmp_path / "one", noisy=0.2, **changes)
     with pytest.raises(Stop):
-        trained(family, tmp_path / "two", [StopAt()], noisy=0.2, **changes)
+        trained(family, tmp_path / "two", [StopAt(5)], noisy=0.2, **changes)
     two, curve = trained(family, tmp_path / "two", noisy=0.2, **changes)
     assert "resuming at" in capsys.readouterr().err
     for (name, weight), (_, other) in zip(one.named_parameters(), two.named_parameters(), strict=True):

@@ -5,7 +5,6 @@ from functools import partial
 import pytest
 import torch
 from implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
-from transformers import TrainerCallback
 
 from retrace.config import ModelConfig, ScratchModel
 from retrace.config_icot import SeparatedTraining, TeacherStates
@@ -16,6 +15,7 @@ from retrace.models.scratch import build_model
 from retrace.training import implicit
 from retrace.training.separated_rows import question_batch, text_batch
 from retrace.training.teacher_states import ComputedStates
+from unit.stopping import Stop, StopAt
 
 
 def options(**changes) -> SeparatedTraining:
@@ -60,19 +60,6 @@ KINDS = ["no_cot", "explicit_cot", "student", "emulator", "icot"]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory) -> World:
     return World(tmp_path_factory.mktemp("rows"))
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            raise Stop
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -25,8 +25,11 @@ from unit import tiny_trainers
 from unit.tiny_models import tiny_generator
 from unit.tiny_trainers import EXAMPLES, TASK, TRAINERS
 
+COMPILED = "compiled"  # what DeepSpeed had a compiler make
 LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
 TOLERANCE = 1e-5
+# LaTRO's loss is a small difference of terms as large as its rewards.
+SIZES = {"latro": 17.0}
 REFUSED = {("latro", "fsdp")}
 STRATEGIES = [
     "ddp",
@@ -49,8 +52,10 @@ def launched(
     else:
         words = [sys.executable, str(LAUNCHER), "--processes", str(processes), "--strategy", strategy, *trained]
     values = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
-    values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy}
-    done = subprocess.run(words, env=values, capture_output=True, text=True, check=False, timeout=500)
+    values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy, "TORCH_EXTENSIONS_DIR": str(folder / COMPILED)}
+    done = subprocess.run(
+        words, env=values, capture_output=True, text=True, check=False, timeout=200 * max(3, len(names))
+    )
     assert done.returncode == expect, done.stderr[-3000:]
     return done
 
@@ -86,12 +91,21 @@ def together(tmp_path_factory):
     """What two processes make of all trainers by a strategy, made once: the folder of a trainer."""
 
     @cache
-    def run(strategy: str) -> Path:
+    def run(strategy: str) -> Path | Exception:
         folder = tmp_path_factory.mktemp(strategy)
-        launched([name for name in TRAINERS if (name, strategy) not in REFUSED], folder, strategy)
+        try:
+            launched([name for name in TRAINERS if (name, strategy) not in REFUSED], folder, strategy)
+        except (AssertionError, subprocess.TimeoutExpired) as error:
+            return error  # so that the other trainers' tests need not wait for the same
         return folder
 
-    return lambda strategy, name: run(strategy) / name
+    def made(strategy: str, name: str) -> Path:
+        folder = run(strategy)
+        if isinstance(folder, Exception):
+            raise folder
+        return folder / name
+
+    return made
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -107,7 +121,7 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert len(losses) == 8
     assert len(ours) == len(losses) + (3 if name == "latro" else 2)  # measurements; LaTRO measures the start, too
     for mine, other in zip(ours, theirs, strict=True):
-        assert mine == pytest.approx(other, rel=TOLERANCE, abs=TOLERANCE)
+        assert mine == pytest.approx(other, rel=TOLERANCE, abs=TOLERANCE * SIZES.get(name, 1.0))
     assert losses[0] != losses[-1]
     mine, other = weights(two), weights(one)
     assert mine.keys() == other.keys()
@@ -118,6 +132,8 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert loaded.keys() == model.state_dict().keys()
     for place, weight in model.state_dict().items():
         assert torch.allclose(loaded[place].to(weight.dtype), weight, rtol=0, atol=TOLERANCE), place
+    # ... nothing was compiled for it, ...
+    assert not (two.parent / COMPILED).exists()
     # ... and the work was divided as asked.
     saved = two / "state" / "checkpoint-8"
     parts = {"zero2": "global_step8/*optim_states.pt", "zero3": "global_step8/*model_states.pt"}

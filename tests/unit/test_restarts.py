@@ -1,5 +1,7 @@
 """When a training saves its state, and that a run whose folder was taken over stops."""
 
+import os
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -8,7 +10,7 @@ from transformers import TrainerCallback
 
 from retrace.errors import UserError
 from retrace.training import restarts, sft
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import Owner, SavesInTime, checkpoints_in, drop_old, last_checkpoint
 from unit.test_training import Stop, StopAt, options, setting
 
 
@@ -97,3 +99,58 @@ def test_a_run_whose_folder_is_gone_stops(tmp_path) -> None:
     owner.file.unlink()
     with pytest.raises(UserError, match="started again elsewhere"):
         owner.check()
+
+
+def test_saved_states_are_kept_by_their_steps_whatever_the_clock_said(tmp_path) -> None:
+    for step, day in ((9, 4), (10, 3), (100, 2), (20, 1)):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+        os.utime(tmp_path / f"checkpoint-{step}", (day * 86400, day * 86400))
+    (tmp_path / "checkpoint-new.tmp").mkdir()
+    names = lambda: [path.name for path in checkpoints_in(tmp_path)]  # noqa: E731
+    assert names() == ["checkpoint-9", "checkpoint-10", "checkpoint-20", "checkpoint-100"]
+    drop_old(tmp_path, None)
+    assert names() == ["checkpoint-20", "checkpoint-100"]
+    (tmp_path / "checkpoint-30").mkdir()
+    drop_old(tmp_path, "elsewhere/checkpoint-20")
+    assert names() == ["checkpoint-20", "checkpoint-100"]
+    drop_old(tmp_path, "elsewhere/checkpoint-100")
+    assert names() == ["checkpoint-20", "checkpoint-100"]
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("state")
+    trained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("file", ["trainer_state.json", "model.safetensors", "optimizer.pt", "rng_state.pth"])
+@pytest.mark.parametrize("damage", ["cut", "flipped"])
+def test_a_damaged_state_is_passed_over(state, tmp_path, file: str, damage: str, capsys) -> None:
+    shutil.copytree(state, tmp_path / "copy")
+    tmp_path /= "copy"
+    newest = tmp_path / "checkpoint-12"
+    assert last_checkpoint(tmp_path) == newest
+    content = bytearray((newest / file).read_bytes())
+    if damage == "cut":
+        (newest / file).write_bytes(content[:-7])
+    else:
+        content[len(content) // 2] ^= 255
+        (newest / file).write_bytes(content)
+    found = last_checkpoint(tmp_path)
+    if damage == "flipped" and file == "model.safetensors":
+        assert found == newest  # has no checksum
+    else:
+        assert found == tmp_path / "checkpoint-6"
+        assert f"{newest} was not saved to its end, or is damaged" in capsys.readouterr().err
+
+
+def test_a_state_is_not_lost_where_its_owner_is_written_again(tmp_path) -> None:
+    Owner(tmp_path).claim("options and data")
+    (tmp_path / "checkpoint-3").mkdir()
+    before = (tmp_path / "fingerprint").stat().st_mtime_ns
+    Owner(tmp_path).claim("options and data")
+    assert (tmp_path / "fingerprint").stat().st_mtime_ns == before
+    assert checkpoints_in(tmp_path)
+    Owner(tmp_path).claim("others")
+    assert checkpoints_in(tmp_path) == []

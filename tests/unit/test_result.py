@@ -249,6 +249,9 @@ def test_differences_from_the_papers_preset_are_named() -> None:
     assert differences(paper, paper, sections) == []
     assert differences(ours, paper, sections) == ["grace.beta"]  # the batch size does not change the output
     assert differences(ours, paper, sections_behind("sft", "greedy", scratch=False)) == []
+    # What a result rests on comes without the options that change none.
+    del ours["sft"]["save_minutes"]
+    assert differences(ours, paper, sections) == ["grace.beta"]
 
 
 @pytest.mark.parametrize(
@@ -256,6 +259,14 @@ def test_differences_from_the_papers_preset_are_named() -> None:
     [
         (("base", "greedy", True), ["base", "greedy"]),
         (("sft", "verifier", False), ["sft", "sample", "verifier", "self_consistency"]),
+        (
+            ("learn_to_reason_round2", "greedy", True),
+            ["base", "exam", "teacher", "feedback", "learn_to_reason", "rounds", "greedy"],
+        ),
+        (
+            ("learn_to_reason_random_round1", "greedy", False, False, "sft"),
+            ["sft", "exam", "teacher", "feedback", "learn_to_reason", "rounds", "greedy"],
+        ),
         (("sft", "grace", False, True), ["sft", "sample", "align", "pair", "discriminator", "sweep", "grace"]),
     ],
 )

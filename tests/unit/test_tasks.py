@@ -47,6 +47,7 @@ def write(folder: Path, text: str = MINIMAL, name: str = "mine") -> Path:
 
 
 def test_all_tasks_of_the_papers_exist():
+    assert {"commonsense_qa", "strategy_qa", "multiarith_kojima", "svamp_kojima"} <= set(NAMES)
     papers = {"gsm8k", "svamp", "multiarith", "asdiv", "mathqa", "coin_flip", "tso", "arithmetic", "arc_challenge"}
     assert papers <= set(NAMES)
 
@@ -64,9 +65,10 @@ def test_every_task_file_is_complete_and_its_sources_are_pinned(name):
             assert re.fullmatch(r"[0-9a-f]{64}", source.sha256 or "") or source.rows
         elif source.hub:
             assert re.fullmatch(r"[0-9a-f]{40}", source.revision or "")
-        else:
-            assert source.generator
+        elif source.generator:
             assert source.count
+        else:
+            assert source.part_of in config.splits or (CONFIG / "tasks" / source.file).is_file()
 
 
 def test_loading_is_light():

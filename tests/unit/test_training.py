@@ -11,6 +11,7 @@ from retrace.config import SftTraining
 from retrace.errors import UserError
 from retrace.training import parallel, sft, trainer
 from retrace.training.data import bucketed_order, collate_generator, generator_rows
+from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
@@ -100,19 +101,6 @@ def test_order_shows_every_example_once_an_epoch_and_groups_lengths() -> None:
     assert (np.diff(means) < 0).sum() > 10  # batches of all lengths mixed, not from short to long
     short = bucketed_order([5, 6, 7], 4, 2, seed=0)
     assert sorted(short[:3]) == [0, 1, 2] or len(short) == 8
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            raise Stop
 
 
 @pytest.mark.parametrize("step", [2, 8])

@@ -32,6 +32,13 @@ def tiny_generator(task: Task, examples: list[Example], family: str = "encoder_d
     return build_model(SIZES.model_copy(update={"dropout": dropout}), family, tokenizer, seed=0), tokenizer
 
 
+def write_in_this_process(model, tokenizer, path: Path) -> None:
+    """Write a model's folder in whichever process this is; by itself transformers writes in the first one only."""
+    model.should_save_on_this_rank = lambda is_main_process: True
+    save_model(model, tokenizer, path)
+    del model.should_save_on_this_rank
+
+
 def tiny_folder(path: Path, task: Task, examples: list[Example], family: str = "encoder_decoder") -> Path:
-    save_model(*tiny_generator(task, examples, family), path)
+    write_in_this_process(*tiny_generator(task, examples, family), path)
     return path

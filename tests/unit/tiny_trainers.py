@@ -18,11 +18,10 @@ if __name__ == "__main__":  # run by the launcher, without pytest's path
     sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2] / "scripts")]
 
 import torch
-from safetensors.torch import save_model
 from torch import nn
 from transformers import TrainerCallback
 
-from retrace.config import DiscriminatorTraining, SftTraining, Training, VerifierTraining
+from retrace.config import DiscriminatorTraining, LearnToReasonTraining, SftTraining, Training, VerifierTraining
 from retrace.config_dpo_st import DpoTraining
 from retrace.config_icot import SeparatedTraining, TeacherStates
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
@@ -30,8 +29,9 @@ from retrace.models.encoder_head import scratch_encoder
 from retrace.models.implicit_files import load_coupled, load_emulator, load_student, write_parts
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
-from retrace.schemas import Pair, Preference, Trajectory
-from retrace.training import dpo, implicit, sft
+from retrace.prompting import Prompting
+from retrace.schemas import MarkedAnswer, Pair, Preference, Trajectory
+from retrace.training import dpo, implicit, learn_to_reason, sft
 from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
 from retrace.training.teacher_states import ComputedStates
@@ -39,7 +39,7 @@ from retrace.training.trainer import is_first_process, set_seed
 from retrace.training.verifier import solution_rows, train_verifier
 from unit import implicit_world as world
 from unit.tiny_latro import Latro
-from unit.tiny_models import arithmetic_task, problems, tiny_generator
+from unit.tiny_models import arithmetic_task, problems, tiny_generator, write_in_this_process
 
 TASK = arithmetic_task()
 EXAMPLES = problems(64)
@@ -48,11 +48,25 @@ OPTIONS = {"batch_size": 16, "device_batch_size": 4, "max_steps": 8, "evaluation
 Callbacks = Sequence[TrainerCallback]
 
 
-class Sft:
+class OfGenerators:
+    """What trainers of generators write and read again."""
+
+    def __init__(self, family: str) -> None:
+        self.family = family
+
+    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
+        sft.write_generator(model, self.tokenizer, curve, folder)
+
+    def load(self, folder: Path) -> nn.Module:
+        return load_model(folder, self.family)[0]
+
+
+class Sft(OfGenerators):
     """Fine-tuning a generator, or with other options training it from scratch."""
 
     def __init__(self, family: str, options: type[Training] = SftTraining) -> None:
-        self.family, self.options = family, options
+        super().__init__(family)
+        self.options = options
 
     def train(
         self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
@@ -63,12 +77,6 @@ class Sft:
         return model, sft.train_generator(
             model, self.tokenizer, rows[HELD_OUT:], rows[:HELD_OUT], options, 0, state, callbacks
         )
-
-    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
-        sft.write_generator(model, self.tokenizer, curve, folder)
-
-    def load(self, folder: Path) -> nn.Module:
-        return load_model(folder, self.family)[0]
 
 
 class Discriminator:
@@ -136,11 +144,8 @@ class OutcomeVerifier:
         return load_verifier(folder)
 
 
-class Dpo:
+class Dpo(OfGenerators):
     """Preference optimisation: our trainer for an encoder-decoder, TRL's for a decoder-only model."""
-
-    def __init__(self, family: str) -> None:
-        self.family = family
 
     def train(
         self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
@@ -165,21 +170,34 @@ class Dpo:
             return model, dpo.train_dpo(model, self.tokenizer, learned, held_out, options, 0, state, callbacks)
         from retrace.training.dpo_causal import train_dpo_causal
 
-        # With FSDP, TRL loads the model's folder once more; save_pretrained would write in the first process only.
+        # With FSDP, TRL loads the model's folder once more.
         folder = state.parent / f"start{os.environ.get('RANK', '0')}"
-        folder.mkdir(parents=True, exist_ok=True)
-        model.config.architectures = [type(model).__name__]
-        (folder / "config.json").write_text(model.config.to_json_string())
-        save_model(model, str(folder / "model.safetensors"))
+        write_in_this_process(model, self.tokenizer, folder)
         model.config._name_or_path = str(folder)
         parts = pairs[HELD_OUT:], learned, pairs[:HELD_OUT], held_out
         return train_dpo_causal(model, self.tokenizer, TASK, *parts, options, 0, state, callbacks)
 
-    def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
-        sft.write_generator(model, self.tokenizer, curve, folder)
 
-    def load(self, folder: Path) -> nn.Module:
-        return load_model(folder, self.family)[0]
+class LearnToReason(OfGenerators):
+    """Training on rationales and mistakes; the mistakes are other numbers."""
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
+        options = LearnToReasonTraining(**OPTIONS | changes)
+        mistakes = [
+            MarkedAnswer(example_id=example.id, text=f"<<{number}+1=0>> | #### 0", answer="0", correct=False)
+            for number, example in enumerate(EXAMPLES[:40])
+        ]
+        rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
+        lessons = learn_to_reason.make_lessons(TASK, EXAMPLES, rationales, mistakes, options)
+        encoded = learn_to_reason.encode_lessons(lessons, Prompting(TASK, self.family, self.tokenizer), options, 512)
+        dev = [row for lesson in encoded[:HELD_OUT] for row in lesson.samples]
+        curve, _ = learn_to_reason.train_lessons(
+            model, self.tokenizer, encoded[HELD_OUT:], dev, options, 0, state, callbacks=callbacks
+        )
+        return model, curve
 
 
 class Implicit:
@@ -234,6 +252,8 @@ TRAINERS = {
     "verifier": OutcomeVerifier(),
     "dpo_encoder_decoder": Dpo("encoder_decoder"),
     "dpo_decoder_only": Dpo("decoder_only"),
+    "learn_to_reason_encoder_decoder": LearnToReason("encoder_decoder"),
+    "learn_to_reason_decoder_only": LearnToReason("decoder_only"),
     **{stage: Implicit(stage) for stage in ("no_cot", "icot_student", "icot_emulator", "icot")},
     "latro": Latro(),
 }

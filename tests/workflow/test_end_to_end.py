@@ -250,8 +250,7 @@ def test_a_killed_decoding_leaves_no_half_file_and_a_rerun_completes(smoke, copy
     assert f"{count}/{count}" not in log.read_text()
     folder = copy.folder / SEED / "base/grace_self_consistency"
     assert [path.name for path in folder.rglob("*") if path.is_file()] == []
-    copy.make("--unlock", *arguments)
-    copy.make(*arguments, "--rerun-incomplete")
+    copy.make(*arguments)
     assert (copy.folder / output).read_bytes() == (smoke.folder / output).read_bytes()
 
 

@@ -68,6 +68,26 @@ def test_jobs_of_the_paper_ask_for_what_their_model_needs(workflow, site) -> Non
     assert larger["decode"].endswith("--gres=gpu:a100:1 --mem=57600 --cpus-per-task=4 --time=4020")
 
 
+@pytest.mark.parametrize(
+    ("target", "trainings"),
+    [
+        ("gsm8k/flan_t5_large/dpo_st", {"train_warm_up": 1, "train_dpo": 1, "train_round": 1}),
+        (
+            "gsm8k/gpt2/icot",
+            {"train_explicit_cot": 1, "train_icot_student": 1, "train_icot_emulator": 1, "train_icot": 1},
+        ),
+        ("gsm8k/phi35_mini/latro", {"train_latro": 8}),
+        ("gsm8k/gptj_6b/learn_to_reason", {"train_learn_to_reason": 1}),
+    ],
+)
+def test_trainings_of_every_system_ask_for_gpus(workflow, site, target: str, trainings: dict[str, int]) -> None:
+    asks = asked(submitted(workflow, site, f"results/{target}_acc.json", "--config", "seeds=[0]"))
+    told = asks.keys() & trainings  # of jobs that ask for the same, one is tried
+    assert told
+    found = {rule: re.search(r"--partition=gpu --nodes=1 --gres=gpu:(\d+) ", asks[rule]) for rule in told}
+    assert {rule: int(match[1]) for rule, match in found.items() if match} == {rule: trainings[rule] for rule in told}
+
+
 def test_several_gpus_and_the_limits_of_the_partition(workflow, site) -> None:
     settings = [
         'launch={"trainings": {"sft": {"gpus": 4, "nodes": 2}}}',

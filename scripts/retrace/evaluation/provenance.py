@@ -28,7 +28,7 @@ LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"
 ).split()
 # Places on the user's machines and addresses that may hold a key: no part of what was measured.
-PRIVATE = {"mirror", "embedder_url"}
+PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 
 
 class Git(Row):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 from pydantic import Field
 
 from retrace.checkpoints import helped_decoder, system_of
-from retrace.config import ModelConfig, Section, TaskConfig
+from retrace.config import Configuration, ModelConfig, Section, TaskConfig
 from retrace.config_icot import STAGES_BEHIND
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.evaluation.intervals import Estimate
 from retrace.schemas import Row
@@ -44,6 +45,7 @@ class PaperFile(Section):
     checkpoints: dict[str, str] = Field(description="for each model of the paper: fine-tuned (sft) or frozen (base)")
     test_sizes: dict[str, int] = Field(description="questions in the test split that the paper's code brings")
     rows: list[ReportedRow]
+    missing: str = Field(default="", description="what was not found, for a table without the paper's numbers")
 
 
 class Reported(Row):
@@ -128,7 +130,8 @@ def sections_behind(
 ) -> list[str]:
     """The configuration's sections that a result rests on. chosen: beta was picked on the development split.
 
-    start: the checkpoint that LaTRO's training starts from. votes: the decoder behind maj@k, if not the result's own.
+    start: the checkpoint that LaTRO and Learn-to-Reason start from. votes: the decoder behind maj@k, if not the result's
+    own.
     """
     sections = ["base"] if scratch else []
     decoder, system = helped_decoder(decoder), system_of(checkpoint)
@@ -136,6 +139,8 @@ def sections_behind(
         sections.append("dpo_st")
     elif system == "icot":
         sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
+    elif system == "learn_to_reason":
+        sections += [*(["sft"] if start == "sft" else []), "exam", "teacher", "feedback", "learn_to_reason", "rounds"]
     else:
         trained = [start, checkpoint] if system == "latro" else [checkpoint]
         sections += [name for name in trained if name != "base"]
@@ -156,7 +161,13 @@ def sections_behind(
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 _DECODERS = {"sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"}
-_DECODERS |= {"pair_samples", "label_samples", "samples", "implicit", "maj", "few_shot", "few_shot_maj"}
+_DECODERS |= {"pair_samples", "label_samples", "samples", "exam", "implicit", "maj", "few_shot", "few_shot_maj"}
+
+
+def _speed_options(section: str) -> set[str]:
+    """Options of a section that change no result: a configuration may come without them."""
+    field = Configuration.model_fields.get(section)
+    return speed_options(field.default) if field and isinstance(field.default, Section) else set()
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
@@ -164,9 +175,8 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Se
     found = []
     for section in sections:
         mine, theirs = ours.get(section, {}), papers.get(section, {})
-        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set())
-        # A result's configuration leaves out what changes speed only.
-        for option in sorted((set(mine) or set(theirs)) - ignored):
+        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set()) | _speed_options(section)
+        for option in sorted({*mine, *theirs} - ignored):
             if isinstance(mine.get(option), dict) and isinstance(theirs.get(option), dict):
                 inner = differences({option: mine[option]}, {option: theirs[option]}, [option])
                 found += [f"{section}.{name}" for name in inner]

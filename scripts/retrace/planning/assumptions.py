@@ -49,11 +49,15 @@ class Assumptions(Section):
         ge=1,
         description="longest text of a batch over the mean one: a batch is as slow as its longest row",
     )
+    response_seconds: float = Field(default=5.0, gt=0, description="of a teacher's server for one rationale")
     wrong_share: Share = Field(
         default=0.5, description="share of sampled solutions that are wrong and not sampled before"
     )
     distinct_share: Share = Field(
         default=0.25, description="share of sampled steps that differ: the same step is embedded or judged once"
+    )
+    unlike_share: Share = Field(
+        default=0.25, description="share of right samples that are unlike the reference and each other: pseudo-labels"
     )
     pairs_per_solution: float = Field(default=2.0, gt=0, description="discriminator pairs that a wrong solution gives")
     parameters: float = Field(default=1.0e9, gt=0, description="of a model whose YAML does not say")

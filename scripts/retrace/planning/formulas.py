@@ -1,6 +1,6 @@
 """What a job takes, from its options: one function a rule, each with its formula (retrace.planning.work has the rest).
 
-A later system adds its rules by writing such a function under `@formula("its_rule")`.
+A further system has a module of its own, imported at the end, with such functions under `@formula("its_rule")`.
 """
 
 from collections.abc import Callable
@@ -103,24 +103,32 @@ def sample_trajectories(job: Job, sizes: Sizes) -> Work:
 
 @formula("decode")
 def decode(job: Job, sizes: Sizes) -> Work:
-    """One shard of a split with any decoder."""
+    """One shard of a split with any decoder; an exam may be of the first questions only."""
     text = text_of(job, sizes, job.wildcards["split"])
-    questions = text.rows / option(job, "shards", 1)
+    most = option(job, "max-questions", -1)
+    questions = (min(text.rows, most) if most >= 0 else text.rows) / option(job, "shards", 1)
     samples = option(job, "samples", 1)
     if "candidates" in job.options:
         return guided(job, sizes, text, questions, samples)
     return written(job, sizes, text, questions, max(samples, option(job, "beams", 1)), option(job, "batch-size", 64))
 
 
-@formula("gather_trajectories", "gather_predictions", "gather_round")
-def gather(job: Job, sizes: Sizes) -> Work:
-    """Joining the shards, which are deleted afterwards: what they held stays here."""
-    shards = {"gather_trajectories": "sample_trajectories", "gather_round": "sample_round"}
-    rule = shards.get(job.rule, "decode")
+def gathered(job: Job, sizes: Sizes, rule: str) -> Work:
+    """Joining the shards that `rule` makes, which are deleted afterwards: what they held stays here."""
     names = ("task", "model", "checkpoint", "decoder", "split", "generator", "sampled")
     planned = sizes.planned(rule, **{name: job.wildcards[name] for name in names if name in job.wildcards})
     disk = FORMULAS[rule](planned, sizes).disk * option(planned, "shards", 1) if planned else 0.0
     return Work(sizes.assumed.small_job_seconds, 0, disk)
+
+
+@formula("gather_trajectories")
+def gather_trajectories(job: Job, sizes: Sizes) -> Work:
+    return gathered(job, sizes, "sample_trajectories")
+
+
+@formula("gather_predictions")
+def gather_predictions(job: Job, sizes: Sizes) -> Work:
+    return gathered(job, sizes, "decode")
 
 
 @formula("sweep_guided")
@@ -220,4 +228,4 @@ def train_verifier(job: Job, sizes: Sizes) -> Work:
 
 
 # Further systems register their rules.
-from retrace.planning import formulas_dpo_st, formulas_icot, formulas_latro  # noqa: E402, F401
+from retrace.planning import formulas_dpo_st, formulas_icot, formulas_latro, formulas_learn_to_reason  # noqa: E402, F401

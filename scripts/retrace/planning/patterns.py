@@ -14,7 +14,7 @@ _SECTION = re.compile(r"^    (\w+):\s*(.*)$")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
-NUMBERS = {"seed", "shard"}
+NUMBERS = {"seed", "shard", "round"}
 
 
 @dataclass(frozen=True)

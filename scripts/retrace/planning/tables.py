@@ -23,7 +23,7 @@ def hours(value: float) -> str:
     """Hours with two significant digits; 0 stays 0."""
     if value == 0:
         return "0"
-    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 else f"{value:.2g}"
+    return f"{value:,.0f}" if value >= 9.95 else f"{value:.1f}" if value >= 0.995 else f"{value:.2g}"
 
 
 def amount(value: Amount) -> str:

@@ -108,12 +108,16 @@ def text_given(job: Job, sizes: Sizes, name: str) -> Text:
     return text_of(job, sizes, Path(job.options.get(name, f"{name}.jsonl")).stem)
 
 
+def steps_of_training(job: Job, rows: float) -> float:
+    """Optimiser steps: as the options say, or as many as the epochs over `rows` give."""
+    steps = option(job, "max-steps", -1)
+    return steps if steps >= 0 else ceil(option(job, "epochs", 1) * rows / option(job, "batch-size", 32))
+
+
 def training(job: Job, sizes: Sizes, model: Model, rows: float, tokens: float, dev_rows: float) -> Work:
     """A training whose `rows` have so many tokens each; the last of the options is that of all our trainers."""
     batch = option(job, "batch-size", 32)
-    steps = option(job, "max-steps", -1)
-    if steps < 0:
-        steps = ceil(option(job, "epochs", 1) * rows / batch)
+    steps = steps_of_training(job, rows)
     device = device_of(job, sizes.assumed)
     batches = steps * ceil(batch / (option(job, "device-batch-size", batch) * device.count))
     read = option(job, "evaluations", 1) * dev_rows * tokens

@@ -13,6 +13,8 @@ KINDS: dict[str, answers.Kind] = {
     "programs": "numeric",
     "symbolic": "exact_match",
     "multiplication": "exact_match",
+    "lettered_choice": "exact_match",
+    "yes_no": "exact_match",
     "numeric": "numeric",
     "multiple_choice": "multiple_choice",
     "exact_match": "exact_match",

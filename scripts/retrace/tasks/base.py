@@ -9,7 +9,7 @@ from typing import Literal
 from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import multiplication, programs, steps, symbolic, word_problems
+from retrace.tasks import multiplication, programs, short_answers, steps, symbolic, word_problems
 from retrace.tasks.splits import STANDARD
 from retrace.yaml_files import read_named
 
@@ -123,6 +123,8 @@ class Task:
         """The answer in a solution's text by the paper's own extractor; None where it finds none."""
         if self.config.family == "word_problems":
             return word_problems.extract_answer(text)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.extract_answer(text, self.config.family)
         if self.config.family == "programs":
             return programs.extract_answer(text)
         if self.config.family == "multiplication":
@@ -137,6 +139,8 @@ class Task:
         """Whether the text's answer is right by the paper's own grader; `gold` is text with '#### answer'."""
         if self.config.family == "word_problems":
             return word_problems.grade(text, gold)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.grade(text, gold, self.config.family)
         if self.config.family == "programs":
             return bool(programs.grade(text, gold))
         if self.config.family == "multiplication":
@@ -147,6 +151,8 @@ class Task:
         """Whether the text ENDS in '#### value' with exactly the right value, numbers read whole."""
         if self.config.family == "word_problems":
             return word_problems.grade_strict(text, gold)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.grade_strict(text, gold, self.config.family)
         if self.config.family == "programs":
             return programs.grade_strict(text, gold)
         if self.config.family == "multiplication":
@@ -163,6 +169,8 @@ class Task:
         """Whether `step` says the same as the aligned reference step, both behind `prefix` (GRACE section 3.1)."""
         if self.config.family == "word_problems":
             return word_problems.step_correct(step, reference_step, official=official)
+        if self.config.family in short_answers.FAMILIES:
+            return short_answers.step_correct(step, reference_step)
         if self.config.family == "programs":
             return programs.step_correct(step, reference_step, prefix, official=official)
         if self.config.family == "multiplication":

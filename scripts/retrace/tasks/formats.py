@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from retrace.config import Source
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import answer_rows, hub_data, multiplication, steps, symbolic
+from retrace.tasks import answer_rows, hub_data, multiplication, question_files, short_answers, steps, symbolic
 from retrace.tasks.raw_rows import Row, field_of, joined, number_of, rows_of
 from retrace.tasks.splits import DEMONSTRATIONS, used_together
 
@@ -132,7 +132,7 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
             "replace the file"
         )
-    rows = _part(everything, source, base)
+    rows = _part(_unrepeated(task, base, base_name, everything), source, base)
     if base.equations_of:
         rows = [(number, _with_equations(row, task, base, mirror)) for number, row in rows]
     examples = [_example(task, base, base_name, number, split, origin, row) for number, row in rows]
@@ -188,9 +188,34 @@ def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tup
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
+    beside = task.path.parent / path
+    if not path.is_file() and beside.is_file():
+        return beside, str(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder)")
+        raise UserError(
+            f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder, or to that YAML's)"
+        )
     return path, str(path)
+
+
+def _unrepeated(task: "Task", base: Source, split: str, rows: list[Row]) -> list[Row]:
+    """The rows without those whose question stands further up, where the task says that there are some."""
+    if task.config.repeats_left_out == 0:
+        return rows
+    asked: set[str] = set()
+    kept = []
+    for where, row in rows:
+        question = " ".join(_question_and_answer(task, base, where, row)[0].split())
+        if question not in asked:
+            kept.append((where, row))
+        asked.add(question)
+    again = len(rows) - len(kept)
+    if again > task.config.repeats_left_out:
+        raise UserError(
+            f"{task.path}: splits.{split}: {again} questions stand in the file again, `repeats_left_out` says "
+            f"{task.config.repeats_left_out}; check the file, or raise `repeats_left_out`"
+        )
+    return kept
 
 
 def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]]:
@@ -211,28 +236,13 @@ def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]
 
 def _example(task: "Task", base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
-    layout = base.format or task.config.format
-    if layout in answer_rows.READERS:
+    if (base.format or task.config.format) in answer_rows.READERS:
         return answer_rows.example(task, where, row, f"{name}-{number:05d}", split, origin)
-    if layout == "object_tracking":
-        question, answer = _tracking(where, row)
-    elif layout == "lines":
-        question, answer = row["question"], row["answer"]
-    else:
-        fields = base.question_fields or [task.config.question_field]
-        question = joined([field_of(where, row, field) for field in fields])
-        field = base.answer_field or task.config.answer_field
-        answer = (
-            f"{steps.MARKER} {number_of(where, row, field)}"
-            if layout == "question_number"
-            else field_of(where, row, field)
-        )
-        if layout == "coin_flip":
-            answer = f"{steps.MARKER} {answer.strip()}"
+    question, answer = _question_and_answer(task, base, where, row)
     body, final = _parse_answer(task, where, answer)
     if task.config.digits is not None:
         multiplication.check_row(where, question, final, task.config.digits)
-    identifier = row.get("id")
+    identifier = row.get("id", row.get("ID"))
     return Example(
         id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
         question=" ".join(question.split()),
@@ -242,6 +252,23 @@ def _example(task: "Task", base: Source, name: str, number: int, split: str, ori
         split=split,
         source=origin,
     )
+
+
+def _question_and_answer(task: "Task", base: Source, where: str, row: dict[str, Any]) -> tuple[str, str]:
+    layout = base.format or task.config.format
+    if layout == "object_tracking":
+        return _tracking(where, row)
+    if layout in question_files.READERS:
+        return question_files.READERS[layout](where, row)
+    if layout == "lines":
+        return row["question"], row["answer"]
+    fields = base.question_fields or [task.config.question_field]
+    question = joined([field_of(where, row, field) for field in fields])
+    field = base.answer_field or task.config.answer_field
+    if layout == "question_number":
+        return question, f"{steps.MARKER} {number_of(where, row, field)}"
+    answer = field_of(where, row, field)
+    return question, f"{steps.MARKER} {answer.strip()}" if layout == "coin_flip" else answer
 
 
 def _tracking(where: str, row: dict[str, Any]) -> tuple[str, str]:
@@ -258,15 +285,16 @@ def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
     body, marker, tail = answer.partition(steps.MARKER)
     if task.config.family == "multiplication":
         return body.strip(), tail.strip()
-    pattern = _WORD if task.config.family == "symbolic" else _NUMBER
+    words = task.config.family in ("symbolic", *short_answers.FAMILIES)
+    pattern = _WORD if words else _NUMBER
     found = pattern.search(tail)
     if not marker or found is None:
-        kind = "word" if task.config.family == "symbolic" else "number"
+        kind = "word" if words else "number"
         raise UserError(
             f"{where}: the answer has no final value; end it with '{steps.MARKER} {kind}' (it ends {answer[-40:]!r})"
         )
     final = found.group()
-    if task.config.family != "symbolic":
+    if not words:
         final = final.replace(",", "").replace("$", "")
     return body.strip(), final
 
@@ -281,7 +309,7 @@ def _steps(task: "Task", body: str) -> list[str]:
         # Comments would swallow the rest of a program that is written on one line.
         body = _COMMENT.sub("", body)
     parts = steps.split_steps(body + "\n", task.delimiter)
-    if len(parts) == 1 and task.config.family == "word_problems":
+    if len(parts) == 1 and task.config.family in ("word_problems", *short_answers.FAMILIES):
         # A solution on one line (MultiArith): its sentences are the steps, as GRACE's sampling script cuts references.
         parts = steps.split_sentences(parts[0])
     return parts

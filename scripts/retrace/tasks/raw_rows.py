@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.tasks import steps
+from retrace.tasks import question_files, steps
 
 Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
 
@@ -22,11 +22,9 @@ def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]
         text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    if layout in ("coin_flip", "object_tracking"):
+    listed = layout == "question_number" and text.lstrip().startswith("[")
+    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
         yield from _document_rows(path, text)
-        return
-    if layout == "question_number" and text.lstrip().startswith("["):
-        yield from _list_rows(path, text)
         return
     if layout == "lines":
         yield from _separated_rows(path, text, skip_faulty)
@@ -46,14 +44,6 @@ def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
         yield f"{path}:{number}", row
-
-
-def _list_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON list of objects."""
-    for number, row in enumerate(_document(path, text), start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: [{number}]: a row is a JSON object")
-        yield f"{path}: [{number}]", row
 
 
 def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
@@ -79,25 +69,21 @@ def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
         print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
 
 
-def _document(path: Path, text: str) -> Any:
+def _document_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of one JSON document: a list, or {"examples": [...]}."""
     try:
-        return json.loads(text)
+        document = json.loads(text)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
         raise UserError(f"{path}: not JSON (nested too deeply)") from None
-
-
-def _document_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON document {"examples": [...]}."""
-    document = _document(path, text)
-    examples = document.get("examples") if isinstance(document, dict) else None
+    name, examples = ("examples", document.get("examples")) if isinstance(document, dict) else ("", document)
     if not isinstance(examples, list):
-        raise UserError(f"{path}: expected a JSON object with a list `examples`")
+        raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`")
     for number, row in enumerate(examples, start=1):
         if not isinstance(row, dict):
-            raise UserError(f"{path}: examples[{number}]: a row is a JSON object")
-        yield f"{path}: examples[{number}]", row
+            raise UserError(f"{path}: {name}[{number}]: a row is a JSON object")
+        yield f"{path}: {name}[{number}]", row
 
 
 def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:

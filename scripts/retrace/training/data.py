@@ -92,6 +92,8 @@ def generator_rows(
 def solution_rows(prompting: Prompting, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
     """The token rows of any solutions, written in the task's form; results of the calculator are marked as ignored."""
     prompts = [prompting.text(question) for question in questions]
+    if not prompts:
+        return []
     if prompting.chat:
         return _chat_rows(prompts, solutions, prompting.tokenizer)
     if prompting.family == "encoder_decoder":

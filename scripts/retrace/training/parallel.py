@@ -48,7 +48,20 @@ def strategy_options() -> dict[str, Any]:
         return {"fsdp": True, "fsdp_config": file}
     if find_spec("deepspeed") is None:
         raise UserError(f"launch.strategy {name} needs DeepSpeed: pip install -r envs/requirements.txt")
+    if not torch.cuda.is_available():
+        _leave_sums_to_gloo()
     return {"deepspeed": file}
+
+
+def _leave_sums_to_gloo() -> None:
+    """Keep DeepSpeed from compiling its shared-memory sums for CPUs at the start of a job.
+
+    PyTorch guards that compilation by a lock file without an owner: where a job was killed meanwhile, all later ones
+    would wait for ever.
+    """
+    from deepspeed.ops import __compatible_ops__ as compiled
+
+    compiled["deepspeed_shm_comm"] = False
 
 
 def accumulation_of(options: Training, world: int) -> tuple[int, int]:

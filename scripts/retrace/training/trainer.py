@@ -57,7 +57,10 @@ class Ordered(Dataset):
 
 
 class ExactTrainer(OwnCheckpoints, Trainer):
-    """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step."""
+    """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step.
+
+    A loss of several terms gives a vector of sums and one of counts; each term is divided by its own number of items.
+    """
 
     def __init__(
         self, *args: Any, loss: Loss, count: Count, evaluation: Evaluation | None, owner: Owner, **kwargs: Any
@@ -75,8 +78,11 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         return SequentialSampler(self.train_dataset)
 
     def _get_num_items_in_batch(self, batch_samples: list, device: torch.device) -> torch.Tensor:
-        items = torch.stack([self.count_items(batch).to(device) for batch in batch_samples]).sum()
-        return self.accelerator.gather(items).sum() if self.args.world_size > 1 else items
+        items = torch.stack([self.count_items(batch).to(device) for batch in batch_samples]).sum(0)
+        if self.args.world_size > 1:
+            items = self.accelerator.gather(items[None] if items.dim() else items)
+            return items.sum(0)
+        return items
 
     def compute_loss(
         self,
@@ -86,7 +92,7 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         num_items_in_batch: torch.Tensor | None = None,
     ) -> torch.Tensor:
         items = self.count_items(inputs) if num_items_in_batch is None else num_items_in_batch
-        loss = self.sum_loss(model, inputs) / items.clamp(min=1)
+        loss = (self.sum_loss(model, inputs) / items.clamp(min=1)).sum()
         # Data parallelism averages gradients over the processes; the items were counted over all of them.
         return loss * self.args.world_size
 
@@ -185,6 +191,7 @@ def train(
     state: str | Path,
     best: str | None = "loss",
     callbacks: Sequence[TrainerCallback] = (),
+    order: np.ndarray | None = None,
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
 
@@ -194,16 +201,18 @@ def train(
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
     loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
-    lowest; any other: the highest); None: the last weights, whatever the metrics say. state: folder for restarts;
-    `finish` removes it once the result is written.
+    lowest; any other: the highest); None: the last weights, whatever the metrics say. order: IntArray [steps *
+    batch_size], the rows as they are visited, and so how many steps there are; None: shuffled epochs, like lengths
+    together. state: folder for restarts; `finish` removes it once the result is written.
     Raises UserError for no rows, a batch size that cannot be, a full disk, and a loss that is no number.
     """
     state = Path(state)
     if not rows:
         raise UserError("nothing to train on: no rows")
     device_batch, passes = parallel.accumulation_of(options, world_size())
-    total = steps_of(options, len(rows))
-    order = bucketed_order(lengths, options.batch_size, total, seed)
+    if order is None:
+        order = bucketed_order(lengths, options.batch_size, steps_of(options, len(rows)), seed)
+    total = len(order) // options.batch_size
     evaluates = evaluation is not None
     arguments = arguments_of_training(options, seed, state, device_batch, passes, total, best, evaluates)
     # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).

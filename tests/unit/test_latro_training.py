@@ -16,10 +16,11 @@ from retrace.models.load import load_model
 from retrace.prompting import prompting_of
 from retrace.training import rationales as pieces
 from retrace.training.latro import check_batches, visits_of
-from retrace.training.latro_run import steps_of, train_latro
+from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
 from retrace.training.trainer import finish, set_seed
+from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_folder
 
 TASK = arithmetic_task()
@@ -73,19 +74,6 @@ class Gradients(TrainerCallback):
     def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
         if state.global_step == 0:
             self.first = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
-
-
-class Stop(Exception):
-    """Stands for a kill."""
-
-
-class StopAt(TrainerCallback):
-    def __init__(self, step: int) -> None:
-        self.step = step
-
-    def on_step_end(self, args, state, control, **kwargs) -> None:
-        if state.global_step == self.step:
-            raise Stop
 
 
 def first_gradient(folder, state, **changes):
@@ -190,9 +178,10 @@ def test_batch_sizes_that_do_not_fit_say_which_would(changes, world, message) ->
         check_batches(options(**changes), world)
 
 
-def test_steps() -> None:
-    assert steps_of(options(max_steps=-1, epochs=2, batch_size=16, rationales=4), 10) == 5
-    assert steps_of(options(max_steps=7), 10) == 7
+def test_epochs_count_questions_not_rationales(folder, tmp_path) -> None:
+    """16 questions, 4 rationales each, 16 rationales a step: 4 steps an epoch."""
+    curve, _ = Setting(folder, options(max_steps=-1, epochs=1.5, evaluations=1)).train(tmp_path)
+    assert (curve[-1]["step"], curve[-1]["epoch"]) == (6, 1.5)
 
 
 # ---------------------------------------------------------------- the gradient

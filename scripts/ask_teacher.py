@@ -1,0 +1,180 @@
+"""Ask the teacher for rationales of the questions that a student missed, and keep those with the right final answer.
+
+    python scripts/ask_teacher.py --task-file config/tasks/gsm8k.yaml --data results/data/gsm8k/train.jsonl \\
+        --marks base/exam/marks.jsonl --template-file config/prompts/feedback.yaml --round 1 --seed 0 \\
+        --kind openai --base-url http://localhost:8000/v1 --model my-model --dry-run
+
+`--dry-run` sends nothing: it prints how many requests there would be and about how many tokens and what cost. Without it,
+--output, --report and --released-folder say where the results go.
+
+In: training examples, MarkedAnswer rows (mark_exam.py), a prompt template. Out: one TeacherRationale row for each rationale
+that was wanted, accepted or rejected; counts as JSON; and the accepted rationales and the mistakes in the format of
+Learn-to-Reason's authors. Every response is kept in the folder --recording as it comes: a run that was stopped, by a limit,
+a fault or a kill, goes on without sending any answered request again. The key comes from the environment.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from retrace import cli
+from retrace.config_learn_to_reason import Feedback
+from retrace.config_learn_to_reason import Teacher as TeacherOptions
+from retrace.errors import UserError
+
+if TYPE_CHECKING:
+    from retrace.feedback import Ask
+    from retrace.schemas import Example
+    from retrace.tasks.base import Task
+    from retrace.teachers.base import Teacher
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, TeacherOptions, Feedback)
+    parser.add_argument("--task-file", required=True, help="the task's YAML")
+    parser.add_argument("--data", required=True, help="Example rows of the training split")
+    parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the student's exam")
+    parser.add_argument("--template-file", required=True, help="config/prompts/NAME.yaml")
+    parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
+    parser.add_argument("--seed", type=int, required=True, help="of the questions that are drawn")
+    parser.add_argument("--blind", action="store_true", help="show the teacher no mistakes")
+    parser.add_argument("--random-like", help="rationales of another run: ask for as many random questions instead")
+    parser.add_argument("--released", help="rationales in the authors' format, instead of a teacher")
+    parser.add_argument("--samples", type=int, default=4, help="answers a question in the exam, for a file's name")
+    parser.add_argument("--local-folder", help="the model's folder, where --kind is local")
+    parser.add_argument("--local-file", help="the model's YAML, where --kind is local")
+    parser.add_argument("--dry-run", action="store_true", help="send nothing, print the number of requests and tokens")
+    parser.add_argument("--output", help="TeacherRationale rows")
+    parser.add_argument("--report", help="JSON file with the counts")
+    parser.add_argument("--released-folder", help="folder of the files in the authors' format")
+    given = parser.parse_args(arguments)
+    options, teacher_options = cli.section_from(given, Feedback), cli.section_from(given, TeacherOptions)
+
+    from retrace import feedback
+    from retrace.schemas import Example, MarkedAnswer, TeacherRationale
+    from retrace.storage import read_jsonl, write_json
+    from retrace.tasks import load_task
+    from retrace.teachers.prompts import conversation, load_template
+
+    if not given.dry_run and not (given.output and given.report and given.released_folder):
+        raise UserError("give --output, --report and --released-folder, or --dry-run")
+    task = load_task(given.task_file)
+    template = load_template(given.template_file)
+    examples = read_jsonl(given.data, Example)
+    marks = read_jsonl(given.marks, MarkedAnswer, allow_empty=True)
+    like = read_jsonl(given.random_like, TeacherRationale, allow_empty=True) if given.random_like else None
+    count = None if like is None else len({row.example_id for row in like})
+    asks = feedback.choose(examples, marks, options, given.round, given.seed, given.blind, count)
+    if given.released:
+        rows, report = released(task, asks, options, given.released)
+    else:
+        shown = demonstrations(task, options.demonstrations)
+
+        def messages(ask: feedback.Ask) -> tuple[tuple[str, str], ...]:
+            return conversation(template, task, ask.example, ask.mistake, shown)
+
+        with ExitStack() as stack:
+            teacher = open_teacher(stack, teacher_options, task, examples, given, bool(asks))
+            if given.dry_run:
+                worked = [example for example in [*shown, *examples[:200]] if example.steps]
+                expected = sum(len(example.answer) for example in worked) / len(worked) if worked else 400
+                prices = (teacher_options.input_price, teacher_options.output_price)
+                plan = feedback.estimate(asks, teacher, messages, expected, teacher_options.max_tokens, prices)
+                print(json.dumps({"teacher": teacher.name} | plan, indent=2))
+                if given.report:
+                    write_json(given.report, {"teacher": teacher.name} | plan)
+                return
+            common = feedback.common_words(example.question for example in examples)
+            rows, report = feedback.collect(task, asks, teacher, messages, options, common)
+            report |= spent(teacher, teacher_options)
+    write_results(given, task, examples, marks, rows, report)
+    print(json.dumps(report))
+
+
+def demonstrations(task: "Task", count: int) -> "list[Example]":
+    """Worked solutions to show; as many as there are, where the task has fewer or none."""
+    if task.config.demonstrations is None:
+        return []
+    from retrace.tasks.formats import read_demonstrations
+
+    return [example for example in read_demonstrations(task) if example.steps][:count]
+
+
+def released(task: "Task", asks: "list[Ask]", options: Feedback, path: str) -> tuple[list[Any], dict[str, object]]:
+    """Rationales from a file in the authors' format."""
+    from retrace.feedback import take_released
+    from retrace.released import read_released
+
+    return take_released(task, asks, read_released(path), path.rpartition("/")[2], options)
+
+
+def open_teacher(
+    stack: ExitStack,
+    options: TeacherOptions,
+    task: "Task",
+    examples: "Sequence[Example]",
+    given: Any,
+    needed: bool,
+) -> "Teacher":
+    """The teacher that the options name; recordings are closed with the stack."""
+    from retrace.teachers.oracle import Oracle
+    from retrace.teachers.recording import open_recording
+    from retrace.teachers.replay import Replay
+    from retrace.teachers.served import Served
+
+    if options.kind == "oracle":
+        return Oracle(task, examples)
+    if options.kind == "replay":
+        return Replay(options, stack.enter_context(open_recording(options.recording, writable=False)))
+    recording = stack.enter_context(open_recording(options.recording))
+    if options.kind == "openai":
+        return Served(options, recording, dry=given.dry_run or not needed)
+    from retrace.teachers.local import Local
+    from retrace.yaml_files import load_model_config
+
+    if not (given.local_folder and given.local_file):
+        raise UserError("--kind local: needs --local-folder and --local-file, the model's folder and YAML")
+    return Local(options, recording, given.local_folder, load_model_config(given.local_file).family)
+
+
+def spent(teacher: "Teacher", options: TeacherOptions) -> dict[str, object]:
+    """What asking took; nothing for teachers that cost nothing."""
+    recording = getattr(teacher, "recording", None)
+    if recording is None:
+        return {}
+    totals = recording.totals
+    return {
+        "recording": vars(totals) | {"cost": round(totals.cost(options.input_price, options.output_price), 6)},
+        "requests": dict(getattr(teacher, "counts", {})),
+    }
+
+
+def write_results(
+    given: Any,
+    task: "Task",
+    examples: "Sequence[Example]",
+    marks: list[Any],
+    rows: list[Any],
+    report: dict[str, object],
+) -> None:
+    """The rationales, the counts and the two files in the authors' format."""
+    from retrace.released import mistakes_name, rationales_name, write_released
+    from retrace.storage import atomic_path, write_json, write_jsonl
+
+    questions = {example.id: example.question for example in examples}
+    mistakes = [(questions[one.example_id], one.text) for one in marks if not one.correct]
+    write_jsonl(given.output, rows)
+    with atomic_path(given.released_folder) as folder:
+        folder.mkdir()
+        kept = [(questions[row.example_id], row.text) for row in rows if row.accepted]
+        write_released(folder / rationales_name(task.name, given.round), kept)
+        write_released(folder / mistakes_name(task.name, given.round - 1, given.samples), mistakes)
+    write_json(given.report, report)
+    if report["asked"] and not report["accepted"]:
+        print(f"note: none of {report['asked']} rationales was accepted: {report['rejected']}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    cli.run(main)

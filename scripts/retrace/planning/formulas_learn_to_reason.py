@@ -1,0 +1,45 @@
+"""What the jobs of Learn-to-Reason take. The exam is a decoder like any other."""
+
+from dataclasses import replace
+
+from retrace.planning.formulas import formula
+from retrace.planning.jobs import Job
+from retrace.planning.sizes import BYTES_PER_TOKEN, Sizes
+from retrace.planning.work import Work, model_of, option, text_of, training, written
+
+
+def taught_questions(job: Job, sizes: Sizes) -> float:
+    """Questions of a round with a rationale: those of the exam with a mistake among the answers, within the limit."""
+    exam = sizes.planned("decode", task=job.wildcards["task"], model=job.wildcards["model"], decoder="exam")
+    asked = text_of(job, sizes, "train").rows
+    most = option(exam, "max-questions", -1) if exam else -1
+    samples = option(exam, "samples", 4) if exam else 4
+    missed = (min(asked, most) if most >= 0 else asked) * (1 - (1 - sizes.assumed.wrong_share) ** samples)
+    asks = sizes.planned("ask_teacher", task=job.wildcards["task"], model=job.wildcards["model"])
+    limit = option(job if job.rule == "ask_teacher" else asks or job, "max-questions", -1)
+    return min(missed, limit) if limit >= 0 else missed
+
+
+@formula("ask_teacher")
+def ask_teacher(job: Job, sizes: Sizes) -> Work:
+    """One response a rationale: from a server so many at once, from a local model like any decoding, from an oracle none."""
+    text = text_of(job, sizes, "train")
+    questions = taught_questions(job, sizes) * option(job, "per-question", 1)
+    disk = questions * text.solution * BYTES_PER_TOKEN * 2
+    if job.options.get("kind") == "local":
+        return replace(written(job, sizes, text, questions, 1, option(job, "concurrency", 8)), disk=disk)
+    seconds = sizes.assumed.small_job_seconds
+    if job.options.get("kind") == "openai":
+        seconds += questions * sizes.assumed.response_seconds / option(job, "concurrency", 8)
+    return Work(seconds, 0, disk, text.known)
+
+
+@formula("train_learn_to_reason")
+def train_learn_to_reason(job: Job, sizes: Sizes) -> Work:
+    """Each question once with its rationale, another one and a mistake; evaluations on the development split."""
+    text, dev = text_of(job, sizes, "train"), text_of(job, sizes, "dev")
+    sides = 3 if option(job, "ratio", 0.5) else 1
+    tokens = text.question + sides * text.solution
+    repeat = option(job, "repeat", 1)
+    work = training(job, sizes, model_of(job, sizes), repeat * taught_questions(job, sizes), tokens, dev.rows)
+    return replace(work, sizes_known=text.known and dev.known)

@@ -1,0 +1,119 @@
+"""The files of Kojima et al. 2022 (kojima-takeshi188/zero_shot_cot): four data sets, each in a layout of its own.
+
+Each reader takes where a row stands and the row, and gives the question and the answer as text that ends in `#### answer`.
+"""
+
+import ast
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.tasks import short_answers, steps
+
+DOCUMENTS = ("strategy_qa", "multiarith", "svamp")  # one JSON document; commonsense_qa has a row a line
+_OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
+_COMPUTE: dict[str, Callable[[float, float], float]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+_LONGEST = 200  # characters of an equation
+
+
+def _text(where: str, row: dict[str, Any], name: str) -> str:
+    value = row.get(name)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{where}: field {name!r} must be a text (got {str(value)[:40]!r}); mend the row")
+    return value.strip()
+
+
+def commonsense_qa(where: str, row: dict[str, Any]) -> tuple[str, str]:
+    """A question with its choices (a) to (e), and the right one's letter.
+
+    The data has no worked solutions; rows of your own may bring one as `rationale`.
+    """
+    asked = row.get("question")
+    choices = asked.get("choices") if isinstance(asked, dict) else None
+    if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+        raise UserError(f"{where}: needs `question` with `stem` and a list of `choices` of {{label, text}}")
+    labels = [str(choice.get("label")) for choice in choices]
+    if labels != [letter.upper() for letter in short_answers.LETTERS[: len(labels)]] or len(labels) < 2:
+        raise UserError(f"{where}: the choices' labels must be A, B, ... in their order (got {', '.join(labels)})")
+    answer = row.get("answerKey")
+    if answer not in labels:
+        raise UserError(f"{where}: answerKey {answer!r} is none of {', '.join(labels)}; a question needs its answer")
+    texts = [_text(where, choice, "text") for choice in choices]
+    question = f"{_text(where, asked, 'stem')} Answer choices: {short_answers.lettered(texts)}"
+    rationale = f"{_text(where, row, 'rationale')}\n" if "rationale" in row else ""
+    return question, f"{rationale}{steps.MARKER} {answer.lower()}"
+
+
+def strategy_qa(where: str, row: dict[str, Any]) -> tuple[str, str]:
+    """A yes-or-no question; its worked solution is the facts that the data gives behind the answer."""
+    scores = row.get("target_scores")
+    right = [choice for choice, score in scores.items() if score == 1] if isinstance(scores, dict) else []
+    if right not in (["Yes"], ["No"]):
+        raise UserError(f"{where}: target_scores must give 1 to exactly one of Yes and No (got {str(scores)[:80]})")
+    target = _text(where, row, "target")
+    if not target.startswith(f"{right[0]}. "):
+        raise UserError(f"{where}: target must begin with the right answer, '{right[0]}. ' (got {target[:20]!r})")
+    return _text(where, row, "input"), f"{target[len(right[0]) + 2 :].strip()}\n{steps.MARKER} {right[0].lower()}"
+
+
+def multiarith(where: str, row: dict[str, Any]) -> tuple[str, str]:
+    """A word problem with its equation, `X=((32.0+42.0)-35.0)`."""
+    equations, solutions = row.get("lEquations"), row.get("lSolutions")
+    if not (isinstance(equations, list) and isinstance(solutions, list) and len(equations) == len(solutions) == 1):
+        raise UserError(f"{where}: needs exactly one equation in `lEquations` and one number in `lSolutions`")
+    equation = str(equations[0]).partition("=")[2]
+    return _text(where, row, "sQuestion"), _solution(where, equation, solutions[0])
+
+
+def svamp(where: str, row: dict[str, Any]) -> tuple[str, str]:
+    """A word problem in two parts with its equation, `( 76.0 - 25.0 )`."""
+    question = f"{_text(where, row, 'Body')} {_text(where, row, 'Question')}"
+    return question, _solution(where, _text(where, row, "Equation"), row.get("Answer"))
+
+
+READERS = {"commonsense_qa": commonsense_qa, "strategy_qa": strategy_qa, "multiarith": multiarith, "svamp": svamp}
+
+
+def _solution(where: str, equation: str, answer: Any) -> str:
+    """The equation's operations as steps `<<32+42=74>>`; none where it does not come to the answer, which stands."""
+    if isinstance(answer, bool) or not isinstance(answer, int | float):
+        raise UserError(f"{where}: the answer {answer!r} is no number; mend the row")
+    lines: list[str] = []
+    value = _walk(where, _parsed(where, equation), lines)
+    if abs(value - answer) > 1e-6:
+        lines = []
+    return "\n".join([*lines, f"{steps.MARKER} {_plain(float(answer))}"])
+
+
+def _parsed(where: str, equation: str) -> ast.expr:
+    try:
+        if len(equation) > _LONGEST:
+            raise ValueError
+        return ast.parse(equation.strip(), mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise UserError(f"{where}: {equation[:60]!r} is no equation of numbers with + - * /; mend the row") from None
+
+
+def _walk(where: str, node: ast.expr, lines: list[str]) -> float:
+    """The value of a parsed equation, its operations written to `lines` from the inside out."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
+        return float(node.value)
+    if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = _walk(where, node.left, lines), _walk(where, node.right, lines)
+        sign = _OPERATORS[type(node.op)]
+        if sign == "/" and right == 0:
+            raise UserError(f"{where}: the equation divides by zero; mend the row")
+        value = _COMPUTE[sign](left, right)
+        lines.append(f"<<{_plain(left)}{sign}{_plain(right)}={_plain(value)}>>")
+        return value
+    raise UserError(f"{where}: an equation may hold numbers and + - * / only; mend the row")
+
+
+def _plain(value: float) -> str:
+    return f"{value:.10g}"

@@ -1,0 +1,27 @@
+"""Recorded responses instead of a teacher: no network, no key, nothing to pay."""
+
+from collections.abc import Sequence
+
+from retrace.config_learn_to_reason import Teacher as TeacherOptions
+from retrace.teachers.base import Request, Response, key_of
+from retrace.teachers.recording import Recording
+from retrace.teachers.served import address_of, body_of
+
+
+class Replay:
+    """A teacher that knows what a served one answered to the same requests with the same options."""
+
+    def __init__(self, options: TeacherOptions, recording: Recording) -> None:
+        self.name = options.model
+        self.options = options
+        self.recording = recording
+
+    def _key(self, request: Request) -> str:
+        return key_of(address_of(self.options), body_of(self.options, request), request.attempt)
+
+    def answer(self, requests: Sequence[Request]) -> list[Response | None]:
+        """The recorded responses; None for a request that was never answered."""
+        return [self.recording.get(self._key(request)) for request in requests]
+
+    def known(self, requests: Sequence[Request]) -> list[bool]:
+        return [self.recording.get(self._key(request)) is not None for request in requests]

@@ -1,0 +1,301 @@
+"""Learn-to-Reason's two losses, and one pass that reads a question once for three of its rationales (arXiv 2310.13332).
+
+A row is a question with a rationale to learn (the sample) and, where the student has missed it, another right rationale
+(the positive) and one of its own mistakes (the negative). The language-model loss is taken on question and sample; the
+triplet loss draws the sample's representation to the positive's and away from the negative's.
+
+Decoder-only models read `question | sample | positive | negative` as one row whose attention lets each rationale see the
+question and itself only; encoder-decoders encode the question once and decode the three beside each other. Both give what
+three passes over question and rationale would give.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from retrace.errors import UserError
+from retrace.training.data import IGNORED, Row, mask_of, pad
+
+PARTS = 4  # question, sample, positive, negative
+
+
+@dataclass(frozen=True)
+class ReflectionRow:
+    """One visit of a question. positive, negative: token ids; both empty where nothing is contrasted.
+
+    learn: whether the language-model loss is taken (not in the contrasting steps of alternating training).
+    """
+
+    sample: Row
+    positive: list[int]
+    negative: list[int]
+    learn: bool = True
+
+    @property
+    def contrasts(self) -> bool:
+        return (
+            min(len(self.sample.target), len(self.positive), len(self.negative)) > 1
+        )  # the end token alone is no text
+
+    @property
+    def length(self) -> int:
+        return self.sample.length + len(self.positive) + len(self.negative)
+
+
+# ---------------------------------------------------------------- losses
+
+
+def prompt_weights(prompt: int, length: int, prompt_weight: float, official: bool = False) -> list[float]:
+    """Weight of each of the `length - 1` predictions of a row whose first `prompt` tokens are the question.
+
+    Prediction p is that of token p + 1. Tokens of the question have `prompt_weight`, the rationale's have 1.
+    official: as the authors' code, where the rationale's first token still has the question's weight.
+    """
+    light = min(prompt if official else prompt - 1, length - 1)
+    return [prompt_weight] * light + [1.0] * (length - 1 - light)
+
+
+def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
+    """Sum of the weighted cross-entropy, in float32. logits [B, T, V]; labels, weights [B, T]; IGNORED: left out."""
+    losses = functional.cross_entropy(
+        logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return (losses * weights.flatten()).sum()
+
+
+def last_state(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Hidden state [B, width] of each row's last real token. hidden [B, T, width]; mask [B, T], ones then zeros."""
+    place = mask.sum(1).long() - 1
+    return hidden[torch.arange(len(hidden), device=hidden.device), place]  # a row without tokens gives its last column
+
+
+def pooled_state(hidden: Tensor, mask: Tensor) -> Tensor:
+    """Mean hidden state [B, width] over each row's real tokens, in float32."""
+    weights = mask.float()[..., None]
+    return (hidden.float() * weights).sum(1) / weights.sum(1)
+
+
+def triplet_losses(sample: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
+    """Triplet loss of each row [B], with minus the cosine similarity as distance, in float32; not a number counts 0."""
+    sample, positive, negative = sample.float(), positive.float(), negative.float()
+    near = functional.cosine_similarity(sample, positive, dim=-1, eps=1e-8)
+    far = functional.cosine_similarity(sample, negative, dim=-1, eps=1e-8)
+    return torch.nan_to_num((far - near + margin).clamp(min=0), nan=0.0)
+
+
+# ---------------------------------------------------------------- batches
+
+
+def collate_reflection(
+    rows: Sequence[ReflectionRow],
+    pad_id: int,
+    prompt_weight: float,
+    start_id: int | None = None,
+    official: bool = False,
+) -> dict[str, Tensor]:
+    """A batch for `reflection_sums`.
+
+    start_id: the decoder's first input of an encoder-decoder, whose question is not predicted and so has no weight.
+    contrast: LongTensor, the rows that have a positive and a negative.
+    """
+    build = _seq2seq_batch if start_id is not None else _causal_batch
+    batch = build(rows, pad_id, prompt_weight, start_id, official)
+    batch["contrast"] = torch.tensor([index for index, row in enumerate(rows) if row.contrasts], dtype=torch.long)
+    return batch
+
+
+def _targets(row: ReflectionRow, masked: int) -> list[int]:
+    """The sample's tokens as labels, those that are not learned IGNORED; `masked` of them stand before the sample."""
+    if not row.learn:
+        return [IGNORED] * (masked + len(row.sample.target))
+    target = [IGNORED if out else token for token, out in zip(row.sample.target, row.sample.ignored, strict=True)]
+    return row.sample.ids[1:] + target if masked else target
+
+
+def _causal_batch(
+    rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, start_id: int | None, official: bool
+) -> dict[str, Tensor]:
+    """Blocks beside each other, each padded on the right to its longest: question, sample, positive, negative.
+
+    The last token of a rationale is fed to nobody: it ends the text. input_ids, part, position_ids [B, T] (part: number
+    of the block, PARTS for padding); labels, weights [B, T'] for the columns of question and sample.
+    """
+    blocks = [
+        [row.sample.ids for row in rows],
+        [row.sample.target[:-1] for row in rows],
+        [row.positive[:-1] for row in rows],
+        [row.negative[:-1] for row in rows],
+    ]
+    ids, parts, positions = [], [], []
+    for number, block in enumerate(blocks):
+        mask = mask_of(block)
+        ids.append(pad(block, pad_id))
+        parts.append(torch.where(mask.bool(), number, PARTS))
+        start = torch.tensor([len(row.sample.ids) if number else 0 for row in rows])[:, None]
+        positions.append((start + torch.arange(mask.shape[1])) * mask)
+    questions, samples = ids[0].shape[1], ids[1].shape[1]
+    labels = torch.full((len(rows), questions + samples), IGNORED)
+    weights = torch.zeros(len(rows), questions + samples)
+    for index, row in enumerate(rows):
+        head = len(row.sample.ids)
+        wanted = torch.tensor(_targets(row, head - 1))
+        given = torch.tensor(prompt_weights(head, row.sample.length, prompt_weight, official))
+        # The question's predictions, the sample's first one among them, stand in its own columns.
+        for whole, part in ((labels, wanted), (weights, given)):
+            whole[index, :head] = part[:head]
+            whole[index, questions : questions + len(part) - head] = part[head:]
+    return {
+        "input_ids": torch.cat(ids, 1),
+        "part": torch.cat(parts, 1),
+        "position_ids": torch.cat(positions, 1),
+        "labels": labels,
+        "weights": weights,
+    }
+
+
+def _seq2seq_batch(
+    rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, start_id: int | None, official: bool
+) -> dict[str, Tensor]:
+    """Questions once [B, input]; decoder rows: all samples, then the positives and the negatives of the contrasts."""
+    contrasting = [row for row in rows if row.contrasts]
+    written = [row.sample.target for row in rows]
+    written += [row.positive for row in contrasting] + [row.negative for row in contrasting]
+    fed = [[start_id, *target[:-1]] for target in written]
+    labels = pad([_targets(row, 0) for row in rows], IGNORED)
+    return {
+        "input_ids": pad([row.sample.ids for row in rows], pad_id),
+        "attention_mask": mask_of([row.sample.ids for row in rows]),
+        "decoder_input_ids": pad(fed, pad_id),
+        "decoder_mask": mask_of(fed),
+        "labels": labels,
+        "weights": torch.ones(labels.shape),
+    }
+
+
+def attention_of(part: Tensor, implementation: str | None, dtype: torch.dtype) -> Tensor:
+    """Attention mask [B, 1, T, T] over the blocks of `_causal_batch`, as the model's attention wants it.
+
+    Each token sees the question's tokens and those of its own block, up to itself. Raises UserError for an attention
+    that takes no mask.
+    """
+    columns = torch.arange(part.shape[1], device=part.device)
+    mine, other = part[:, :, None], part[:, None, :]
+    seen = ((mine == other) | (other == 0)) & (columns[None, :] <= columns[:, None]) & (other < PARTS)
+    seen = seen | torch.eye(part.shape[1], dtype=torch.bool, device=part.device)  # padding sees itself, not nothing
+    if implementation == "sdpa":
+        return seen[:, None]
+    if implementation == "eager":
+        return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
+    raise UserError(
+        f"attention {implementation!r} takes no mask of its own, which reading a question once needs; load the model with "
+        "the attention sdpa or eager"
+    )
+
+
+# ---------------------------------------------------------------- one pass
+
+
+def bare(model: torch.nn.Module) -> Any:
+    """The model itself inside the wrappers of data parallelism and DeepSpeed."""
+    while hasattr(model, "module"):
+        model = model.module
+    return model
+
+
+def reflection_sums(model: torch.nn.Module, batch: dict[str, Tensor], pooled: bool, margin: float) -> Tensor:
+    """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`."""
+    forward = _seq2seq_states if "decoder_input_ids" in batch else _causal_states
+    logits, states = forward(model, batch, pooled)
+    language = weighted_loss(logits, batch["labels"], batch["weights"])
+    triplet = triplet_losses(*states, margin).sum() if states else language.new_zeros(())
+    return torch.stack([language, triplet])
+
+
+def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
+    """[learned tokens (not weighted), contrasted rows] of a batch."""
+    learned = batch["labels"].ne(IGNORED).sum()
+    return torch.stack([learned, learned.new_tensor(len(batch["contrast"]))])
+
+
+def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+    """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative."""
+    rows = batch["contrast"]
+    part, ids, positions = batch["part"], batch["input_ids"], batch["position_ids"]
+    if not len(rows):  # nothing behind the sample is of use
+        used = batch["labels"].shape[1]
+        part, ids, positions = part[:, :used], ids[:, :used], positions[:, :used]
+    config = bare(model).config
+    outputs = model(
+        input_ids=ids,
+        attention_mask=attention_of(part, config._attn_implementation, bare(model).dtype),
+        position_ids=positions,
+        logits_to_keep=torch.arange(batch["labels"].shape[1], device=ids.device),
+        output_hidden_states=bool(len(rows)),
+        use_cache=False,
+    )
+    if not len(rows):
+        return outputs.logits, []
+    hidden = outputs.hidden_states[-1].index_select(0, rows)
+    part = part.index_select(0, rows)
+    states = []
+    for number in range(1, PARTS):
+        columns = torch.nonzero((part == number).any(0))[:, 0]
+        block = hidden[:, columns[0] : columns[-1] + 1]
+        states.append(_represent(block, part[:, columns[0] : columns[-1] + 1] == number, pooled))
+    return outputs.logits, states
+
+
+def share_questions(model: Any) -> None:
+    """Let an encoder-decoder take `asked=rows`: which question each decoder row answers, so that a question is encoded once.
+
+    The call goes through the model's own forward, so that wrappers for several processes see all of it. Without `asked`,
+    and for a decoder-only model, nothing changes.
+    """
+    if not model.config.is_encoder_decoder or hasattr(model.forward, "takes_asked"):
+        return
+    plain = model.forward
+
+    @functools.wraps(plain)
+    def forward(*args: Any, asked: Tensor | None = None, **given: Any) -> Any:
+        if asked is None:
+            return plain(*args, **given)
+        mask = given.pop("attention_mask")
+        encoded = model.get_encoder()(input_ids=given.pop("input_ids"), attention_mask=mask).last_hidden_state
+        return plain(
+            *args,
+            encoder_outputs=(encoded.index_select(0, asked),),
+            attention_mask=mask.index_select(0, asked),
+            **given,
+        )
+
+    forward.takes_asked = True  # type: ignore[attr-defined]
+    model.forward = forward
+
+
+def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+    """As `_causal_states`, of the decoder of a model with `share_questions`."""
+    rows, total = batch["contrast"], len(batch["input_ids"])
+    asked = torch.cat([torch.arange(total, device=rows.device), rows, rows])
+    outputs = model(
+        input_ids=batch["input_ids"],
+        attention_mask=batch["attention_mask"],
+        decoder_input_ids=batch["decoder_input_ids"],
+        asked=asked,
+        output_hidden_states=bool(len(rows)),
+        use_cache=False,
+    )
+    logits = outputs.logits[:total, : batch["labels"].shape[1]]
+    if not len(rows):
+        return logits, []
+    hidden, mask = outputs.decoder_hidden_states[-1], batch["decoder_mask"]
+    blocks = [rows, torch.arange(total, total + len(rows)), torch.arange(total + len(rows), len(asked))]
+    return logits, [_represent(hidden[block], mask[block], pooled) for block in blocks]
+
+
+def _represent(hidden: Tensor, mask: Tensor, pooled: bool) -> Tensor:
+    return pooled_state(hidden, mask) if pooled else last_state(hidden, mask)

@@ -1,0 +1,121 @@
+"""Train a student on a teacher's rationales and on its own mistakes: one round of Learn-to-Reason (arXiv 2310.13332).
+
+    python scripts/train_learn_to_reason.py --model results/models/gptj_6b --model-file config/models/gptj_6b.yaml \\
+        --task-file config/tasks/gsm8k.yaml --train results/data/gsm8k/train.jsonl --dev results/data/gsm8k/dev.jsonl \\
+        --rationales round1/rationales.jsonl --marks base/exam/marks.jsonl --seed 0 --state round1/state \\
+        --output round1/model --report round1/training.json
+
+In: the student's folder (that of the last round), training and development examples, TeacherRationale rows (of one or
+several rounds; rejected ones are passed over) and MarkedAnswer rows. Out: a folder in the Hugging Face layout with
+curves.jsonl, and a JSON document that says what was trained on. Without a rationale there is nothing to learn: the student
+stays as it was. A run that was killed goes on from its --state folder.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from retrace import cli
+from retrace.config_learn_to_reason import LearnToReasonTraining
+from retrace.errors import UserError
+
+if TYPE_CHECKING:
+    from retrace.prompting import Prompting
+    from retrace.schemas import Example
+    from retrace.training.data import Row
+    from retrace.training.learn_to_reason import Encoded
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = cli.command(__doc__, LearnToReasonTraining)
+    parser.add_argument("--model", required=True, help="folder of the student as it is")
+    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    parser.add_argument("--train", required=True, help="training examples, JSONL")
+    parser.add_argument("--dev", required=True, help="development examples, JSONL")
+    parser.add_argument("--rationales", required=True, nargs="+", help="TeacherRationale rows, one file a round")
+    parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the exam")
+    parser.add_argument("--repeat", type=int, default=1, help="so many times the steps of one round (default 1)")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help="folder of the trained model")
+    parser.add_argument("--report", required=True, help="JSON file that says what was trained on")
+    given = parser.parse_args(arguments)
+    options = cli.section_from(given, LearnToReasonTraining)
+
+    from retrace.models.load import check_tokenizer, load_model
+    from retrace.prompting import prompting_of
+    from retrace.schemas import Example, MarkedAnswer, TeacherRationale
+    from retrace.storage import read_jsonl, write_json
+    from retrace.tasks import load_task
+    from retrace.training import learn_to_reason, sft
+    from retrace.training.trainer import finish, is_first_process, set_seed
+    from retrace.yaml_files import load_model_config
+
+    config = load_model_config(given.model_file)
+    if config.chat:
+        raise UserError(
+            f"{given.model_file}: a teacher's rationales are plain text, and this model has a chat template; set "
+            "`chat: false`"
+        )
+    task = load_task(given.task_file)
+    examples = read_jsonl(given.train, Example)
+    rationales = [
+        (row.example_id, row.text)
+        for path in given.rationales
+        for row in read_jsonl(path, TeacherRationale, allow_empty=True)
+        if row.accepted
+    ]
+    marks = read_jsonl(given.marks, MarkedAnswer, allow_empty=True)
+    lessons = learn_to_reason.make_lessons(task, examples, rationales, marks, options)
+    set_seed(given.seed)
+    # The weights are trained in full precision; `precision` is that of the computation.
+    model, tokenizer = load_model(given.model, config.family, "float32")
+    added = sft.extend_tokenizer(model, tokenizer, task)
+    if added:
+        print(f"added to the tokenizer: {' '.join(added)}")
+    check_tokenizer(tokenizer, task, given.model)
+    prompting = prompting_of(task, config, tokenizer, given.model, demonstrations=None)
+    limit = sft.limit_of(model, options.max_length)
+    encoded = learn_to_reason.encode_lessons(lessons, prompting, options, limit)
+    curve: list[dict[str, float]] = []
+    report: dict[str, Any] = {"questions": 0, "steps": 0, "note": "no rationales: the student stays as it was"}
+    if encoded:
+        dev = read_jsonl(given.dev, Example)
+        dev_rows = development_rows(dev, prompting, limit, options)
+        encoded, dev_rows = with_development(encoded, dev_rows, options, given.seed)
+        curve, report = learn_to_reason.train_lessons(
+            model, tokenizer, encoded, dev_rows, options, given.seed, given.state, given.repeat
+        )
+    sft.write_generator(model, tokenizer, curve, given.output)
+    if is_first_process():
+        write_json(given.report, report | {"rationales_left_out": len(rationales) - report.get("rationales", 0)})
+    finish(given.state)
+
+
+def development_rows(
+    examples: "Sequence[Example]", prompting: "Prompting", limit: int, options: LearnToReasonTraining
+) -> "list[Row]":
+    """Worked solutions of the development split; none where it has none (commonsense_qa)."""
+    from retrace.training.data import Row, solution_rows
+
+    worked = [example for example in examples if example.steps]
+    solutions = [prompting.task.solution_text(example) for example in worked]
+    rows = solution_rows(prompting, [example.question for example in worked], solutions)
+    if not options.mask_calculator:
+        rows = [Row(row.ids, row.target, [False] * len(row.target)) for row in rows]
+    return [row for row in rows if row.length <= limit]
+
+
+def with_development(
+    lessons: "list[Encoded]", rows: "list[Row]", options: LearnToReasonTraining, seed: int
+) -> "tuple[list[Encoded], list[Row]]":
+    """Lessons and development rows; where the split has no worked solutions, some lessons are held out for them."""
+    from retrace.training.learn_to_reason import hold_out
+
+    if rows or options.keep == "last":
+        return lessons, rows
+    return hold_out(lessons, options.rationale_share, seed)
+
+
+if __name__ == "__main__":
+    cli.run(main)

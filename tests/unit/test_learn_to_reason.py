@@ -1,0 +1,421 @@
+"""Lessons, visits and the training of a round of Learn-to-Reason."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import TrainerCallback
+
+import mark_exam
+import train_learn_to_reason
+from retrace.config_learn_to_reason import LearnToReasonTraining
+from retrace.errors import UserError
+from retrace.models.load import load_model
+from retrace.prompting import Prompting
+from retrace.schemas import MarkedAnswer, TeacherRationale
+from retrace.storage import read_jsonl, write_jsonl
+from retrace.tasks import load_task
+from retrace.training import learn_to_reason as ltr
+from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
+from retrace.training.data import Row
+from unit.stopping import Stop, StopAt
+from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
+
+TASK = arithmetic_task()
+EXAMPLES = problems(24)
+FAMILIES = ["encoder_decoder", "decoder_only"]
+
+
+def options(**changes) -> LearnToReasonTraining:
+    values = {"batch_size": 8, "device_batch_size": 8, "max_steps": 12, "evaluations": 4, "learning_rate": 3e-3}
+    return LearnToReasonTraining(**values | changes)
+
+
+def rationale(example, text: str | None = None, **changes) -> TeacherRationale:
+    values = {
+        "example_id": example.id,
+        "mistake": None,
+        "accepted": True,
+        "verdict": "accepted",
+        "text": TASK.solution_text(example) if text is None else text,
+        "responses": 1,
+        "teacher": "oracle",
+    }
+    return TeacherRationale(**values | changes)
+
+
+def mistake(example, text: str = "<<1+1=2>> | #### 2", correct: bool = False) -> MarkedAnswer:
+    return MarkedAnswer(example_id=example.id, text=text, answer="2", correct=correct)
+
+
+def lessons_of(choice: LearnToReasonTraining, count: int = 16) -> list[ltr.Lesson]:
+    rationales = [(row.example_id, row.text) for row in map(rationale, EXAMPLES[:count])]
+    rationales += [(example.id, f"Count: {example.steps[0]} so {example.final_answer}") for example in EXAMPLES[:4]]
+    marks = [mistake(example) for example in EXAMPLES[: count // 2]]
+    return ltr.make_lessons(TASK, EXAMPLES, rationales, marks, choice)
+
+
+def setting(choice: LearnToReasonTraining, family: str = "encoder_decoder", dropout: float = 0.0):
+    model, tokenizer = tiny_generator(TASK, EXAMPLES, family, dropout=dropout)
+    lessons = lessons_of(choice)
+    return model, tokenizer, ltr.encode_lessons(lessons, Prompting(TASK, family, tokenizer), choice, 512)
+
+
+# ---------------------------------------------------------------- rationales into lessons
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<<3+4=7>> | <<7*2=14>> | #### 14",
+        "<<3+4=7>>\n<<7*2=14>>\nAnswer: 14",
+        "<<3+4=7>>. <<7*2=14>>. Therefore, the answer is 14.",
+        "<<3+4=7>>\n<<7*2=14>>",
+    ],
+)
+def test_rationales_take_the_form_that_students_write(text: str) -> None:
+    example = EXAMPLES[0].model_copy(update={"final_answer": "14"})
+    form = ltr.in_task_form(TASK, text, example)
+    assert TASK.grade_strict(form, "#### 14")
+    assert TASK.split_steps(form)[0].startswith("<<3+4=7>>")
+
+
+def test_a_rationale_on_one_line_is_cut_into_sentences() -> None:
+    form = ltr.in_task_form(TASK, "Tom has 3 and 4, so 7. Twice that is 14.\nAnswer: 14", EXAMPLES[0])
+    assert TASK.split_steps(form) == ["Tom has 3 and 4, so 7", "Twice that is 14"]
+
+
+def test_lessons_hold_what_belongs_to_a_question() -> None:
+    found = lessons_of(options())
+    assert len(found) == 16
+    assert [len(lesson.samples) for lesson in found[:5]] == [2, 2, 2, 2, 1]
+    assert found[0].positives == found[0].samples
+    assert [len(lesson.negatives) for lesson in found] == [1] * 8 + [0] * 8
+    own = ltr.make_lessons(
+        TASK,
+        EXAMPLES,
+        [(EXAMPLES[0].id, TASK.solution_text(EXAMPLES[0]))],
+        [mistake(EXAMPLES[0], f"try {n}", correct=n > 5) for n in range(20)] + [mistake(EXAMPLES[0], "  ")],
+        options(own_positives=True, max_positives=5),
+    )[0]
+    assert len(own.negatives) == 4
+    assert own.positives == [*own.samples, "try 6", "try 7", "try 8", "try 9"]
+    with pytest.raises(UserError, match="question 'nobody', which is not in the training data"):
+        ltr.make_lessons(TASK, EXAMPLES, [("nobody", "text")], [], options())
+
+
+def test_long_rationales_are_left_out_and_long_contrasts_cut(capsys) -> None:
+    _, tokenizer = tiny_generator(TASK, EXAMPLES)
+    lessons = lessons_of(options())
+    whole = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(contrast_length=3), 512)
+    assert {len(ids) for lesson in whole for ids in [*lesson.positives, *lesson.negatives]} == {3}
+    sizes = sorted(max(len(row.ids), len(row.target)) for lesson in whole for row in lesson.samples)
+    some = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(), sizes[-3])
+    assert 0 < sum(len(lesson.samples) for lesson in some) < 20
+    assert "rationales are longer than" in capsys.readouterr().err
+    with pytest.raises(UserError, match="all 20 rationales are longer than 2 tokens"):
+        ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), options(), 2)
+
+
+# ---------------------------------------------------------------- visits
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    counts=st.lists(st.integers(1, 6), min_size=4, max_size=40),
+    batch=st.integers(1, 4),
+    steps=st.integers(1, 130),
+    seed=st.integers(0, 3),
+)
+def test_no_batch_ever_holds_a_question_twice(counts: list[int], batch: int, steps: int, seed: int) -> None:
+    questions = [number for number, count in enumerate(counts) for _ in range(count)]
+    lengths = [7 * number % 11 for number in range(len(questions))]
+    order = ltr.visit_order(questions, lengths, batch, steps, seed)
+    assert order.shape == (steps * batch,)
+    for start in range(0, len(order), batch):
+        held = [questions[sample] for sample in order[start : start + batch]]
+        assert len(set(held)) == batch
+    assert (order == ltr.visit_order(questions, lengths, batch, steps, seed)).all()
+
+
+def test_rationales_are_visited_alike_and_like_lengths_together() -> None:
+    questions = [number // 2 for number in range(400)]  # two rationales a question
+    lengths = np.random.default_rng(0).integers(1, 100, 400)
+    order = ltr.visit_order(questions, lengths, 8, 150, seed=1)  # three epochs
+    visits = np.bincount(order, minlength=400)
+    assert visits.min() >= 2
+    assert visits.max() <= 4
+    assert np.ptp(lengths[order].reshape(-1, 8), axis=1).mean() < 20
+    assert (order != ltr.visit_order(questions, lengths, 8, 150, seed=2)).any()
+
+
+def test_too_few_questions_for_a_batch() -> None:
+    with pytest.raises(UserError, match="2 questions cannot fill a batch of 3 different ones"):
+        ltr.visit_order([0, 0, 1, 1], [1, 1, 1, 1], 3, 1, 0)
+    assert ltr.fitting(options(batch_size=16), 5).batch_size == 4
+    assert ltr.fitting(options(batch_size=16), 1).batch_size == 1
+    assert ltr.fitting(options(batch_size=16), 16) == options(batch_size=16)
+
+
+def encoded(rows: int, positives: int, negatives: int) -> ltr.Encoded:
+    def ids(number: int) -> list[int]:
+        return [number, number + 1, 1]
+
+    samples = [Row([5, 6], ids(10 * number), [False] * 3) for number in range(1, rows + 1)]
+    return ltr.Encoded(samples, [row.target for row in samples[:positives]], [ids(90 + n) for n in range(negatives)])
+
+
+def test_the_positive_is_another_rationale_where_there_is_one() -> None:
+    lessons = [encoded(2, 2, 3), encoded(1, 1, 1), encoded(1, 1, 0)]
+    visits = ltr.plan_visits(lessons, options(batch_size=1, device_batch_size=1), 60, seed=0)
+    two = [row for row in visits if row.negative and row.sample in lessons[0].samples and len(row.negative) == 3]
+    assert any(row.positive != row.sample.target for row in two)
+    assert {tuple(row.negative) for row in visits if row.sample == lessons[0].samples[1]} == {
+        (90 + n, 91 + n, 1) for n in range(3)
+    }
+    lonely = [row for row in visits if row.sample in lessons[2].samples and not row.negative]
+    assert lonely
+    assert not any(row.contrasts for row in lonely)
+    assert not any(row.contrasts for row in ltr.plan_visits(lessons, options(batch_size=1, ratio=0), 20, seed=0))
+
+
+def test_alternating_visits_every_batch_twice() -> None:
+    lessons = [encoded(1, 1, 1) for _ in range(4)]
+    merged = ltr.plan_visits(lessons, options(batch_size=2), 6, seed=0)
+    apart = ltr.plan_visits(lessons, options(batch_size=2, merge_losses=False), 6, seed=0)
+    assert len(apart) == 2 * len(merged)
+    assert [row.learn for row in apart[:8]] == [True, True, False, False] * 2
+    assert [row.contrasts for row in apart[:4]] == [False, False, True, True]
+    assert (
+        [row.sample for row in apart[0:2]] == [row.sample for row in apart[2:4]] == [row.sample for row in merged[:2]]
+    )
+
+
+# ---------------------------------------------------------------- training
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_stopped_training_goes_on_to_the_same_weights(family: str, tmp_path, capsys) -> None:
+    """With dropout, accumulation, both losses and drawn positives and negatives."""
+    choice = options(device_batch_size=4)
+    dev = setting(choice, family)[2][0].samples
+    model, tokenizer, lessons = setting(choice, family, dropout=0.2)
+    torch.manual_seed(5)
+    curve, report = ltr.train_lessons(model, tokenizer, lessons, dev, choice, 0, tmp_path / "one")
+    again, *_ = setting(choice, family, dropout=0.2)
+    with pytest.raises(Stop):
+        ltr.train_lessons(again, tokenizer, lessons, dev, choice, 0, tmp_path / "two", callbacks=[StopAt(8)])
+    fresh, *_ = setting(choice, family, dropout=0.2)
+    ltr.train_lessons(fresh, tokenizer, lessons, dev, choice, 0, tmp_path / "two")
+    assert "resuming at" in capsys.readouterr().err
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), fresh.parameters(), strict=True))
+    assert [row["step"] for row in curve if "dev_loss" in row] == [3, 6, 9, 12]
+    assert report["rationales"] == 20
+    assert (report["questions"], report["questions_with_mistakes"], report["steps"]) == (16, 8, 12)
+    assert 0 < report["contrasted_visits"] < 96
+
+
+class Gradients(TrainerCallback):
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
+        if state.global_step == 0:
+            self.first = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
+
+
+def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> None:
+    """Tokens and contrasts are counted over the whole step: a mean of means would weigh them otherwise."""
+    gradients, losses = [], []
+    for number, device in enumerate((8, 2)):
+        choice = options(device_batch_size=device, max_steps=1, max_grad_norm=1e9)
+        model, tokenizer, lessons = setting(choice)
+        watch = Gradients()
+        state = tmp_path / str(number)
+        curve, _ = ltr.train_lessons(model, tokenizer, lessons, [], choice, 0, state, callbacks=[watch])
+        gradients.append(watch.first)
+        losses.append(next(row["loss"] for row in curve if "loss" in row))
+    assert torch.allclose(*gradients, atol=1e-6)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    model, tokenizer, lessons = setting(choice)
+    share_questions(model)
+    visits = ltr.plan_visits(lessons, options(), 1, 0)
+    batch = collate_reflection(visits, tokenizer.pad_token_id, 0.1, model.config.decoder_start_token_id)
+    sums, counts = reflection_sums(model, batch, False, 1.0), reflection_counts(batch)
+    assert 0 < counts[1] < 8
+    assert losses[0] == pytest.approx((sums[0] / counts[0] + 0.5 * sums[1] / counts[1]).item(), rel=1e-4)
+
+
+def test_without_reflection_the_mistakes_change_nothing(tmp_path) -> None:
+    weights = []
+    for number, marks in enumerate(([], [mistake(example) for example in EXAMPLES])):
+        choice = options(ratio=0, max_steps=3)
+        model, tokenizer = tiny_generator(TASK, EXAMPLES)
+        rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
+        lessons = ltr.make_lessons(TASK, EXAMPLES, rationales, marks, choice)
+        rows = ltr.encode_lessons(lessons, Prompting(TASK, "encoder_decoder", tokenizer), choice, 512)
+        ltr.train_lessons(model, tokenizer, rows, [], choice, 0, tmp_path / str(number))
+        weights.append(next(model.parameters()).detach())
+    assert torch.equal(*weights)
+
+
+def test_lessons_are_held_out_where_there_is_nothing_else_to_measure_on() -> None:
+    lessons = [encoded(2, 1, 1) for _ in range(10)]
+    kept, rows = ltr.hold_out(lessons, 0.2, seed=0)
+    assert (len(kept), len(rows)) == (8, 4)
+    assert ltr.hold_out(lessons[:1], 0.5, 0) == (lessons[:1], [])
+    assert ltr.hold_out(lessons, 0.0, 0) == (lessons, [])
+    assert len(ltr.hold_out(lessons[:2], 0.9, 0)[0]) == 1
+
+
+# ---------------------------------------------------------------- the scripts
+
+MODEL_YAML = "name: tiny\ntitle: tiny\nfamily: {family}\nscratch: {{}}\n"
+TASK_YAML = """name: arithmetic
+title: Arithmetic
+family: word_problems
+format: generated
+splits: {train: {generator: arithmetic, count: 1}}
+"""
+
+
+def write_world(folder, family: str, rationales, marks) -> list[str]:
+    tiny_folder(folder / "model", TASK, EXAMPLES, family)
+    (folder / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
+    (folder / "arithmetic.yaml").write_text(TASK_YAML)
+    write_jsonl(folder / "train.jsonl", EXAMPLES)
+    write_jsonl(folder / "dev.jsonl", problems(8, "dev"))
+    write_jsonl(folder / "rationales.jsonl", rationales)
+    write_jsonl(folder / "marks.jsonl", marks)
+    files = {"model": "model", "model-file": "tiny.yaml", "task-file": "arithmetic.yaml", "train": "train.jsonl"}
+    files |= {"dev": "dev.jsonl", "rationales": "rationales.jsonl", "marks": "marks.jsonl", "state": "state"}
+    words = [word for name, file in files.items() for word in (f"--{name}", str(folder / file))]
+    words += ["--output", str(folder / "out"), "--report", str(folder / "report.json"), "--seed", "0"]
+    return [*words, "--batch-size", "8", "--device-batch-size", "4", "--max-steps", "4", "--evaluations", "2"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_script_trains_a_round(family: str, tmp_path) -> None:
+    rows = [rationale(example) for example in EXAMPLES] + [rationale(EXAMPLES[0], "no", accepted=False)]
+    words = write_world(tmp_path, family, rows, [mistake(example) for example in EXAMPLES[:12]])
+    train_learn_to_reason.main([*words, "--learning-rate", "1e-3", "--repeat", "2"])
+    before, after = (load_model(tmp_path / name, family)[0] for name in ("model", "out"))
+    assert not torch.equal(next(before.parameters()), next(after.parameters()))
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["questions"], report["rationales"], report["steps"]) == (24, 24, 8)
+    assert report["development_rows"] == 8
+    assert not (tmp_path / "state").exists()
+    curve = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
+    assert any("dev_loss" in row for row in curve)
+
+
+def test_a_student_without_mistakes_stays_as_it_was(tmp_path) -> None:
+    words = write_world(tmp_path, "encoder_decoder", [], [])
+    train_learn_to_reason.main(words)
+    before, after = (load_model(tmp_path / name, "encoder_decoder")[0] for name in ("model", "out"))
+    assert all(torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters(), strict=True))
+    assert json.loads((tmp_path / "report.json").read_text())["note"].startswith("no rationales")
+
+
+def test_few_questions_make_a_smaller_batch(tmp_path) -> None:
+    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES[:3]], [])
+    train_learn_to_reason.main(words)
+    assert json.loads((tmp_path / "report.json").read_text())["batch_size"] == 2
+
+
+# ---------------------------------------------------------------- the exam
+
+
+def predictions(task, examples, texts: list[str]) -> list[dict]:
+    def sample(text: str) -> dict:
+        return {"text": text, "answer": None, "correct": False, "correct_strict": False, "tokens": 1, "logprob": 0.0}
+
+    fixed = {"chosen": 0, "answer": None, "correct": False, "correct_strict": False, "tokens": 1, "seconds": 0.0}
+    return [
+        {"example_id": example.id, "question": example.question, "gold": example.final_answer} | fixed
+        | {"samples": [sample(text.replace("GOLD", example.final_answer)) for text in texts]}
+        for example in examples
+    ]  # fmt: skip
+
+
+def exam_words(folder, rows: list[dict]) -> list[str]:
+    (folder / "arithmetic.yaml").write_text(TASK_YAML)
+    write_jsonl(folder / "train.jsonl", EXAMPLES)
+    (folder / "exam.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    words = ["--task-file", f"{folder}/arithmetic.yaml", "--data", f"{folder}/train.jsonl"]
+    return [*words, "--output", f"{folder}/marks.jsonl", "--report", f"{folder}/report.json"]
+
+
+def test_marks_of_an_exam(tmp_path) -> None:
+    texts = ["<<1+1=2>> | #### GOLD", "it is GOLD", "<<1+1=2>> | #### 1234", "<<1+1=2>> | #### 1234", "nothing", ""]
+    words = exam_words(tmp_path, predictions(TASK, EXAMPLES[:3], texts))
+    mark_exam.main([*words, "--predictions", f"{tmp_path}/exam.jsonl"])
+    marks = read_jsonl(tmp_path / "marks.jsonl", MarkedAnswer)
+    first = [one for one in marks if one.example_id == EXAMPLES[0].id]
+    assert [one.correct for one in first] == [True, True, False, False, False]  # the repeated mistake is kept once
+    assert [one.answer for one in first[2:]] == ["1234", None, None]
+    counts = json.loads((tmp_path / "report.json").read_text())
+    assert counts == {
+        "questions": 3, "right": 6, "wrong": 6, "no_answer": 6,
+        "questions_without_mistake": 0, "questions_all_mistakes": 0, "distinct": 15,
+    }  # fmt: skip
+
+
+def test_students_without_mistakes_and_with_nothing_else(tmp_path) -> None:
+    rows = predictions(TASK, EXAMPLES[:2], ["#### GOLD"] * 4) + predictions(TASK, EXAMPLES[2:5], ["#### 1234"] * 4)
+    mark_exam.main([*exam_words(tmp_path, rows), "--predictions", f"{tmp_path}/exam.jsonl"])
+    counts = json.loads((tmp_path / "report.json").read_text())
+    assert (counts["questions_without_mistake"], counts["questions_all_mistakes"]) == (2, 3)
+    stranger = predictions(TASK, [EXAMPLES[0].model_copy(update={"id": "stranger"})], ["#### 1"])
+    with pytest.raises(UserError, match="question 'stranger' is not in the training data; take the exam again"):
+        mark_exam.main([*exam_words(tmp_path, stranger), "--predictions", f"{tmp_path}/exam.jsonl"])
+
+
+def test_released_mistakes_are_read_and_counted(tmp_path) -> None:
+    right = f"clearly\nAnswer: {EXAMPLES[1].final_answer}"
+    document = {
+        f" {EXAMPLES[0].question}  ": ["<<1+1=2>>\nAnswer: 1234", "<<1+1=2>>\nAnswer: 1234", "who knows"],
+        EXAMPLES[1].question: [right, "Answer: 4321"],
+        "A question of somebody else?": ["Answer: 5"],
+    }
+    (tmp_path / "neg4.json").write_text(json.dumps(document))
+    mark_exam.main([*exam_words(tmp_path, []), "--released", f"{tmp_path}/neg4.json"])
+    marks = read_jsonl(tmp_path / "marks.jsonl", MarkedAnswer)
+    assert [(one.example_id, one.answer) for one in marks] == [
+        (EXAMPLES[0].id, "1234"),
+        (EXAMPLES[0].id, None),
+        (EXAMPLES[1].id, "4321"),
+    ]
+    counts = json.loads((tmp_path / "report.json").read_text())
+    expected = {"questions": 24, "right": 1, "wrong": 3, "questions_missing": 22, "questions_unknown": 1, "distinct": 3}
+    assert counts == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "should hold one JSON object"),
+        ('{"Q?": [1]}', r"question 'Q\?': should have a list of texts"),
+        ('{"Q?": {"a": 1}}', "should have a list of texts"),
+        ('{"Q?": ["a"', "not JSON"),
+    ],
+)
+def test_malformed_released_files_are_named(text: str, message: str, tmp_path) -> None:
+    (tmp_path / "neg4.json").write_text(text)
+    with pytest.raises(UserError, match=rf"neg4\.json.*{message}"):
+        mark_exam.main([*exam_words(tmp_path, []), "--released", f"{tmp_path}/neg4.json"])
+
+
+def test_an_exam_is_either_taken_or_released(tmp_path) -> None:
+    with pytest.raises(UserError, match="either --predictions or --released"):
+        mark_exam.main(exam_words(tmp_path, []))
+
+
+def test_other_tasks_are_marked_by_their_own_rule() -> None:
+    task = load_task("strategy_qa", "config")
+    example = EXAMPLES[0].model_copy(update={"final_answer": "yes"})
+    from retrace.exam import is_right
+
+    assert is_right(task, "yes", example)
+    assert not is_right(task, "no", example)
+    assert not is_right(task, None, example)

@@ -1,0 +1,36 @@
+"""What a round of Learn-to-Reason is estimated to take, against hand-computed values."""
+
+from pathlib import Path
+
+import pytest
+from planned_jobs import sizes_of
+
+from retrace.planning.formulas import work_of
+from retrace.planning.jobs import Job
+from retrace.planning.work import Work
+
+
+def learning_jobs(**options: str) -> tuple[Job, Job, Job]:
+    """Exam, teacher and training of one round."""
+    wildcards = {"task": "gsm8k", "model": "gptj_6b", "seed": "0"}
+    exam = Job("decode", wildcards | {"decoder": "exam", "split": "train"}, {"samples": "1", "max-questions": "1000"})
+    rounds = wildcards | {"variant": "learn_to_reason", "round": "1"}
+    asked = {"kind": "openai", "per-question": "2", "concurrency": "10", "max-questions": "-1"} | options
+    trained = {"batch-size": "16", "device-batch-size": "2", "epochs": "10", "max-steps": "-1", "ratio": "0.5"}
+    return exam, Job("ask_teacher", rounds, asked), Job("train_learn_to_reason", rounds, trained | options, gpus=8)
+
+
+def test_a_round_of_learn_to_reason_costs_what_its_mistakes_do(tmp_path: Path) -> None:
+    def work(number: int, **options: str) -> Work:
+        jobs = learning_jobs(**options)
+        return work_of(jobs[number], sizes_of(jobs, tmp_path, response_seconds=4, wrong_share=0.5))
+
+    # A thousand questions, half of them missed; two rationales each, ten at once, four seconds.
+    assert work(1).seconds == pytest.approx(1 + 500 * 2 * 4 / 10)
+    assert work(1, **{"max-questions": "50"}).seconds == pytest.approx(1 + 50 * 2 * 4 / 10)
+    assert work(1, kind="oracle").seconds == 1
+    assert work(1, kind="local").seconds > 1
+    assert work(2).tokens == pytest.approx(313 * 16 * (70 + 3 * 120))
+    assert work(2, ratio="0").tokens == pytest.approx(313 * 16 * (70 + 120))
+    assert work(2, repeat="3").tokens == pytest.approx(938 * 16 * (70 + 3 * 120))
+    assert work(0).tokens == 1000 * 120
