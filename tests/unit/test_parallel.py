@@ -53,9 +53,8 @@ def launched(
         words = [sys.executable, str(LAUNCHER), "--processes", str(processes), "--strategy", strategy, *trained]
     values = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
     values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy, "TORCH_EXTENSIONS_DIR": str(folder / COMPILED)}
-    done = subprocess.run(
-        words, env=values, capture_output=True, text=True, check=False, timeout=200 * max(3, len(names))
-    )
+    limit = 180 + 20 * len(names)
+    done = subprocess.run(words, env=values, capture_output=True, text=True, check=False, timeout=limit)
     assert done.returncode == expect, done.stderr[-3000:]
     return done
 
