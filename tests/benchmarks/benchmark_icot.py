@@ -178,12 +178,13 @@ class World:
             "implicit": ImplicitDecoder(self.coupled, self.tokenizer),
         }
         for decoder in decoders.values():
-            decoder.eos_id = -1  # random weights: every answer is as long as the task's
+            decoder.end_ids = (-1,)  # random weights: every answer is as long as the task's
 
         def answering(way: str, batch_size: int) -> Callable[[], None]:
             def run() -> None:
                 options = {"max_new_tokens": lengths[way], "batch_size": batch_size}
-                assert len(list(generate(decoders[way], prompts, keys, **options))) == questions
+                written = [one.samples[0].tokens for one in generate(decoders[way], prompts, keys, **options)]
+                assert written == questions * [lengths[way]]
 
             return run
 
