@@ -61,6 +61,7 @@ rule sample_round:
         task=what_defines_the_task,
         model=what_defines_the_model,
         form=dpo_st_form,
+        questions=sampled_questions,
         options=sampling_options,
         speed=speed_of_sampling,
         shards=settings.values.shards.sample,
@@ -68,7 +69,7 @@ rule sample_round:
         "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_round.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
+        " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} {params.questions} --seed {wildcards.seed}"
         " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.options} {params.speed} > {log} 2>&1"
 
 
@@ -115,13 +116,14 @@ rule make_preferences:
         task=what_defines_the_task,
         form=dpo_st_form,
         labelled=labelled,
+        questions=sampled_questions,
         options=options("dpo_st.pairs"),
     message:
         "Making preference pairs of {wildcards.task} for round {wildcards.round} of {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/make_preferences.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml {params.form} --tokenizer {input.tokenizer} --data {input.data}"
-        " --labelled {params.labelled} --trajectories {input.trajectories} --seed {wildcards.seed} --output {output.pairs}"
+        " --labelled {params.labelled} {params.questions} --trajectories {input.trajectories} --seed {wildcards.seed} --output {output.pairs}"
         " --report {output.report} {params.options} > {log} 2>&1"
 
 
@@ -183,13 +185,14 @@ rule make_pseudo_labels:
         task=what_defines_the_task,
         form=dpo_st_form,
         labelled=labelled,
+        questions=sampled_questions,
         options=options("dpo_st.labels"),
     message:
         "Choosing pseudo-labels of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/make_pseudo_labels.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml {params.form} --tokenizer {input.tokenizer} --data {input.data}"
-        " --labelled {params.labelled} --trajectories {input.trajectories} --output {output.labels} --report {output.report}"
+        " --labelled {params.labelled} {params.questions} --trajectories {input.trajectories} --output {output.labels} --report {output.report}"
         " {params.options} > {log} 2>&1"
 
 

@@ -46,6 +46,12 @@ def labelled(w):
     return options_of_dpo_st(w).labelled
 
 
+def sampled_questions(w):
+    """The words that say of how many training questions solutions are drawn; none for all."""
+    most = options_of_dpo_st(w).max_questions
+    return f"--max-questions {most}" if most >= 0 else ""
+
+
 def dpo_st_split(split):
     """An input function: the split that DPO-ST reads."""
     return lambda w: data_of(w.task, settings.split(w.task, w.model, "dpo_st_round0", split))

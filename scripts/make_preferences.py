@@ -24,6 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
     parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
+    parser.add_argument(
+        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+    )
     parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
     parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
     parser.add_argument("--seed", required=True, type=int, help="of the order of equally similar pairs")
@@ -34,14 +37,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import random
 
-    from retrace.preferences import counts_of, gather, gold_solutions, pairs_of_question, token_sets
+    from retrace.preferences import counts_of, first_of, gather, gold_solutions, pairs_of_question, token_sets
     from retrace.schemas import Example, Preference, Trajectory
     from retrace.storage import read_jsonl, write_json, write_jsonl
     from retrace.tasks import load_task
     from retrace.yaml_files import load_model_config
 
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
-    examples = read_jsonl(given.data, Example)
+    examples = first_of(read_jsonl(given.data, Example), given.max_questions)
     rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
     found = gather(examples, rounds)
     gold = gold_solutions(examples, given.labelled, task.solution_text) if options.gold else {}

@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
     parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
+    parser.add_argument(
+        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+    )
     parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
     parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
     parser.add_argument("--output", required=True, help="PseudoLabel rows")
@@ -36,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.preferences import (
         cap_at_percentile,
         counts_of,
+        first_of,
         gather,
         gold_solutions,
+        right_of,
         solutions_of_question,
         token_sets,
     )
@@ -49,11 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
     examples = read_jsonl(given.data, Example)
     rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
-    found, before = gather(examples, rounds), gather(examples, rounds[:-1])
+    sampled = first_of(examples, given.max_questions)
+    found, before = gather(sampled, rounds), gather(sampled, rounds[:-1])
     gold = gold_solutions(examples, given.labelled, task.solution_text)
     tokens = token_sets(given.tokenizer, [*gold.values(), *(text for one in found.values() for text in one.right)])
     solutions = {
-        example.id: solutions_of_question(gold.get(example.id), found[example.id].right, tokens, options.similarity)
+        example.id: solutions_of_question(gold.get(example.id), right_of(found, example), tokens, options.similarity)
         for example in examples
     }
     cap = cap_at_percentile(list(solutions.values()), options.percentile)
@@ -72,16 +78,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{given.trajectories[-1]}: no right solution and no reference: there is nothing to train on; raise "
             "dpo_st.labelled, or train the warm-up longer"
         )
-    sampled = [row for row in rows if row.origin == "sampled"]
+    labels = [row for row in rows if row.origin == "sampled"]
     known = {id_: {*one.right} for id_, one in before.items()}
     report = {
         **counts_of(found, rounds[-1][1]),
         "cap": cap,
         "dropped_by_the_cap": sum(max(0, len(texts) - cap) for texts in solutions.values()),
-        "gold": len(rows) - len(sampled),
-        "pseudo_labels": len(sampled),
-        "questions_with_pseudo_labels": len({row.example_id for row in sampled}),
-        "new_in_this_round": sum(row.solution not in known[row.example_id] for row in sampled),
+        "gold": len(rows) - len(labels),
+        "pseudo_labels": len(labels),
+        "questions_with_pseudo_labels": len({row.example_id for row in labels}),
+        "new_in_this_round": sum(row.solution not in known[row.example_id] for row in labels),
     }
     write_jsonl(given.output, rows)
     write_json(given.report, report)

@@ -25,6 +25,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     cli.add_form(parser)
     parser.add_argument("--data", required=True, help="Example rows of the training split")
+    parser.add_argument(
+        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+    )
     parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
     parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
     parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
@@ -35,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.preferences import first_of
     from retrace.schemas import Example, Trajectory
     from retrace.storage import read_jsonl, write_jsonl
 
-    everything = read_jsonl(given.data, Example)
+    everything = first_of(read_jsonl(given.data, Example), given.max_questions)
     examples = shard_of(everything, given.shard, given.shards)
     generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task

@@ -132,6 +132,9 @@ class DpoSt(Section):
         ge=-1,
         description="use the worked solutions of only so many training questions, and of the others the answers; -1: all",
     )
+    max_questions: int = Field(
+        default=-1, ge=-1, description="draw solutions of the first so many training questions only; -1: of all"
+    )
     pair_samples: RoundSampling = RoundSampling()
     label_samples: LabelSampling = LabelSampling()
     samples: DrawnSamples = DrawnSamples()

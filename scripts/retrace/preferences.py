@@ -127,6 +127,11 @@ class Sampled:
     repeated: int = 0
 
 
+def first_of(examples: Sequence[Example], count: int) -> Sequence[Example]:
+    """The first `count` examples; all where it is negative."""
+    return examples if count < 0 else examples[:count]
+
+
 def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Trajectory]]]) -> dict[str, Sampled]:
     """Samples by question, in the order of the examples. rounds: (file, rows) of each round, oldest first.
 
@@ -150,6 +155,11 @@ def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Tra
             seen.add((row.example_id, row.text))
             (sampled.right if row.correct else sampled.wrong).append(row.text)
     return found
+
+
+def right_of(found: Mapping[str, Sampled], example: Example) -> list[str]:
+    """The right samples of a question; none where it was not sampled."""
+    return found[example.id].right if example.id in found else []
 
 
 def counts_of(found: Mapping[str, Sampled], newest: Sequence[Trajectory]) -> dict[str, int]:

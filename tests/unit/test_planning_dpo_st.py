@@ -4,6 +4,7 @@
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,16 @@ def test_a_shard_samples_so_many_solutions_of_its_questions(tmp_path: Path) -> N
     assert work.seconds == pytest.approx(5 * 216 * 0.03 + 2 * ACTIVE * 250 * 70 / 1e14)
     assert work_of(sample("dpo_st_round1", 3), sizes).tokens == 250 * 3 * 120
     assert work_of(gather("dpo_st_round1"), sizes).disk == pytest.approx(4000 * 3 * 120 * 4.5 * 2)
+
+
+def test_only_so_many_questions_are_sampled(tmp_path: Path) -> None:
+    """320 questions in 16 shards are 20 a shard; their 5 samples each are all that pairs come from."""
+    few = {"max-questions": "320"}
+    job, pairs = sample("dpo_round1", 5), make_pairs(1)
+    job, pairs = replace(job, options=job.options | few), replace(pairs, options=pairs.options | few)
+    sizes = sizes_with([job, pairs], tmp_path)
+    assert work_of(job, sizes).tokens == 20 * 5 * 120
+    assert work_of(pairs, sizes).seconds == 1 + 320 * 5 / 5000
 
 
 def test_the_paper_s_own_split_is_known_by_its_file(tmp_path: Path) -> None:

@@ -245,6 +245,19 @@ def test_only_so_many_references_are_used(run):
         run([example(0)], [sample(0, "plums #### 3", False)], options=["--labelled", "0"])
 
 
+def test_only_so_many_questions_are_sampled(run):
+    rows = [sample(0, "pears #### 2", True), sample(0, "plums #### 3", False)]
+    examples, options = [example(0), example(1)], ["--max-questions", "1"]
+    found = run(examples, rows, options=options)
+    for _, report in found.values():
+        assert (report["questions"], report["questions_without_correct_sample"]) == (1, 0)
+    labels = [(row.example_id, row.origin) for row in found["labels"][0]]
+    assert ("q1", "gold") in labels, "known references count, sampled or not"
+    assert found["pairs"] == run([example(0)], rows)["pairs"]
+    with pytest.raises(UserError, match="example_id 'q1' is not in the data"):
+        run(examples, [*rows, sample(1, "pears #### 2", True)], options=options)
+
+
 def test_pairs_do_not_depend_on_other_questions(run):
     def rows(numbers):
         return [

@@ -42,3 +42,11 @@ def test_batches_shards_and_the_number_of_samples_change_no_text(run):
     fewer = [row.text for row in run("--samples", 2)[0]]
     assert fewer == [text for place, text in enumerate(texts) if place % 5 < 2]
     assert texts != [row.text for row in run("--seed", 4)[0]]
+
+
+def test_only_the_first_questions_are_sampled(run):
+    rows = run()[0]
+    assert run("--max-questions", 2)[0] == rows[:10]
+    shards = [row for shard in range(2) for row in run("--max-questions", 3, "--shard", shard, "--shards", 2)[0]]
+    assert shards == rows[:15]
+    assert run("--max-questions", 9)[0] == rows, "as many as there are"

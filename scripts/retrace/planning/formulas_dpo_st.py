@@ -45,9 +45,15 @@ def planned_for(job: Job, sizes: Sizes, rule: str, **wildcards: str) -> Job | No
     return sizes.planned(rule, task=job.wildcards["task"], model=job.wildcards["model"], **wildcards)
 
 
+def questions_sampled(job: Job, sizes: Sizes) -> float:
+    """Training questions that solutions are drawn of."""
+    rows, most = split_behind(job, sizes, "train").rows, option(job, "max-questions", -1)
+    return min(rows, most) if most >= 0 else rows
+
+
 def samples_so_far(job: Job, sizes: Sizes) -> float:
     """Solutions in the trajectories that pairs or pseudo-labels are chosen from."""
-    questions, total = split_behind(job, sizes, "train").rows, 0.0
+    questions, total = questions_sampled(job, sizes), 0.0
     for file in files_behind(job, "/trajectories.jsonl"):
         rows = sizes.lines(file, job.input_mb.get(file))
         if rows is None:
@@ -64,7 +70,7 @@ def pairs_made(job: Job, sizes: Sizes) -> float:
 
     Of n samples, at a share w of wrong ones, n w are wrong, and a question has any with probability 1 - (1 - w)^n.
     """
-    questions = max(1, split_behind(job, sizes, "train").rows)
+    questions = max(1, questions_sampled(job, sizes))
     samples, wrong = samples_so_far(job, sizes) / questions, sizes.assumed.wrong_share
     most = option(job, "pairs-per-question", PreferencePairs().pairs_per_question)
     return questions * (1 - (1 - wrong) ** samples) * min(most, samples * wrong)
@@ -149,7 +155,7 @@ def steps_of_trainings(job: Job, sizes: Sizes) -> float:
 def sample_round(job: Job, sizes: Sizes) -> Work:
     """The same number of solutions for every question of a shard."""
     text = split_behind(job, sizes, "train")
-    questions = text.rows / option(job, "shards", 1)
+    questions = questions_sampled(job, sizes) / option(job, "shards", 1)
     samples = option(job, "samples", RoundSampling().samples)
     return written(job, sizes, text, questions, samples, option(job, "batch-size", RoundSampling().batch_size))
 
