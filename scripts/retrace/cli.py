@@ -97,6 +97,16 @@ def arguments_of(section: BaseModel, only: Collection[str] | None = None) -> lis
     return words
 
 
+def leave_processes() -> None:
+    """Take leave of the other processes of a training; does nothing in one of its own.
+
+    A thread of the group that drops its last tensor while the interpreter is ending would abort the process.
+    """
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
 def run(main: Callable[[Sequence[str] | None], None]) -> None:
     """Run a script's main: a UserError becomes one line on standard error and exit status 2.
 
@@ -109,6 +119,7 @@ def run(main: Callable[[Sequence[str] | None], None]) -> None:
     join_launcher()
     try:
         main(None)
+        leave_processes()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

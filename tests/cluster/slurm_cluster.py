@@ -140,12 +140,19 @@ class SlurmCluster:
     def start_node(self, name: str, *prefix: str) -> None:
         """Start a node's daemon, `prefix` before its command; returns once the node is idle."""
         self._daemon(name, [*prefix, "slurmd", "-D", "-N", name])
-        wait_until(lambda: self.state_of_node(name) == "idle", 200, f"node {name} is idle")
+        self.wait_for_node(name, "idle".__eq__, 200)
 
     def kill_node(self, name: str) -> None:
-        """The node's daemon dies without a word. What it had started goes on, as on a node that lost its network."""
+        """The node's daemons die without a word. The jobs themselves go on, as on a node that lost its network."""
         self.daemons[name].kill()
         self.daemons[name].wait()
+        # Those that look after its steps. One that told of its job's end later, while the job was waiting for another
+        # node, would leave the controller of SLURM 22.05 with a dead node that it counts as running something.
+        jobs = {file.name.split("_")[1].split(".")[0] for file in (self.folder / "spool" / name).glob(f"{name}_*.*")}
+        for process in self._processes():
+            title = " ".join(process.cmdline())
+            if any(title.startswith(f"slurmstepd: [{job}.") for job in jobs):
+                process.kill()
 
     def stop(self) -> None:
         """End everything that runs in the name of this cluster."""
@@ -184,6 +191,14 @@ class SlurmCluster:
             check=False,
         )
         return done.stdout.split()[0] if done.returncode == 0 and done.stdout.split() else ""
+
+    def wait_for_node(self, name: str, wanted: Callable[[str], bool], seconds: float) -> None:
+        """Return once `wanted` holds for the node's state; else a TimeoutError with the state and the controller's log."""
+        try:
+            wait_until(lambda: wanted(self.state_of_node(name)), seconds, f"the state of node {name}")
+        except TimeoutError as error:
+            log = (self.folder / "log/slurmctld.log").read_text(errors="replace")[-2000:]
+            raise TimeoutError(f"{error}: it is {self.state_of_node(name)!r}; slurmctld says:\n{log}") from None
 
     def jobs(self) -> dict[int, dict[str, str]]:
         """Every job that the controller remembers: number, and the fields of `scontrol show job`."""

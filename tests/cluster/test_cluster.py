@@ -132,9 +132,7 @@ class Troubled:
         cluster.kill_node(self.dead_node)
         undisturbed.make(*BASES, *SLOWLY)
         # Until then the other jobs would be sent there, too, when they are tried again.
-        wait_until(
-            lambda: "down" in cluster.state_of_node(self.dead_node), PATIENCE, "SLURM sees that the node is dead"
-        )
+        cluster.wait_for_node(self.dead_node, lambda state: "down" in state, PATIENCE)
         cluster.call("scancel", self.first[self.cancelled]["JobId"])
         # A minute is the shortest limit, and what jobs of this preset ask for is a quarter of an hour.
         cluster.call("scontrol", "update", f"JobId={self.first[self.late]['JobId']}", "TimeLimit=1")
@@ -306,7 +304,7 @@ def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, caps
     finally:
         cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
     for node in ("n1", "n2"):
-        wait_until(lambda node=node: cluster.state_of_node(node) == "idle", PATIENCE, f"node {node} is idle again")
+        cluster.wait_for_node(node, "idle".__eq__, PATIENCE)
     assert what_slurm_refuses([job]) == []
     assert capsys.readouterr().err == ""
 

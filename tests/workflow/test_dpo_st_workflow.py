@@ -118,8 +118,8 @@ def test_a_round_of_the_smoke_preset(made) -> None:
     seed = made.folder / FOLDER / "seed0"
     report = json.loads((seed / "dpo_st_round1/round.json").read_text())
     drawn = [read_jsonl(seed / name / "trajectories.jsonl", Trajectory) for name in ("dpo_round1", "dpo_st_round1")]
-    assert report["pairs"]["samples"] == len(drawn[0]) == 96
-    assert report["labels"]["samples"] == len(drawn[1]) == 96
+    assert report["pairs"]["samples"] == len(drawn[0]) == 80
+    assert report["labels"]["samples"] == len(drawn[1]) == 80
     pairs = read_jsonl(seed / "dpo_round1/pairs.jsonl", Preference, allow_empty=True)
     assert report["pairs"]["pairs"] == len(pairs)
     labels = read_jsonl(seed / "dpo_st_round1/pseudo_labels.jsonl", PseudoLabel)

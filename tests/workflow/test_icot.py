@@ -179,7 +179,7 @@ def test_states_tell_their_size_and_their_makers(made) -> None:
 def test_a_second_run_has_nothing_to_do_and_a_change_redoes_what_depends_on_it(made) -> None:
     assert "Nothing to be done" in made.dry(*TARGETS)
     changed = jobs(
-        made.dry(*TARGETS, "--config", 'icot_student={"learning_rate": 0.002, "max_steps": 3, "evaluations": 1}')
+        made.dry(*TARGETS, "--config", 'icot_student={"learning_rate": 0.004, "max_steps": 3, "evaluations": 1}')
     )
     trained = {rule for rule in changed if rule.startswith("train_") or rule == "cache_states"}
     assert trained == {"train_icot_student", "train_icot"}
