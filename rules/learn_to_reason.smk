@@ -107,6 +107,7 @@ rule price_of_the_teacher:
     input:
         unpack(as_many_as),
         unpack(the_local_teacher),
+        unpack(the_released_rationales),
         data="results/data/{task}/train.jsonl",
         marks=the_marks,
     output:
@@ -129,6 +130,7 @@ rule price_of_the_teacher:
         text=what_the_template_says,
         like=option_from(as_many_as, "--random-like", "like"),
         local=local_teacher_words,
+        released=option_from(the_released_rationales, "--released", "released"),
         prices=prices_of_the_teacher,
     message:
         "What asking the teacher about {wildcards.task} would cost, round {wildcards.round} of {wildcards.variant} of {wildcards.model}"
@@ -136,7 +138,7 @@ rule price_of_the_teacher:
         "python $RETRACE_SCRIPTS/ask_teacher.py --dry-run"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --marks {input.marks}"
         " --template-file $RETRACE_CONFIG/prompts/{params.template}.yaml --round {wildcards.round} --seed {wildcards.seed}"
-        " {params.asked} {params.speed:q} {params.like} {params.local} --report {output} 2> {log} | tee -a {log}"
+        " {params.asked} {params.speed:q} {params.like} {params.local} {params.released} --report {output} 2> {log} | tee -a {log}"
 
 
 rule train_learn_to_reason:

@@ -25,7 +25,6 @@ from retrace.config_learn_to_reason import Teacher as TeacherOptions
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
-    from retrace.feedback import Ask
     from retrace.schemas import Example
     from retrace.tasks.base import Task
     from retrace.teachers.base import Teacher
@@ -53,8 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, teacher_options = cli.section_from(given, Feedback), cli.section_from(given, TeacherOptions)
 
     from retrace import feedback
+    from retrace.released import read_released
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
-    from retrace.storage import read_jsonl, write_json
+    from retrace.storage import read_jsonl
     from retrace.tasks import load_task
     from retrace.teachers.prompts import conversation, load_template
 
@@ -67,8 +67,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     like = read_jsonl(given.random_like, TeacherRationale, allow_empty=True) if given.random_like else None
     count = None if like is None else len({row.example_id for row in like})
     asks = feedback.choose(examples, marks, options, given.round, given.seed, given.blind, count)
+    common = feedback.common_words(example.question for example in examples)
     if given.released:
-        rows, report = released(task, asks, options, given.released)
+        if given.dry_run:
+            show_plan(given, {"teacher": given.released, "rationales": len(asks), "requests": 0, "estimated_cost": 0})
+            return
+        # The control has as many questions as the method; whatever else the file holds is not for it.
+        further = examples if like is None else []
+        found = read_released(given.released)
+        name = given.released.rpartition("/")[2]
+        rows, report = feedback.take_released(task, asks, further, found, name, options, common)
     else:
         shown = demonstrations(task, options.demonstrations)
 
@@ -82,11 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 expected = sum(len(example.answer) for example in worked) / len(worked) if worked else 400
                 prices = (teacher_options.input_price, teacher_options.output_price)
                 plan = feedback.estimate(asks, teacher, messages, expected, teacher_options.max_tokens, prices)
-                print(json.dumps({"teacher": teacher.name} | plan, indent=2))
-                if given.report:
-                    write_json(given.report, {"teacher": teacher.name} | plan)
+                show_plan(given, {"teacher": teacher.name} | plan)
                 return
-            common = feedback.common_words(example.question for example in examples)
             rows, report = feedback.collect(task, asks, teacher, messages, options, common)
             report |= spent(teacher, teacher_options)
     write_results(given, task, examples, marks, rows, report)
@@ -102,12 +107,13 @@ def demonstrations(task: "Task", count: int) -> "list[Example]":
     return [example for example in read_demonstrations(task) if example.steps][:count]
 
 
-def released(task: "Task", asks: "list[Ask]", options: Feedback, path: str) -> tuple[list[Any], dict[str, object]]:
-    """Rationales from a file in the authors' format."""
-    from retrace.feedback import take_released
-    from retrace.released import read_released
+def show_plan(given: Any, plan: dict[str, object]) -> None:
+    """Print what would be sent, and write it where a report is wanted."""
+    from retrace.storage import write_json
 
-    return take_released(task, asks, read_released(path), path.rpartition("/")[2], options)
+    print(json.dumps(plan, indent=2))
+    if given.report:
+        write_json(given.report, plan)
 
 
 def open_teacher(

@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
-    from retrace.checkpoints import helped_decoder
+    from retrace.checkpoints import helped_decoder, system_of
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
@@ -98,6 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scratch = model.scratch is not None
     sections = reported.sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
     config_dir = Path(given.papers).parent
+    learned = system_of(given.checkpoint) == "learn_to_reason"
     found = provenance.Provenance(
         git=provenance.git_state(),
         configuration=provenance.configuration_record(values, file, sections) if values else None,
@@ -129,6 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source=source,
         votes=votes,
         choices=read_choices(given.reports, given.seeds),
+        loss_on="test" if (values or {}).get("learn_to_reason", {}).get("validation_is_test") and learned else None,
     )
     write_json(given.output, result)
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}

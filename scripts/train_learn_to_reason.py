@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.storage import read_jsonl, write_json
     from retrace.tasks import load_task
     from retrace.training import learn_to_reason, sft
-    from retrace.training.trainer import finish, is_first_process, set_seed
+    from retrace.training.trainer import finish, is_first_process, set_seed, world_size
     from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
@@ -79,13 +79,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoded = learn_to_reason.encode_lessons(lessons, prompting, options, limit)
     curve: list[dict[str, float]] = []
     report: dict[str, Any] = {"questions": 0, "steps": 0, "note": "no rationales: the student stays as it was"}
-    if encoded:
-        dev = read_jsonl(given.dev, Example)
-        dev_rows = development_rows(dev, prompting, limit, options)
-        encoded, dev_rows = with_development(encoded, dev_rows, options, given.seed)
-        curve, report = learn_to_reason.train_lessons(
-            model, tokenizer, encoded, dev_rows, options, given.seed, given.state, given.repeat
+    dev_rows = development_rows(read_jsonl(given.dev, Example), prompting, limit, options)
+    if options.validation_is_test and not dev_rows:
+        raise UserError(
+            f"{given.dev}: learn_to_reason.validation_is_test needs worked solutions in the test split, and {task.name} has "
+            "none there; set it to false"
         )
+    lessons_to_learn, dev_rows = with_development(encoded, dev_rows, options, given.seed)
+    if 0 < len(lessons_to_learn) < world_size():
+        report["note"] = f"fewer questions than the {world_size()} processes: the student stays as it was"
+    elif lessons_to_learn:
+        curve, report = learn_to_reason.train_lessons(
+            model, tokenizer, lessons_to_learn, dev_rows, options, given.seed, given.state, given.repeat
+        )
+        report["chosen_on"] = "test" if options.validation_is_test else "dev"
     sft.write_generator(model, tokenizer, curve, given.output)
     if is_first_process():
         write_json(given.report, report | {"rationales_left_out": len(rationales) - report.get("rationales", 0)})

@@ -5,7 +5,7 @@ Defaults are those of the authors' README and code where these say something; co
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrace.config_types import SPEED_ONLY, Count, Section, Share
 from retrace.decoding_options import Decoding
@@ -99,6 +99,12 @@ class Teacher(Section):
         default=0.0, ge=0, description="price of a million tokens of responses", json_schema_extra=SPEED_ONLY
     )
 
+    @model_validator(mode="after")
+    def _a_cost_has_prices(self) -> "Teacher":
+        if self.max_cost >= 0 and not (self.input_price or self.output_price):
+            raise ValueError("max_cost limits nothing without prices; set input_price and output_price")
+        return self
+
 
 class Feedback(Section):
     """For which questions the teacher writes, and which of its rationales are kept (ask_teacher.py)."""
@@ -159,6 +165,11 @@ class LearnToReasonTraining(Training):
     max_negatives: Count = Field(default=4, description="mistakes a question to draw the negative from")
     contrast_length: Count = Field(default=192, description="positives and negatives are cut to so many tokens")
     own_positives: bool = Field(default=False, description="the student's own right answers may be positives, too")
+    sample_as_positive: bool = Field(
+        default=False,
+        description="where there is no other right rationale, the one that is learned is its own positive; otherwise, as in "
+        "the authors' code, it is not contrasted",
+    )
     accumulate: bool = Field(default=False, description="learn the rationales of the earlier rounds again")
     mask_calculator: bool = Field(
         default=False, description="results that the calculator fills in are masked from the loss"

@@ -193,25 +193,34 @@ def collect(
 
 
 def take_released(
-    task: Task, asks: Sequence[Ask], released: Mapping[str, list[str]], name: str, options: Feedback
+    task: Task,
+    asks: Sequence[Ask],
+    further: Sequence[Example],
+    released: Mapping[str, list[str]],
+    name: str,
+    options: Feedback,
+    common: frozenset[str] = frozenset(),
 ) -> tuple[list[TeacherRationale], dict[str, object]]:
-    """Rationales of the questions asked for from a file in the authors' format (retrace.released), judged like any other.
+    """Rationales from a file in the authors' format (retrace.released), judged like any other.
 
-    A question has a row for each of its texts; one that the file lacks has a rejected row without text.
+    They are those of the questions asked for and of the `further` ones that the file has: whoever wrote it had an exam of
+    their own. A question has a row for each of its texts; one that was asked for and that the file lacks has a rejected
+    row without text.
     """
     rows = []
     counts: Counter[str] = Counter()
-    wanted = dict.fromkeys(" ".join(ask.example.question.split()) for ask in asks)
-    examples = {" ".join(ask.example.question.split()): ask.example for ask in asks}
-    for question in wanted:
+    examples = {_plain(ask.example): ask.example for ask in asks}
+    known = {_plain(example): example for example in further}
+    wanted = examples | {question: known[question] for question in released if question in known}
+    for question, example in wanted.items():
         texts = list(dict.fromkeys(released.get(question, [])))
         counts["questions_missing"] += not texts
         for text in texts or [None]:
             response = None if text is None else Response(text, name, None, "stop")
-            verdict = judge(task, examples[question], response, options)
+            verdict = judge(task, example, response, options, common)
             rows.append(
                 TeacherRationale(
-                    example_id=examples[question].id,
+                    example_id=example.id,
                     mistake=None,
                     accepted=verdict == ACCEPTED,
                     verdict=verdict,
@@ -225,8 +234,14 @@ def take_released(
         "accepted": sum(row.accepted for row in rows),
         "rejected": dict(Counter(row.verdict for row in rows if not row.accepted)),
         "questions_missing": counts["questions_missing"],
-        "questions_not_asked_for": sum(question not in wanted for question in released),
+        "questions_not_asked_for": len(wanted) - len(examples),
+        "questions_left_out": sum(question not in wanted for question in released),
     }
+
+
+def _plain(example: Example) -> str:
+    """The question as retrace.released writes it."""
+    return " ".join(example.question.split())
 
 
 # ---------------------------------------------------------------- the price

@@ -225,7 +225,17 @@ class Settings:
             )
         if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
             raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
+        if config.chat and (reason := self._plain_only(task, model, checkpoint)):
+            raise UserError(f"method {method!r} on {model}: {reason}, and the model has a chat template")
         return self._or_generator(task, model, same_model(checkpoint))
+
+    def _plain_only(self, task: str, model: str, checkpoint: str) -> str | None:
+        """Why a checkpoint cannot be trained through a chat template; None where it can."""
+        if system_of(checkpoint) == "learn_to_reason":
+            return "a teacher's rationales are learned as plain text (a model file with `chat: false` does)"
+        if system_of(checkpoint) == "dpo_st" and self.form(task, model, checkpoint) == "steps":
+            return "dpo_st.form steps is plain text (`dpo_st.form: dpo_st` has a prompt of its own)"
+        return None
 
     def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
         return self.generator(task, model) if checkpoint == "generator" else checkpoint

@@ -21,6 +21,7 @@ from retrace.tasks import load_task
 from retrace.training import learn_to_reason as ltr
 from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
 from retrace.training.data import Row
+from retrace.training.parallel import accumulation_of
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
@@ -155,22 +156,44 @@ def test_rationales_are_visited_alike_and_like_lengths_together() -> None:
 def test_too_few_questions_for_a_batch() -> None:
     with pytest.raises(UserError, match="2 questions cannot fill a batch of 3 different ones"):
         ltr.visit_order([0, 0, 1, 1], [1, 1, 1, 1], 3, 1, 0)
-    assert ltr.fitting(options(batch_size=16), 5).batch_size == 4
-    assert ltr.fitting(options(batch_size=16), 1).batch_size == 1
-    assert ltr.fitting(options(batch_size=16), 16) == options(batch_size=16)
 
 
-def encoded(rows: int, positives: int, negatives: int) -> ltr.Encoded:
+@pytest.mark.parametrize(
+    ("batch", "device", "questions", "world", "fitted"),
+    [
+        (16, 8, 16, 1, (16, 8)),
+        (16, 8, 5, 1, (5, 5)),
+        (16, 8, 1, 1, (1, 1)),
+        (12, 2, 5, 1, (5, 1)),
+        (16, 2, 15, 8, (8, 1)),
+        (64, 2, 39, 8, (32, 2)),
+    ],
+)
+def test_a_round_of_few_questions_has_a_batch_that_all_processes_can_share(
+    batch: int, device: int, questions: int, world: int, fitted: tuple[int, int]
+) -> None:
+    found = ltr.fitting(options(batch_size=batch, device_batch_size=device), questions, world)
+    assert (found.batch_size, found.device_batch_size) == fitted
+    accumulation_of(found, world)  # raises where it could not be shared out
+
+
+def encoded(rows: int, positives: int, negatives: int, first: int = 1) -> ltr.Encoded:
     def ids(number: int) -> list[int]:
         return [number, number + 1, 1]
 
-    samples = [Row([5, 6], ids(10 * number), [False] * 3) for number in range(1, rows + 1)]
+    samples = [Row([5, 6], ids(10 * number), [False] * 3) for number in range(first, first + rows)]
     return ltr.Encoded(samples, [row.target for row in samples[:positives]], [ids(90 + n) for n in range(negatives)])
 
 
 def test_the_positive_is_another_rationale_where_there_is_one() -> None:
-    lessons = [encoded(2, 2, 3), encoded(1, 1, 1), encoded(1, 1, 0)]
+    lessons = [encoded(2, 2, 3), encoded(1, 1, 1, first=4), encoded(1, 1, 0, first=7)]
     visits = ltr.plan_visits(lessons, options(batch_size=1, device_batch_size=1), 60, seed=0)
+    assert all(row.positive != row.sample.target for row in visits if row.contrasts)
+    assert not any(row.contrasts for row in visits if row.sample in lessons[1].samples)
+    choice = options(batch_size=1, device_batch_size=1, sample_as_positive=True)
+    alone = [row for row in ltr.plan_visits(lessons, choice, 60, seed=0) if row.sample in lessons[1].samples]
+    assert any(row.contrasts for row in alone)
+    assert {tuple(row.positive) for row in alone if row.contrasts} == {tuple(lessons[1].samples[0].target)}
     two = [row for row in visits if row.negative and row.sample in lessons[0].samples and len(row.negative) == 3]
     assert any(row.positive != row.sample.target for row in two)
     assert {tuple(row.negative) for row in visits if row.sample == lessons[0].samples[1]} == {
@@ -183,7 +206,9 @@ def test_the_positive_is_another_rationale_where_there_is_one() -> None:
 
 
 def test_alternating_visits_every_batch_twice() -> None:
-    lessons = [encoded(1, 1, 1) for _ in range(4)]
+    lessons = [encoded(1, 2, 1) for _ in range(4)]
+    for lesson in lessons:
+        lesson.positives.append([7, 8, 1])
     merged = ltr.plan_visits(lessons, options(batch_size=2), 6, seed=0)
     apart = ltr.plan_visits(lessons, options(batch_size=2, merge_losses=False), 6, seed=0)
     assert len(apart) == 2 * len(merged)
@@ -320,7 +345,25 @@ def test_a_student_without_mistakes_stays_as_it_was(tmp_path) -> None:
 def test_few_questions_make_a_smaller_batch(tmp_path) -> None:
     words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES[:3]], [])
     train_learn_to_reason.main(words)
-    assert json.loads((tmp_path / "report.json").read_text())["batch_size"] == 2
+    assert json.loads((tmp_path / "report.json").read_text())["batch_size"] == 3
+
+
+def test_fewer_questions_than_processes_leave_the_student_as_it_was(tmp_path, monkeypatch) -> None:
+    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES[:3]], [])
+    monkeypatch.setenv("WORLD_SIZE", "4")
+    train_learn_to_reason.main(words)
+    before, after = (load_model(tmp_path / name, "encoder_decoder")[0] for name in ("model", "out"))
+    assert all(torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters(), strict=True))
+    assert "fewer questions than the 4 processes" in json.loads((tmp_path / "report.json").read_text())["note"]
+
+
+def test_choosing_on_the_test_split_is_said_and_needs_worked_solutions_there(tmp_path) -> None:
+    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES], [])
+    train_learn_to_reason.main([*words, "--validation-is-test", "true"])
+    assert json.loads((tmp_path / "report.json").read_text())["chosen_on"] == "test"
+    write_jsonl(tmp_path / "dev.jsonl", [row.model_copy(update={"steps": []}) for row in problems(8, "dev")])
+    with pytest.raises(UserError, match="needs worked solutions in the test split, and arithmetic has none there"):
+        train_learn_to_reason.main([*words, "--validation-is-test", "true"])
 
 
 # ---------------------------------------------------------------- the exam

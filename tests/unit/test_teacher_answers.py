@@ -107,6 +107,7 @@ def test_a_server_that_counts_no_tokens(tmp_path) -> None:
         ({"template_file": "nowhere.yaml"}, "nowhere.yaml: no such template"),
         ({"kind": "replay"}, "no such file; name the folder of recorded responses"),
         ({"kind": "local"}, "needs --local-folder and --local-file"),
+        ({"max_cost": 5}, "max_cost limits nothing without prices; set input_price and output_price"),
     ],
 )
 def test_options_that_cannot_work(tmp_path, options: dict, message: str) -> None:
@@ -132,6 +133,15 @@ def test_what_cannot_get_better_stops_at_once(tmp_path, refusal: tuple[int, str]
     with ChatServer(refuses=lambda body: refusal) as server:
         with pytest.raises(UserError, match=message):
             ask_teacher.main(world(tmp_path, 5, base_url=server.url))
+        assert len(server.log) == 1
+
+
+def test_a_server_that_refuses_everything_stops_whatever_others_answered_before(tmp_path) -> None:
+    with ChatServer() as server:
+        ask_teacher.main(world(tmp_path, 3, base_url=server.url))
+    with ChatServer(refuses=lambda body: (400, '{"error": {"message": "no such model"}}')) as server:
+        with pytest.raises(UserError, match="the server refuses the request"):
+            ask_teacher.main(world(tmp_path, 5, base_url=server.url, model="another"))
         assert len(server.log) == 1
 
 
@@ -188,6 +198,8 @@ def test_replay_gives_what_was_recorded_without_network_or_key(tmp_path, monkeyp
     more = rows_of(tmp_path)
     assert more[:20] == first
     assert [row.verdict for row in more[20:]] == ["no_response"] * 2
+    with pytest.raises(UserError, match=r"holds no answer of 'another' at .* to any of the 20 requests"):
+        ask_teacher.main(world(tmp_path, 20, base_url=server.url, kind="replay", model="another"))
 
 
 def test_the_oracle_gives_the_references(tmp_path) -> None:
@@ -226,7 +238,7 @@ def test_released_rationales_instead_of_a_teacher(tmp_path) -> None:
         (names[3], "no_response"),
     ]
     report = report_of(tmp_path)
-    assert (report["questions_missing"], report["questions_not_asked_for"]) == (2, 1)
+    assert (report["questions_missing"], report["questions_left_out"]) == (2, 1)
     # What is written in the authors' format can be read again.
     written = json.loads((tmp_path / "released/arithmetic.train.round1.json").read_text())
     assert list(written) == [examples[0].question, examples[1].question]
@@ -234,6 +246,23 @@ def test_released_rationales_instead_of_a_teacher(tmp_path) -> None:
     assert mistakes[examples[3].question] == ["<<1+1=2>> | #### 2"]
     ask_teacher.main(world(tmp_path, 4, released=tmp_path / "released/arithmetic.train.round1.json"))
     assert [row.example_id for row in rows_of(tmp_path) if row.accepted] == names[:2]
+
+
+def test_released_rationales_of_questions_that_the_student_knew_are_learned_too(tmp_path) -> None:
+    examples = problems(4)
+    document = {example.question: [f"<<1+1=2>>\nAnswer: {example.final_answer}"] for example in examples}
+    (tmp_path / "released.json").write_text(json.dumps(document))
+    words = world(tmp_path, 4, released=tmp_path / "released.json")
+    marks = (tmp_path / "marks.jsonl").read_text().splitlines()
+    (tmp_path / "marks.jsonl").write_text(marks[2] + "\n")
+    ask_teacher.main(words)
+    assert [row.example_id for row in rows_of(tmp_path)] == [examples[place].id for place in (2, 0, 1, 3)]
+    assert report_of(tmp_path)["questions_not_asked_for"] == 3
+    (tmp_path / "like.jsonl").write_text((tmp_path / "rationales.jsonl").read_text().splitlines()[0] + "\n")
+    ask_teacher.main([*words, "--random-like", str(tmp_path / "like.jsonl")])
+    assert len(rows_of(tmp_path)) == 1  # the control has as many questions as the method, and no more
+    ask_teacher.main([*words, "--dry-run"])
+    assert report_of(tmp_path)["requests"] == 0
 
 
 @pytest.mark.parametrize("family", ["decoder_only", "encoder_decoder"])

@@ -90,6 +90,14 @@ def test_released_files_replace_exam_and_teacher(workflow) -> None:
         (f"{FOLDER}/learn_to_reason_round01_acc.json", "method 'learn_to_reason_round01' is unknown"),
         (f"{FOLDER}/learn_to_reason_single_round2_acc.json", "method 'learn_to_reason_single_round2' is unknown"),
         (f"{FOLDER}/learn_to_raeson_acc.json", "did you mean 'learn_to_reason'"),
+        (
+            "results/gsm8k/phi35_mini/learn_to_reason_acc.json",
+            "method 'learn_to_reason' on phi35_mini: a teacher's rationales are learned as plain text",
+        ),
+        (
+            "results/arithmetic/phi35_mini/dpo_st_acc.json",
+            "method 'dpo_st' on phi35_mini: dpo_st.form steps is plain text",
+        ),
         ("results/figures/learn_to_reason_arithmetics.svg", "task 'arithmetics' is unknown; did you mean 'arithmetic'"),
     ],
 )

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from retrace.config_learn_to_reason import Teacher as TeacherOptions
+from retrace.errors import UserError
 from retrace.teachers.base import Request, Response, key_of
 from retrace.teachers.recording import Recording
 from retrace.teachers.served import address_of, body_of
@@ -20,8 +21,17 @@ class Replay:
         return key_of(address_of(self.options), body_of(self.options, request), request.attempt)
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
-        """The recorded responses; None for a request that was never answered."""
-        return [self.recording.get(self._key(request)) for request in requests]
+        """The recorded responses; None for a request that was never answered.
+
+        Raises UserError where none was, to which first attempts are put: the recording is of something else.
+        """
+        found = [self.recording.get(self._key(request)) for request in requests]
+        if requests and not any(found) and not any(request.attempt for request in requests):
+            raise UserError(
+                f"{self.options.recording}: holds no answer of {self.name!r} at {address_of(self.options)} to any of the "
+                f"{len(requests)} requests; name the recording that was made with this task, template and teacher"
+            )
+        return found
 
     def known(self, requests: Sequence[Request]) -> list[bool]:
         return [self.recording.get(self._key(request)) is not None for request in requests]

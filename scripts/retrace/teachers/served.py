@@ -256,9 +256,9 @@ class Served:
         raise error
 
     def _refused(self, error: Any) -> None:
-        """The server refuses what this request holds; before any answer, that is a fault of the options."""
+        """The server refuses what this request holds; before any answer to these, that is a fault of the options."""
         self.counts["refused"] += 1
-        if not self.counts["answered"] and not len(self.recording):
+        if not self.counts["answered"] and not self.counts["recorded"]:
             said = str(error.message)[:200]
             self._halt(
                 f"{self._address}: the server refuses the request ({error.status_code}: {said}); check teacher.*"

@@ -33,7 +33,7 @@ from retrace.training.contrastive import (
 )
 from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
 from retrace.training.sft import DevelopmentLoss, start_token
-from retrace.training.trainer import steps_of, train
+from retrace.training.trainer import steps_of, train, world_size
 
 _ANSWER_SENTENCE = "Therefore, the answer is"
 
@@ -191,8 +191,9 @@ def plan_visits(
 ) -> list[ReflectionRow]:
     """Every visit of the training in its order, with the positive and the negative that were drawn for it.
 
-    The positive is another right rationale of the question where there is one, else the sample itself. Without
-    `merge_losses` each batch comes twice, to be learned and then to be contrasted, so there are twice as many steps.
+    The positive is another right rationale of the question; where there is none the sample is not contrasted, or, with
+    `sample_as_positive`, its own positive. Without `merge_losses` each batch comes twice, to be learned and then to be
+    contrasted, so there are twice as many steps.
     """
     samples = [(number, row) for number, lesson in enumerate(lessons) for row in lesson.samples]
     lengths = [row.length for _, row in samples]
@@ -202,10 +203,13 @@ def plan_visits(
     for place in order:
         number, sample = samples[place]
         lesson = lessons[number]
-        others = [ids for ids in lesson.positives if ids != sample.target[: options.contrast_length]]
-        positive = others[draw.integers(len(others))] if others else sample.target[: options.contrast_length]
+        itself = sample.target[: options.contrast_length]
+        others = [ids for ids in lesson.positives if ids != itself]
+        if not others and options.sample_as_positive:
+            others = [itself]
+        positive = others[draw.integers(len(others))] if others else []
         negative = lesson.negatives[draw.integers(len(lesson.negatives))] if lesson.negatives else []
-        contrasted = negative and options.ratio > 0
+        contrasted = positive and negative and options.ratio > 0
         visits.append(ReflectionRow(sample, positive if contrasted else [], negative if contrasted else []))
     if options.merge_losses or options.ratio == 0:
         return visits
@@ -217,12 +221,16 @@ def plan_visits(
     return alternating
 
 
-def fitting(options: LearnToReasonTraining, questions: int) -> LearnToReasonTraining:
-    """The options with a batch that so many different questions can fill: halved until it fits."""
-    size = options.batch_size
-    while size > max(questions, 1):
-        size //= 2
-    return options.model_copy(update={"batch_size": size, "device_batch_size": min(options.device_batch_size, size)})
+def fitting(options: LearnToReasonTraining, questions: int, world: int = 1) -> LearnToReasonTraining:
+    """The options with a batch that so many different questions can fill and `world` processes can share.
+
+    A batch that is too large becomes the largest that fits; there must be `world` questions or more.
+    """
+    if options.batch_size <= questions:
+        return options
+    each = questions // world
+    device = max(size for size in range(1, min(options.device_batch_size, each) + 1) if each % size == 0)
+    return options.model_copy(update={"batch_size": each * world, "device_batch_size": device})
 
 
 # ---------------------------------------------------------------- training
@@ -253,7 +261,7 @@ def train_lessons(
 
     The checkpoint with the lowest development loss is kept where there are development rows and `keep` is best.
     """
-    options = fitting(options, len(lessons))
+    options = fitting(options, len(lessons), world_size())
     samples = sum(len(lesson.samples) for lesson in lessons)
     visits = plan_visits(lessons, options, repeat * steps_of(options, samples), seed)
     start, pad_id = start_token(model), tokenizer.pad_token_id
