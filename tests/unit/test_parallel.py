@@ -149,6 +149,15 @@ def test_latro_under_fsdp_is_refused(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_latro_under_zero3_trains_alone_and_where_one_process_has_only_empty_rationales(tmp_path) -> None:
+    """Alone in its processes, so that nothing but its reference model, divided too, is loaded before the training."""
+    options = '{"max_steps": 1, "evaluations": 1, "device_batch_size": 8}'
+    launched(["latro"], tmp_path, "zero3", silent="1", options=options)
+    step = next(row for row in curve(tmp_path / "latro") if "loss" in row)
+    assert step["rationale_length"] > 0  # the other process's
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp"])
 def test_killed_processes_go_on_to_the_same_weights(tmp_path, strategy: str) -> None:
     """With dropout, for which each process has random numbers of its own; killed after step 5, saved at step 4."""

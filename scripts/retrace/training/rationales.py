@@ -87,10 +87,9 @@ def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official:
 def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
     """(log p(rationale | prompt), log p(answer | prompt, rationale)), each float32 [B]; 0 for what has no tokens.
 
-    model: with `retrace.training.token_logprobs.add_scorer`, or wrapped around such a one.
+    model: with `retrace.training.token_logprobs.add_scorer`, or wrapped around such a one. It is called even if there is
+    nothing to score: processes that divide a model gather its weights together, layer by layer.
     """
-    if not len(packed.scored):
-        return (zeros := torch.zeros(len(packed), device=packed.input_ids.device)), zeros.clone()
     found = model(
         input_ids=packed.input_ids,
         attention_mask=packed.attention_mask,
