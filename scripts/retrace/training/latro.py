@@ -176,7 +176,8 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         equal = (groups - groups.mean(1, keepdim=True)).abs().amax(1) < 1e-6
         self._record(reward=rewards, kl=log_ratio, equal_share=equal.float())
         if options.unfinished == "batch_mean":
-            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor)
+            whole = self.accelerator.gather(rewards)  # the batch of all processes
+            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
         return pieces.advantages_of(rewards, log_ratio, options.kl_coef, options.rationales)
 
     # ---------------------------------------------------------------- loss

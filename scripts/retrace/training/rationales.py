@@ -101,12 +101,13 @@ def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]
     return rationales, answers
 
 
-def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float) -> Tensor:
-    """Rewards [n] with those of unfinished rationales replaced by `factor` times the mean of all n, as the authors do.
+def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
+    """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
 
-    The mean is that of the batch before the replacement, unfinished ones included.
+    The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
+    processes have a part of it; None: these n are all.
     """
-    return torch.where(finished, rewards, factor * rewards.mean())
+    return torch.where(finished, rewards, factor * (rewards if batch is None else batch).mean())
 
 
 def leave_one_out(values: Tensor, k: int) -> Tensor:
