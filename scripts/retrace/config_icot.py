@@ -5,7 +5,7 @@ Defaults are the authors' (README and code of da03/implicit_chain_of_thought@510
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrace.config_types import SPEED_ONLY, Count, Name, Section, Share
 from retrace.training_options import Training
@@ -106,6 +106,15 @@ class CoupledTraining(SeparatedTraining):
         default=None, description="folder of an authors' student (state_dict.bin, config.json), taken as it is ..."
     )
     released_emulator: str | None = Field(default=None, description="... and of the emulator that belongs to it")
+
+    @model_validator(mode="after")
+    def _released_as_a_pair(self) -> "CoupledTraining":
+        for name, other in (("student", "emulator"), ("emulator", "student")):
+            if getattr(self, f"released_{name}") == "":
+                raise ValueError(f"released_{name} is empty; name a folder, or leave it out")
+            if getattr(self, f"released_{name}") is not None and getattr(self, f"released_{other}") is None:
+                raise ValueError(f"released_{name} is set and released_{other} is not; give both, or neither")
+        return self
 
 
 class ControlTraining(SeparatedTraining):
