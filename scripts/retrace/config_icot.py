@@ -3,9 +3,10 @@
 Defaults are the authors' (README and code of da03/implicit_chain_of_thought@5102799), where they do not depend on the task.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from retrace.config_types import SPEED_ONLY, Count, Name, Section, Share
 from retrace.training_options import Training
@@ -20,7 +21,16 @@ STAGES_BEHIND = {
 }
 FROM_SCRATCH_ONLY = ("no_cot_deep",)  # no pretrained model has that shape
 
-Delta = Annotated[int, Field(ge=0)] | Literal["dynamic"]
+
+def _both_forms(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Of a union pydantic's message names the first form only."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise PydanticCustomError("delta", "should be `dynamic` or a whole number from 0 on") from None
+
+
+Delta = Annotated[Annotated[int, Field(ge=0)] | Literal["dynamic"], WrapValidator(_both_forms)]
 
 
 class ImplicitData(Section):
