@@ -24,7 +24,7 @@ def what_it_was_trained_on(wildcards):
 def takes_released(wildcards):
     """Whether the authors' student and emulator are used, and none is trained."""
     options = settings.for_target(wildcards.task, wildcards.model).icot
-    return bool(options.released_student or options.released_emulator)
+    return options.released_student is not None
 
 
 def the_teacher(wildcards):
@@ -38,9 +38,11 @@ def the_states(wildcards):
 
 
 def what_icot_is_made_from(wildcards):
-    """Inputs of the coupled checkpoint: student, emulator and data, or the base model of a released pair."""
+    """Inputs of the coupled checkpoint: student, emulator and data, or a released pair and the base model of both."""
     if takes_released(wildcards):
-        return {"model": the_base_model(wildcards)}
+        options = settings.for_target(wildcards.task, wildcards.model).icot
+        released = {name: getattr(options, name) for name in RELEASED}
+        return {"model": the_base_model(wildcards), **released}
     return {
         "student": checkpoint_folder(wildcards, "icot_student"),
         "emulator": checkpoint_folder(wildcards, "icot_emulator"),
@@ -50,8 +52,10 @@ def what_icot_is_made_from(wildcards):
 
 
 def each_as_option(inputs):
-    """A params function: `--NAME FILE` for each input that an input function names."""
-    return lambda wildcards: " ".join(f"--{name} {path}" for name, path in inputs(wildcards).items())
+    """A params function: `--NAME FILE` for each input that an input function names, but for those that are options."""
+    return lambda wildcards: " ".join(
+        f"--{name} {path}" for name, path in inputs(wildcards).items() if name not in RELEASED
+    )
 
 
 def longest_row(wildcards):
@@ -60,6 +64,7 @@ def longest_row(wildcards):
     return f"--max-length {options.max_length}" + (" --leave-out-long" if options.leave_out_long else "")
 
 
+RELEASED = ["released_student", "released_emulator"]  # options of the section icot that name folders
 ICOT_WAYS = ["no_cot", "explicit_cot", "icot"]
 ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]
 

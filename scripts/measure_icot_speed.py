@@ -5,9 +5,11 @@
         --data results/data/mult_2x2/test.jsonl --preset tiny --output icot_speed.json --batch-sizes 1 64
 
 Inputs: the three checkpoints and the test questions. Output: a Speed document (scripts/retrace/evaluation/speed.py):
-latency at batch size 1, throughput at larger ones, and both divided by those of no-CoT, as the paper does.
+latency at batch size 1, throughput at larger ones, both divided by those of no-CoT, as the paper does, and how many
+answers --max-new-tokens cut off.
 """
 
+import sys
 from collections.abc import Sequence
 
 from retrace import cli
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prompts = [generator.prompt(example.question) for example in examples]
         keys = [example.id for example in examples]
 
-        def answer(numbers: Sequence[int], batch_size: int) -> int:
+        def answer(numbers: Sequence[int], batch_size: int) -> speed.Written:
             answers = generate(
                 generator.decoder,
                 [prompts[number] for number in numbers],
@@ -57,16 +59,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 max_new_tokens=options.max_new_tokens,
                 batch_size=batch_size,
             )
-            tokens = sum(one.samples[0].tokens for one in answers)
+            found = [one.samples[0] for one in answers]
             if on_gpu:
                 torch.cuda.synchronize()
-            return tokens
+            return speed.Written(sum(one.tokens for one in found), sum(not one.finished for one in found))
 
         return answer
 
     ways = {name: way(generator) for name, generator in generators.items()}
     timings = speed.measure(ways, len(examples), options.batch_sizes, options.repeats)
-    slowest = {name: min(found, key=lambda timing: timing.batch_size) for name, found in timings.items()}
     generator = generators["icot"]
     document = speed.Speed(
         task=generator.task.name,
@@ -77,12 +78,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threads=0 if on_gpu else torch.get_num_threads(),
         dtype=generator.config.dtype,
         ways=timings,
-        explicit_over_implicit=slowest["explicit_cot"].seconds_per_question / slowest["icot"].seconds_per_question,
+        explicit_over_implicit=speed.latency_ratio(timings),
     )
     write_json(given.output, document)
     for name, found in timings.items():
         parts = (f"batch {one.batch_size}: {one.questions_per_second:.1f}/s ({one.normalised:.2f})" for one in found)
         print(f"{name}: {', '.join(parts)}")
+    for note in speed.notes_on_truncated(timings, len(examples), options.max_new_tokens):
+        print(f"note: {note}", file=sys.stderr)
 
 
 if __name__ == "__main__":

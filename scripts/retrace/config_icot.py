@@ -3,9 +3,10 @@
 Defaults are the authors' (README and code of da03/implicit_chain_of_thought@5102799), where they do not depend on the task.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
+from pydantic_core import PydanticCustomError
 
 from retrace.config_types import SPEED_ONLY, Count, Name, Section, Share
 from retrace.training_options import Training
@@ -20,7 +21,16 @@ STAGES_BEHIND = {
 }
 FROM_SCRATCH_ONLY = ("no_cot_deep",)  # no pretrained model has that shape
 
-Delta = Annotated[int, Field(ge=0)] | Literal["dynamic"]
+
+def _both_forms(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
+    """Of a union pydantic's message names the first form only."""
+    try:
+        return read(value)
+    except ValidationError:
+        raise PydanticCustomError("delta", "should be `dynamic` or a whole number from 0 on") from None
+
+
+Delta = Annotated[Annotated[int, Field(ge=0)] | Literal["dynamic"], WrapValidator(_both_forms)]
 
 
 class ImplicitData(Section):
@@ -106,6 +116,15 @@ class CoupledTraining(SeparatedTraining):
         default=None, description="folder of an authors' student (state_dict.bin, config.json), taken as it is ..."
     )
     released_emulator: str | None = Field(default=None, description="... and of the emulator that belongs to it")
+
+    @model_validator(mode="after")
+    def _released_as_a_pair(self) -> "CoupledTraining":
+        for name, other in (("student", "emulator"), ("emulator", "student")):
+            if getattr(self, f"released_{name}") == "":
+                raise ValueError(f"released_{name} is empty; name a folder, or leave it out")
+            if getattr(self, f"released_{name}") is not None and getattr(self, f"released_{other}") is None:
+                raise ValueError(f"released_{name} is set and released_{other} is not; give both, or neither")
+        return self
 
 
 class ControlTraining(SeparatedTraining):

@@ -157,6 +157,17 @@ def test_speed_and_figure(made, capsys) -> None:
     latency = {way: timings[0].seconds_per_question for way, timings in speed.ways.items()}
     assert speed.explicit_over_implicit == pytest.approx(latency["explicit_cot"] / latency["icot"])
     assert all(len(timing.rounds) == 2 for timings in speed.ways.values() for timing in timings)
+    capsys.readouterr()
+    words[words.index(str(made.folder / "speed.json"))] = str(made.folder / "short.json")
+    measure_icot_speed.main(
+        [*words, *options[:3], "6", "--batch-sizes", "4", "--repeats", "1", "--max-new-tokens", "1"]
+    )
+    short = Speed.model_validate_json((made.folder / "short.json").read_text())
+    assert short.explicit_over_implicit is None  # batch size 1 is not among them
+    cut = {way: timings[0].truncated for way, timings in short.ways.items()}
+    assert any(cut.values())
+    noted = [f"note: {way}: {count} of 6 answers were cut off at 1 token(s)" for way, count in cut.items() if count]
+    assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines() if "cut off" in line] == noted
     with pytest.raises(UserError, match="no such file"):
         plot_icot.main(["--results", "none.json", "--speeds", str(made.folder / "speed.json"), "--svg", "x.svg"])
 

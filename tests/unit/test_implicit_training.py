@@ -1,5 +1,6 @@
 """Trainings of implicit chain of thought: what they minimise, restarts, what is kept, and that each one learns."""
 
+from copy import copy
 from functools import partial
 
 import pytest
@@ -39,6 +40,17 @@ class World:
         of = partial(ComputedStates, base(seed=9), options=TeacherStates(), pad_id=0)
         self.states, self.dev_states = of(rows=self.rows), of(rows=self.dev)
 
+    def changed(self, what: str, folder) -> "World":
+        """The same but for one thing that the trainings of student and emulator read."""
+        other = copy(self)
+        if what == "dev rows":
+            other.dev = rows_of(folder, examples(11, "dev"), name="dev")
+        teacher = base(seed=10 if what == "teacher" else 9)
+        given = TeacherStates(subset="bottom_row" if what == "subset" else "diagonal")
+        of = partial(ComputedStates, teacher, options=given, pad_id=0)
+        other.states, other.dev_states = of(rows=other.rows), of(rows=other.dev)
+        return other
+
     def train(self, kind: str, state, callbacks=(), **changes):
         """(trained module, curve)."""
         torch.manual_seed(7)
@@ -74,6 +86,28 @@ def test_a_killed_training_ends_with_the_same_weights(world, tmp_path, kind: str
     for (name, one), two in zip(whole.named_parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two), name
     assert [row["step"] for row in curve if "dev_loss" in row] == [3, 6, 9]
+
+
+@pytest.mark.parametrize("kind", ["student", "emulator"])
+@pytest.mark.parametrize("what", ["teacher", "subset", "dev rows"])
+def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kind: str, what: str, capsys) -> None:
+    with pytest.raises(Stop):
+        world.train(kind, tmp_path / "state", callbacks=[StopAt(7)])
+    other = world.changed(what, tmp_path)
+    again, curve = other.train(kind, tmp_path / "state")
+    assert "state belongs to other options or data; training starts anew" in capsys.readouterr().err
+    anew, expected = other.train(kind, tmp_path / "anew")
+    assert curve == expected
+    assert all(torch.equal(one, two) for one, two in zip(again.parameters(), anew.parameters(), strict=True))
+
+
+def test_no_killed_training_goes_on_with_other_development_rows(world, tmp_path, capsys) -> None:
+    other = world.changed("dev rows", tmp_path)
+    for kind in ("no_cot", "icot"):
+        with pytest.raises(Stop):
+            world.train(kind, tmp_path / kind, callbacks=[StopAt(3)], max_steps=4, evaluations=2)
+        other.train(kind, tmp_path / kind, max_steps=4, evaluations=2)
+        assert f"{kind} belongs to other options or data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,6 @@ from retrace.errors import UserError
 from retrace.models.load import load_model
 from retrace.prompting import prompting_of
 from retrace.training import rationales as pieces
-from retrace.training.latro import check_batches, visits_of
 from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
@@ -116,10 +115,6 @@ def test_samples_are_the_same_for_any_batch_and_differ_from_visit_to_visit(folde
     assert [row.prompt for row in first[:4]] == [setting.questions[0].prompt] * 4
 
 
-def test_visits() -> None:
-    assert visits_of([3, 1, 3, 3, 1]) == [0, 0, 1, 2, 1]
-
-
 def test_what_is_too_long_is_left_out_and_counted(folder, capsys) -> None:
     setting = Setting(folder, options())
     lengths = [len(question.prompt) for question in setting.questions]
@@ -147,35 +142,6 @@ def test_answers_that_no_rationale_could_end_before_are_named(folder) -> None:
 
 
 # ---------------------------------------------------------------- batches
-
-
-def test_batch_sizes() -> None:
-    assert check_batches(options(batch_size=48, rationales=16, device_batch_size=4), 1) == (4, 12)
-    assert check_batches(options(batch_size=384, rationales=16, device_batch_size=4), 8) == (4, 12)
-    assert check_batches(options(batch_size=16, rationales=16, device_batch_size=64), 1) == (16, 1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "world", "message"),
-    [
-        ({"batch_size": 100, "rationales": 16}, 1, "96 or 112 would fit"),
-        ({"batch_size": 8, "rationales": 16}, 1, "; 16 would fit"),
-        ({"batch_size": 48, "rationales": 16}, 2, "rationales 16 x 2 processes.*32 or 64 would fit"),
-        (
-            {"batch_size": 48, "rationales": 16, "device_batch_size": 7},
-            1,
-            "no multiple of device_batch_size 7.*set device_batch_size to ",
-        ),
-        (
-            {"batch_size": 96, "rationales": 16, "device_batch_size": 5},
-            2,
-            "no multiple of device_batch_size 5 x 2 process",
-        ),
-    ],
-)
-def test_batch_sizes_that_do_not_fit_say_which_would(changes, world, message) -> None:
-    with pytest.raises(UserError, match=message):
-        check_batches(options(**changes), world)
 
 
 def test_epochs_count_questions_not_rationales(folder, tmp_path) -> None:
@@ -312,6 +278,16 @@ def test_a_likelihood_that_is_no_number_stops_the_training(folder, tmp_path, val
 # ---------------------------------------------------------------- restarts and the choice
 
 
+def first_texts():
+    """A judge by which every solution of the start is right, and no other one is."""
+    texts: dict[str, str] = {}
+    return lambda question, text: (texts.setdefault(question.id, text) == text, False)
+
+
+# The answer term alone: the answers' form becomes likelier at once, and the solutions change.
+DECLINING = {"learning_rate": 2e-2, "sft_penalty": 5.0, "max_steps": 40, "evaluations": 10}
+
+
 def alternating(setting: Setting):
     """A judge by which accuracy changes with the text, so that the best checkpoint lies somewhere in between."""
     return lambda question, text: (len(text) % 3 == 0, False)
@@ -341,13 +317,7 @@ def test_stopped_training_goes_on_to_the_same_weights_and_curve(
 
 
 def test_the_best_checkpoint_is_kept_the_start_included(folder, tmp_path) -> None:
-    """Every solution of the start is right, no other one is."""
-    texts: dict[str, str] = {}
-
-    def judge(question, text):
-        return texts.setdefault(question.id, text) == text, False
-
-    setting = Setting(folder, options(learning_rate=1e-2, stop_on_decline=False), judge)
+    setting = Setting(folder, options(learning_rate=1e-2, stop_on_decline=False), first_texts())
     start = [weight.detach().clone() for weight in setting.model.parameters()]
     curve, report = setting.train(tmp_path)
     assert report["start"]["accuracy"] == 1.0
@@ -358,14 +328,8 @@ def test_the_best_checkpoint_is_kept_the_start_included(folder, tmp_path) -> Non
 
 
 def test_accuracy_that_falls_while_the_reward_rises_stops_the_training(folder, tmp_path, capsys) -> None:
-    texts: dict[str, str] = {}
-
-    def judge(question, text):
-        return texts.setdefault(question.id, text) == text, False
-
-    # The answer term alone: the answers' form becomes likelier at once, and the solutions change.
-    given = options(learning_rate=2e-2, sft_penalty=5.0, max_steps=40, evaluations=10)
-    setting = Setting(folder, given, judge)
+    judge = first_texts()
+    setting = Setting(folder, options(**DECLINING), judge)
     curve, report = setting.train(tmp_path)
     assert report["stopped"].startswith("stopped at step ")
     assert report["last"]["step"] < 40
@@ -373,6 +337,11 @@ def test_accuracy_that_falls_while_the_reward_rises_stops_the_training(folder, t
     assert report["chosen"]["step"] == 0
     assert "the checkpoint of step 0 is kept" in capsys.readouterr().err
     assert max(row["step"] for row in curve) == report["last"]["step"]
+    # Started once more, it takes no further step.
+    again = Setting(folder, options(**DECLINING), judge)
+    assert again.train(tmp_path) == (curve, report)
+    assert "the checkpoint of step 0 is kept" in capsys.readouterr().err
+    assert all(torch.equal(a, b) for a, b in zip(setting.model.parameters(), again.model.parameters(), strict=True))
 
 
 def test_a_finished_training_is_not_repeated(folder, tmp_path) -> None:

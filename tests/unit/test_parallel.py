@@ -149,6 +149,25 @@ def test_latro_under_fsdp_is_refused(monkeypatch, tmp_path) -> None:
 
 
 @pytest.mark.slow
+def test_latro_under_zero3_trains_alone_and_where_one_process_has_only_empty_rationales(tmp_path) -> None:
+    """Alone in its processes, so that nothing but its reference model, divided too, is loaded before the training."""
+    options = '{"max_steps": 1, "evaluations": 1, "device_batch_size": 8}'
+    launched(["latro"], tmp_path, "zero3", silent="1", options=options)
+    step = next(row for row in curve(tmp_path / "latro") if "loss" in row)
+    assert step["rationale_length"] > 0  # the other process's
+
+
+def test_the_reward_of_unfinished_rationales_is_a_multiple_of_all_processes_mean(tmp_path) -> None:
+    changes = {"max_steps": 1, "evaluations": 1, "unfinished": "batch_mean", "max_rationale_tokens": 24}
+    launched(["latro"], tmp_path, "ddp", options=json.dumps(changes))
+    _, alone = TRAINERS["latro"].train(tmp_path / "alone", **changes)
+    theirs = next(row for row in alone if "loss" in row)
+    ours = next(row for row in curve(tmp_path / "latro") if "loss" in row)
+    assert 0 < theirs["finished_share"] < 1
+    assert ours == pytest.approx(theirs, rel=TOLERANCE, abs=TOLERANCE * SIZES["latro"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3", "fsdp"])
 def test_killed_processes_go_on_to_the_same_weights(tmp_path, strategy: str) -> None:
     """With dropout, for which each process has random numbers of its own; killed after step 5, saved at step 4."""

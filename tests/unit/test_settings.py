@@ -64,6 +64,13 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"grace": {"bta": 0.3}}, "unknown key 'grace.bta'; did you mean 'beta'"),
         ({"grace": {"top_p": 1.5}}, "grace.top_p: .*less than or equal to 1.*1.5"),
         ({"seeds": []}, "seeds: "),
+        (
+            {"icot_states": {"delta": "dynamics"}},
+            r"icot_states\.delta: should be `dynamic` or a whole number from 0 on \(got 'dynamics'\)",
+        ),
+        ({"icot_states": {"delta": -1}}, r"should be `dynamic` or a whole number from 0 on \(got -1\)"),
+        ({"icot": {"released_student": "a"}}, "released_student is set and released_emulator is not; give both"),
+        ({"icot": {"released_student": "", "released_emulator": "b"}}, "released_student is empty; name a folder"),
     ],
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:

@@ -175,3 +175,20 @@ def test_rows_are_read_in_any_order_and_more_than_once(world) -> None:
     each = torch.cat([source.batch([number])["states"] for number in numbers])
     assert torch.equal(one, each)
     assert np.asarray(one.float()).std() > 0.5
+
+
+def test_fingerprints_tell_teacher_rows_options_and_rounding(world) -> None:
+    folder, rows, teacher = world
+    changes = [{"subset": "top_row"}, {"delta": 2}, {"official_positions": True}, {"teacher_precision": "bfloat16"}]
+    computed = [ComputedStates(base(), rows, TeacherStates(**change), 0).fingerprint() for change in [{}, *changes]]
+    others = [
+        ComputedStates(base(seed=5), rows, OPTIONS, 0).fingerprint(),
+        ComputedStates(base(), rows_of(folder, examples(9), name="fewer"), OPTIONS, 0).fingerprint(),
+        opened(world).fingerprint(),
+        opened(world, TeacherStates(teacher_precision="bfloat16")).fingerprint(),
+    ]
+    assert len({*computed, *others}) == 9
+    # What changes the speed alone does not count, nor does where the teacher comes from.
+    same = open_states(None, teacher, {"train": rows}, OPTIONS, LAYERS, WIDTH, tokenizer())["train"]
+    assert same.fingerprint() == computed[0]
+    assert opened(world).fingerprint() == opened(world, TeacherStates(rows_at_once=7)).fingerprint()

@@ -293,8 +293,10 @@ def main() -> None:
     parser.add_argument("--options", type=json.loads, default={}, help="changes of the training's options, JSON")
     parser.add_argument("--dropout", type=float, default=0.0)
     parser.add_argument("--kill-at", type=int, help="step after which each process kills itself")
+    parser.add_argument("--silent", type=int, help="process all of whose LaTRO rationales are empty")
     parser.add_argument("--fsdp-on-cpu", action="store_true")
     given = parser.parse_args()
+    TRAINERS["latro"].silent = given.silent
     if given.fsdp_on_cpu:
         allow_fsdp_on_cpu()
     torch.set_num_threads(1)

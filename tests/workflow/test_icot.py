@@ -89,6 +89,27 @@ def test_a_released_pair_needs_no_training(workflow) -> None:
     rules = jobs(workflow.dry("results/mult_4x4/icot_acc.json", "--config", "seeds=[0]", chosen))
     assert set(rules) & (STAGES | {"fetch_model"}) == {"train_icot", "fetch_model"}
     assert rules["prepare_data"] == 1  # the test split
+    shown = workflow.dry("results/mult_4x4/icot_acc.json", "--printshellcmds", "--config", "seeds=[0]", chosen)
+    command = next(line for line in shown.splitlines() if "train_icot.py" in line)
+    assert command.count("--released-student student") == command.count("--released-emulator emulator") == 1
+    assert "--released_" not in command
+
+
+@pytest.mark.parametrize(
+    ("chosen", "message"),
+    [
+        ('{"released_student": "student", "released_emulator": "none_such"}', "none_such"),
+        (
+            '{"released_emulator": "student"}',
+            "icot: Value error, released_emulator is set and released_student is not; give both, or neither",
+        ),
+    ],
+)
+def test_a_released_pair_that_is_not_there_is_refused_at_once(workflow, chosen: str, message: str) -> None:
+    (workflow.folder / "student").mkdir()
+    done = workflow.run("--dry-run", "results/mult_4x4/icot_acc.json", "--config", "seeds=[0]", f"icot={chosen}")
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
 
 
 def test_the_training_split_can_be_chosen(workflow) -> None:

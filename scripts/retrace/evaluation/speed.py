@@ -4,7 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -13,7 +13,16 @@ from retrace.evaluation.result import Result
 from retrace.schemas import Row
 
 WAYS = ("no_cot", "explicit_cot", "icot")
-Answer = Callable[[Sequence[int], int], int]  # numbers of the questions, batch size -> generated tokens
+
+
+class Written(NamedTuple):
+    """What was written for some questions."""
+
+    tokens: int
+    truncated: int  # answers that the limit cut off
+
+
+Answer = Callable[[Sequence[int], int], Written]  # of numbers of the questions and a batch size
 
 
 class Timing(Row):
@@ -26,6 +35,11 @@ class Timing(Row):
     questions_per_second: float = Field(gt=0)
     normalised: float = Field(gt=0, description="questions per second divided by no-CoT's at the same batch size")
     tokens_per_question: float = Field(ge=0)
+    truncated: int | None = Field(
+        default=None,
+        ge=0,
+        description="answers cut off at icot_speed.max_new_tokens, which look faster than they are; null: not counted",
+    )
     rounds: list[float] = Field(description="seconds per question of each round")
 
 
@@ -42,7 +56,9 @@ class Speed(Row):
     threads: int = Field(description="of the processor; 0: a GPU computes")
     dtype: str
     ways: dict[str, list[Timing]]
-    explicit_over_implicit: float = Field(description="how many times as fast implicit is as explicit at batch size 1")
+    explicit_over_implicit: float | None = Field(
+        description="how many times as fast implicit is as explicit at batch size 1; null: that was not measured"
+    )
 
 
 def measure(
@@ -62,12 +78,12 @@ def measure(
         answer(numbers[: min(questions, max(batch_sizes))], max(batch_sizes))
         answer(numbers[:1], 1)
     seconds: dict[tuple[str, int], list[float]] = {(way, size): [] for way in ways for size in batch_sizes}
-    tokens: dict[tuple[str, int], int] = {}
+    written: dict[tuple[str, int], Written] = {}
     for _ in range(repeats):
         for size in batch_sizes:
             for way, answer in ways.items():
                 began = clock()
-                tokens[way, size] = answer(numbers, size)
+                written[way, size] = answer(numbers, size)
                 seconds[way, size].append((clock() - began) / questions)
     middle = {key: statistics.median(values) for key, values in seconds.items()}
     return {
@@ -77,13 +93,31 @@ def measure(
                 seconds_per_question=middle[way, size],
                 questions_per_second=1 / middle[way, size],
                 normalised=middle["no_cot", size] / middle[way, size],
-                tokens_per_question=tokens[way, size] / questions,
+                tokens_per_question=written[way, size].tokens / questions,
+                truncated=written[way, size].truncated,
                 rounds=seconds[way, size],
             )
             for size in batch_sizes
         ]
         for way in ways
     }
+
+
+def latency_ratio(timings: Mapping[str, Sequence[Timing]]) -> float | None:
+    """How many times as long an explicit answer takes as an implicit one at batch size 1; None: not measured there."""
+    alone = {way: one.seconds_per_question for way, found in timings.items() for one in found if one.batch_size == 1}
+    return alone["explicit_cot"] / alone["icot"] if alone else None
+
+
+def notes_on_truncated(timings: Mapping[str, Sequence[Timing]], questions: int, limit: int) -> list[str]:
+    """A sentence for each way some of whose answers were cut off, with the mend."""
+    cut = {way: max(one.truncated or 0 for one in found) for way, found in timings.items()}
+    return [
+        f"{way}: {count} of {questions} answers were cut off at {limit} token(s), so that this way looks faster than it "
+        "is; raise icot_speed.max_new_tokens"
+        for way, count in cut.items()
+        if count
+    ]
 
 
 # Colours that the common kinds of colour blindness keep apart; markers differ as well.

@@ -183,6 +183,7 @@ def train_student(
         state,
         callbacks,
         partial(logits, dev_states),
+        also=(states, dev_states),
     )
 
 
@@ -222,6 +223,7 @@ def train_emulator(
         seed,
         state,
         callbacks=callbacks,
+        also=(states, dev_rows, dev_states),
     )
 
 
@@ -272,6 +274,7 @@ def _train_answers(
     state: str | Path,
     callbacks: Sequence[TrainerCallback],
     dev_logits: Callable[[nn.Module, Batch], Tensor] | None = None,
+    also: Sequence[States] = (),
 ) -> Curve:
     """A training whose loss is the cross-entropy of answers, and whose best checkpoint the options choose."""
 
@@ -292,4 +295,5 @@ def _train_answers(
         state,
         best="loss" if options.keep_best == "loss" else "score",
         callbacks=callbacks,
+        also=(dev_rows, *also),
     )

@@ -76,6 +76,11 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """TRL would write one into the folder for restarts."""
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Trainer asks only behind a step whether to stop; a resumed training may have to stop before its first one."""
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
+
     # ---------------------------------------------------------------- rollouts
 
     def _prepare_inputs(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -176,7 +181,8 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         equal = (groups - groups.mean(1, keepdim=True)).abs().amax(1) < 1e-6
         self._record(reward=rewards, kl=log_ratio, equal_share=equal.float())
         if options.unfinished == "batch_mean":
-            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor)
+            whole = self.accelerator.gather(rewards)  # the batch of all processes
+            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
         return pieces.advantages_of(rewards, log_ratio, options.kl_coef, options.rationales)
 
     # ---------------------------------------------------------------- loss
@@ -294,6 +300,7 @@ class Watch(TrainerCallback):
         kept.resume(state.global_step)
         if not kept.rows:
             self.trainer.measure_start()
+        self._stop_if_declined(state, control)  # by what was measured before a restart
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in self.steps:
@@ -309,14 +316,17 @@ class Watch(TrainerCallback):
             )
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        rows = self.trainer.evaluation.kept.rows
-        now = rows[-1]
+        now = self.trainer.evaluation.kept.rows[-1]
         if state.is_world_process_zero:
             print(
                 f"step {now.step}/{state.max_steps}  development accuracy {100 * now.accuracy:.1f} %  reward "
                 f"{now.reward:.4f}  rationale {now.rationale_length:.1f} tokens, {100 * now.finished:.0f} % finished",
                 flush=True,
             )
+        self._stop_if_declined(state, control)
+
+    def _stop_if_declined(self, state: Any, control: Any) -> None:
+        rows = self.trainer.evaluation.kept.rows
         self.stopped = declined(rows) if self.stop_on_decline else None
         if self.stopped:
             control.should_training_stop = True

@@ -50,6 +50,7 @@ def strategy_options() -> dict[str, Any]:
         raise UserError(f"launch.strategy {name} needs DeepSpeed: pip install -r envs/requirements.txt")
     if not torch.cuda.is_available():
         _leave_sums_to_gloo()
+        _join_processes()
     return {"deepspeed": file}
 
 
@@ -62,6 +63,19 @@ def _leave_sums_to_gloo() -> None:
     from deepspeed.ops import __compatible_ops__ as compiled
 
     compiled["deepspeed_shm_comm"] = False
+
+
+def _join_processes() -> None:
+    """Let DeepSpeed know of the other processes before a model is loaded.
+
+    On the CPU accelerate leaves this to the start of the training; a reference model that is divided as it is loaded
+    would take this process for the only one.
+    """
+    if "RANK" not in os.environ:  # not started by torchrun
+        return
+    from deepspeed import comm
+
+    comm.init_distributed("gloo", auto_mpi_discovery=False, verbose=False)
 
 
 def accumulation_of(options: Training, world: int) -> tuple[int, int]:

@@ -87,10 +87,9 @@ def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official:
 def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
     """(log p(rationale | prompt), log p(answer | prompt, rationale)), each float32 [B]; 0 for what has no tokens.
 
-    model: with `retrace.training.token_logprobs.add_scorer`, or wrapped around such a one.
+    model: with `retrace.training.token_logprobs.add_scorer`, or wrapped around such a one. It is called even if there is
+    nothing to score: processes that divide a model gather its weights together, layer by layer.
     """
-    if not len(packed.scored):
-        return (zeros := torch.zeros(len(packed), device=packed.input_ids.device)), zeros.clone()
     found = model(
         input_ids=packed.input_ids,
         attention_mask=packed.attention_mask,
@@ -102,12 +101,13 @@ def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]
     return rationales, answers
 
 
-def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float) -> Tensor:
-    """Rewards [n] with those of unfinished rationales replaced by `factor` times the mean of all n, as the authors do.
+def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
+    """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
 
-    The mean is that of the batch before the replacement, unfinished ones included.
+    The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
+    processes have a part of it; None: these n are all.
     """
-    return torch.where(finished, rewards, factor * rewards.mean())
+    return torch.where(finished, rewards, factor * (rewards if batch is None else batch).mean())
 
 
 def leave_one_out(values: Tensor, k: int) -> Tensor:

@@ -4,6 +4,7 @@ A cache is a folder of shards, each an array [rows, layers, width] of bfloat16 t
 that says which teacher and data it was made from. It is refused where either is another.
 """
 
+import hashlib
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedTokenizerBase
 
 from retrace.config_icot import TeacherStates
+from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.layouts import layout_of
 from retrace.models.implicit import sizes_differ, teacher_states
@@ -52,6 +54,21 @@ def teacher_fingerprint(folder: str | Path) -> str:
     if not files:
         raise UserError(f"{folder}: has no weights (*.safetensors); train the teacher (rule train_explicit_cot) first")
     return "+".join(sha256_of(file) for file in files)
+
+
+def weights_checksum(model: nn.Module) -> str:
+    """Checksum of a model's weights as they are in memory."""
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}".encode())
+        digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def states_fingerprint(how: str, teacher: str, rows: SeparatedRows, options: TeacherStates) -> str:
+    """What states depend on, as one text. how: cached ones are rounded. teacher: checksum of its weights."""
+    values = options.model_dump_json(exclude={*speed_options(options), "cached"})
+    return f"{how} {teacher} {rows.fingerprint()} {values}"
 
 
 def size_of(rows: int, layers: int, width: int) -> int:
@@ -120,6 +137,10 @@ class ComputedStates:
         """What the teacher reads for these rows."""
         return reasoning_batch(self.rows, numbers, self.pad_id)
 
+    def fingerprint(self) -> str:
+        """What tells these states from those of another teacher, other rows or options."""
+        return states_fingerprint("computed", weights_checksum(self.teacher), self.rows, self.options)
+
     @torch.no_grad()
     def __call__(self, batch: dict[str, Tensor], device: torch.device | None = None) -> Tensor:
         """States [B, N, H] in float32."""
@@ -142,6 +163,7 @@ class CachedStates:
     ) -> None:
         """Raises UserError where the cache was made by another teacher, from other data, or with other options."""
         self.folder = Path(folder)
+        self.checksum, self.rows, self.options = checksum, rows, options
         self.record = read_record(self.folder)
         wanted = {
             "teacher": (checksum, "was made by another teacher"),
@@ -158,6 +180,10 @@ class CachedStates:
             if getattr(self.record, name) != value:
                 raise UserError(f"{self.folder}: the cache of teacher states {fault}; delete it and build it again")
         self.shards = [self._shard(number) for number in range(-(-self.record.rows // self.record.shard_rows))]
+
+    def fingerprint(self) -> str:
+        """What tells these states from those of another teacher, other rows or options."""
+        return states_fingerprint("cached", self.checksum, self.rows, self.options)
 
     def _shard(self, number: int) -> np.memmap:
         record, path = self.record, self.folder / shard_name(number)

@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -39,6 +39,14 @@ from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_c
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
 Evaluation = Callable[[torch.nn.Module], dict[str, float]]
+
+
+class Fingerprinted(Protocol):
+    """Data that can say in a few letters what they are."""
+
+    def fingerprint(self) -> str: ...
+
+
 COLUMNS = ("loss", "learning_rate", "grad_norm")  # of a training step, in the curve
 
 
@@ -192,6 +200,7 @@ def train(
     best: str | None = "loss",
     callbacks: Sequence[TrainerCallback] = (),
     order: np.ndarray | None = None,
+    also: Sequence[Fingerprinted] = (),
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve: one dict a logged step.
 
@@ -203,7 +212,8 @@ def train(
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
     lowest; any other: the highest); None: the last weights, whatever the metrics say. order: IntArray [steps *
     batch_size], the rows as they are visited, and so how many steps there are; None: shuffled epochs, like lengths
-    together. state: folder for restarts; `finish` removes it once the result is written.
+    together. also: what else the training reads; with another one a saved state is not gone on from. state: folder for
+    restarts; `finish` removes it once the result is written.
     Raises UserError for no rows, a batch size that cannot be, a full disk, and a loss that is no number.
     """
     state = Path(state)
@@ -236,7 +246,7 @@ def train(
             owner=owner,
         )
 
-    trainer = run_trainer(build, model, rows, options, seed, state, evaluates)
+    trainer = run_trainer(build, model, rows, options, seed, state, evaluates, also)
     return curve_of(trainer, options.batch_size, len(rows))
 
 
@@ -248,16 +258,17 @@ def run_trainer(
     seed: int,
     state: Path,
     evaluates: bool,
+    also: Sequence[Fingerprinted] = (),
 ) -> Trainer:
     """Build a trainer and train, from the last step saved in `state` on if that is of this very training.
 
     model: what is trained, in place; of processes that divide it among themselves only the first one has all of it in
-    the end, on the CPU. rows: all data that the training depends on. evaluates: development metrics are measured, so
+    the end, on the CPU. rows, also: all data that the training depends on. evaluates: development metrics are measured, so
     that a best checkpoint is kept beside the last. Raises UserError for a full disk.
     """
     owner, checkpoint = Owner(state), None
     if is_first_process():
-        owner.claim(_fingerprint(model, rows, options, seed))
+        owner.claim(_fingerprint(model, rows, options, seed, also))
         _check_room(state, model, evaluates)
         checkpoint = last_checkpoint(state)
     checkpoint = from_first(checkpoint)
@@ -294,7 +305,9 @@ def finish(state: str | Path) -> None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int) -> str:
+def _fingerprint(
+    model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int, also: Sequence[Fingerprinted]
+) -> str:
     """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
     values = options.model_dump_json(exclude=speed_options(options))
     about = f"{type(options).__name__} {values} {seed} {len(rows)}"
@@ -306,6 +319,8 @@ def _fingerprint(model: torch.nn.Module, rows: Sequence[Any], options: Training,
     else:
         for row in rows:
             digest.update(repr(row).encode())
+    for one in also:
+        digest.update(one.fingerprint().encode())
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)} {weight.detach().double().sum().item():.10e}".encode())
     return digest.hexdigest()
