@@ -74,7 +74,7 @@ rule train_discriminator:
     threads: settings.values.threads.train
     resources:
         **to_train("discriminator"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("discriminator"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -110,7 +110,7 @@ rule train_verifier:
     threads: settings.values.threads.train
     resources:
         **to_train("verifier"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("verifier"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,

@@ -53,7 +53,7 @@ rule train_latro_sft:
     threads: settings.values.threads.train
     resources:
         **to_train("latro_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("latro_sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,

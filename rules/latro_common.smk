@@ -39,4 +39,4 @@ def latro_score_arguments(wildcards):
 
 def memory_to_train_latro(wildcards, attempt):
     """As for other trainings, and the reference model."""
-    return memory_to_train(wildcards, attempt) + gigabytes(wildcards, copies=1) - 4000
+    return memory_to_train("latro")(wildcards, attempt) + gigabytes(wildcards, copies=1) - 4000

@@ -25,13 +25,16 @@ def gigabytes(wildcards, copies):
     return 4000 + copies * 4 * parameters / 1e6
 
 
-def memory_to_train(wildcards, attempt):
-    """For weights, gradients and two moments; two more copies for each further process on the node, which loads its
-    own model."""
-    launch = settings.for_target(wildcards.task, wildcards.model).launch
-    placements = [launch, *launch.trainings.values()]
-    processes = max(1, *(max(placement.gpus, placement.processes) for placement in placements))
-    return memory_of(gigabytes(wildcards, copies=4 + 2 * (processes - 1)), wildcards, attempt)
+def memory_to_train(section):
+    """A resources function: for weights, gradients and two moments; two more copies for each further process on the
+    node, which loads its own model."""
+
+    def needed(wildcards, attempt):
+        placement = settings.for_target(wildcards.task, wildcards.model).launch.of(section)
+        copies = 4 + 2 * (max(1, placement.gpus, placement.processes) - 1)
+        return memory_of(gigabytes(wildcards, copies), wildcards, attempt)
+
+    return needed
 
 
 def memory_to_decode(wildcards, attempt):
