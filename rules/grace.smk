@@ -75,7 +75,7 @@ rule train_discriminator:
     resources:
         **to_train("discriminator"),
         mem_mb=memory_to_train("discriminator"),
-        runtime=hours(12),
+        runtime=hours(12, "discriminator"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
@@ -111,7 +111,7 @@ rule train_verifier:
     resources:
         **to_train("verifier"),
         mem_mb=memory_to_train("verifier"),
-        runtime=hours(12),
+        runtime=hours(12, "verifier"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

@@ -73,6 +73,14 @@ def test_a_training_on_one_gpu_asks_for_no_memory_for_the_processes_of_another(w
     assert re.search(r"--gres=gpu:1 --mem=64800 ", asks["train_sft"])
 
 
+def test_a_training_with_a_backbone_asks_for_what_the_larger_model_needs(workflow, site) -> None:
+    # The backbone is FLAN-T5-Large: larger than the one generator, smaller than the other.
+    asks = asked(submitted(workflow, site, "results/arithmetic/tiny_t5/grace_acc.json", "--config", "seeds=[0]"))
+    assert asks["train_discriminator"].endswith("--gres=gpu:1 --mem=16480 --cpus-per-task=8 --time=720")
+    asks = asked(submitted(workflow, site, "results/gsm8k/llama_7b/verifier_acc.json", "--config", "seeds=[0]"))
+    assert asks["train_verifier"].endswith("--gres=gpu:1 --mem=111200 --cpus-per-task=8 --time=720")
+
+
 @pytest.mark.parametrize(
     ("target", "trainings"),
     [
