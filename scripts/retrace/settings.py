@@ -58,7 +58,7 @@ class Settings:
         self.user = dict(user)
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
-        self.values = validated(Configuration, self._layers(None, None), "configuration")
+        self.values = self._checked(self._layers(None, None), "configuration")
 
     def _presets(self, name: str, seen: tuple[str, ...]) -> list[dict[str, Any]]:
         """The preset's layers, the one that it extends first."""
@@ -99,7 +99,20 @@ class Settings:
     @lru_cache(maxsize=4096)  # noqa: B019 - one Settings lives as long as the workflow
     def for_target(self, task: str, model: str) -> Configuration:
         """The configuration as it holds for one task and model."""
-        return validated(Configuration, self._layers(task, model), f"configuration of {task} with {model}")
+        return self._checked(self._layers(task, model), f"configuration of {task} with {model}")
+
+    def _checked(self, layers: Mapping[str, Any], where: str) -> Configuration:
+        """The values as a configuration. Raises UserError for a wrong key or value, and for a backbone that is none."""
+        values = validated(Configuration, layers, where)
+        for section in ("discriminator", "verifier"):
+            name = getattr(values, section).backbone
+            known = ["scratch", "generator", *self.models]
+            if name not in known and "/" not in name and not Path(name).exists():
+                raise UserError(
+                    f"{where}: {section}.backbone {name!r} is unknown; {closest(name, known)}; or a folder, or a Hub id "
+                    "(OWNER/NAME)"
+                )
+        return values
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain data, to be saved beside the results."""

@@ -64,11 +64,40 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"grace": {"bta": 0.3}}, "unknown key 'grace.bta'; did you mean 'beta'"),
         ({"grace": {"top_p": 1.5}}, "grace.top_p: .*less than or equal to 1.*1.5"),
         ({"seeds": []}, "seeds: "),
+        ({"seeds": [0, 1, 0]}, "seeds: .*each seed counts once"),
+        ({"grace": {"beta": 1.2}}, "grace.beta.*less than or equal to 1.*1.2"),
+        ({"grace": {"beta": float("nan")}}, "grace.beta.*nan"),
+        ({"sweep": {"betas": [0.5, -0.1]}}, "sweep.betas.1: .*greater than or equal to 0"),
+        ({"sft": {"batch_size": 20}}, "sft.batch_size 20 is no multiple of .*size 8; set device_batch_size to 5"),
+        ({"dpo_st": {"dpo": {"batch_size": 100}}}, "dpo_st.dpo.batch_size 100 is no multiple of .*12; set .* to 10"),
+        (
+            {"discriminator": {"backbone": "flan_t5_lage"}},
+            "backbone 'flan_t5_lage' is unknown; did you mean 'flan_t5_la",
+        ),
+        (
+            {"verifier": {"backbone": "scrach"}},
+            "verifier.backbone 'scrach' is unknown; did you mean 'scratch'.* roscoe",
+        ),
     ],
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Settings(user, CONFIG)
+
+
+def test_a_batch_that_one_process_cannot_share_out_is_left_to_several() -> None:
+    several = {"sft": {"batch_size": 48, "device_batch_size": 32}, "launch": {"trainings": {"sft": {"gpus": 3}}}}
+    assert Settings(several, CONFIG).values.sft.batch_size == 48
+    assert Settings({"sft": {"batch_size": 4, "device_batch_size": 8}}, CONFIG).values.sft.batch_size == 4
+
+
+@pytest.mark.parametrize("backbone", ["scratch", "generator", "roscoe", "google/flan-t5-base"])
+def test_a_backbone_is_a_name_or_a_place(backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (backbone, str(tmp_path)):
+        assert Settings({"discriminator": {"backbone": name}}, CONFIG).values.discriminator.backbone == name
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Settings({"verifier": {"backbone": "mine"}}, CONFIG).values.verifier.backbone == "mine"
 
 
 @pytest.mark.parametrize(("kind", "name"), [("task", "gms8k"), ("model", "flan_t5_lagre"), ("method", "grase")])
