@@ -27,7 +27,7 @@ from retrace.checkpoints import (
     same_model,
     system_of,
 )
-from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config import Configuration, MethodConfig, ModelConfig, Override, TaskConfig
 from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
@@ -59,6 +59,7 @@ class Settings:
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
         self.values = self._checked(self._layers(None, None), "configuration")
+        self._check_overrides()
 
     def _presets(self, name: str, seen: tuple[str, ...]) -> list[dict[str, Any]]:
         """The preset's layers, the one that it extends first."""
@@ -70,6 +71,16 @@ class Settings:
         preset = read_yaml(path)
         parent = preset.pop("extends", None)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
+
+    def _check_overrides(self) -> None:
+        """Raise UserError for overrides that hold for a task or model that there is not: they would change nothing."""
+        for layer in (*self.presets, self.user):
+            for override in layer.get("overrides") or []:
+                when = validated(Override, override, "overrides").when
+                for kind, named, known in (("task", when.task, self.tasks), ("model", when.model, self.models)):
+                    for name in [named] if isinstance(named, str) else named or []:
+                        if name not in known:
+                            raise UserError(f"overrides: when.{kind}: {name!r} is unknown; {closest(name, known)}")
 
     def _stems(self, kind: str) -> list[str]:
         return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))

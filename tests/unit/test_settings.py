@@ -64,8 +64,12 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"grace": {"bta": 0.3}}, "unknown key 'grace.bta'; did you mean 'beta'"),
         ({"grace": {"top_p": 1.5}}, "grace.top_p: .*less than or equal to 1.*1.5"),
         ({"seeds": []}, "seeds: "),
+        ({"overrides": [{"when": {"task": "gsmk"}, "set": {"grace.beta": 0}}]}, "when.task: 'gsmk' .*mean 'gsm8k'"),
+        ({"overrides": [{"when": {"model": ["gpt2", "gpt3"]}, "set": {}}]}, "when.model: 'gpt3' is unknown; did you"),
+        ({"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]}, "'overrides.0.when.tsk'; did you mean 'task'"),
+        ({"launch": {"trainings": {"gpus": {"gpu": 1}}}}, "'launch.trainings.gpus.gpu'; did you mean 'gpus'"),
         ({"seeds": [0, 1, 0]}, "seeds: .*each seed counts once"),
-        ({"grace": {"beta": 1.2}}, "grace.beta.*less than or equal to 1.*1.2"),
+        ({"grace": {"beta": 1.2}}, "grace.beta: .*less than or equal to 1.*1.2"),
         ({"grace": {"beta": float("nan")}}, "grace.beta.*nan"),
         ({"sweep": {"betas": [0.5, -0.1]}}, "sweep.betas.1: .*greater than or equal to 0"),
         ({"sft": {"batch_size": 20}}, "sft.batch_size 20 is no multiple of .*size 8; set device_batch_size to 5"),
@@ -83,6 +87,13 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Settings(user, CONFIG)
+
+
+def test_a_fault_between_keys_is_said_without_the_whole_configuration() -> None:
+    with pytest.raises(UserError) as refused:
+        Settings({"launch": {"trainings": {"stf": {"gpus": 2}}}}, CONFIG)
+    assert str(refused.value).startswith("configuration: launch.trainings: 'stf' is no training; valid: base, sft, ")
+    assert "got" not in str(refused.value)
 
 
 def test_a_batch_that_one_process_cannot_share_out_is_left_to_several() -> None:
