@@ -154,12 +154,13 @@ class Settings:
         return load_model_config(self.folder / "models" / f"{name}.yaml")
 
     def generator_model(self, name: str) -> ModelConfig:
-        """A model that writes solutions. Raises UserError for an encoder."""
-        model = self.model(name)
-        if model.family == "encoder":
-            writers = [other for other in self.models if self.model(other).family != "encoder"]
+        """A model that writes solutions. Raises UserError for an unknown one and for an encoder."""
+        if name in self.models and (model := self.model(name)).family != "encoder":
+            return model
+        writers = [other for other in self.models if self.model(other).family != "encoder"]
+        if name in self.models:
             raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
-        return model
+        raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:

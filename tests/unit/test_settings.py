@@ -117,6 +117,12 @@ def test_a_wrong_name_gets_the_valid_ones(kind: str, name: str) -> None:
         getattr(Settings({}, CONFIG), kind)(name)
 
 
+def test_for_an_unknown_model_only_those_are_named_that_write_solutions() -> None:
+    with pytest.raises(UserError, match=r"model 'rosco' is unknown; .*valid: .*flan_t5_base, .*tiny_t5") as refused:
+        Settings({}, CONFIG).generator_model("rosco")
+    assert "roscoe" not in str(refused.value)
+
+
 def test_any_checkpoint_goes_with_any_decoder() -> None:
     method = Settings({}, CONFIG).method("sft_grace_self_consistency")
     assert (method.checkpoint, method.decoder) == ("sft", "grace_self_consistency")
