@@ -147,3 +147,13 @@ def test_the_rule_graph_of_the_readme_is_fresh(workflow) -> None:
 
 def test_what_is_no_task_is_a_target_too(workflow) -> None:
     assert jobs(workflow.dry("results/configuration.yaml")) == {"save_configuration": 1, "total": 1}
+
+
+def test_another_folder_without_a_configuration_takes_the_one_of_the_checkout(copied_project, workflow_class) -> None:
+    checkout = copied_project()
+    (checkout / "config" / "config.yaml").write_text("preset: smoke\n")
+    workflow = workflow_class(checkout, checkout)
+    target = "results/arithmetic/grace_acc.json"
+    assert "results/arithmetic/tiny_t5/" in workflow.dry("--directory", "second", target)
+    workflow_class(checkout / "third").configured("preset: paper\n")
+    assert "results/arithmetic/flan_t5_large/" in workflow.dry("--directory", "third", target)
