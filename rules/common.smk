@@ -133,7 +133,7 @@ def default_targets():
     return [
         *[
             f"{folder}/seed{seed}/{settings.generator('arithmetic', model)}_discriminator/report.json"
-            for seed in seeds()
+            for seed in seeds("arithmetic", model)
         ],
         *[f"{folder}/{method}_acc.json" for method in FAMILY],
         *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
@@ -213,8 +213,12 @@ def limit_of(wildcards):
     return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
-def seeds():
-    return settings.values.seeds
+def seeds(task, model):
+    return settings.for_target(task, model).seeds
+
+
+def seeds_of_the_job(wildcards):
+    return seeds(wildcards.task, wildcards.model)
 
 
 # ---------------------------------------------------------------- artifacts

@@ -344,7 +344,7 @@ rule measure_pass_at_k:
         "../envs/retrace.yaml"
     params:
         checkpoints=around_dpo,
-        seeds=settings.values.seeds,
+        seeds=seeds_of_the_job,
         preset=settings.preset_name,
     message:
         "Measuring pass@k around the DPO steps of {wildcards.model} on {wildcards.task}"

@@ -18,7 +18,7 @@ def test_headline_targets_of_the_paper(workflow, task: str) -> None:
     rules = jobs(workflow.dry(f"results/{task}/grace_acc.json"))
     chain = {"fetch_model", "sample_trajectories", "align_steps", "make_pairs", "train_discriminator", "decode"}
     assert chain <= set(rules)
-    assert rules["train_discriminator"] == 5  # one a seed
+    assert rules["train_discriminator"] == (3 if task == "multiarith" else 5)  # one a seed; LLaMA has three
 
 
 @pytest.mark.parametrize("preset", ["tiny", "smoke"])
