@@ -45,6 +45,7 @@ include: "rules/learn_to_reason_common.smk"
 include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
 include: "rules/run_common.smk"
+include: "rules/targets_common.smk"
 
 
 if settings.values.container:

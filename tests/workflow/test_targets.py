@@ -111,6 +111,25 @@ def test_all_splits_of_all_tasks(workflow) -> None:
         ("results/gsm8k/flan_t5_lage/grace_acc.json", "model 'flan_t5_lage' is unknown; did you mean 'flan_t5_large'?"),
         ("results/gsm8k/roscoe/grace_acc.json", "model 'roscoe' is an encoder and writes no solutions; valid: "),
         ("results/gsm8k/flan_t5_large/compare/grace_vs_gredy.json", "method 'gredy' is unknown; did you mean 'greedy'"),
+        ("results/tables/grace_table9.html", "there is no table grace_table9; valid: grace_table1, "),
+        ("results/tables/gracee_table1.html", "there is no table gracee_table1; valid: grace_table1, "),
+        ("results/figures/dpo_st_round.svg", "there is no figure dpo_st_round; valid: dpo_st_rounds, "),
+        ("results/figures/latro_gsm8k_gpt3.svg", "model 'gpt3' is unknown; did you mean 'gpt2'?"),
+        (
+            "results/gsm8k/grace.json",
+            "there is no such result; those of a task are results/gsm8k/ and METHOD_acc.json, ",
+        ),
+        (
+            "results/gsm8k/gpt2/compare/grace.json",
+            "and METHOD_acc.json, MODEL/METHOD_acc.json, MODEL/compare/METHOD_vs_",
+        ),
+        (
+            "results/gsm8k/gpt2/grace_beta_sweepp.json",
+            "there is no such result; those of a task are results/gsm8k/ and ",
+        ),
+        ("results/gsm8k/gpt2/seed0/nonsense/greedy/test.jsonl", "checkpoint 'nonsense' is unknown; valid: base, "),
+        ("results/gsm8k/gpt2/seed0/sft/gredy/test.jsonl", "decoder 'gredy' is unknown; did you mean 'greedy'? valid: "),
+        ("results/gsm8k/gpt2/seed0/no_cot_deep/greedy/test.jsonl", "is a control for models from scratch; gpt2 comes"),
     ],
 )
 def test_a_wrong_name_in_a_target_gets_the_valid_ones(workflow, target: str, message: str) -> None:
