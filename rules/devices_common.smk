@@ -33,8 +33,9 @@ def trained_model(wildcards, section):
 
 def larger_model(wildcards, section):
     """The larger one of the job's own model and the one that a section's training trains."""
-    both = settings.model(wildcards.model), trained_model(wildcards, section)
-    return max(both, key=lambda model: (model.scratch is None, model.parameters or 0))
+    own, trained = settings.model(wildcards.model), trained_model(wildcards, section)
+    more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
+    return trained if more else own
 
 
 def gpus_of(wildcards, wanted, section=None):

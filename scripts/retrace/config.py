@@ -360,9 +360,11 @@ class Configuration(Section):
     def _batches_that_add_up(self) -> "Configuration":
         for name, training in self._trainings().items():
             size, device = training.batch_size, training.device_batch_size
+            if size % min(device, size) == 0:
+                continue
             place = self.launch.of(name)
             # Several processes may share out what one cannot; the training itself checks that.
-            if size % min(device, size) and max(place.gpus, place.processes, place.nodes) <= 1:
+            if max(place.gpus, place.processes, place.nodes) <= 1:
                 section = name.replace("dpo_st_", "dpo_st.")
                 fitting = max(part for part in range(1, device) if size % part == 0)
                 raise ValueError(
