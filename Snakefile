@@ -22,12 +22,17 @@
 # Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
 # checkpoint of a round (dpo_st_round2), and any of these with _no_calculator behind it.
 
+from pathlib import Path
+
 from snakemake.utils import min_version
 
 min_version("9.0")
 
+OWN_CONFIG = Path("config/config.yaml")
 
-configfile: "config/config.yaml"
+
+# Of the folder with the results (--directory) where it has one, else the one beside this file.
+configfile: str(OWN_CONFIG if OWN_CONFIG.exists() else Path(workflow.basedir) / OWN_CONFIG)
 
 
 include: "rules/common.smk"
@@ -40,6 +45,7 @@ include: "rules/learn_to_reason_common.smk"
 include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
 include: "rules/run_common.smk"
+include: "rules/targets_common.smk"
 
 
 if settings.values.container:

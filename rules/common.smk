@@ -26,7 +26,6 @@ gc.set_threshold(200_000, 50, 100)
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
 CONFIG = Path(workflow.basedir) / "config"
-SPLITS_ELSEWHERE = {"data", "models", "tables", "figures", "dag", "report", "matrix"}
 GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
 SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
 # What decode.py calls a decoder, if not by its name.
@@ -75,42 +74,6 @@ shell.prefix(environment_of_jobs())
 # ---------------------------------------------------------------- targets
 
 
-def targets_asked_for():
-    """Result files on the command line (Snakemake reads the rules before it looks at its targets)."""
-    return [word for word in sys.argv[1:] if word.startswith("results/")]
-
-
-def explain_wrong_targets():
-    """Stop with the valid names where a target's task, model or method is none."""
-    for target in targets_asked_for():
-        parts = Path(target).parts
-        if len(parts) < 3 or parts[0] != "results" or parts[1] in SPLITS_ELSEWHERE - {"figures"}:
-            continue
-        try:
-            if parts[1] == "figures":
-                if len(parts) == 3 and parts[2].startswith("learn_to_reason_"):
-                    settings.task(Path(parts[2]).stem.removeprefix("learn_to_reason_"))
-                continue
-            settings.task(parts[1])
-            if len(parts) == 3 and parts[2].endswith("_acc.json"):
-                method = parts[2].removesuffix("_acc.json")
-                settings.checkpoint(parts[1], settings.headline_model(parts[1], method), method)
-            if len(parts) > 3:
-                settings.generator_model(parts[2])
-            if len(parts) == 4 and parts[3].endswith("_acc.json"):
-                settings.checkpoint(parts[1], parts[2], parts[3].removesuffix("_acc.json"))
-            if len(parts) == 6 and parts[3] == "transfer":
-                settings.task(parts[4])
-                settings.checkpoint(parts[4], parts[2], parts[5].removesuffix("_acc.json"))
-            if len(parts) == 5 and parts[3] == "compare" and "_vs_" in parts[4]:
-                for method in parts[4].removesuffix(".json").split("_vs_", 1):
-                    settings.checkpoint(parts[1], parts[2], method)
-        except UserError as error:
-            raise WorkflowError(f"{target}: {error}") from None
-
-
-explain_wrong_targets()
-
 FAMILY = [
     "greedy",
     "beam",
@@ -133,7 +96,7 @@ def default_targets():
     return [
         *[
             f"{folder}/seed{seed}/{settings.generator('arithmetic', model)}_discriminator/report.json"
-            for seed in seeds()
+            for seed in seeds("arithmetic", model)
         ],
         *[f"{folder}/{method}_acc.json" for method in FAMILY],
         *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
@@ -213,8 +176,12 @@ def limit_of(wildcards):
     return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
-def seeds():
-    return settings.values.seeds
+def seeds(task, model):
+    return settings.for_target(task, model).seeds
+
+
+def seeds_of_the_job(wildcards):
+    return seeds(wildcards.task, wildcards.model)
 
 
 # ---------------------------------------------------------------- artifacts

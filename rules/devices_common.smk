@@ -24,9 +24,24 @@ if devices_limit_jobs:
     workflow.register_resource("gpus", devices_here())
 
 
-def gpus_of(wildcards, wanted):
+def trained_model(wildcards, section):
+    """The model that a section's training trains: the job's own, or another one that the section names as backbone."""
+    values = getattr(settings.for_target(wildcards.task, wildcards.model), section, None)
+    name = getattr(values, "backbone", None)
+    return settings.model(name if name in settings.models else wildcards.model)
+
+
+def larger_model(wildcards, section):
+    """The larger one of the job's own model and the one that a section's training trains."""
+    own, trained = settings.model(wildcards.model), trained_model(wildcards, section)
+    more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
+    return trained if more else own
+
+
+def gpus_of(wildcards, wanted, section=None):
     """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
-    count = int(settings.model(wildcards.model).scratch is None) if wanted < 0 else wanted
+    model = larger_model(wildcards, section) if section else settings.model(wildcards.model)
+    count = int(model.scratch is None) if wanted < 0 else wanted
     limit = workflow.global_resources.get("gpus").value
     if limit is not None and not devices_limit_jobs and count > limit:
         raise WorkflowError(
@@ -57,7 +72,7 @@ def to_train(section):
         return settings.for_target(wildcards.task, wildcards.model).launch.of(section)
 
     def gpus(wildcards):
-        return gpus_of(wildcards, placement(wildcards).gpus)
+        return gpus_of(wildcards, placement(wildcards).gpus, section)
 
     def words(wildcards):
         given = placement(wildcards)

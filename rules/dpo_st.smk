@@ -19,7 +19,7 @@ rule train_warm_up:
     threads: settings.values.threads.train
     resources:
         **to_train("dpo_st_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("dpo_st_sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -143,7 +143,7 @@ rule train_dpo:
     threads: settings.values.threads.train
     resources:
         **to_train("dpo_st_dpo"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("dpo_st_dpo"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -216,7 +216,7 @@ rule train_round:
     threads: settings.values.threads.train
     resources:
         **to_train("dpo_st_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("dpo_st_sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -253,7 +253,7 @@ rule train_sft_continued:
     threads: settings.values.threads.train
     resources:
         **to_train("dpo_st_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("dpo_st_sft"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,
@@ -291,7 +291,7 @@ rule train_sft_extra:
     threads: settings.values.threads.train
     resources:
         **to_train("dpo_st_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("dpo_st_sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -344,7 +344,7 @@ rule measure_pass_at_k:
         "../envs/retrace.yaml"
     params:
         checkpoints=around_dpo,
-        seeds=settings.values.seeds,
+        seeds=seeds_of_the_job,
         preset=settings.preset_name,
     message:
         "Measuring pass@k around the DPO steps of {wildcards.model} on {wildcards.task}"

@@ -74,8 +74,8 @@ rule train_discriminator:
     threads: settings.values.threads.train
     resources:
         **to_train("discriminator"),
-        mem_mb=memory_to_train,
-        runtime=hours(12),
+        mem_mb=memory_to_train("discriminator"),
+        runtime=hours(12, "discriminator"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
@@ -110,8 +110,8 @@ rule train_verifier:
     threads: settings.values.threads.train
     resources:
         **to_train("verifier"),
-        mem_mb=memory_to_train,
-        runtime=hours(12),
+        mem_mb=memory_to_train("verifier"),
+        runtime=hours(12, "verifier"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

@@ -17,7 +17,7 @@ rule train_no_cot:
     threads: settings.values.threads.train
     resources:
         **to_train("no_cot"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("no_cot"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,
@@ -44,7 +44,7 @@ use rule train_no_cot as train_explicit_cot with:
         "benchmarks/{task}/{model}/seed{seed}/explicit_cot.tsv"
     resources:
         **to_train("explicit_cot"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("explicit_cot"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,
@@ -66,7 +66,7 @@ use rule train_no_cot as train_no_cot_deep with:
         "benchmarks/{task}/{model}/seed{seed}/no_cot_deep.tsv"
     resources:
         **to_train("no_cot_deep"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("no_cot_deep"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,
@@ -92,7 +92,7 @@ use rule train_no_cot as train_no_cot_from_teacher with:
         "benchmarks/{task}/{model}/seed{seed}/no_cot_from_teacher.tsv"
     resources:
         **to_train("no_cot_from_teacher"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("no_cot_from_teacher"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,
@@ -157,7 +157,7 @@ rule train_icot_student:
     threads: settings.values.threads.train
     resources:
         **to_train("icot_student"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("icot_student"),
         runtime=hours(48),
     params:
         task=what_defines_the_task,
@@ -195,7 +195,7 @@ rule train_icot_emulator:
     threads: settings.values.threads.train
     resources:
         **to_train("icot_emulator"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("icot_emulator"),
         runtime=hours(48),
     params:
         task=what_defines_the_task,
@@ -229,7 +229,7 @@ rule train_icot:
     threads: settings.values.threads.train
     resources:
         **to_train("icot"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("icot"),
         runtime=hours(48),
     params:
         task=what_defines_the_task,
@@ -249,9 +249,9 @@ rule train_icot:
 rule measure_icot_speed:
     """Latency and throughput of the three ways on the same questions, in one process."""
     input:
-        no_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds()[0]}/no_cot/model",
-        explicit_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds()[0]}/explicit_cot/model",
-        icot=lambda w: f"results/{w.task}/{w.model}/seed{seeds()[0]}/icot/model",
+        no_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/no_cot/model",
+        explicit_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/explicit_cot/model",
+        icot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/icot/model",
         data="results/data/{task}/test.jsonl",
     output:
         "results/{task}/{model}/icot_speed.json",

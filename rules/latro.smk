@@ -53,7 +53,7 @@ rule train_latro_sft:
     threads: settings.values.threads.train
     resources:
         **to_train("latro_sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("latro_sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,
@@ -72,7 +72,7 @@ rule train_latro_sft:
 rule plot_latro:
     """Reward, KL, rationale length, finished rationales and accuracy over steps, all seeds in one figure."""
     input:
-        lambda w: [f"results/{w.task}/{w.model}/seed{seed}/latro/curves.jsonl" for seed in seeds()],
+        lambda w: [f"results/{w.task}/{w.model}/seed{seed}/latro/curves.jsonl" for seed in seeds(w.task, w.model)],
     output:
         "results/figures/latro_{task}_{model}.svg",
     log:
@@ -84,7 +84,7 @@ rule plot_latro:
     conda:
         "../envs/retrace.yaml"
     params:
-        seeds=settings.values.seeds,
+        seeds=seeds_of_the_job,
         preset=settings.preset_name,
     message:
         "Drawing LaTRO's training on {wildcards.task} with {wildcards.model}"

@@ -19,7 +19,8 @@ def what_latro_adds_to_a_result(wildcards):
     """Samples of the same checkpoint for maj@k, and the reports on how checkpoints were chosen."""
     method, found = settings.method(wildcards.method), {}
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
-    folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}/{trained}" for seed in seeds()]
+    results = f"results/{wildcards.task}/{wildcards.model}"
+    folders = [f"{results}/seed{seed}/{trained}" for seed in seeds_of_the_job(wildcards)]
     if method.votes:
         split = test_split(wildcards.task, wildcards.model, wildcards.method)
         found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]
@@ -39,4 +40,4 @@ def latro_score_arguments(wildcards):
 
 def memory_to_train_latro(wildcards, attempt):
     """As for other trainings, and the reference model."""
-    return memory_to_train(wildcards, attempt) + gigabytes(wildcards, copies=1) - 4000
+    return memory_to_train("latro")(wildcards, attempt) + gigabytes(wildcards, copies=1) - 4000

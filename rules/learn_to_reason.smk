@@ -164,7 +164,7 @@ rule train_learn_to_reason:
     threads: settings.values.threads.train
     resources:
         **to_train("learn_to_reason"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("learn_to_reason"),
         runtime=hours(24),
     params:
         task=what_defines_the_task,

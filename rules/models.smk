@@ -39,7 +39,7 @@ rule train_base:
     threads: settings.values.threads.train
     resources:
         **to_train("base"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("base"),
         runtime=hours(4),
     params:
         task=what_defines_the_task,

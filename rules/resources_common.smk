@@ -8,30 +8,34 @@ def is_small(wildcards):
     return settings.model(wildcards.model).scratch is not None
 
 
-def partition_of(wildcards):
-    """The partition that the job goes to."""
-    return settings.values.slurm.partition_of(needs_gpu(wildcards))
+def partition_of(wildcards, section=None):
+    """The partition that the job goes to; section: of the training that it is, where that has a backbone."""
+    gpus = to_train(section)["gpus"](wildcards) if section else needs_gpu(wildcards)
+    return settings.values.slurm.partition_of(gpus)
 
 
-def memory_of(megabytes, wildcards, attempt):
+def memory_of(megabytes, wildcards, attempt, section=None):
     """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
-    most = partition_of(wildcards).memory_gb if settings.values.slurm else None
+    most = partition_of(wildcards, section).memory_gb if settings.values.slurm else None
     return grown(megabytes * settings.values.resource_factors.memory, attempt, most and 1000 * most)
 
 
-def gigabytes(wildcards, copies):
-    """Memory in MB for so many float32 copies of the model, and 4 GB for the rest."""
-    parameters = settings.model(wildcards.model).parameters or 1e7
-    return 4000 + copies * 4 * parameters / 1e6
+def gigabytes(wildcards, copies, section=None):
+    """Memory in MB for so many float32 copies of the model, or a larger backbone of `section`, and 4 GB for the rest."""
+    model = larger_model(wildcards, section) if section else settings.model(wildcards.model)
+    return 4000 + copies * 4 * (model.parameters or 1e7) / 1e6
 
 
-def memory_to_train(wildcards, attempt):
-    """For weights, gradients and two moments; two more copies for each further process on the node, which loads its
-    own model."""
-    launch = settings.for_target(wildcards.task, wildcards.model).launch
-    placements = [launch, *launch.trainings.values()]
-    processes = max(1, *(max(placement.gpus, placement.processes) for placement in placements))
-    return memory_of(gigabytes(wildcards, copies=4 + 2 * (processes - 1)), wildcards, attempt)
+def memory_to_train(section):
+    """A resources function: for weights, gradients and two moments; two more copies for each further process on the
+    node, which loads its own model."""
+
+    def needed(wildcards, attempt):
+        placement = settings.for_target(wildcards.task, wildcards.model).launch.of(section)
+        copies = 4 + 2 * (max(1, placement.gpus, placement.processes) - 1)
+        return memory_of(gigabytes(wildcards, copies, section), wildcards, attempt, section)
+
+    return needed
 
 
 def memory_to_decode(wildcards, attempt):
@@ -43,18 +47,20 @@ def memory(megabytes):
     return lambda wildcards, attempt: memory_of(4000 if is_small(wildcards) else megabytes, wildcards, attempt)
 
 
-def hours(number):
+def hours(number, section=None):
     """A resources function: run time in minutes. `number` hours for a Hub model of 0.8 billion parameters, in proportion
-    more for a larger one, an hour for a model trained from scratch; growing with each attempt.
+    more for a larger one, an hour for a model trained from scratch; growing with each attempt. section: of the training,
+    where that may have a backbone: then it is the backbone that takes the time.
 
     No more than the partition allows, where the site says how much: a training that is cut off goes on at its last
     saved step.
     """
 
     def minutes(wildcards, attempt):
-        larger = max(1, (settings.model(wildcards.model).parameters or 0) / 8e8)
-        first = 60 * (1 if is_small(wildcards) else number * larger) * settings.values.resource_factors.time
-        most = partition_of(wildcards).hours if settings.values.slurm else None
+        model = trained_model(wildcards, section) if section else settings.model(wildcards.model)
+        larger = max(1, (model.parameters or 0) / 8e8)
+        first = 60 * (1 if model.scratch is not None else number * larger) * settings.values.resource_factors.time
+        most = partition_of(wildcards, section).hours if settings.values.slurm else None
         return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
 
     return minutes

@@ -14,7 +14,7 @@ def predictions_of(task, model, method):
     trained = settings.checkpoint(task, model, method)
     decoder = settings.method(method).decoder
     split = test_split(task, model, method)
-    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds()]
+    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds(task, model)]
 
 
 def cost_files(task, model, method):
@@ -42,7 +42,7 @@ def cost_files(task, model, method):
             f"{trained}_verifier/train",
             f"{trained}/verifier",
         ]
-    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds() for job in jobs]
+    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds(task, model) for job in jobs]
 
 
 def what_the_result_rests_on(wildcards):

@@ -40,7 +40,7 @@ rule score_method:
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
-        seeds=settings.values.seeds,
+        seeds=seeds_of_the_job,
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
@@ -88,7 +88,7 @@ rule compare_methods:
         mem_mb=2000,
         runtime=30,
     params:
-        seeds=settings.values.seeds,
+        seeds=seeds_of_the_job,
         preset=settings.preset_name,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"

@@ -17,7 +17,7 @@ rule train_sft:
     threads: settings.values.threads.train
     resources:
         **to_train("sft"),
-        mem_mb=memory_to_train,
+        mem_mb=memory_to_train("sft"),
         runtime=hours(12),
     params:
         task=what_defines_the_task,

@@ -40,12 +40,14 @@ if settings.values.slurm:
 # ---------------------------------------------------------------- before the first job
 
 
-def weights_of(wildcards):
-    """Memory in MB that the weights of the job's model take; 0 where it has none or a tiny one."""
-    name = getattr(wildcards, "model", None)
+def weights_of(job):
+    """Memory in MB that the weights of the job's model or its backbone take; 0 where it has none or a tiny one."""
+    name = getattr(job.wildcards, "model", None)
     if name not in settings.models:
         return 0
-    model = settings.model(name)
+    section = job.rule.name.removeprefix("train_")
+    trains = section in ("discriminator", "verifier")
+    model = larger_model(job.wildcards, section) if trains else settings.model(name)
     return int((model.parameters or 0) * (4 if model.dtype == "float32" else 2) / 1e6)
 
 
@@ -59,7 +61,7 @@ def as_asked(job):
         threads=job.threads,
         memory_mb=job.resources.get("mem_mb", 0),
         minutes=job.resources.get("runtime", 0),
-        weights_mb=weights_of(job.wildcards),
+        weights_mb=weights_of(job),
     )
 
 
@@ -73,6 +75,7 @@ def refuse_what_slurm_cannot_run():
             "--configfile too, name the site's file first: --configfile profiles/slurm/site.yaml YOURS"
         )
     jobs = [as_asked(job) for job in workflow.dag.needrun_jobs() if not job.is_local]
+    jobs.sort(key=lambda job: (job.rule, job.about))  # of jobs that ask for the same the same one is named each time
     try:
         refuse_for_slurm(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
     except UserError as error:

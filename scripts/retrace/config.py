@@ -6,7 +6,7 @@ as far as a value does not depend on task and model; config/presets/ holds the r
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from retrace.config_dpo_st import DpoSt
 from retrace.config_grace import (
@@ -273,11 +273,17 @@ class MethodConfig(Section):
     about: str = ""
 
 
+def _all_different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("each seed counts once; leave out the repeated ones")
+    return seeds
+
+
 class Configuration(Section):
     """All that config/config.yaml, a preset or `--config` may hold."""
 
     preset: Name = "paper"
-    seeds: list[Annotated[int, Field(ge=0)]] = Field(
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_all_different)] = Field(
         default=[0], min_length=1, description="one run of everything each"
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
@@ -336,12 +342,33 @@ class Configuration(Section):
     few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
-    @model_validator(mode="after")
-    def _known_trainings(self) -> "Configuration":
+    def _trainings(self) -> dict[str, Training]:
+        """The sections of trainings, by their names in `launch.trainings`."""
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         parts |= {f"dpo_st_{name}": getattr(self.dpo_st, name) for name in type(self.dpo_st).model_fields}
-        known = [name for name, part in parts.items() if isinstance(part, Training)]
+        return {name: part for name, part in parts.items() if isinstance(part, Training)}
+
+    @model_validator(mode="after")
+    def _known_trainings(self) -> "Configuration":
+        known = self._trainings()
         unknown = sorted(set(self.launch.trainings) - set(known))
         if unknown:
             raise ValueError(f"launch.trainings: {unknown[0]!r} is no training; valid: {', '.join(known)}")
+        return self
+
+    @model_validator(mode="after")
+    def _batches_that_add_up(self) -> "Configuration":
+        for name, training in self._trainings().items():
+            size, device = training.batch_size, training.device_batch_size
+            if size % min(device, size) == 0:
+                continue
+            place = self.launch.of(name)
+            # Several processes may share out what one cannot; the training itself checks that.
+            if max(place.gpus, place.processes, place.nodes) <= 1:
+                section = name.replace("dpo_st_", "dpo_st.")
+                fitting = max(part for part in range(1, device) if size % part == 0)
+                raise ValueError(
+                    f"{section}.batch_size {size} is no multiple of {section}.device_batch_size {device}; "
+                    f"set device_batch_size to {fitting}, or another batch_size"
+                )
         return self

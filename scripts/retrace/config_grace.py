@@ -118,7 +118,7 @@ class VerifierTraining(Training):
 class Guided(Decoding):
     """Stepwise decoding guided by a discriminator. GRACE section 3.3; beta 0 is the language model alone."""
 
-    beta: float | Literal["choose"] = Field(
+    beta: Share | Literal["choose"] = Field(
         default="choose", description="weight of the discriminator, or chosen on the development split"
     )
     candidates: Count = Field(default=20, description="candidate steps (J in the paper)")
@@ -152,5 +152,5 @@ class Sweep(Section):
     """Choosing the guided decoder's values on the development split (sweep_guided.py)."""
 
     limit: Count = Field(default=500, description="development questions that are decoded at each point")
-    betas: list[float] = Field(default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], min_length=1)
+    betas: list[Share] = Field(default=[0.0, 0.2, 0.4, 0.6, 0.8, 1.0], min_length=1)
     temperatures: list[float] = Field(default=[], description="sampling temperatures to try; empty: the decoder's own")

@@ -27,7 +27,7 @@ from retrace.checkpoints import (
     same_model,
     system_of,
 )
-from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
+from retrace.config import Configuration, MethodConfig, ModelConfig, Override, TaskConfig
 from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
@@ -58,7 +58,8 @@ class Settings:
         self.user = dict(user)
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
-        self.values = validated(Configuration, self._layers(None, None), "configuration")
+        self.values = self._checked(self._layers(None, None), "configuration")
+        self._check_overrides()
 
     def _presets(self, name: str, seen: tuple[str, ...]) -> list[dict[str, Any]]:
         """The preset's layers, the one that it extends first."""
@@ -70,6 +71,16 @@ class Settings:
         preset = read_yaml(path)
         parent = preset.pop("extends", None)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
+
+    def _check_overrides(self) -> None:
+        """Raise UserError for overrides that hold for a task or model that there is not: they would change nothing."""
+        for layer in (*self.presets, self.user):
+            for override in layer.get("overrides") or []:
+                when = validated(Override, override, "overrides").when
+                for kind, named, known in (("task", when.task, self.tasks), ("model", when.model, self.models)):
+                    for name in [named] if isinstance(named, str) else named or []:
+                        if name not in known:
+                            raise UserError(f"overrides: when.{kind}: {name!r} is unknown; {closest(name, known)}")
 
     def _stems(self, kind: str) -> list[str]:
         return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
@@ -99,7 +110,20 @@ class Settings:
     @lru_cache(maxsize=4096)  # noqa: B019 - one Settings lives as long as the workflow
     def for_target(self, task: str, model: str) -> Configuration:
         """The configuration as it holds for one task and model."""
-        return validated(Configuration, self._layers(task, model), f"configuration of {task} with {model}")
+        return self._checked(self._layers(task, model), f"configuration of {task} with {model}")
+
+    def _checked(self, layers: Mapping[str, Any], where: str) -> Configuration:
+        """The values as a configuration. Raises UserError for a wrong key or value, and for a backbone that is none."""
+        values = validated(Configuration, layers, where)
+        for section in ("discriminator", "verifier"):
+            name = getattr(values, section).backbone
+            known = ["scratch", "generator", *self.models]
+            if name not in known and "/" not in name and not Path(name).exists():
+                raise UserError(
+                    f"{where}: {section}.backbone {name!r} is unknown; {closest(name, known)}; or a folder, or a Hub id "
+                    "(OWNER/NAME)"
+                )
+        return values
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain data, to be saved beside the results."""
@@ -130,12 +154,13 @@ class Settings:
         return load_model_config(self.folder / "models" / f"{name}.yaml")
 
     def generator_model(self, name: str) -> ModelConfig:
-        """A model that writes solutions. Raises UserError for an encoder."""
-        model = self.model(name)
-        if model.family == "encoder":
-            writers = [other for other in self.models if self.model(other).family != "encoder"]
+        """A model that writes solutions. Raises UserError for an unknown one and for an encoder."""
+        if name in self.models and (model := self.model(name)).family != "encoder":
+            return model
+        writers = [other for other in self.models if self.model(other).family != "encoder"]
+        if name in self.models:
             raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
-        return model
+        raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:

@@ -3,7 +3,8 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import ValidationError
@@ -45,17 +46,34 @@ def validated(section: type[SectionType], values: Mapping[str, Any], where: str)
         return section.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
+        names, owner = _place(section, fault["loc"])
+        place = ".".join(names)
         if fault["type"] == "extra_forbidden":
-            owner: Any = section
-            for part in fault["loc"][:-1]:
-                field = getattr(owner, "model_fields", {}).get(part)
-                owner = field.annotation if field else None
-                # Of `Section | None` the section.
-                owner = next((part for part in get_args(owner) if hasattr(part, "model_fields")), owner)
             valid = getattr(owner, "model_fields", {})
-            raise UserError(f"{where}: unknown key {place!r}; {closest(str(fault['loc'][-1]), valid)}") from None
-        raise UserError(f"{where}: {place}: {fault['msg']} (got {fault.get('input')!r})") from None
+            raise UserError(f"{where}: unknown key {place!r}; {closest(names[-1], valid)}") from None
+        said = ": ".join(part for part in (where, place, fault["msg"].removeprefix("Value error, ")) if part)
+        # Of a fault between several keys the input is all of the section.
+        got = "" if isinstance(fault.get("input"), Mapping) else f" (got {fault.get('input')!r})"
+        raise UserError(said + got) from None
+
+
+def _place(section: type[Section], location: Iterable[str | int]) -> tuple[list[str], Any]:
+    """The keys and positions that lead to a fault, and the type of what holds the last of them."""
+    names: list[str] = []
+    kind: Any = section
+    owner = kind
+    for part in location:
+        fields = getattr(kind, "model_fields", None)
+        if fields is None and get_origin(kind) not in (list, dict):
+            continue  # pydantic names the members of a union, too
+        names.append(str(part))
+        owner = kind
+        kind = get_args(kind)[-1] if fields is None else getattr(fields.get(part), "annotation", None)
+        # Of `Section | None` the section.
+        members = [member for member in get_args(kind) if member is not type(None)]
+        if isinstance(kind, UnionType) and len(members) == 1:
+            kind = members[0]
+    return names, owner
 
 
 def read_named(section: type[SectionType], path: str | Path) -> SectionType:

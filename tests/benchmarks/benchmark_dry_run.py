@@ -1,4 +1,4 @@
-"""How long Snakemake plans everything: all tasks, each method on its paper's models, by seeds and shards.
+"""How long Snakemake plans everything: each method on all tasks and its paper's models, by seeds and shards.
 
     python tests/benchmarks/benchmark_dry_run.py
     python tests/benchmarks/benchmark_dry_run.py --once
@@ -18,6 +18,7 @@ from pathlib import Path
 from measured_run import PROJECT, run
 
 sys.path.insert(0, str(PROJECT / "scripts"))
+from retrace.errors import UserError
 from retrace.evaluation.reported import load_papers
 from retrace.settings import Settings
 
@@ -26,19 +27,33 @@ TOTAL = re.compile(r"^total +(\d+)$", re.MULTILINE)
 
 
 def headline_targets(config: Path) -> list[str]:
-    """Every method of config/methods on every task, with the models from the Hub that its paper reports."""
+    """Every method of config/methods on every task that it can be trained for, with the task's headline model and with
+    the models from the Hub that the method's paper reports on it."""
     settings = Settings({}, config)
-    models = [settings.model(name) for name in settings.models]
-    reported = {paper.paper: {row.model for row in paper.rows} for paper in load_papers(config / "papers")}
+    reported = {(paper.paper, row.model, row.dataset) for paper in load_papers(config / "papers") for row in paper.rows}
     targets = []
     for name in settings.methods:
-        names = reported.get(settings.method(name).paper, set())
-        for model in models:
-            # A released checkpoint has the paper's name too and is made for one task.
-            ours = model.hub and model.family != "encoder" and names & set(model.paper_names)
-            if ours and not model.name.endswith("_released"):
-                targets += [f"results/{task}/{model.name}/{name}_acc.json" for task in settings.tasks]
+        paper = settings.method(name).paper
+        for task in settings.tasks:
+            datasets = settings.task(task).paper_names
+            for model in settings.models:
+                names = settings.model(model).paper_names
+                ours = any((paper, one, dataset) in reported for one in names for dataset in datasets)
+                if (ours or model == settings.headline_model(task, name)) and can_be_trained(
+                    settings, task, model, name
+                ):
+                    targets.append(f"results/{task}/{model}/{name}_acc.json")
     return targets
+
+
+def can_be_trained(settings: Settings, task: str, model: str, method: str) -> bool:
+    """Whether the method fits the model, and the task has the three splits that its system reads."""
+    try:
+        checkpoint = settings.checkpoint(task, model, method)
+        splits = {settings.split(task, model, checkpoint, split) for split in ("train", "dev", "test")}
+    except UserError:
+        return False
+    return splits <= set(settings.task(task).splits)
 
 
 def measure(targets: list[str], seeds: int, shards: int) -> dict:

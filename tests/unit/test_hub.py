@@ -206,6 +206,22 @@ def test_needed_files_prefer_safetensors() -> None:
     assert needed_files(sharded) == ["model-00001-of-00002.safetensors", "model.safetensors.index.json"]
 
 
+def test_an_embedder_keeps_what_comes_behind_its_encoder(tmp_path) -> None:
+    model, folder = in_mirror(tmp_path / "mirror", "owner/embedder"), tmp_path / "mirror/huggingface.co/owner/embedder"
+    more = ["modules.json", "sentence_bert_config.json", "1_Pooling/config.json", "2_Dense/model.safetensors"]
+    for name in [*more, "onnx/model.safetensors", "onnx/config.json"]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+    plain = ["config.json", "model.safetensors", "tokenizer.json"]
+    for number in range(2):  # the second time as locked
+        entry = fetch_model(model, tmp_path / "lock.json", tmp_path / f"out{number}", tmp_path / "mirror")
+        found = (path for path in (tmp_path / f"out{number}").rglob("*") if path.is_file())
+        names = sorted(str(path.relative_to(tmp_path / f"out{number}")) for path in found)
+        assert names == sorted(entry["files"]) == sorted([*more, *plain])
+    assert needed_files(["1_Pooling/config.json", "config.json"]) == ["config.json"]  # no embedder
+    assert needed_files(["modules.json", "1_x/../../config.json"]) == ["modules.json"]
+
+
 def test_malformed_lock(tmp_path) -> None:
     (tmp_path / "lock.json").write_text('{"owner/tiny": {"revision": "x"}}')
     with pytest.raises(UserError, match="should hold `revision` and `files`"):

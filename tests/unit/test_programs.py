@@ -91,6 +91,8 @@ def test_refused_or_failing(program):
         "answer = 1\n" * 20_000,
         "answer = math.comb(10**9, 10**8)",
         "answer = 1" + ".0" * 8_000,
+        "answer = round(5, -10000000)",
+        "answer = round(5, 10000000)",
     ],
     ids=lambda program: program[:24],
 )

@@ -71,6 +71,24 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"icot_states": {"delta": -1}}, r"should be `dynamic` or a whole number from 0 on \(got -1\)"),
         ({"icot": {"released_student": "a"}}, "released_student is set and released_emulator is not; give both"),
         ({"icot": {"released_student": "", "released_emulator": "b"}}, "released_student is empty; name a folder"),
+        ({"overrides": [{"when": {"task": "gsmk"}, "set": {"grace.beta": 0}}]}, "when.task: 'gsmk' .*mean 'gsm8k'"),
+        ({"overrides": [{"when": {"model": ["gpt2", "gpt3"]}, "set": {}}]}, "when.model: 'gpt3' is unknown; did you"),
+        ({"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]}, "'overrides.0.when.tsk'; did you mean 'task'"),
+        ({"launch": {"trainings": {"gpus": {"gpu": 1}}}}, "'launch.trainings.gpus.gpu'; did you mean 'gpus'"),
+        ({"seeds": [0, 1, 0]}, "seeds: .*each seed counts once"),
+        ({"grace": {"beta": 1.2}}, "grace.beta: .*less than or equal to 1.*1.2"),
+        ({"grace": {"beta": float("nan")}}, "grace.beta.*nan"),
+        ({"sweep": {"betas": [0.5, -0.1]}}, "sweep.betas.1: .*greater than or equal to 0"),
+        ({"sft": {"batch_size": 20}}, "sft.batch_size 20 is no multiple of .*size 8; set device_batch_size to 5"),
+        ({"dpo_st": {"dpo": {"batch_size": 100}}}, "dpo_st.dpo.batch_size 100 is no multiple of .*12; set .* to 10"),
+        (
+            {"discriminator": {"backbone": "flan_t5_lage"}},
+            "backbone 'flan_t5_lage' is unknown; did you mean 'flan_t5_la",
+        ),
+        (
+            {"verifier": {"backbone": "scrach"}},
+            "verifier.backbone 'scrach' is unknown; did you mean 'scratch'.* roscoe",
+        ),
     ],
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
@@ -78,10 +96,38 @@ def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
         Settings(user, CONFIG)
 
 
+def test_a_fault_between_keys_is_said_without_the_whole_configuration() -> None:
+    with pytest.raises(UserError) as refused:
+        Settings({"launch": {"trainings": {"stf": {"gpus": 2}}}}, CONFIG)
+    assert str(refused.value).startswith("configuration: launch.trainings: 'stf' is no training; valid: base, sft, ")
+    assert "got" not in str(refused.value)
+
+
+def test_a_batch_that_one_process_cannot_share_out_is_left_to_several() -> None:
+    several = {"sft": {"batch_size": 48, "device_batch_size": 32}, "launch": {"trainings": {"sft": {"gpus": 3}}}}
+    assert Settings(several, CONFIG).values.sft.batch_size == 48
+    assert Settings({"sft": {"batch_size": 4, "device_batch_size": 8}}, CONFIG).values.sft.batch_size == 4
+
+
+@pytest.mark.parametrize("backbone", ["scratch", "generator", "roscoe", "google/flan-t5-base"])
+def test_a_backbone_is_a_name_or_a_place(backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in (backbone, str(tmp_path)):
+        assert Settings({"discriminator": {"backbone": name}}, CONFIG).values.discriminator.backbone == name
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert Settings({"verifier": {"backbone": "mine"}}, CONFIG).values.verifier.backbone == "mine"
+
+
 @pytest.mark.parametrize(("kind", "name"), [("task", "gms8k"), ("model", "flan_t5_lagre"), ("method", "grase")])
 def test_a_wrong_name_gets_the_valid_ones(kind: str, name: str) -> None:
     with pytest.raises(UserError, match=f"{kind} '{name}' is unknown; did you mean"):
         getattr(Settings({}, CONFIG), kind)(name)
+
+
+def test_for_an_unknown_model_only_those_are_named_that_write_solutions() -> None:
+    with pytest.raises(UserError, match=r"model 'rosco' is unknown; .*valid: .*flan_t5_base, .*tiny_t5") as refused:
+        Settings({}, CONFIG).generator_model("rosco")
+    assert "roscoe" not in str(refused.value)
 
 
 def test_any_checkpoint_goes_with_any_decoder() -> None:

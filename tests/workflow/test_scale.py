@@ -49,3 +49,16 @@ def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few
     assert large.total() / many < 40
+
+
+@pytest.mark.slow
+def test_every_headline_target_at_once_can_be_planned(workflow, monkeypatch) -> None:
+    monkeypatch.syspath_prepend(workflow.project / "tests" / "benchmarks")
+    from benchmark_dry_run import headline_targets
+
+    targets = headline_targets(workflow.project / "config")
+    methods = {path.stem for path in (workflow.project / "config" / "methods").glob("*.yaml")}
+    left_out = {name for name in methods if not any(target.endswith(f"/{name}_acc.json") for target in targets)}
+    assert left_out == {"no_cot_deep"}  # a control for models from scratch
+    shown = workflow.dry(*targets, "--config", "seeds=[0]", "shards={sample: 1, decode: 1}")
+    assert int(re.search(r"^score_method +(\d+)$", shown, flags=re.MULTILINE)[1]) == len(targets)

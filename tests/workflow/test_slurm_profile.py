@@ -68,6 +68,19 @@ def test_jobs_of_the_paper_ask_for_what_their_model_needs(workflow, site) -> Non
     assert larger["decode"].endswith("--gres=gpu:a100:1 --mem=57600 --cpus-per-task=4 --time=4020")
 
 
+def test_a_training_on_one_gpu_asks_for_no_memory_for_the_processes_of_another(workflow, site) -> None:
+    asks = asked(submitted(workflow, site, "results/gsm8k/phi35_mini/sft_greedy_acc.json", "--config", "seeds=[0]"))
+    assert re.search(r"--gres=gpu:1 --mem=64800 ", asks["train_sft"])
+
+
+def test_a_training_with_a_backbone_asks_for_what_the_larger_model_needs(workflow, site) -> None:
+    # The backbone is FLAN-T5-Large: larger than the one generator, smaller than the other.
+    asks = asked(submitted(workflow, site, "results/arithmetic/tiny_t5/grace_acc.json", "--config", "seeds=[0]"))
+    assert asks["train_discriminator"].endswith("--gres=gpu:1 --mem=16480 --cpus-per-task=8 --time=720")
+    asks = asked(submitted(workflow, site, "results/gsm8k/llama_7b/verifier_acc.json", "--config", "seeds=[0]"))
+    assert asks["train_verifier"].endswith("--gres=gpu:1 --mem=111200 --cpus-per-task=8 --time=720")
+
+
 @pytest.mark.parametrize(
     ("target", "trainings"),
     [
@@ -77,7 +90,7 @@ def test_jobs_of_the_paper_ask_for_what_their_model_needs(workflow, site) -> Non
             {"train_explicit_cot": 1, "train_icot_student": 1, "train_icot_emulator": 1, "train_icot": 1},
         ),
         ("gsm8k/phi35_mini/latro", {"train_latro": 8}),
-        ("gsm8k/gptj_6b/learn_to_reason", {"train_learn_to_reason": 1}),
+        ("gsm8k/gptj_6b/learn_to_reason", {"train_learn_to_reason": 8}),
     ],
 )
 def test_trainings_of_every_system_ask_for_gpus(workflow, site, target: str, trainings: dict[str, int]) -> None:

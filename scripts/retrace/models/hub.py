@@ -38,7 +38,13 @@ DESCRIPTIONS = [
     "spiece.model",
     "sentencepiece*.model",
     "chat_template*",
+    # Of sentence-transformers: without them a text's vector would be the mean over its tokens, whatever the model says.
+    "modules.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
 ]
+# The folders of the modules behind the encoder; pooling has no weights.
+MODULES = re.compile(r"\d+_\w+/config\.json|\d+_Dense/(model\.safetensors|pytorch_model\.bin)")
 SAFE_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
 OTHER_WEIGHTS = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
 
@@ -53,14 +59,21 @@ class Snapshot(NamedTuple):
 
 def needed_files(names: Iterable[str]) -> list[str]:
     """Of a repository's files those that Retrace uses: configuration, tokenizer, and weights as safetensors if there
-    are any, as pytorch_model.bin otherwise."""
-    names = sorted(name for name in names if "/" not in name)  # other variants stand in folders of their own
+    are any, as pytorch_model.bin otherwise; of an embedder what comes behind the encoder, too."""
+    names = sorted(names)
+    modules = [name for name in names if MODULES.fullmatch(name)] if "modules.json" in names else []
+    names = [name for name in names if "/" not in name]  # other variants stand in folders of their own
 
     def matching(patterns: list[str]) -> list[str]:
         return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
 
     safe = matching(SAFE_WEIGHTS)
-    return matching(DESCRIPTIONS) + (safe or matching(OTHER_WEIGHTS))
+    return matching(DESCRIPTIONS) + modules + (safe or matching(OTHER_WEIGHTS))
+
+
+def _names_in(folder: Path) -> list[str]:
+    """The files of a folder and of those right within it, as a repository names them."""
+    return [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*"))]
 
 
 def fetch_model(
@@ -76,7 +89,7 @@ def fetch_model(
         folder = Path(model.file)
         if not (folder / "config.json").exists():
             raise UserError(f"{folder / 'config.json'}: missing; `file` of model {model.name} must be a model folder")
-        files = needed_files(path.name for path in folder.iterdir())
+        files = needed_files(_names_in(folder))
         _place(folder, files, output)
         return {"revision": None, "files": {name: sha256_of(folder / name) for name in files}}
     if model.hub is None:
@@ -173,7 +186,7 @@ def _from_mirror(hub: str, revision: str | None, mirror: Path) -> Snapshot | Non
             raise UserError(f"{resolved}: holds {len(revisions)} revisions; name one as `revision` in the model's YAML")
         revision = revisions[0]
     for folder in ([resolved / revision] if revision else []) + [base]:
-        files = needed_files(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        files = needed_files(_names_in(folder)) if folder.is_dir() else []
         if files:
             return Snapshot(folder, revision or "", files)
     return None
@@ -229,7 +242,7 @@ def _from_cache(hub: str, revision: str | None, wanted: Iterable[str] = ()) -> S
             found = snapshot_download(hub, revision=revision, local_files_only=True, allow_patterns=patterns)
         except errors.LocalEntryNotFoundError:
             continue
-        files = needed_files(path.name for path in Path(found).iterdir())
+        files = needed_files(_names_in(Path(found)))
         whole = set(wanted) <= set(files) and not missing_shards(Path(found), files)
         if whole and any(name.endswith((".safetensors", ".bin")) for name in files):
             return Snapshot(Path(found), Path(found).name, files)
@@ -245,6 +258,7 @@ def _place(folder: Path, files: list[str], output: str | Path) -> None:
         target.mkdir()
         for name in files:
             source = (folder / name).resolve()
+            (target / name).parent.mkdir(exist_ok=True)
             if not (name.endswith((".safetensors", ".bin")) and _linked(source, target / name)):
                 shutil.copyfile(source, target / name)
 

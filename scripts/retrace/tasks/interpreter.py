@@ -15,6 +15,7 @@ MAX_CHARACTERS = 20_000
 MAX_NODES = 5_000
 MAX_DEPTH = 60
 MAX_BITS = 4_096  # of a whole number; far above any real answer, and still cheap to compute with
+MAX_PLACES = 400  # to round to; beyond them every float is as it was, or 0
 
 Value = int | float | str | None
 
@@ -50,6 +51,13 @@ def _choose(total: Any, chosen: Any, **_: Any) -> Any:
     if total != int(total) or chosen != int(chosen) or abs(total) > 10_000:
         raise ProgramError("binomial of numbers that are not small and whole")
     return math.comb(int(total), int(chosen)) if 0 <= chosen <= total else 0
+
+
+def _round(value: Any, digits: Any = None) -> Any:
+    # Python makes ten to the power of the digits, however small the number is.
+    if isinstance(digits, int) and abs(digits) > MAX_PLACES:
+        raise ProgramError(f"round to digits outside -{MAX_PLACES}..{MAX_PLACES}")
+    return round(value, digits)
 
 
 def _float(value: Any = 0.0) -> float:
@@ -88,7 +96,7 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "min": min,
     "max": max,
-    "round": round,
+    "round": _round,
     "int": _int,
     "float": _float,
     "pow": _power,
