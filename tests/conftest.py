@@ -7,6 +7,8 @@ import pytest
 pytest_plugins = ["workflow_fixtures"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never reach for the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# The models are tiny: a second thread gains nothing, and beside other work both would wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
