@@ -195,7 +195,7 @@ def test_the_programs_refuse_what_they_cannot_read() -> None:
     for program in (estimate_cost.main, report_cost.main):
         with pytest.raises(UserError, match="'gsm9k' is unknown; did you mean 'gsm8k'"):
             program(["results/gsm9k/grace_acc.json"])
-        with pytest.raises(UserError, match="No rule to produce results/gsm8k/nothing"):
+        with pytest.raises(UserError, match="results/gsm8k/nothing: there is no such result; those of a task are"):
             program(["results/gsm8k/nothing"])
         with pytest.raises(UserError, match="no such folder"):
             program(["results/gsm8k/grace_acc.json", "--workflow-profile", "profiles/nowhere"])

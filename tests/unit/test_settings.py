@@ -174,3 +174,12 @@ def test_the_schema_is_fresh() -> None:
     import make_schema
 
     assert make_schema.SCHEMA.read_text(encoding="utf-8") == make_schema.schema_text()
+
+
+def test_what_is_learned_as_plain_text_is_refused_for_models_with_a_chat_template() -> None:
+    settings = Settings({"dpo_st": {"form": "steps"}}, CONFIG)
+    with pytest.raises(UserError, match=r"method 'dpo_st' on phi35_mini: dpo_st\.form steps is plain text"):
+        settings.checkpoint("gsm8k", "phi35_mini", "dpo_st")
+    assert Settings({}, CONFIG).checkpoint("gsm8k", "phi35_mini", "dpo_st") == "dpo_st_round3"
+    with pytest.raises(UserError, match="a teacher's rationales are learned as plain text"):
+        settings.checkpoint("gsm8k", "phi35_mini", "learn_to_reason")

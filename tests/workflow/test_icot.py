@@ -101,7 +101,7 @@ def test_a_released_pair_needs_no_training(workflow) -> None:
         ('{"released_student": "student", "released_emulator": "none_such"}', "none_such"),
         (
             '{"released_emulator": "student"}',
-            "icot: Value error, released_emulator is set and released_student is not; give both, or neither",
+            "icot: released_emulator is set and released_student is not; give both, or neither",
         ),
     ],
 )

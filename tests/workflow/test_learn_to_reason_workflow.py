@@ -94,10 +94,6 @@ def test_released_files_replace_exam_and_teacher(workflow) -> None:
             "results/gsm8k/phi35_mini/learn_to_reason_acc.json",
             "method 'learn_to_reason' on phi35_mini: a teacher's rationales are learned as plain text",
         ),
-        (
-            "results/arithmetic/phi35_mini/dpo_st_acc.json",
-            "method 'dpo_st' on phi35_mini: dpo_st.form steps is plain text",
-        ),
         ("results/figures/learn_to_reason_arithmetics.svg", "task 'arithmetics' is unknown; did you mean 'arithmetic'"),
     ],
 )
