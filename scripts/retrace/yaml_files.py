@@ -14,7 +14,7 @@ from retrace.errors import UserError
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-# The C loader reads the same safe subset, ten times faster.
+# The C form of SafeLoader, ten times as fast: no tag builds an object. yaml.safe_load knows the slow form only.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

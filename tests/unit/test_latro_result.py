@@ -75,6 +75,19 @@ def test_a_choice_on_the_measured_split_is_said_in_plain_words(tmp_path) -> None
     assert not peeked([], "test")
 
 
+def test_a_choice_by_the_loss_on_the_measured_split_is_said_for_the_system_that_made_it(tmp_path) -> None:
+    (path,) = write_task(tmp_path, [[True, False]])
+
+    def said(checkpoint: str, on_test: bool) -> bool:
+        values = json.dumps({"learn_to_reason": {"validation_is_test": on_test}})
+        found = score(tmp_path, [path], checkpoint=checkpoint, configuration=values)
+        return found["made_from"].endswith("The checkpoint was chosen by its loss on these very questions")
+
+    assert said("learn_to_reason_round1", on_test=True)
+    assert not said("learn_to_reason_round1", on_test=False)
+    assert not said("sft", on_test=True)
+
+
 def test_faulty_reports_are_named(tmp_path) -> None:
     (path,) = write_task(tmp_path, [[True, False]])
     bad = tmp_path / "bad.json"

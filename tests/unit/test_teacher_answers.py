@@ -1,5 +1,6 @@
 """What teachers may say, recorded responses, the oracle, a local model; options and files that cannot be used."""
 
+import errno
 import json
 import os
 import subprocess
@@ -173,6 +174,17 @@ def test_faulty_recordings_are_named(tmp_path) -> None:
     (tmp_path / "plain").write_text("")
     with pytest.raises(UserError, match="plain: cannot be used"):
         ask_teacher.main(world(tmp_path, 2, recording=tmp_path / "plain"))
+
+
+def test_a_folder_that_knows_no_locks_is_used_and_said(tmp_path, monkeypatch, capsys) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("retrace.teachers.recording.fcntl.flock", no_locks)
+    with ChatServer() as server:
+        ask_teacher.main(world(tmp_path, 2, base_url=server.url))
+    assert len(recorded(tmp_path)) == 2
+    assert "cannot be locked (No locks available); ask this teacher from one job at a time" in capsys.readouterr().err
 
 
 def test_nothing_to_ask_needs_no_key(tmp_path, monkeypatch) -> None:

@@ -133,5 +133,10 @@ def _lock(guard: Any, path: Path) -> None:
     except BlockingIOError:
         print(f"{path.parent}: another job asks the teacher; waiting for it", file=sys.stderr, flush=True)
         fcntl.flock(guard, fcntl.LOCK_EX)
-    except OSError:
-        pass  # a file system that knows no locks is used without
+    except OSError as error:  # a file system that knows no locks is used without
+        print(
+            f"note: {path.parent} cannot be locked ({error.strerror}); ask this teacher from one job at a time, or two may "
+            "pay for the same response",
+            file=sys.stderr,
+            flush=True,
+        )
