@@ -22,9 +22,7 @@ rule decode:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(8),
+        **to_decode(8, the_guide),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
@@ -82,9 +80,7 @@ rule rerank:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(2),
+        **to_decode(2, "verifier"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

@@ -25,14 +25,17 @@ if devices_limit_jobs:
 
 
 def trained_model(wildcards, section):
-    """The model that a section's training trains: the job's own, or another one that the section names as backbone."""
+    """The model that a section is about: the job's own, or another one that the section names, as backbone or as
+    released; the job's own without a section."""
+    if section is None:
+        return settings.model(wildcards.model)
     values = getattr(settings.for_target(wildcards.task, wildcards.model), section, None)
-    name = getattr(values, "backbone", None)
+    name = getattr(values, "released", None) or getattr(values, "backbone", None)
     return settings.model(name if name in settings.models else wildcards.model)
 
 
 def larger_model(wildcards, section):
-    """The larger one of the job's own model and the one that a section's training trains."""
+    """The larger one of the job's own model and the one of a section (trained_model); its own without a section."""
     own, trained = settings.model(wildcards.model), trained_model(wildcards, section)
     more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
     return trained if more else own
@@ -40,7 +43,7 @@ def larger_model(wildcards, section):
 
 def gpus_of(wildcards, wanted, section=None):
     """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
-    model = larger_model(wildcards, section) if section else settings.model(wildcards.model)
+    model = larger_model(wildcards, section)
     count = int(model.scratch is None) if wanted < 0 else wanted
     limit = workflow.global_resources.get("gpus").value
     if limit is not None and not devices_limit_jobs and count > limit:
@@ -60,9 +63,9 @@ def gpus_of(wildcards, wanted, section=None):
     return count
 
 
-def needs_gpu(wildcards):
-    """GPUs of a job that samples, decodes or scores: one at most."""
-    return min(1, gpus_of(wildcards, settings.for_target(wildcards.task, wildcards.model).launch.gpus))
+def needs_gpu(wildcards, section=None):
+    """GPUs of a job that samples, decodes or scores, beside the encoder of a section or alone: one at most."""
+    return min(1, gpus_of(wildcards, settings.for_target(wildcards.task, wildcards.model).launch.gpus, section))
 
 
 def to_train(section):

@@ -145,9 +145,7 @@ rule sweep_guided:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(24),
+        **to_decode(24, "discriminator"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
@@ -181,9 +179,7 @@ rule measure_step_choice:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(4),
+        **to_decode(4, "discriminator"),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

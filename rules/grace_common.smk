@@ -31,9 +31,15 @@ def training_report(wildcards):
     return {"report": f"{run_folder(wildcards)}/{wildcards.generator}_discriminator/pair_accuracy.json"}
 
 
+def the_guide(wildcards):
+    """The section of the encoder that guides the job's decoder; None where none does."""
+    guided = helped_decoder(wildcards.decoder) in GUIDED_DECODERS
+    return "discriminator" if guided and section_of(wildcards, wildcards.decoder).beta != 0 else None
+
+
 def guidance(wildcards):
     """Inputs that only guided decoding needs: the discriminator, and the choices made on the development split."""
-    if helped_decoder(wildcards.decoder) not in GUIDED_DECODERS or section_of(wildcards, wildcards.decoder).beta == 0:
+    if the_guide(wildcards) is None:
         return {}
     needed = {"discriminator": discriminator_folder(wildcards, wildcards.checkpoint)}
     if section_of(wildcards, wildcards.decoder).beta == "choose":

@@ -121,9 +121,7 @@ rule cache_states:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(8),
+        **to_decode(8),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
@@ -263,9 +261,7 @@ rule measure_icot_speed:
         "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(4),
+        **to_decode(4),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

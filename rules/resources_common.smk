@@ -8,22 +8,20 @@ def is_small(wildcards):
     return settings.model(wildcards.model).scratch is not None
 
 
-def partition_of(wildcards, section=None):
-    """The partition that the job goes to; section: of the training that it is, where that has a backbone."""
-    gpus = to_train(section)["gpus"](wildcards) if section else needs_gpu(wildcards)
-    return settings.values.slurm.partition_of(gpus)
-
-
-def memory_of(megabytes, wildcards, attempt, section=None):
+def memory_of(megabytes, gpus, attempt):
     """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
-    most = partition_of(wildcards, section).memory_gb if settings.values.slurm else None
+    most = settings.values.slurm.partition_of(gpus).memory_gb if settings.values.slurm else None
     return grown(megabytes * settings.values.resource_factors.memory, attempt, most and 1000 * most)
+
+
+def copies_of(model, copies):
+    """Memory in MB of so many float32 copies of a model."""
+    return copies * 4 * (model.parameters or 1e7) / 1e6
 
 
 def gigabytes(wildcards, copies, section=None):
     """Memory in MB for so many float32 copies of the model, or a larger backbone of `section`, and 4 GB for the rest."""
-    model = larger_model(wildcards, section) if section else settings.model(wildcards.model)
-    return 4000 + copies * 4 * (model.parameters or 1e7) / 1e6
+    return 4000 + copies_of(larger_model(wildcards, section), copies)
 
 
 def memory_to_train(section):
@@ -33,37 +31,61 @@ def memory_to_train(section):
     def needed(wildcards, attempt):
         placement = settings.for_target(wildcards.task, wildcards.model).launch.of(section)
         copies = 4 + 2 * (max(1, placement.gpus, placement.processes) - 1)
-        return memory_of(gigabytes(wildcards, copies, section), wildcards, attempt, section)
+        return memory_of(gigabytes(wildcards, copies, section), to_train(section)["gpus"](wildcards), attempt)
 
     return needed
 
 
-def memory_to_decode(wildcards, attempt):
-    return memory_of(gigabytes(wildcards, copies=2), wildcards, attempt)
-
-
 def memory(megabytes):
     """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
-    return lambda wildcards, attempt: memory_of(4000 if is_small(wildcards) else megabytes, wildcards, attempt)
+    return lambda wildcards, attempt: memory_of(
+        4000 if is_small(wildcards) else megabytes, needs_gpu(wildcards), attempt
+    )
+
+
+def to_decode(number, guide=None):
+    """Resources of a job that samples, decodes or judges: a GPU at most, memory, and `number` hours as in `hours`.
+
+    guide: the section of the encoder that works beside the model (`discriminator`, `verifier`), or a function that names
+    it for the job, or none. The larger one of the two says how long the job takes, and whether it needs a GPU.
+    """
+
+    def section(wildcards):
+        return guide(wildcards) if callable(guide) else guide
+
+    def gpus(wildcards):
+        return needs_gpu(wildcards, section(wildcards))
+
+    def mem_mb(wildcards, attempt):
+        own, encoder = settings.model(wildcards.model), trained_model(wildcards, section(wildcards))
+        beside = 0 if encoder is own else copies_of(encoder, 2)
+        return memory_of(gigabytes(wildcards, copies=2) + beside, gpus(wildcards), attempt)
+
+    def runtime(wildcards, attempt):
+        return minutes_of(number, larger_model(wildcards, section(wildcards)), gpus(wildcards), attempt)
+
+    return {"gpus": gpus, "mem_mb": mem_mb, "runtime": runtime}
 
 
 def hours(number, section=None):
     """A resources function: run time in minutes. `number` hours for a Hub model of 0.8 billion parameters, in proportion
     more for a larger one, an hour for a model trained from scratch; growing with each attempt. section: of the training,
-    where that may have a backbone: then it is the backbone that takes the time.
-
-    No more than the partition allows, where the site says how much: a training that is cut off goes on at its last
-    saved step.
-    """
+    where that may have a backbone: then it is the backbone that takes the time."""
 
     def minutes(wildcards, attempt):
-        model = trained_model(wildcards, section) if section else settings.model(wildcards.model)
-        larger = max(1, (model.parameters or 0) / 8e8)
-        first = 60 * (1 if model.scratch is not None else number * larger) * settings.values.resource_factors.time
-        most = partition_of(wildcards, section).hours if settings.values.slurm else None
-        return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
+        gpus = to_train(section)["gpus"](wildcards) if section else needs_gpu(wildcards)
+        return minutes_of(number, trained_model(wildcards, section), gpus, attempt)
 
     return minutes
+
+
+def minutes_of(number, model, gpus, attempt):
+    """See `hours`. No more than the partition allows, where the site says how much: a training that is cut off goes on
+    at its last saved step."""
+    larger = max(1, (model.parameters or 0) / 8e8)
+    first = 60 * (1 if model.scratch is not None else number * larger) * settings.values.resource_factors.time
+    most = settings.values.slurm.partition_of(gpus).hours if settings.values.slurm else None
+    return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))
 
 
 def speed(section=None):

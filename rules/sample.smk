@@ -15,9 +15,7 @@ rule sample_trajectories:
         "../envs/retrace.yaml"
     threads: settings.values.threads.sample
     resources:
-        gpus=needs_gpu,
-        mem_mb=memory_to_decode,
-        runtime=hours(8),
+        **to_decode(8),
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,

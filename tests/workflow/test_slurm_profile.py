@@ -77,8 +77,31 @@ def test_a_training_with_a_backbone_asks_for_what_the_larger_model_needs(workflo
     # The backbone is FLAN-T5-Large: larger than the one generator, smaller than the other.
     asks = asked(submitted(workflow, site, "results/arithmetic/tiny_t5/grace_acc.json", "--config", "seeds=[0]"))
     assert asks["train_discriminator"].endswith("--gres=gpu:1 --mem=16480 --cpus-per-task=8 --time=720")
+    # It guides a model that alone would be decoded on a processor within the hour.
+    assert asks["decode"].endswith("--partition=gpu --nodes=1 --gres=gpu:1 --mem=10243 --cpus-per-task=4 --time=480")
     asks = asked(submitted(workflow, site, "results/gsm8k/llama_7b/verifier_acc.json", "--config", "seeds=[0]"))
     assert asks["train_verifier"].endswith("--gres=gpu:1 --mem=111200 --cpus-per-task=8 --time=720")
+
+
+@pytest.mark.parametrize(
+    ("target", "setting"),
+    [
+        ("gsm8k/grace", 'align={"embedder": "nobody/embedder"}'),
+        ("coin_flip/grace", 'pair={"step_judge": "entailment", "entailment_model": "nobody/judge@main"}'),
+        ("gsm8k/grace", 'discriminator={"backbone": "nobody/encoder"}'),
+        ("gsm8k/verifier", 'verifier={"backbone": "nobody/encoder"}'),
+    ],
+)
+def test_a_model_that_no_rule_fetches_is_fetched_before_nodes_without_a_network_need_it(
+    workflow, site, tmp_path, target: str, setting: str
+) -> None:
+    (site / "sbatch").write_text("#!/bin/sh\n[ $1 = --test-only ]\n")
+    settings = ["seeds=[0]", 'slurm={"check_folder": "never"}', setting]
+    empty = {"HF_HOME": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+    shown = submitted(workflow, site, f"results/{target}_acc.json", "--config", *settings, env=empty)
+    named = re.search("nobody/[a-z]+", setting)[0]
+    assert f"note: fetching {named}" in shown
+    assert f"{named}: not in the Hub's cache, and HF_HUB_OFFLINE is set" in shown
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,7 @@ class CacheRecord(Row):
     subset: str
     delta: int | Literal["dynamic"]
     official: bool
+    precision: Literal["float32", "bfloat16"] = Field(description="in which the teacher computed them")
     rows: int = Field(ge=1)
     layers: int = Field(ge=1)
     width: int = Field(ge=1)
@@ -101,6 +102,7 @@ def write_states(
         subset=options.subset,
         delta=options.delta,
         official=options.official_positions,
+        precision=options.teacher_precision,
         rows=len(rows),
         layers=layers,
         width=width,
@@ -171,6 +173,10 @@ class CachedStates:
             "subset": (options.subset, f"holds the subset {self.record.subset}, {options.subset} is wanted"),
             "delta": (options.delta, f"was made with delta {self.record.delta}, {options.delta} is wanted"),
             "official": (options.official_positions, "was made with another value of `official`"),
+            "precision": (
+                options.teacher_precision,
+                f"was computed in {self.record.precision}, {options.teacher_precision} is wanted",
+            ),
             "rows": (len(rows), f"has {self.record.rows} rows, the data {len(rows)}"),
         }
         found = self.record.layers, self.record.width
