@@ -52,11 +52,16 @@ def test_our_own_calls_a_job_do_not_grow(plans) -> None:
 
 
 @pytest.mark.slow
-def test_every_headline_target_at_once_can_be_planned(workflow, monkeypatch) -> None:
+def test_every_table_and_every_method_can_be_planned_at_once(workflow, monkeypatch) -> None:
     monkeypatch.syspath_prepend(workflow.project / "tests" / "benchmarks")
-    from benchmark_dry_run import headline_targets
+    from benchmark_dry_run import TABLES, all_targets
 
-    targets = headline_targets(workflow.project / "config")
+    papers = {path.stem for path in (workflow.project / "config" / "papers").glob("*.yaml")}
+    assert {table.rpartition("_")[0] for table in TABLES} == papers
+    shown = workflow.dry(*[f"results/tables/{table}.md" for table in TABLES], "--config", "seeds=[0]")
+    assert int(re.search(r"^make_table +(\d+)$", shown, flags=re.MULTILINE)[1]) == len(TABLES)
+
+    targets = all_targets(workflow.project / "config")
     methods = {path.stem for path in (workflow.project / "config" / "methods").glob("*.yaml")}
     left_out = {name for name in methods if not any(target.endswith(f"/{name}_acc.json") for target in targets)}
     assert left_out == {"no_cot_deep"}  # a control for models from scratch
