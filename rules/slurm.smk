@@ -87,7 +87,7 @@ def refuse_what_slurm_cannot_run():
 
 
 def hub_ids_of(job):
-    """Models of the Hub that the job reads and no rule fetches: those of config/models are inputs instead."""
+    """Models of the Hub (OWNER/NAME) that the job reads and that are no inputs, as those of config/models are."""
     named = []
     if job.rule.name == "align_steps":
         named.append(section_of(job.wildcards, "align").embedder)
@@ -98,7 +98,7 @@ def hub_ids_of(job):
     return [
         name
         for name in named
-        if name not in settings.models and "/" in name and ":" not in name and not Path(name).is_dir()
+        if name not in settings.models and len(Path(name).parts) == 2 and ":" not in name and not Path(name).is_dir()
     ]
 
 
