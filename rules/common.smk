@@ -7,7 +7,9 @@ import re
 import shlex
 import subprocess
 import sys
+from functools import lru_cache
 from pathlib import Path
+from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
@@ -131,11 +133,15 @@ def section_of(wildcards, name):
 def options(section):
     """A params function: the command-line words of one section, those of `speed` left out."""
 
-    def words(wildcards):
-        values = section_of(wildcards, section)
-        return arguments_of(values, set(type(values).model_fields) - speed_options(values))
+    return lambda wildcards: [*words_of(wildcards.task, getattr(wildcards, "model", None), section)[0]]
 
-    return words
+
+@lru_cache(maxsize=None)
+def words_of(task, model, section):
+    """The command-line words of one section, those of the options that change no result apart; asked for every job."""
+    values = section_of(SimpleNamespace(task=task, model=model), section)
+    fast = speed_options(values)
+    return arguments_of(values, set(type(values).model_fields) - fast), arguments_of(values, fast)
 
 
 def digest(value):

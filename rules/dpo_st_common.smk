@@ -1,7 +1,5 @@
 """Helpers of DPO-ST only, no rules: rounds that chain by files, and what each of them reads."""
 
-from types import SimpleNamespace
-
 LOOPS = ["dpo_st", "st"]  # self-training with a DPO step in every round, and without
 
 

@@ -33,13 +33,20 @@ def training_report(wildcards):
 
 def the_guide(wildcards):
     """The section of the encoder that guides the job's decoder; None where none does."""
-    guided = helped_decoder(wildcards.decoder) in GUIDED_DECODERS
-    return "discriminator" if guided and section_of(wildcards, wildcards.decoder).beta != 0 else None
+    return guide_of(wildcards.task, wildcards.model, wildcards.decoder)
+
+
+@lru_cache(maxsize=None)
+def guide_of(task, model, decoder):
+    guided = helped_decoder(decoder) in GUIDED_DECODERS
+    return (
+        "discriminator" if guided and section_of(SimpleNamespace(task=task, model=model), decoder).beta != 0 else None
+    )
 
 
 def guidance(wildcards):
     """Inputs that only guided decoding needs: the discriminator, and the choices made on the development split."""
-    if the_guide(wildcards) is None:
+    if guide_of(wildcards.task, wildcards.model, wildcards.decoder) is None:
         return {}
     needed = {"discriminator": discriminator_folder(wildcards, wildcards.checkpoint)}
     if section_of(wildcards, wildcards.decoder).beta == "choose":

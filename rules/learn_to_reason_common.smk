@@ -1,7 +1,5 @@
 """Helpers of Learn-to-Reason only, no rules: rounds that chain by files, who takes which exam, and whom a round asks."""
 
-from types import SimpleNamespace
-
 from retrace.checkpoints import SINGLE
 from retrace.config_learn_to_reason import VARIANTS
 

@@ -50,21 +50,31 @@ def to_decode(number, guide=None):
     it for the job, or none. The larger one of the two says how long the job takes, and whether it needs a GPU.
     """
 
-    def section(wildcards):
-        return guide(wildcards) if callable(guide) else guide
+    def needs(wildcards):
+        section = guide(wildcards) if callable(guide) else guide
+        return needs_to_decode(wildcards.task, wildcards.model, section)
 
     def gpus(wildcards):
-        return needs_gpu(wildcards, section(wildcards))
+        return needs(wildcards)[0]
 
     def mem_mb(wildcards, attempt):
-        own, encoder = settings.model(wildcards.model), trained_model(wildcards, section(wildcards))
-        beside = 0 if encoder is own else copies_of(encoder, 2)
-        return memory_of(gigabytes(wildcards, copies=2) + beside, gpus(wildcards), attempt)
+        count, megabytes, _ = needs(wildcards)
+        return memory_of(megabytes, count, attempt)
 
     def runtime(wildcards, attempt):
-        return minutes_of(number, larger_model(wildcards, section(wildcards)), gpus(wildcards), attempt)
+        count, _, model = needs(wildcards)
+        return minutes_of(number, model, count, attempt)
 
     return {"gpus": gpus, "mem_mb": mem_mb, "runtime": runtime}
+
+
+@lru_cache(maxsize=None)
+def needs_to_decode(task, model, section):
+    """(GPUs, memory in MB, the larger model) of decoding with a model and the encoder of a section; asked for every job."""
+    wildcards = SimpleNamespace(task=task, model=model)
+    own, encoder = settings.model(model), trained_model(wildcards, section)
+    beside = 0 if encoder is own else copies_of(encoder, 2)
+    return needs_gpu(wildcards, section), gigabytes(wildcards, copies=2) + beside, larger_model(wildcards, section)
 
 
 def hours(number, section=None):
@@ -95,7 +105,6 @@ def speed(section=None):
     """
 
     def words(wildcards, threads):
-        values = section_of(wildcards, section or wildcards.decoder)
-        return arguments_of(values, speed_options(values))
+        return [*words_of(wildcards.task, getattr(wildcards, "model", None), section or wildcards.decoder)[1]]
 
     return words
