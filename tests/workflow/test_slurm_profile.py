@@ -79,6 +79,9 @@ def test_a_training_with_a_backbone_asks_for_what_the_larger_model_needs(workflo
     assert asks["train_discriminator"].endswith("--gres=gpu:1 --mem=16480 --cpus-per-task=8 --time=720")
     # It guides a model that alone would be decoded on a processor within the hour.
     assert asks["decode"].endswith("--partition=gpu --nodes=1 --gres=gpu:1 --mem=10243 --cpus-per-task=4 --time=480")
+    assert asks["sample_trajectories"].endswith("--partition=cpu --nodes=1 --mem=4003 --cpus-per-task=4 --time=60")
+    asks = asked(submitted(workflow, site, "results/arithmetic/tiny_t5/verifier_acc.json", "--config", "seeds=[0]"))
+    assert asks["rerank"].endswith("--partition=gpu --nodes=1 --gres=gpu:1 --mem=10243 --cpus-per-task=4 --time=120")
     asks = asked(submitted(workflow, site, "results/gsm8k/llama_7b/verifier_acc.json", "--config", "seeds=[0]"))
     assert asks["train_verifier"].endswith("--gres=gpu:1 --mem=111200 --cpus-per-task=8 --time=720")
 
