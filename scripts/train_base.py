@@ -74,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for part, what in ((noisy, f"examples of {given.corpus}"), (dev, f"examples of {given.corpus_dev}"))
         )
         curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state)
-    sft.write_generator(model, tokenizer, curve, given.output)
+    masked = options.mask_calculator and bool(corpus)
+    sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
     finish(given.state)
 
 

@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DpoTraining)
 
+    from retrace.layouts import has_masked_results
     from retrace.models.load import load_model
     from retrace.schemas import Preference
     from retrace.storage import read_jsonl, write_json
@@ -73,7 +74,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model, curve = train_dpo_causal(
                 model, tokenizer, task, next(parts), learned, next(parts), held_out, options, given.seed, given.state
             )
-    sft.write_generator(merged(model), tokenizer, curve, given.output)
+    # Preferences teach no arithmetic: a model that never learned the calculator's results does not learn them here.
+    masked = has_masked_results(given.model)
+    sft.write_generator(merged(model), tokenizer, curve, given.output, masked_results=masked)
     if is_first_process():
         write_json(
             given.report,

@@ -36,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.calculator import Calculator
     from retrace.decoding.setup import check_references
+    from retrace.layouts import has_masked_results
     from retrace.models.load import load_model
     from retrace.prompting import prompting_of
     from retrace.schemas import Example
@@ -92,7 +93,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         given.state,
         config.dtype,
     )
-    sft.write_generator(model, tokenizer, curve, given.output)
+    # What the calculator forces is no part of the loss: the model knows of it what it knew before.
+    masked = has_masked_results(given.model)
+    sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
     if is_first_process():
         from retrace.storage import atomic_path
 

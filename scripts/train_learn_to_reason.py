@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, LearnToReasonTraining)
 
+    from retrace.layouts import has_masked_results
     from retrace.models.load import check_tokenizer, load_model
     from retrace.prompting import prompting_of
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
@@ -93,7 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model, tokenizer, lessons_to_learn, dev_rows, options, given.seed, given.state, given.repeat
         )
         report["chosen_on"] = "test" if options.validation_is_test else "dev"
-    sft.write_generator(model, tokenizer, curve, given.output)
+    masked = options.mask_calculator if report["steps"] else has_masked_results(given.model)
+    sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
     if is_first_process():
         write_json(given.report, report | {"rationales_left_out": len(rationales) - report.get("rationales", 0)})
     finish(given.state)

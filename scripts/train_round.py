@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     best = "loss" if options.keep == "best" else None
     curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state, best=best)
-    sft.write_generator(merged(model), tokenizer, curve, given.output)
+    sft.write_generator(merged(model), tokenizer, curve, given.output, masked_results=options.mask_calculator)
     if is_first_process():
         measured = [row for row in curve if "dev_loss" in row]
         report = {

@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for path in (given.train, given.dev)
     )
     curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state)
-    sft.write_generator(model, tokenizer, curve, given.output, prompting.layout)
+    sft.write_generator(model, tokenizer, curve, given.output, prompting.layout, options.mask_calculator)
     finish(given.state)
 
 

@@ -131,8 +131,16 @@ class Guided(Decoding):
     selection: Literal["greedy", "sample"] = "greedy"
     normalize_scores: bool = Field(default=True, description="softmax over the candidates' discriminator scores")
     samples: Count = Field(default=1, description="guided solutions a question; more than one: majority vote")
+    forced_tokens: Literal["auto", "model", "zero"] = Field(
+        default="auto",
+        description="how tokens that the calculator forces count in a step's score: with the model's own "
+        "log-probability (model, as the official code does it), as certain (zero), or auto: zero where the generator was "
+        "trained with the calculator's results masked and so cannot know them, else model; no part in step_sampling beam",
+    )
     official: bool = Field(
-        default=False, description="candidates with their trailing pads, as the official code scores them"
+        default=False,
+        description="the discriminator reads the official code's row: the generator's own token ids behind the question, "
+        "and the pads behind shorter candidates",
     )
 
 

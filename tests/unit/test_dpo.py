@@ -11,6 +11,7 @@ from trl import DPOConfig
 import train_dpo
 from retrace.config_dpo_st import DpoTraining
 from retrace.errors import UserError
+from retrace.layouts import has_masked_results, note_masked_results
 from retrace.models.load import load_model
 from retrace.models.scratch import save_model
 from retrace.schemas import Preference
@@ -249,7 +250,10 @@ def project(folder, family: str, pairs=PAIRS) -> list[str]:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_script(tmp_path, family):
-    train_dpo.main([*project(tmp_path, family), "--evaluations", "2", "--max-length", "128"])
+    words = project(tmp_path, family)
+    note_masked_results(tmp_path / "model")
+    train_dpo.main([*words, "--evaluations", "2", "--max-length", "128"])
+    assert has_masked_results(tmp_path / "trained")
     model, _ = load_model(tmp_path / "trained", family)
     start, _ = load_model(tmp_path / "model", family)
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters(), strict=True))

@@ -176,6 +176,36 @@ def test_official_layout_makes_the_same_choices(generator, discriminator):
     assert sum(a == b for a, b in zip(ours, theirs, strict=True)) >= 3
 
 
+@pytest.mark.parametrize("sign", ["", "A: "])  # the authors' generators write the sign themselves, ours do not
+def test_official_rows_have_one_answer_sign(generator, discriminator, sign):
+    judge = GuidedDecoder(generator, discriminator, Guided(**BASE, official=True), 0).judge
+    tokenizer = discriminator.tokenizer
+
+    def ids(text):
+        return tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    question, first, second = EXAMPLES[0].question, f"{sign}Tom 3 |", ["Ann 4 |", "Ann 5"]
+    behind, signed = ([], ids("A:")) if sign else (ids("A:"), [])
+    rows = [[*ids(f"Q: {question}"), *behind, tokenizer.sep_token_id, *signed, *ids("Tom 3 |")]]
+    rows += [
+        [*ids(f"Q: {question}"), *ids("A:"), *ids("Tom 3 |"), tokenizer.sep_token_id, *ids(step)] for step in second
+    ]
+    expected = []
+    for row in rows:
+        whole = torch.tensor([[tokenizer.cls_token_id, *row]])
+        expected.append(discriminator.score_ids(whole, torch.ones_like(whole)).item())
+    found = judge.scores([question] * 2, [[], ids(first)], [[tuple(ids(first))], [tuple(ids(step)) for step in second]])
+    assert [len(part) for part in found] == [1, 2]
+    assert [value for part in found for value in part] == pytest.approx(expected, abs=1e-6)
+    assert len(set(expected)) == 3
+
+
+def test_a_step_that_was_cut_has_no_second_answer_sign(generator, discriminator):
+    judge = GuidedDecoder(generator, discriminator, Guided(**BASE), 0).judge
+    tokens = tuple(generator.decoder.tokenizer("A: Tom 3", add_special_tokens=False)["input_ids"])
+    assert judge.step(tokens) == ("Tom 3", False)
+
+
 def test_beams_are_those_of_the_library(discriminator, generator):
     options = Guided(**{**BASE, "step_sampling": "beam", "candidates": 3, "max_step_tokens": 5})
     guided = GuidedDecoder(generator, discriminator, options, 0)
@@ -206,7 +236,7 @@ def test_beams_are_those_of_the_library(discriminator, generator):
 def test_calculator_forces_results_in_candidates_and_counts_them_as_certain(generator):
     calculator = Calculator(generator.decoder.tokenizer)
     counting = type(generator)(generator.task, generator.config, generator.decoder, calculator, [])
-    options = Guided(**{**BASE, "step_sampling": "random", "max_step_tokens": 12, "beta": 0.0})
+    options = Guided(**{**BASE, "step_sampling": "random", "max_step_tokens": 12, "beta": 0.0, "forced_tokens": "zero"})
     guided = GuidedDecoder(counting, None, options, 0)
     tokenizer = generator.decoder.tokenizer
     begun = tokenizer("<<12+30=", add_special_tokens=False)["input_ids"]
@@ -221,6 +251,60 @@ def test_calculator_forces_results_in_candidates_and_counts_them_as_certain(gene
     free = guided.writer.write(state, keys, torch.tensor([len(begun)]), torch.tensor([len(result)]), [begun])
     assert free.scores.tolist() == [[1.0] * 4]
     assert free.logprobs.tolist() == [[0.0] * 4]
+
+
+def counting(generator, masked_results=False):
+    """The same generator with a calculator."""
+    decoder = generator.decoder
+    return type(generator)(
+        generator.task, generator.config, decoder, Calculator(decoder.tokenizer), generator.prompting, masked_results
+    )
+
+
+def steps_behind(generator, options, begun="<<12+30="):
+    """Candidates behind an open computation, the tokens that the calculator forces there, and those of the prefix."""
+    decoder, tokenizer = generator.decoder, generator.decoder.tokenizer
+    guided = GuidedDecoder(generator, None, options, 0)
+    ids = tokenizer(begun, add_special_tokens=False)["input_ids"]
+    state = decoder.prefill([tokenizer(EXAMPLES[0].question)["input_ids"]])
+    decoder.append(state, [ids])
+    keys = row_keys(0, ["x"] * 4, range(4)).view(1, 4)
+    found = guided.writer.write(state, keys, torch.tensor([len(ids)]), torch.tensor([12]), [ids])
+    return found, tokenizer("42>>", add_special_tokens=False)["input_ids"], ids
+
+
+@pytest.mark.parametrize("top_p", [1.0, 0.3])  # 0.3: forced tokens lie outside the nucleus and add nothing
+def test_forced_tokens_count_with_the_models_own_probability(generator, top_p):
+    options = Guided(**{**BASE, "max_step_tokens": 12, "beta": 0.0, "top_p": top_p, "forced_tokens": "model"})
+    found, result, begun = steps_behind(counting(generator), options)
+    prompt, decoder = EXAMPLES[0].question, generator.decoder
+    outside = 0
+    for row in range(4):
+        tokens = found.tokens[0, row, : int(found.lengths[0, row])].tolist()
+        assert tokens[: len(result)] == result
+        gains = []
+        for place, token in enumerate(tokens):
+            logits = logits_behind(generator, prompt, begun + tokens[:place])[None].clone()
+            logits[:, decoder.pad_id] = -torch.inf
+            p = truncated(logits, options.temperature, 0, top_p)[0].double()
+            gains.append(float((p[token] / p.sum()).log()))
+        outside += sum(gain == -torch.inf for gain in gains)
+        counted = [gain for gain in gains if gain > -torch.inf]
+        assert found.scores[0, row].item() == pytest.approx(torch.tensor(sum(counted) / len(tokens)).exp().item())
+        # A sample's own log-probability is that of what the model chose.
+        assert found.logprobs[0, row].item() == pytest.approx(sum(gains[len(result) :]), rel=1e-5)
+    assert (outside > 0) == (top_p < 1)
+
+
+def test_forced_tokens_count_by_what_the_generator_was_trained_on(generator):
+    scores = {}
+    for forced in ("model", "zero", "auto"):
+        for masked in (False, True):
+            options = Guided(**{**BASE, "top_p": 1.0, "max_step_tokens": 12, "beta": 0.0, "forced_tokens": forced})
+            scores[forced, masked] = steps_behind(counting(generator, masked), options)[0].scores.tolist()
+    assert scores["model", True] == scores["model", False] == scores["auto", False]
+    assert scores["zero", True] == scores["zero", False] == scores["auto", True]
+    assert scores["auto", False] != scores["auto", True]
 
 
 def test_path_ends_at_the_token_limit(generator, discriminator):

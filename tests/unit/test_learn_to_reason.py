@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 import train_learn_to_reason
 from retrace.config_learn_to_reason import LearnToReasonTraining
 from retrace.errors import UserError
+from retrace.layouts import has_masked_results, note_masked_results
 from retrace.models.load import load_model
 from retrace.prompting import Prompting
 from retrace.schemas import MarkedAnswer, TeacherRationale
@@ -319,6 +320,7 @@ def test_the_script_trains_a_round(family: str, tmp_path) -> None:
     train_learn_to_reason.main([*words, "--learning-rate", "1e-3", "--repeat", "2"])
     before, after = (load_model(tmp_path / name, family)[0] for name in ("model", "out"))
     assert not torch.equal(next(before.parameters()), next(after.parameters()))
+    assert not has_masked_results(tmp_path / "out")
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["questions"], report["rationales"], report["steps"]) == (24, 24, 8)
     assert report["development_rows"] == 8
@@ -329,7 +331,9 @@ def test_the_script_trains_a_round(family: str, tmp_path) -> None:
 
 def test_a_student_without_mistakes_stays_as_it_was(tmp_path) -> None:
     words = write_world(tmp_path, "encoder_decoder", [], [])
+    note_masked_results(tmp_path / "model")
     train_learn_to_reason.main(words)
+    assert has_masked_results(tmp_path / "out"), "also in what it does not know"
     before, after = (load_model(tmp_path / name, "encoder_decoder")[0] for name in ("model", "out"))
     assert all(torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters(), strict=True))
     assert json.loads((tmp_path / "report.json").read_text())["note"].startswith("no rationales")

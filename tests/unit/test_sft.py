@@ -8,6 +8,7 @@ from transformers import T5Tokenizer
 
 import train_base
 import train_sft
+from retrace.decoding.setup import open_generator
 from retrace.errors import UserError
 from retrace.models.load import check_tokenizer, load_model, load_tokenizer
 from retrace.storage import write_jsonl
@@ -167,11 +168,14 @@ def test_scripts_make_a_base_model_and_fine_tune_it(family: str, tmp_path, capsy
     train_base.main([*common, "--output", f"{tmp_path}/plain"])
     assert (tmp_path / "plain" / "curves.jsonl").read_text() == ""
     corpus = ["--corpus", f"{tmp_path}/corpus.jsonl", "--corpus-dev", f"{tmp_path}/corpus_dev.jsonl", "--noise", "0.1"]
-    train_base.main([*common, *corpus, "--output", f"{tmp_path}/base"])
+    train_base.main([*common, *corpus, "--mask-calculator", "true", "--output", f"{tmp_path}/base"])
     train_sft.main(
         [*common, "--model", f"{tmp_path}/base", "--dev", f"{tmp_path}/dev.jsonl", "--output", f"{tmp_path}/sft"]
     )
     assert not (tmp_path / "state").exists()
+    files = str(tmp_path / "tiny.yaml"), str(tmp_path / "arithmetic.yaml")
+    masked = [open_generator(tmp_path / name, *files).masked_results for name in ("plain", "base", "sft")]
+    assert masked == [False, True, False], "each checkpoint knows what it was trained on itself"
     weights = [
         load_model(tmp_path / name, family)[0].get_input_embeddings().weight for name in ("plain", "base", "sft")
     ]

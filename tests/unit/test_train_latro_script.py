@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 import train_latro
 from retrace.errors import UserError
+from retrace.layouts import has_masked_results, note_masked_results
 from retrace.models.load import load_model
 from retrace.models.scratch import save_model
 from retrace.storage import write_jsonl
@@ -65,7 +66,10 @@ def lines(path: Path) -> list[dict]:
 
 
 def test_from_files_to_files(tmp_path) -> None:
-    train_latro.main(words(project(tmp_path)))
+    options = words(project(tmp_path))
+    note_masked_results(tmp_path / "base")
+    train_latro.main(options)
+    assert has_masked_results(tmp_path / "model")
     rows = lines(tmp_path / "curves.jsonl")
     training = [row for row in rows if "loss" in row]
     wanted = {"reward", "kl", "rationale_length", "finished_share", "equal_share", "learning_rate"}

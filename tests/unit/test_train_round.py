@@ -7,6 +7,7 @@ import torch
 
 import train_round
 from retrace.errors import UserError
+from retrace.layouts import has_masked_results
 from retrace.models.load import load_model
 from retrace.models.scratch import save_model
 from retrace.schemas import PseudoLabel
@@ -72,12 +73,15 @@ def test_a_round_learns_from_references_and_pseudo_labels(run, tmp_path):
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 
 
-def test_the_best_step_is_kept_where_that_is_asked_for(run):
+def test_the_best_step_is_kept_where_that_is_asked_for(run, tmp_path):
     options = ["--learning-rate", "0.3", "--evaluations", "5", "--max-steps", "10"]
     best, model = run("--keep", "best", *options)
     losses = {int(step): loss for step, loss in best["dev_loss"].items()}
     assert best["kept_step"] == min(losses, key=losses.__getitem__)
     last, other = run(*options)
+    assert not has_masked_results(tmp_path / "out")
+    run(*options, "--mask-calculator", "true", "--max-steps", "1", "--evaluations", "1")
+    assert has_masked_results(tmp_path / "out")
     assert last["kept_step"] == 10
     same = all(torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
     assert same == (best["kept_step"] == 10)

@@ -28,7 +28,7 @@ class Candidates:
     """Candidate steps of P solutions, N each; on the CPU."""
 
     tokens: Tensor  # [P, N, T] token ids; behind the end: the pad id
-    lengths: Tensor  # [P, N] tokens; 0 where there is no candidate (beam search may find fewer)
+    lengths: Tensor  # [P, N] tokens, forced ones included; 0 where there is no candidate (beam search may find fewer)
     logprobs: Tensor  # [P, N] sum over the free tokens, under the distribution that was sampled from
     scores: Tensor  # [P, N] the language model's score in the mixture
 
@@ -50,6 +50,7 @@ class StepWriter:
     delimiter: str
     options: Guided
     calculator: Calculator | None = None
+    masked_results: bool = False  # the model was not trained on the calculator's results
     text: TokenText = field(init=False)
     delimiters: frozenset[int] = field(init=False)
     last_words: frozenset[int] = field(init=False)
@@ -71,6 +72,9 @@ class StepWriter:
         self._ends = torch.zeros(size, dtype=torch.bool, device=decoder.device)
         self._ends[sorted(self.delimiters | self.last_words)] = True
         self._forbidden = decoder.pad_id if decoder.pad_id not in self.last_words else None
+        # Beam search compares its beams without forced tokens, whatever the option says; so does the official code.
+        forced = options.forced_tokens
+        self._counts_forced = not self.masked_results if forced == "auto" else forced == "model"
         self._top_k = options.top_k if options.step_sampling == "top_k" else 0
         self._top_p = options.top_p if options.step_sampling == "top_p" else 1.0
 
@@ -121,7 +125,9 @@ class StepWriter:
         keys, total = keys.reshape(-1), paths * count
         positions, limits = (x.to(device).repeat_interleave(count) for x in (positions, limits))
         tokens = torch.full((total, longest), self.decoder.pad_id, device=device)
-        logprobs = torch.full((total, longest), -torch.inf, dtype=torch.float64, device=device)
+        logprobs = torch.zeros(total, longest, dtype=torch.float64, device=device)  # what the score counts
+        chosen = torch.zeros_like(logprobs)  # of the tokens that the model chose itself
+        lengths = torch.zeros(total, dtype=torch.long, device=device)
         live = torch.arange(total, device=device)  # candidates that are not over
         row = live // count  # of `state`, for each live candidate
         shared = count > 1
@@ -131,9 +137,15 @@ class StepWriter:
             new, gained = _draw(probabilities, row, numbers)
             if forced is not None:
                 demand = forced[row]
-                new = torch.where(demand >= 0, demand, new)
-                gained = torch.where(demand >= 0, 0.0, gained)
+                free = demand < 0
+                chosen[live, place] = torch.where(free, gained, 0.0)
+                new = torch.where(free, new, demand)
+                own = _log_probability(probabilities, row, new) if self._counts_forced else torch.zeros_like(gained)
+                gained = torch.where(free, gained, own)
+            else:
+                chosen[live, place] = gained
             tokens[live, place], logprobs[live, place] = new, gained
+            lengths[live] = place + 1
             left = torch.nonzero(~self._ends[new] & (place + 1 < limits[live]))[:, 0]
             if not len(left):
                 break
@@ -147,10 +159,9 @@ class StepWriter:
             forced = self.calculator.forced(writing, fed) if writing is not None else None
             self.decoder.step(state, fed)
         tokens, logprobs = tokens.view(paths, count, -1).cpu(), logprobs.view(paths, count, -1).cpu()
-        lengths = (logprobs != -torch.inf).sum(-1)
+        lengths, chosen = lengths.view(paths, count).cpu(), chosen.view(paths, count, -1).cpu()
         scores = language_model_scores(logprobs, lengths)
-        total_logprobs = torch.where(logprobs.isfinite(), logprobs, 0.0).sum(-1)
-        return Candidates(tokens[..., : int(lengths.max())], lengths, total_logprobs, scores)
+        return Candidates(tokens[..., : int(lengths.max())], lengths, chosen.sum(-1), scores)
 
     def _arrange(self, row: Tensor, new: Tensor, rows: int, shared: bool) -> tuple[Tensor | None, Tensor, Tensor, bool]:
         """Rows for the next pass: (parents, tokens, row of each live candidate, whether rows are shared).
@@ -285,3 +296,8 @@ def _draw(probabilities: Tensor, row: Tensor, numbers: Tensor) -> tuple[Tensor, 
     possible = probabilities.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(-1)
     chosen = torch.minimum(chosen, possible[row])
     return chosen, torch.log(probabilities[row, chosen].double() / total[row])
+
+
+def _log_probability(probabilities: Tensor, row: Tensor, tokens: Tensor) -> Tensor:
+    """Log-probabilities [C] of given tokens under `probabilities[row]`; -inf for what was cut off."""
+    return torch.log(probabilities[row, tokens].double() / probabilities.double().sum(-1)[row])

@@ -110,7 +110,9 @@ class GuidedDecoder:
         self, generator: Generator, discriminator: "StepDiscriminator | None", options: Guided, seed: int
     ) -> None:
         self.decoder, self.task, self.options, self.seed = generator.decoder, generator.task, options, seed
-        self.writer = StepWriter(generator.decoder, generator.task.delimiter, options, generator.calculator)
+        self.writer = StepWriter(
+            generator.decoder, generator.task.delimiter, options, generator.calculator, generator.masked_results
+        )
         self.judge = StepJudge(discriminator, generator.task, self.writer, options.official, options.batch_size)
         self.at_once = max(1, options.batch_size // options.candidates)  # paths whose candidates are written together
 

@@ -14,9 +14,8 @@ from torch import Tensor
 def language_model_scores(logprobs: Tensor, lengths: Tensor) -> Tensor:
     """Geometric mean of the token probabilities of each candidate, [..., candidates].
 
-    logprobs: [..., candidates, tokens], of the distribution that was sampled from; what is not finite (pads,
-    forbidden tokens) adds 0. lengths: [..., candidates], tokens other than pads; forced tokens have log 1 = 0 and
-    count here.
+    logprobs: [..., candidates, tokens], of the distribution that was sampled from; what is not finite (pads, and
+    forced tokens outside the nucleus) adds 0. lengths: [..., candidates], tokens other than pads, forced ones included.
     """
     total = torch.where(logprobs.isfinite(), logprobs, 0.0).sum(-1)
     return torch.exp(total / lengths.clamp(min=1))

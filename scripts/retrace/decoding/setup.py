@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from retrace.calculator import Calculator
 from retrace.config import ModelConfig
 from retrace.errors import UserError
+from retrace.layouts import has_masked_results
 from retrace.prompting import Prompting, end_tokens, prompting_of
 from retrace.schemas import Example
 from retrace.separated import END_TOKENS
@@ -31,6 +32,7 @@ class Generator:
     decoder: "Decoder"
     calculator: Calculator | None
     prompting: Prompting
+    masked_results: bool = False  # the calculator's results were masked from the loss when it was trained
 
     def prompt(self, question: str) -> str:
         """The model's input for `question`, behind worked examples where it is used with some."""
@@ -113,6 +115,7 @@ def open_generator(
         ),
         calculator=calculator_of(task, tokenizer) if calculates else None,
         prompting=prompting,
+        masked_results=has_masked_results(model),
     )
 
 

@@ -7,7 +7,7 @@ import torch
 from retrace.decoding.candidates import StepWriter
 from retrace.decoding.selection import discriminator_rows
 from retrace.errors import UserError
-from retrace.models.discriminator import StepDiscriminator, context_text, step_text
+from retrace.models.discriminator import ANSWER_SIGN, StepDiscriminator, context_text, question_text, step_text
 from retrace.tasks.base import Task
 
 _ROWS_ON_PROCESSOR = 32
@@ -39,7 +39,7 @@ class StepJudge:
         if tokens not in self.texts:
             written = self.writer.text.text(tokens)
             answer = self.task.answer_marker in written
-            text = " ".join(written.split())
+            text = " ".join(written.lstrip().removeprefix(ANSWER_SIGN).split())  # the context has one already
             parts = self.task.split_steps(written)
             if parts and not answer and tokens[-1] in self.writer.delimiters:
                 text = step_text(self.task, " ".join(parts))
@@ -71,20 +71,29 @@ class StepJudge:
         return [[scores[place] for place in path] for path in places]
 
     def _official_scores(self, questions, prefixes, steps) -> list[list[float]]:
-        """The official layout: the generator's own token ids, and the pads behind shorter candidates."""
+        """The official layout: the generator's own token ids, and the pads behind shorter candidates.
+
+        The authors' generators begin a solution with `A:` themselves. Where the generator does not, the sign stands
+        behind the question, so that every row has one, as in training.
+        """
         tokenizer = self.discriminator.tokenizer
         read = (lambda ids: list(ids)) if self.same_tokens else self._read_again
         rows = []
         for question, prefix, candidates in zip(questions, prefixes, steps, strict=True):
-            rows += discriminator_rows(
-                tokenizer(context_text(question, ""), add_special_tokens=False)["input_ids"],
-                read(prefix),
-                [read(candidate) for candidate in candidates],
-                start=tokenizer.cls_token_id,
-                separator=tokenizer.sep_token_id,
-                pad=tokenizer.pad_token_id,
-                official=True,
-            )
+            signed = [self._has_sign(prefix or candidate) for candidate in candidates]
+            layouts = {}
+            for sign in set(signed):
+                text = question_text(question) if sign else context_text(question, "")
+                layouts[sign] = discriminator_rows(
+                    tokenizer(text, add_special_tokens=False)["input_ids"],
+                    read(prefix),
+                    [read(candidate) for candidate in candidates],
+                    start=tokenizer.cls_token_id,
+                    separator=tokenizer.sep_token_id,
+                    pad=tokenizer.pad_token_id,
+                    official=True,
+                )
+            rows += [layouts[sign][place] for place, sign in enumerate(signed)]
         values: list[float] = []
         for start in range(0, len(rows), self.batch_size):
             part = rows[start : start + self.batch_size]
@@ -93,6 +102,9 @@ class StepJudge:
             values += self.discriminator.score_ids(ids, (ids != tokenizer.pad_token_id).long()).tolist()
         taken = iter(values)
         return [[next(taken) for _ in candidates] for candidates in steps]
+
+    def _has_sign(self, solution: Sequence[int]) -> bool:
+        return self.writer.text.text(solution).lstrip().startswith(ANSWER_SIGN)
 
     def _read_again(self, ids: Sequence[int]) -> list[int]:
         return self.discriminator.tokenizer(self.writer.text.text(ids), add_special_tokens=False)["input_ids"]

@@ -8,10 +8,17 @@ from torch.nn import functional
 
 from retrace.models.encoder_head import EncoderHead, build_head
 
+ANSWER_SIGN = "A:"  # before a solution; the generators of the GRACE authors write it themselves
+
+
+def question_text(question: str) -> str:
+    """The question as the released discriminators know it."""
+    return f"Q: {question}"
+
 
 def context_text(question: str, prefix: str) -> str:
     """The text before [SEP]: question and solution so far, marked as the released discriminators know them."""
-    return f"Q: {question} A: {prefix}".strip()
+    return f"{question_text(question)} {ANSWER_SIGN} {prefix}".strip()
 
 
 def discriminator_input(task: Any, question: str, prefix_steps: list[str], step: str) -> tuple[str, str]:

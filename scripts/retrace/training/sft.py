@@ -13,7 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config import Training
-from retrace.layouts import Layout, write_layout
+from retrace.layouts import Layout, note_masked_results, write_layout
 from retrace.models.load import is_known
 from retrace.models.share import share
 from retrace.storage import atomic_path
@@ -133,10 +133,12 @@ def write_generator(
     curve: Sequence[dict[str, float]],
     output: str | Path,
     layout: Layout | None = None,
+    masked_results: bool = False,
 ) -> None:
     """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
 
-    layout: of the texts that the model was trained on, where it is not the usual one.
+    layout: of the texts that the model was trained on, where it is not the usual one. masked_results: the calculator's
+    results were masked from its loss.
     """
     if not is_first_process():
         return
@@ -147,3 +149,5 @@ def write_generator(
         write_curve(folder / "curves.jsonl", curve)
         if layout is not None:
             write_layout(folder, layout)
+        if masked_results:
+            note_masked_results(folder)
