@@ -20,7 +20,7 @@ from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
-from retrace.tasks.splits import plain_split
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)
@@ -155,20 +155,25 @@ def what_defines_the_task(wildcards):
     Where the rows come from is left out: a job sees another split by its input.
     """
     task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
+    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap", "sampling_demonstrations"}
     return digest(task.model_dump(mode="json", exclude=without))
 
 
 def what_defines_the_split(wildcards):
     """Changes with where a split's rows come from."""
     splits = settings.task(wildcards.task).splits
-    source = splits.get(wildcards.split)
+    source = splits.get(wildcards.split) or examples_apart(wildcards.task, wildcards.split)
     if source is None:
         raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
     origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
     # What is generated avoids the questions of the files beside it.
     avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
     return digest([source.model_dump(mode="json"), origin, avoided])
+
+
+def examples_apart(task, name):
+    """The source of the task's worked examples of that name, which are no split; None where it has none."""
+    return getattr(settings.task(task), name) if name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS) else None
 
 
 def what_defines_the_model(wildcards):

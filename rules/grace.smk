@@ -169,6 +169,7 @@ rule measure_step_choice:
         model=the_generator,
         discriminator=the_discriminator,
         pairs="results/{task}/{model}/seed{seed}/{generator}_discriminator/pairs.jsonl",
+        sampling="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.counts.jsonl",
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/report.json",
     log:
@@ -192,4 +193,5 @@ rule measure_step_choice:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_step_choice.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --discriminator {input.discriminator} --pairs {input.pairs}"
+        " --sampling {input.sampling}"
         " --seed {wildcards.seed} --output {output} {params.form} {params.options} {params.speed} {params.report} > {log} 2>&1"

@@ -1,4 +1,63 @@
-"""Helpers of GRACE only, no rules: embedder, entailment model, discriminator and what guides decoding."""
+"""Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator and what guides
+decoding."""
+
+from retrace.planning.reach import what_cannot_be_found
+
+
+def shows_examples(wildcards):
+    """Whether the prompts of the job's generator hold worked examples, as those of frozen models do."""
+    form = settings.form(wildcards.task, wildcards.model, wildcards.generator)
+    return settings.model(wildcards.model).generator == "base" and form == "steps"
+
+
+def the_drawn_examples(wildcards):
+    """The worked examples that each pass of sampling draws from, where it shall."""
+    wanted = settings.for_target(wildcards.task, wildcards.model).sample.demonstrations_per_pass
+    if not wanted or not shows_examples(wildcards):
+        return {}
+    found = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if examples_apart(wildcards.task, name)]
+    if not found:
+        raise WorkflowError(
+            f"sample.demonstrations_per_pass {wanted}: task {wildcards.task} has no worked examples to draw from; give it "
+            f"{SAMPLING_DEMONSTRATIONS} in its YAML, or set the option to 0"
+        )
+    return {"demonstrations": data_of(wildcards.task, found[0])}
+
+
+def options_of_trajectories(wildcards):
+    """The words of `sample`; what cannot be found with them is said while planning."""
+    say_what_cannot_be_found(wildcards.task, wildcards.model, wildcards.generator)
+    section = section_of(wildcards, "sample")
+    if not the_drawn_examples(wildcards):
+        section = section.model_copy(update={"demonstrations_per_pass": 0})
+    return arguments_of(section, set(type(section).model_fields) - speed_options(section))
+
+
+@lru_cache(maxsize=None)
+def say_what_cannot_be_found(task, model, generator):
+    if not workflow.is_main_process:
+        return
+    values, split = settings.for_target(task, model), settings.split(task, model, generator, "train")
+    limit = limit_of(SimpleNamespace(task=task, split=split))
+    if note := what_cannot_be_found(settings.task(task), split, limit, values.sample):
+        print(f"note: {model} on {task}: {note}", file=sys.stderr)
+
+
+def what_was_sampled(wildcards):
+    """What sampling looked for and found, one file a seed, for results that rest on a network trained on it."""
+    method = settings.method(wildcards.method)
+    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
+    guided = guide_of(wildcards.task, wildcards.model, method.decoder) is not None
+    released = settings.for_target(wildcards.task, wildcards.model).discriminator.released
+    if method.decoder != "verifier" and (not guided or released):
+        return {}
+    folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}" for seed in seeds_of_the_job(wildcards)]
+    return {"sampling": [f"{folder}/{trained}_discriminator/trajectories.counts.jsonl" for folder in folders]}
+
+
+def sampling_score_arguments(wildcards):
+    files = what_was_sampled(wildcards).get("sampling", [])
+    return ["--sampling", *files] if files else []
 
 
 def the_embedder(wildcards):

@@ -3,10 +3,14 @@
 
 rule sample_trajectories:
     input:
+        unpack(the_drawn_examples),
         model=the_generator,
         data=split_for("train"),
     output:
-        temp("results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.jsonl"),
+        rows=temp("results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.jsonl"),
+        counts=temp(
+            "results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.counts.jsonl"
+        ),
     log:
         "logs/{task}/{model}/seed{seed}/{generator}_discriminator/sample_{shard}.log",
     benchmark:
@@ -19,31 +23,37 @@ rule sample_trajectories:
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
-        options=options("sample"),
+        options=options_of_trajectories,
         speed=speed("sample"),
         shards=settings.values.shards.sample,
         form=text_form(),
+        demonstrations=option_from(the_drawn_examples, "--demonstrations", "demonstrations"),
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/sample_trajectories.py --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --seed {wildcards.seed}"
-        " --shard {wildcards.shard} --shards {params.shards} --output {output} {params.form} {params.options} {params.speed} > {log} 2>&1"
+        " --shard {wildcards.shard} --shards {params.shards} --output {output.rows} {params.form} {params.options} {params.speed} {params.demonstrations} > {log} 2>&1"
 
 
 rule gather_trajectories:
     input:
-        shards_of(
+        rows=shards_of(
             "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.jsonl",
             settings.values.shards.sample,
         ),
+        counts=shards_of(
+            "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.counts.jsonl",
+            settings.values.shards.sample,
+        ),
     output:
-        "results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
+        rows="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
+        counts="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.counts.jsonl",
     log:
         "logs/{task}/{model}/seed{seed}/{generator}_discriminator/gather.log",
     conda:
         "../envs/retrace.yaml"
     message:
-        "Gathering the shards of {output}"
+        "Gathering the shards of {output.rows}"
     shell:
-        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"
+        "python $RETRACE_SCRIPTS/gather_rows.py {input.rows} --output {output.rows} --counts > {log} 2>&1"

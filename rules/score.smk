@@ -22,6 +22,7 @@ rule score_method:
     input:
         unpack(what_it_was_trained_on),
         unpack(what_latro_adds_to_a_result),
+        unpack(what_was_sampled),
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
         data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method)),
     output:
@@ -47,6 +48,7 @@ rule score_method:
         costs=lambda w: cost_files(w.task, w.model, w.method),
         inputs=option_from(what_it_was_trained_on, "--inputs", "trained_on"),
         more=latro_score_arguments,
+        sampling=sampling_score_arguments,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
@@ -54,7 +56,7 @@ rule score_method:
         " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split {params.split}"
         " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
         " --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more}"
+        " --costs {params.costs} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more} {params.sampling}"
         " --output {output} > {log} 2>&1"
 
 

@@ -2,8 +2,9 @@
 
     python scripts/gather_rows.py shards/test_0.jsonl shards/test_1.jsonl --output test.jsonl --timings
 
-In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl).
-Out: --output, and with --timings the timing file beside it.
+In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl), with
+--counts what its job counted (NAME.counts.jsonl).
+Out: --output, and the gathered files beside it.
 """
 
 import shutil
@@ -18,13 +19,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("parts", nargs="+", help="files, in order")
     parser.add_argument("--output", required=True, help="file to write")
     parser.add_argument("--timings", action="store_true", help="gather the timing files beside the parts, too")
+    parser.add_argument("--counts", action="store_true", help="gather the counts beside the parts, too")
     given = parser.parse_args(arguments)
 
-    from retrace.storage import timing_path
+    from retrace.storage import counts_path, timing_path
 
     parts = [Path(part) for part in given.parts]
     if given.timings:
         gather([timing_path(part) for part in parts], timing_path(given.output))
+    if given.counts:
+        gather([counts_path(part) for part in parts], counts_path(given.output))
     gather(parts, Path(given.output))
 
 

@@ -7,7 +7,8 @@
 
 In: generator, discriminator, Pair rows (those with split `dev` give the contexts). Options are those of guided
 decoding; beta has no part in it.
-Out: the training report's values and, under `step_choice`, {"contexts", "candidates", "temperature", "discriminator",
+Out: the training report's values, under `sampling` how many wrong solutions were wanted and found (the counts of all
+sampling jobs together) and, under `step_choice`, {"contexts", "candidates", "temperature", "discriminator",
 "language_model", "any", "random"}; the middle three hold right, share, low and high (Wilson, 95 %): chosen by the
 discriminator alone, by the language model alone, and the share of contexts in which some candidate is right. `random`
 is a candidate drawn at random.
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=1000, help="contexts at most (default 1000)")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), to be put beside")
+    parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), to be put beside")
     cli.add_form(parser)
     parser.add_argument("--output", required=True, help="JSON")
     given = parser.parse_args(arguments)
@@ -38,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.setup import open_generator
     from retrace.decoding.step_choice import held_out_contexts, measure_step_choice
     from retrace.models.discriminator import load_discriminator
-    from retrace.schemas import Pair
+    from retrace.schemas import Pair, SamplingCounts, counts_together
     from retrace.storage import read_json, read_jsonl, write_json
 
     contexts = held_out_contexts(read_jsonl(given.pairs, Pair))[: given.limit]
@@ -50,6 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     discriminator = load_discriminator(given.discriminator, generator.decoder.device)
     report = measure_step_choice(generator, discriminator, contexts, options, given.seed)
     beside = read_json(given.training_report) if given.training_report else {}
+    if given.sampling:
+        beside["sampling"] = counts_together(read_jsonl(given.sampling, SamplingCounts)).model_dump()
     write_json(given.output, {**beside, "step_choice": report})
     for name in ("discriminator", "language_model", "any"):
         print(f"{name}: {report[name]['right']} of {report['contexts']}")

@@ -3,7 +3,8 @@
     python scripts/prepare_data.py --task-file config/tasks/gsm8k.yaml --split test --output gsm8k_test.jsonl
 
 Inputs: the task's YAML; its sources (pinned URLs, looked up in a mirror folder first, or local files, or generators).
-Output: one Example a line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts.
+Output: one Example a line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
+`sampling_demonstrations` those that sampling draws from.
 Stops where a row is malformed, and where a question of the split stands in another split too.
 """
 

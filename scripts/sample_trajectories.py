@@ -4,38 +4,21 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/train.jsonl --seed 0 --output trajectories.jsonl --incorrect 1000
 
-Inputs:  --model (a checkpoint folder), --data (Example rows).
-Output:  Trajectory rows, wrong and right ones, each text once a question; the questions in the order of the data.
+Inputs:  --model (a checkpoint folder), --data (Example rows), and --demonstrations (Example rows) where each pass shall
+         show the model other worked examples (--demonstrations-per-pass).
+Output:  Trajectory rows, wrong and right ones, each text once a question; the questions in the order of the data. Beside
+         them, in NAME.counts.jsonl, how many were wanted and found, which is printed as well.
 Each pass draws --samples-per-pass solutions for every question. A block of --block neighbouring questions is done when
-it has its share of --incorrect (its last pass is kept whole), or after --max-passes. A shard is made of whole blocks, so
-that the rows do not depend on the number of shards. Counts are printed as JSON.
+it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes brought nothing new, or after
+--max-passes. A shard is made of whole blocks, so that the rows do not depend on the number of shards.
 """
 
-import json
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import NamedTuple
 
 from retrace import cli
 from retrace.config import Sampling
-
-
-class Block(NamedTuple):
-    """Questions `start` to `stop` - 1 of the data, which together want so many wrong solutions."""
-
-    start: int
-    stop: int
-    wanted: int
-
-
-def blocks_of(questions: int, size: int, incorrect: int) -> list[Block]:
-    """Blocks of `size` questions (the last may be smaller) whose shares add up to `incorrect`."""
-    edges = [*range(0, questions, size), questions]
-    return [
-        Block(start, stop, incorrect * stop // questions - incorrect * start // questions)
-        for start, stop in pairwise(edges)
-    ]
+from retrace.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,14 +31,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
     parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
     cli.add_form(parser)
+    parser.add_argument("--demonstrations", help="Example rows to draw worked examples from")
     parser.add_argument("--output", required=True, help="Trajectory rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Sampling)
+    if options.demonstrations_per_pass and not given.demonstrations:
+        raise UserError(
+            f"--demonstrations-per-pass {options.demonstrations_per_pass}: needs --demonstrations FILE, the worked examples "
+            "to draw from"
+        )
 
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
-    from retrace.schemas import Example, Trajectory
-    from retrace.storage import read_jsonl, write_jsonl
+    from retrace.decoding.wrong_solutions import Examples, Search, blocks_of
+    from retrace.schemas import Example, SamplingCounts, Trajectory
+    from retrace.storage import counts_path, read_jsonl, write_jsonl
     from retrace.tasks import load_task
 
     everything = read_jsonl(given.data, Example)
@@ -67,20 +57,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     block_of = [number for number, block in enumerate(blocks) for _ in range(block.start, block.stop)]
     generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task
-    prompts = [generator.prompt(example.question) for example in examples]
+    shown = None
+    if options.demonstrations_per_pass:
+        pool = read_jsonl(given.demonstrations, Example)
+        count = options.demonstrations_per_pass
+        shown = Examples(generator.prompting, pool, count, given.seed, given.demonstrations)
     keys = [example.id for example in examples]
 
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
-    incorrect = [0] * len(blocks)
-    wanted = sum(block.wanted for block in blocks)
-    passes = drawn = drawn_correct = 0
-    while passes < options.max_passes:
-        going = [index for index, block in enumerate(block_of) if incorrect[block] < blocks[block].wanted]
-        if not going:
-            break
+    search = Search(blocks, options)
+    drawn = drawn_correct = 0
+    while still := search.going():
+        going = [index for index, block in enumerate(block_of) if block in still]
+        questions = [examples[index].question for index in going]
+        new = [0] * len(blocks)
         answers = generate(
             generator.decoder,
-            [prompts[index] for index in going],
+            shown.prompts(questions, search.passes) if shown else [generator.prompt(one) for one in questions],
             [keys[index] for index in going],
             samples=options.samples_per_pass,
             temperature=options.temperature,
@@ -91,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             seed=given.seed,
             batch_size=options.batch_size,
             # New random numbers in every pass; the same ones however the passes are cut into batches.
-            first_sample=passes * options.samples_per_pass,
+            first_sample=search.passes * options.samples_per_pass,
             stops=generator.stops,
         )
         for answer in answers:
@@ -103,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 drawn_correct += correct
                 if one.text in known:
                     continue
-                incorrect[block_of[index]] += not correct
+                new[block_of[index]] += not correct
                 known[one.text] = Trajectory(
                     example_id=example.id,
                     text=one.text,
@@ -114,21 +107,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     logprob=one.logprob,
                     sampling_seed=given.seed,
                 )
-        passes += 1
-        print(f"pass {passes}: {sum(incorrect)} of {wanted} wrong solutions", file=sys.stderr, flush=True)
+        search.finish_pass(new)
+        found_now = f"{sum(search.found)} of {search.wanted} wrong solutions"
+        print(f"pass {search.passes}: {found_now}", file=sys.stderr, flush=True)
     rows = [trajectory for known in found for trajectory in known.values()]
+    counts = SamplingCounts(
+        questions=len(examples),
+        passes=search.passes,
+        drawn=drawn,
+        drawn_correct=drawn_correct,
+        unique=len(rows),
+        unique_incorrect=sum(search.found),
+        wanted_incorrect=search.wanted,
+        reached=search.reached,
+    )
+    if short := search.shortfall():
+        print(f"note: {short}", file=sys.stderr)
+    write_jsonl(counts_path(given.output), [counts])
     write_jsonl(given.output, rows)
-    counts = {
-        "questions": len(examples),
-        "passes": passes,
-        "drawn": drawn,
-        "drawn_correct": drawn_correct,
-        "unique": len(rows),
-        "unique_incorrect": sum(incorrect),
-        "wanted_incorrect": wanted,
-        "reached": all(count >= block.wanted for count, block in zip(incorrect, blocks, strict=True)),
-    }
-    print(json.dumps(counts))
+    print(counts.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -64,6 +64,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--votes", help="decoder whose samples give maj@k and pass@k, if not --decoder itself")
     parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file a seed")
     parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report a seed")
+    parser.add_argument(
+        "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file a seed"
+    )
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
@@ -71,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
-    from retrace.evaluation.result import build_result, read_choices
+    from retrace.evaluation.result import build_result, read_choices, read_sampling
     from retrace.settings import generator_of
     from retrace.storage import write_json
     from retrace.tasks import load_task
@@ -130,6 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         source=source,
         votes=votes,
         choices=read_choices(given.reports, given.seeds),
+        sampling=read_sampling(given.sampling, given.seeds),
         loss_on="test" if (values or {}).get("learn_to_reason", {}).get("validation_is_test") and learned else None,
     )
     write_json(given.output, result)

@@ -137,6 +137,11 @@ class TaskConfig(Section):
     demonstrations: Source | None = Field(
         default=None, description="worked examples for few-shot prompts; without it those of train"
     )
+    sampling_demonstrations: Source | None = Field(
+        default=None,
+        description="worked examples that sampling draws from anew for each pass (sample.demonstrations_per_pass), none of "
+        "them a training question; without it `demonstrations`",
+    )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     split_sets: list[Name] = Field(
         default=[],

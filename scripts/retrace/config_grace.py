@@ -15,13 +15,28 @@ class Sampling(Section):
     incorrect: Count = Field(
         default=80000, description="unique incorrect solutions to find, over the whole training split"
     )
-    max_passes: Count = Field(default=50, description="limit on passes over the questions, reached or not")
+    max_passes: int = Field(
+        default=-1,
+        ge=-1,
+        description="most passes over the questions, whether `incorrect` is reached or not; -1: as many as it takes",
+    )
+    idle_passes: Count = Field(
+        default=20,
+        description="a block whose last so many passes brought no new wrong solution has no more to give and is done",
+    )
     block: Count = Field(
         default=64,
         description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
         "shards are made of whole blocks, so that their number changes nothing",
     )
     samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")
+    demonstrations_per_pass: int = Field(
+        default=0,
+        ge=0,
+        description="worked examples in a frozen model's prompt that are drawn anew for each pass, from the task's "
+        "sampling_demonstrations (or else its demonstrations); 0: in every pass the first ones of the task, as many as "
+        "the model's YAML says",
+    )
     temperature: float = Field(default=1.3, gt=0)
     top_k: int = Field(default=50, ge=0, description="0: off")
     top_p: float = Field(default=1.0, gt=0, le=1)

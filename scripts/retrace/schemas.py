@@ -1,5 +1,6 @@
 """Rows of the JSONL files that rules exchange. Every field is documented in DESIGN terms; unknown keys are refused."""
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -39,6 +40,29 @@ class Trajectory(Row):
         description="sum of the log-probabilities of the generated free tokens, natural log"
     )
     sampling_seed: int
+
+
+class SamplingCounts(Row):
+    """What one sampling job looked for and found, beside its trajectories: one line a job in NAME.counts.jsonl."""
+
+    questions: int = Field(ge=0)
+    passes: int = Field(ge=0, description="over the questions of the block that took longest")
+    drawn: int = Field(ge=0, description="solutions, repeated texts included")
+    drawn_correct: int = Field(ge=0)
+    unique: int = Field(ge=0, description="different texts, each once a question")
+    unique_incorrect: int = Field(ge=0, description="wrong solutions found")
+    wanted_incorrect: int = Field(ge=0, description="wrong solutions to find")
+    reached: bool = Field(description="every block of questions has its share")
+
+
+def counts_together(parts: Sequence[SamplingCounts]) -> SamplingCounts:
+    """The counts of all jobs of a sampling as one."""
+    sums = ("questions", "drawn", "drawn_correct", "unique", "unique_incorrect", "wanted_incorrect")
+    return SamplingCounts(
+        **{name: sum(getattr(part, name) for part in parts) for name in sums},
+        passes=max((part.passes for part in parts), default=0),
+        reached=all(part.reached for part in parts),
+    )
 
 
 class Alignment(Row):

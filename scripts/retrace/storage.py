@@ -162,6 +162,11 @@ def timing_path(rows: str | Path) -> Path:
     return Path(rows).with_suffix(".timing.jsonl")
 
 
+def counts_path(rows: str | Path) -> Path:
+    """The file beside rows that says what was looked for and found: trajectories.jsonl -> trajectories.counts.jsonl."""
+    return Path(rows).with_suffix(".counts.jsonl")
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:

@@ -107,6 +107,10 @@ rule one:
 rule two:
     output:
         temp("results/{task}/shards/{shard}.jsonl"),
+        long=temp(
+            "results/{task}/shards/{shard}.counts.jsonl"
+        ),
+        kept="results/{task}/kept.jsonl",
 
 
 def helper():
@@ -118,6 +122,8 @@ def helper():
         ("one", "output", "results/{task}/report.json", False),
         ("one", "benchmark", "benchmarks/{task}/one.tsv", False),
         ("two", "output", "results/{task}/shards/{shard}.jsonl", True),
+        ("two", "output", "results/{task}/shards/{shard}.counts.jsonl", True),
+        ("two", "output", "results/{task}/kept.jsonl", False),
     ]
     assert RULES.temporary("sample_trajectories")
     assert not RULES.temporary("train_sft")

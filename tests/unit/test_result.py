@@ -15,6 +15,7 @@ from retrace.evaluation.cost import benchmark_files, read_benchmarks
 from retrace.evaluation.intervals import Estimate, wilson
 from retrace.evaluation.reported import differences, find_row, judge, load_paper, load_papers, sections_behind
 from retrace.evaluation.result import Result, load_document, made_from
+from retrace.schemas import SamplingCounts
 from retrace.settings import Settings
 from retrace.storage import timing_path, write_json, write_jsonl
 from retrace.tasks import load_task
@@ -114,6 +115,27 @@ def test_provenance_holds_what_the_result_rests_on(tmp_path: Path) -> None:
     assert found["files"][0]["path"] == str(paths[0])
     assert set(found["configuration"]["values"]) == {"preset", "seeds", "limits", "base", "sft", "greedy"}
     assert "pydantic" in found["versions"]
+
+
+def test_what_sampling_found_stands_in_the_result(tmp_path: Path) -> None:
+    files = []
+    for seed in range(2):
+        parts = [
+            SamplingCounts(
+                questions=5, passes=3, drawn=60, drawn_correct=20, unique=40, unique_incorrect=30 + seed,
+                wanted_incorrect=50, reached=False,
+            )
+        ] * 3  # fmt: skip
+        files.append(tmp_path / f"seed{seed}.counts.jsonl")
+        write_jsonl(files[-1], parts)
+    predictions = write_task(tmp_path, [[True] * 4, [False] * 4])
+    found = score(tmp_path, predictions, sampling=files)["sampling"]
+    assert found == [
+        {"seed": seed, "questions": 15, "drawn": 180, "wrong_wanted": 150, "wrong_found": 90 + 3 * seed}
+        for seed in range(2)
+    ]
+    with pytest.raises(UserError, match="--sampling names 1 files and --seeds 2 seeds"):
+        score(tmp_path, predictions, sampling=files[:1])
 
 
 def test_every_field_is_kept_when_the_document_is_read_again(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def test_the_split_of_a_system() -> None:
         ("icot_train", "other_train", False),
         ("other_train", "dev", True),
         ("icot_train", "demonstrations", False),
+        ("icot_train", "sampling_demonstrations", False),
+        ("train", "sampling_demonstrations", True),
     ],
 )
 def test_who_is_read_together(one: str, other: str, together: bool) -> None:

@@ -20,7 +20,7 @@ from retrace.decoding.step_choice import Context, held_out_contexts
 from retrace.decoding.step_choice import measure_step_choice as measure
 from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
-from retrace.schemas import Pair
+from retrace.schemas import Pair, SamplingCounts
 from retrace.storage import write_json, write_jsonl
 
 torch.set_num_threads(1)
@@ -170,9 +170,14 @@ def test_step_choice_script(files):
         files / "choice.json",
         "--training-report",
         files / "report.json",
+        "--sampling",
+        files / "counts.jsonl",
     ]
+    counts = dict.fromkeys(SamplingCounts.model_fields, 1) | {"wanted_incorrect": 7, "reached": False}
+    write_jsonl(files / "counts.jsonl", [SamplingCounts(**counts)] * 2)
     measure_step_choice.main([*common(files), *map(str, words)])
     written = json.loads((files / "choice.json").read_text())
+    assert (written["sampling"]["unique_incorrect"], written["sampling"]["wanted_incorrect"]) == (2, 14)
     assert written["step_choice"]["contexts"] == 3
     assert written["pair_accuracy"] == 0.5
 

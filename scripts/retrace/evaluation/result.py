@@ -14,8 +14,8 @@ from retrace.evaluation.metrics import sample_curves
 from retrace.evaluation.predictions import Run, outcomes
 from retrace.evaluation.provenance import Provenance
 from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
-from retrace.schemas import Prediction, Row
-from retrace.storage import read_json
+from retrace.schemas import Prediction, Row, SamplingCounts, counts_together
+from retrace.storage import read_json, read_jsonl
 from retrace.tasks.splits import plain_split
 
 UNIT = "accuracies are shares of 1; multiply by 100 for the papers' percent"
@@ -51,6 +51,16 @@ class CheckpointChoice(Row):
     stopped: str | None = Field(description="why the training stopped early, where it did")
 
 
+class SampledSolutions(Row):
+    """What one seed's discriminator or verifier was trained on."""
+
+    seed: int
+    questions: int
+    drawn: int = Field(description="solutions of training questions, repeated texts included")
+    wrong_wanted: int
+    wrong_found: int = Field(description="different wrong solutions; fewer than wanted where no more could be had")
+
+
 class Result(Row):
     """results/{task}/{model}/{method}_acc.json."""
 
@@ -76,6 +86,9 @@ class Result(Row):
     )
     checkpoint_choice: list[CheckpointChoice] = Field(
         default=[], description="for checkpoints that were chosen by their accuracy (LaTRO)"
+    )
+    sampling: list[SampledSolutions] = Field(
+        default=[], description="for decoders that a network trained on sampled solutions guides or ranks (GRACE)"
     )
     maj_at_k: list[AtK] = Field(description="majority vote of k samples, ties by lot; empty with a single sample")
     pass_at_k: list[AtK] = Field(description="at least one of k samples right, unbiased; empty with a single sample")
@@ -162,6 +175,25 @@ def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[Chec
     return choices
 
 
+def read_sampling(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[SampledSolutions]:
+    """What sampling looked for and found, one file of counts a seed."""
+    if paths and len(paths) != len(seeds):
+        raise UserError(f"--sampling names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+    found = []
+    for path, seed in zip(paths, seeds, strict=bool(paths)):
+        counts = counts_together(read_jsonl(path, SamplingCounts))
+        found.append(
+            SampledSolutions(
+                seed=seed,
+                questions=counts.questions,
+                drawn=counts.drawn,
+                wrong_wanted=counts.wanted_incorrect,
+                wrong_found=counts.unique_incorrect,
+            )
+        )
+    return found
+
+
 def build_result(
     runs: Sequence[Run],
     task: TaskConfig,
@@ -182,6 +214,7 @@ def build_result(
     source: TaskConfig | None = None,
     votes: tuple[str, Sequence[Run]] | None = None,
     choices: Sequence[CheckpointChoice] = (),
+    sampling: Sequence[SampledSolutions] = (),
     loss_on: str | None = None,
 ) -> Result:
     """Put the document together.
@@ -189,7 +222,8 @@ def build_result(
     canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
     changed: options that differ from the paper's preset, None where that is not known. source: the task that the
     checkpoint was trained on, if it is another one. votes: another decoder and its runs, for maj@k and pass@k. choices:
-    how the checkpoints were chosen. loss_on: another split than dev whose loss decided.
+    how the checkpoints were chosen. sampling: what a discriminator or verifier was trained on. loss_on:
+    another split than dev whose loss decided.
     """
     accuracy = estimate(outcomes(runs))
     per_seed = [_seed_result(run) for run in runs]
@@ -217,6 +251,7 @@ def build_result(
         per_seed=per_seed,
         votes_from=votes[0] if votes else None,
         checkpoint_choice=list(choices),
+        sampling=list(sampling),
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),

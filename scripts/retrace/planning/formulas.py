@@ -89,8 +89,8 @@ def sampled(job: Job, sizes: Sizes) -> float:
     """Solutions that one shard of sample_trajectories draws: whole passes, until enough are wrong and new."""
     drawn = sampled_questions(job, sizes) * option(job, "samples-per-pass", 4)
     wanted = option(job, "incorrect", 80000) / option(job, "shards", 1)
-    passes = ceil(wanted / max(1e-9, drawn * sizes.assumed.wrong_share))
-    return drawn * max(1, min(passes, option(job, "max-passes", 50)))
+    passes, most = ceil(wanted / max(1e-9, drawn * sizes.assumed.wrong_share)), option(job, "max-passes", -1)
+    return drawn * max(1, passes if most < 0 else min(passes, most))
 
 
 @formula("sample_trajectories")

@@ -51,14 +51,17 @@ def patterns_of(texts: Iterable[str]) -> list[Pattern]:
     for text in texts:
         pieces = _RULE.split(text)
         for rule, body in zip(pieces[1::2], pieces[2::2], strict=True):
-            section = ""
+            section = before = ""
             for line in body.splitlines():
                 if line.strip() and not line.startswith(" "):
                     break  # the next helper or include
                 if match := _SECTION.match(line):
                     section = match[1]
                 if section in ("output", "benchmark") and not line.strip().startswith("#"):
-                    found += [Pattern(rule, section, path, "temp(" in line) for path in _TEXT.findall(line)]
+                    # The formatter puts a long path on a line of its own.
+                    temporary = "temp(" in line or before.endswith("temp(")
+                    found += [Pattern(rule, section, path, temporary) for path in _TEXT.findall(line)]
+                before = line.rstrip()
     return found
 
 

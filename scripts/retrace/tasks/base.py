@@ -10,7 +10,7 @@ from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import multiplication, programs, short_answers, steps, symbolic, word_problems
-from retrace.tasks.splits import STANDARD
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, STANDARD
 from retrace.yaml_files import read_named
 
 # What a source says about how its rows are read.
@@ -270,8 +270,9 @@ def _check(config: TaskConfig, path: Path) -> None:
         if not any(f"{name}_{split}" in config.splits for split in STANDARD):
             raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
     sources = {f"splits.{split}": source for split, source in config.splits.items()}
-    if config.demonstrations is not None:
-        sources["demonstrations"] = config.demonstrations
+    for name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS):
+        if (source := getattr(config, name)) is not None:
+            sources[name] = source
     for where, source in sources.items():
         kinds = ("url", "file", "hub", "generator", "part_of")
         given = [name for name in kinds if getattr(source, name) is not None]

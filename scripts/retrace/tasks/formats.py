@@ -13,7 +13,7 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import answer_rows, hub_data, multiplication, question_files, short_answers, steps, symbolic
 from retrace.tasks.raw_rows import Row, field_of, joined, number_of, rows_of
-from retrace.tasks.splits import DEMONSTRATIONS, used_together
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, used_together
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
@@ -60,13 +60,15 @@ def shared_questions(
 ) -> dict[str, int]:
     """How many questions of `split` stand in each other split too (read from files; generators never repeat them).
 
-    Worked demonstrations may be training questions, as in the papers' data, but none of dev or test.
+    Worked demonstrations may be training questions, as in the papers' data, but none of dev or test; those for sampling
+    may be development questions, but none of train or test.
     """
     questions = {example.question for example in examples}
+    allowed = [{"train", DEMONSTRATIONS}, {"dev", SAMPLING_DEMONSTRATIONS}, {DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS}]
     shared = {}
     for other, source in [*task.config.splits.items(), (DEMONSTRATIONS, task.config.demonstrations)]:
         pair = {split, other}
-        if other == split or source is None or source.generator or pair == {"train", DEMONSTRATIONS}:
+        if other == split or source is None or source.generator or pair in allowed:
             continue
         if source.bulky or not used_together(task.config, pair):
             continue
@@ -77,8 +79,9 @@ def shared_questions(
 
 
 def _source(task: "Task", split: str) -> Source:
-    if split == DEMONSTRATIONS and task.config.demonstrations is not None:
-        return task.config.demonstrations
+    apart = {DEMONSTRATIONS: task.config.demonstrations, SAMPLING_DEMONSTRATIONS: task.config.sampling_demonstrations}
+    if (found := apart.get(split)) is not None:
+        return found
     if split not in task.config.splits:
         raise UserError(f"{task.path}: no split {split!r}; this task has {', '.join(task.config.splits)}")
     return task.config.splits[split]

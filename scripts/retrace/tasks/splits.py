@@ -6,6 +6,7 @@ from retrace.config import TaskConfig
 
 STANDARD = ("train", "dev", "test")  # what a split set may replace
 DEMONSTRATIONS = "demonstrations"  # for prompts of frozen models; no system with splits of its own has any
+SAMPLING_DEMONSTRATIONS = "sampling_demonstrations"  # what sampling of training questions draws its examples from
 # What a model that was trained on another task is tested on, where that is more than the plain test split.
 TRANSFER = "transfer_test"
 
@@ -45,6 +46,6 @@ def used_together(config: TaskConfig, splits: Iterable[str]) -> bool:
     if None not in owners:
         return False
     plain, own = (one, other) if owners[0] is None else (other, one)
-    if plain == DEMONSTRATIONS or plain == plain_split(config, own):
+    if plain in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS) or plain == plain_split(config, own):
         return False
     return split_of_set(config, owner_of(config, own), plain) == plain
