@@ -4,8 +4,9 @@
         --task-file config/tasks/gsm8k.yaml --train results/data/gsm8k/train.jsonl --dev results/data/gsm8k/dev.jsonl \\
         --seed 0 --state sft/state --output sft/model
 
-In: a base model's folder, training and development examples. Out: a folder in the Hugging Face layout (model with the
-lowest development loss, tokenizer) with curves.jsonl. A run that was killed goes on from its --state folder.
+In: a base model's folder, training and development examples. Out: a folder in the Hugging Face layout (the model with the
+lowest development loss, or what --keep says; tokenizer) with curves.jsonl. A run that was killed goes on from its --state
+folder.
 """
 
 from collections.abc import Sequence
@@ -28,12 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, SftTraining)
 
+    from retrace.decoding.setup import calculator_of, check_references
     from retrace.models.load import check_tokenizer, load_model
     from retrace.prompting import prompting_of
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
     from retrace.training import sft
+    from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.data import generator_rows
     from retrace.training.trainer import finish, set_seed
     from retrace.yaml_files import load_model_config
@@ -65,7 +68,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         for path in (given.train, given.dev)
     )
-    curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state)
+    accuracy = None
+    if options.keep == "accuracy":
+        dev = read_jsonl(given.dev, Example)
+        check_references(prompting.task, dev, given.dev)
+        calculates = prompting.task.config.calculator and not config.chat
+        calculator = calculator_of(prompting.task, tokenizer) if calculates else None
+        accuracy = GreedyAccuracy(prompting, dev, options.answer_tokens, options.answer_batch_size, calculator)
+    best = {"best": "loss", "accuracy": "accuracy", "last": None}[options.keep]
+    curve = sft.train_generator(
+        model, tokenizer, rows, dev_rows, options, given.seed, given.state, best=best, accuracy=accuracy
+    )
     sft.write_generator(model, tokenizer, curve, given.output, prompting.layout, options.mask_calculator)
     finish(given.state)
 

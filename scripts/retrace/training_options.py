@@ -24,7 +24,9 @@ class Training(Section):
     max_grad_norm: float = Field(default=1.0, gt=0)
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     evaluations: Count = Field(
-        default=10, description="how often the development loss is measured; the best checkpoint is kept"
+        default=10,
+        description="how often the development split is measured; the best checkpoint is kept, unless an option says "
+        "otherwise",
     )
     save_minutes: float = Field(
         default=10,
@@ -45,4 +47,13 @@ class SftTraining(Training):
     )
     targets: Literal["solutions", "answers"] = Field(
         default="solutions", description="what the model learns to write: whole solutions, or final answers only"
+    )
+    keep: Literal["best", "last", "accuracy"] = Field(
+        default="best",
+        description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
+        "development questions, the first of equal ones; last: the weights at the end",
+    )
+    answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
+    answer_batch_size: Count = Field(
+        default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
     )

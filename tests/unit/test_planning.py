@@ -1,5 +1,6 @@
 """Planned and measured jobs: options from commands and records, rules by path, formulas against hand-computed values."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,31 @@ def test_training_takes_six_operations_a_parameter_and_token(tmp_path: Path) -> 
     assert work_of(sft_job(), slow).seconds == pytest.approx(2 * 3.9e8 * (3 * tokens + 1000 * 250) / 1e12)
     assert work.disk == 4 * 7.8e8
     assert work_of(sft_job(gpus=4), slow).seconds == pytest.approx(work_of(sft_job(), slow).seconds / 4)
+
+
+def test_answering_the_development_split_at_each_evaluation_costs_time(tmp_path: Path) -> None:
+    """1,000 questions are 16 batches of 64, answered twice."""
+    sizes = sizes_of(
+        [], tmp_path, solution_tokens=100, longest=2, start_seconds=0, disk_bandwidth=1e30, gpu_step_seconds=0.05
+    )
+    job = sft_job()
+    twice = {"keep": "accuracy", "evaluations": "2"}
+    plain, chosen = (replace(job, options=job.options | {"evaluations": "2"} | more) for more in ({}, twice))
+    answered = 2000 / 64 * 200 * 0.05
+    assert work_of(chosen, sizes).seconds - work_of(plain, sizes).seconds == pytest.approx(answered, rel=0.1)
+
+
+def test_sampling_takes_as_many_passes_as_it_needs_or_may(tmp_path: Path) -> None:
+    sizes = sizes_of([], tmp_path, wrong_share=0.5, start_seconds=0)
+    wildcards = {"task": "multiarith", "model": "llama_7b", "seed": "0", "generator": "base", "shard": "0"}
+
+    def tokens(**options: str) -> float:
+        values = {"incorrect": "80000", "samples-per-pass": "4", "shards": "1", "max-questions": "-1"} | options
+        return work_of(Job("sample_trajectories", wildcards, values, gpus=1), sizes).tokens
+
+    each = tokens(**{"max-passes": "1"})
+    assert tokens(**{"max-passes": "50"}) == pytest.approx(50 * each)
+    assert tokens(**{"max-passes": "-1"}) == pytest.approx(139 * each)  # 289 questions x 4 x 1/2 wrong in a pass
 
 
 def decode_job(**options: str) -> Job:

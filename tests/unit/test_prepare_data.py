@@ -69,6 +69,23 @@ def test_a_question_in_two_splits_stops_it_unless_the_task_says_so(folder, split
     assert Path("out/data.jsonl").exists()
 
 
+def test_examples_for_sampling_may_be_development_questions_alone(folder):
+    """The authors' are; shown to the model that samples a training question, they must not hold its solution."""
+    apart = "  dev: {file: dev.jsonl}\nsampling_demonstrations: {file: shown.jsonl}\n"
+    (folder / "mine.yaml").write_text(TASK + apart, encoding="utf-8")
+    save(folder / "dev.jsonl", ["Dev 1?", "Dev 2?"])
+    save(folder / "shown.jsonl", ["Dev 2?", "Other?"])
+    prepare("--split", "sampling_demonstrations")
+    assert [row.question for row in read_jsonl("out/data.jsonl", Example)] == ["Dev 2?", "Other?"]
+    (folder / "shown.jsonl").unlink()  # no other split needs the file
+    for split in ("train", "dev", "test"):
+        prepare("--split", split)
+    for question, other in (("Train 3?", "train"), ("Test?", "test")):
+        save(folder / "shown.jsonl", [question])
+        with pytest.raises(UserError, match=rf"sampling_demonstrations stand in other splits too \(1 in {other}\)"):
+            prepare("--split", "sampling_demonstrations")
+
+
 @pytest.mark.parametrize("limit", ["0", "-2"])
 def test_a_senseless_limit(folder, limit):
     with pytest.raises(UserError, match="--limit"):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import tiny_generators
 import torch
 from transformers import T5Tokenizer
 
@@ -11,8 +12,10 @@ import train_sft
 from retrace.decoding.setup import open_generator
 from retrace.errors import UserError
 from retrace.models.load import check_tokenizer, load_model, load_tokenizer
+from retrace.models.scratch import save_model
 from retrace.storage import write_jsonl
 from retrace.training import sft
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, add_noise, collate_generator, generator_rows, result_spans
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -156,6 +159,41 @@ splits: {train: {generator: arithmetic, count: 1}}
 """
 
 
+def read_curve(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_checkpoint_that_is_kept(family: str, tmp_path) -> None:
+    """Each way of choosing keeps the weights that its own measure says are best, as decoding finds them afterwards."""
+    (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
+    (tmp_path / "toy.yaml").write_text(tiny_generators.TASK.format(prompt="{question}", answer_prompt="A:"))
+    save_model(*tiny_generators.learned(family), tmp_path / "base")
+    learned = tiny_generators.examples()
+    rows = [row.model_copy(update={"steps": ["<<1+1=2>>"], "final_answer": "7", "answer": "#### 7"}) for row in learned]
+    write_jsonl(tmp_path / "train.jsonl", rows)  # teaches wrong answers: accuracy falls from step to step
+    write_jsonl(tmp_path / "dev.jsonl", [row.model_copy(update={"steps": ["<<1+1=2>>"]}) for row in learned])
+    words = ["--model-file", f"{tmp_path}/tiny.yaml", "--task-file", f"{tmp_path}/toy.yaml", "--seed", "0"]
+    words += ["--model", f"{tmp_path}/base", "--train", f"{tmp_path}/train.jsonl", "--dev", f"{tmp_path}/dev.jsonl"]
+    words += ["--batch-size", "4", "--device-batch-size", "4", "--evaluations", "5", "--max-steps", "10"]
+    words += ["--learning-rate", "5e-3", "--answer-tokens", "24", "--state", f"{tmp_path}/state"]
+    kept, curves = {}, {}
+    for keep in ("best", "last", "accuracy"):
+        train_sft.main([*words, "--keep", keep, "--output", f"{tmp_path}/{keep}"])
+        kept[keep] = load_model(tmp_path / keep, family)[0].get_input_embeddings().weight
+        curves[keep] = read_curve(tmp_path / keep)
+    assert all("dev_accuracy" not in row for row in [*curves["best"], *curves["last"]])
+    measured = [row for row in curves["accuracy"] if "dev_accuracy" in row]
+    assert [row["step"] for row in measured] == [2, 4, 6, 8, 10]
+    assert all("dev_loss" in row for row in measured)
+    accuracies = [row["dev_accuracy"] for row in measured]
+    assert max(accuracies) > accuracies[-1]
+    generator = open_generator(tmp_path / "accuracy", tmp_path / "tiny.yaml", tmp_path / "toy.yaml")
+    again = GreedyAccuracy(generator.prompting, learned, 24, calculator=generator.calculator)
+    assert again(generator.decoder.model)["accuracy"] == max(accuracies)
+    assert not torch.equal(kept["accuracy"], kept["last"])
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_scripts_make_a_base_model_and_fine_tune_it(family: str, tmp_path, capsys) -> None:
     (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
@@ -181,7 +219,7 @@ def test_scripts_make_a_base_model_and_fine_tune_it(family: str, tmp_path, capsy
     ]
     assert not torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[1], weights[2])
-    curve = [json.loads(line) for line in (tmp_path / "sft" / "curves.jsonl").read_text().splitlines()]
+    curve = read_curve(tmp_path / "sft")
     assert [row["step"] for row in curve if "dev_loss" in row] == [2, 4]
     assert [row["step"] for row in curve if "loss" in row] == [1, 2, 3, 4]
     other = "decoder_only" if family == "encoder_decoder" else "encoder_decoder"

@@ -66,14 +66,19 @@ def fetch_model(job: Job, sizes: Sizes) -> Work:
 
 @formula("train_base", "train_sft", "train_latro_sft")
 def train_generator(job: Job, sizes: Sizes) -> Work:
-    """Questions and solutions of the training split, or of the related corpus; evaluations on the development split."""
+    """Questions and solutions of the training split, or of the related corpus; evaluations on the development split, which
+    is answered each time where the checkpoint is chosen by its accuracy."""
     names = ("corpus", "corpus_dev") if "corpus" in job.options else ("train", "dev")
     train, dev = (text_of(job, sizes, name) for name in names)
     model = model_of(job, sizes)
     if job.rule == "train_base" and "corpus" not in job.options:  # a fresh network, nothing to train it on
         return Work(start_seconds(job, 0, sizes.assumed), 0, 4 * model.parameters)
     work = training(job, sizes, model, train.rows, train.question + train.solution, dev.rows)
-    return replace(work, sizes_known=train.known and dev.known)
+    seconds = work.seconds
+    if job.options.get("keep") == "accuracy":
+        questions = option(job, "evaluations", 1) * dev.rows
+        seconds += written(job, sizes, dev, questions, 1, option(job, "answer-batch-size", 64)).seconds
+    return replace(work, seconds=seconds, sizes_known=train.known and dev.known)
 
 
 # ---------------------------------------------------------------- sampling and decoding

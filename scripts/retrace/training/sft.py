@@ -17,6 +17,7 @@ from retrace.layouts import Layout, note_masked_results, write_layout
 from retrace.models.load import is_known
 from retrace.models.share import share
 from retrace.storage import atomic_path
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, Row, collate_generator
 from retrace.training.trainer import is_first_process, train, write_curve
 
@@ -107,10 +108,15 @@ def train_generator(
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
     best: str | None = "loss",
+    accuracy: GreedyAccuracy | None = None,
 ) -> list[dict[str, float]]:
     """Train in place; the checkpoint with the lowest development loss is kept (the last one if there are no
-    development rows, or best is None). Returns the curve."""
+    development rows, or best is None), or with best "accuracy" the one with the highest accuracy, which is measured
+    beside the loss. Returns the curve."""
     collate = partial(collate_generator, pad_id=tokenizer.pad_token_id, start_id=start_token(model))
+    loss = DevelopmentLoss(dev_rows, collate, 2 * options.device_batch_size) if dev_rows else None
+    if accuracy is not None and loss is not None:
+        accuracy.also = [*accuracy.also, loss]
     return train(
         model,
         rows,
@@ -118,7 +124,7 @@ def train_generator(
         collate,
         token_loss,
         token_count,
-        DevelopmentLoss(dev_rows, collate, 2 * options.device_batch_size) if dev_rows else None,
+        accuracy or loss,
         options,
         seed,
         state,
