@@ -79,6 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     dev_rows = generator_rows(
         dev, task, tokenizer, config.family, limit, options.mask_calculator, f"examples of {given.dev}"
     )
+    if options.attention_dropout:
+        sft.set_attention_dropout(model, options.attention_dropout)
     model = with_adapters(model, options, config.family, given.seed)
     began = time.perf_counter()
     best = "loss" if options.keep == "best" else None

@@ -100,6 +100,9 @@ class RoundSft(RoundTraining):
     mask_calculator: bool = Field(
         default=False, description="results that the calculator fills in are masked from the loss"
     )
+    attention_dropout: Annotated[float, Field(ge=0, lt=1)] = Field(
+        default=0.0, description="of a decoder-only model's attention while training; its other layers have none"
+    )
     start: Literal["base", "previous"] = Field(
         default="base", description="what a round starts from: the base model, or the round before"
     )

@@ -38,6 +38,26 @@ def test_paper_values_of_table_3() -> None:
     }
 
 
+def test_guided_solutions_of_the_paper_have_room_for_all_their_steps() -> None:
+    """The authors' code limits steps and their tokens, and nothing else."""
+    for preset in ("paper", "grace_readme"):
+        settings = Settings({"preset": preset}, CONFIG)
+        for task in ("gsm8k", "svamp", "multiarith", "mathqa", "coin_flip", "tso"):
+            for model in ("flan_t5_large", "llama_7b"):
+                values = settings.for_target(task, model)
+                for decoder in (values.grace, values.grace_self_consistency, values.stepwise):
+                    assert decoder.max_new_tokens >= decoder.max_steps * decoder.max_step_tokens, (preset, task, model)
+
+
+def test_a_frozen_model_is_shown_other_examples_in_each_pass() -> None:
+    settings = Settings({"preset": "paper"}, CONFIG)
+    llama, flan = (settings.for_target("svamp", model).sample for model in ("llama_7b", "flan_t5_large"))
+    assert (llama.demonstrations_per_pass, llama.samples_per_pass) == (6, 1)
+    assert (llama.temperature, llama.top_k) == (0.7, 50)  # p. 6-7: k = 50 for both models
+    assert (flan.demonstrations_per_pass, flan.temperature, flan.top_k) == (0, 1.3, 50)
+    assert llama.max_passes == flan.max_passes == -1
+
+
 def test_what_the_user_says_wins_over_the_presets_overrides() -> None:
     assert Settings({"grace": {"beta": 0.3}}, CONFIG).for_target("svamp", "flan_t5_large").grace.beta == 0.3
     override = [{"when": {"task": ["svamp"]}, "set": {"grace.beta": 0.4}}]

@@ -5,7 +5,7 @@ import json
 import pytest
 import tiny_generators
 import torch
-from transformers import T5Tokenizer
+from transformers import LlamaConfig, LlamaForCausalLM, T5Tokenizer
 
 import train_base
 import train_sft
@@ -151,6 +151,26 @@ title: tiny
 family: {family}
 scratch: {{width: 16, layers: 1, heads: 2, feedforward: 32, numbers: whole, vocabulary: 400, positions: 160}}
 """
+
+
+def test_attention_dropout_holds_while_training_only() -> None:
+    config = LlamaConfig(
+        vocab_size=40, hidden_size=16, intermediate_size=16, num_hidden_layers=2, num_attention_heads=2
+    )
+    model = LlamaForCausalLM(config)
+    ids = torch.arange(12)[None]
+    torch.manual_seed(0)
+    with torch.no_grad():
+        plain = model.eval()(ids).logits
+        assert torch.equal(model.train()(ids).logits, plain)
+        sft.set_attention_dropout(model, 0.5)
+        assert not torch.equal(model(ids).logits, plain)
+        assert torch.equal(model.eval()(ids).logits, plain)
+    assert model.config.attention_dropout == 0.0
+    with pytest.raises(UserError, match=r"attention_dropout 0\.1: the attention of a t5 has no such setting"):
+        sft.set_attention_dropout(tiny_generator(TASK, EXAMPLES)[0], 0.1)
+
+
 TASK_YAML = """name: arithmetic
 title: Arithmetic
 family: word_problems

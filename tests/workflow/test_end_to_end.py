@@ -94,7 +94,13 @@ SEED = f"{FOLDER}/seed0"
 GRACE = f"{SEED}/base_discriminator"
 # What is made from what, named by the last part of the path that tells it from the others.
 MADE_FROM = {
-    f"{GRACE}/trajectories.jsonl": [f"{GRACE}/alignments.jsonl", f"{SEED}/base_verifier/model"],
+    f"{GRACE}/trajectories.jsonl": [
+        f"{GRACE}/trajectories.counts.jsonl",
+        f"{GRACE}/alignments.jsonl",
+        f"{SEED}/base_verifier/model",
+    ],
+    f"{GRACE}/trajectories.counts.jsonl": [f"{GRACE}/report.json"]
+    + [f"{FOLDER}/{method}_acc.json" for method in ("grace", "grace_self_consistency", "verifier")],
     f"{GRACE}/alignments.jsonl": [f"{GRACE}/pairs.jsonl"],
     f"{GRACE}/pairs.jsonl": [f"{GRACE}/model", f"{GRACE}/report.json"],
     f"{GRACE}/model": [

@@ -13,6 +13,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.config import Training
+from retrace.errors import UserError
 from retrace.layouts import Layout, note_masked_results, write_layout
 from retrace.models.load import is_known
 from retrace.models.share import share
@@ -42,6 +43,20 @@ def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         if len(tokenizer) > model.get_input_embeddings().num_embeddings:
             model.resize_token_embeddings(len(tokenizer))
     return missing
+
+
+def set_attention_dropout(model: PreTrainedModel, share: float) -> None:
+    """Drop this share of the attention's weights while training; the model's configuration stays as it is.
+
+    Raises UserError for a model whose attention has no such setting.
+    """
+    layers = [module for module in model.modules() if isinstance(getattr(module, "attention_dropout", None), float)]
+    if not layers:
+        raise UserError(
+            f"attention_dropout {share}: the attention of a {model.config.model_type} has no such setting; set it to 0"
+        )
+    for layer in layers:
+        layer.attention_dropout = share
 
 
 def token_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
