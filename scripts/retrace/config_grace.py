@@ -73,7 +73,8 @@ class Pairing(Section):
 
     break_after_extra_step: bool = False
     invalid_prefix_prob: Share = Field(
-        default=0.0, description="chance to add a pair whose prefix holds the wrong step too"
+        default=0.0,
+        description="chance that a wrong step makes no pair and stays in the prefix of the pairs behind it",
     )
     first_error_only: bool = Field(default=False, description="keep only the first wrong step of a solution")
     max_per_prefix: int = Field(
