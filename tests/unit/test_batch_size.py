@@ -43,10 +43,10 @@ def test_a_token_costs_the_keys_and_values_of_all_layers(name, dtype, size):
     assert cross_bytes_per_token(model) == (SHAPES[name][1] * size if name == "t5" else 0)
 
 
-def test_a_processor_keeps_float64():
+def test_a_processor_keeps_float64_unless_it_computes_in_half_precision():
     model = AutoModelForCausalLM.from_config(GPT2Config(n_layer=2, n_head=2, n_embd=8, vocab_size=50))
     assert cache_bytes_per_token(model) == 2 * 2 * 8 * 8
-    assert cache_bytes_per_token(model.bfloat16()) == 2 * 2 * 8 * 8
+    assert cache_bytes_per_token(model.bfloat16()) == 2 * 2 * 8 * 2
 
 
 def test_rows_follow_from_the_free_memory():

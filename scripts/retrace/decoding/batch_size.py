@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import torch
 
 from retrace.errors import UserError
-from retrace.models.exact import is_exact
+from retrace.models.exact import takes_float64
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -35,7 +35,7 @@ def cache_bytes_per_token(model: Any) -> int:
     """Bytes of keys and values that one token of one row adds to the cache.
 
     Read from the model's configuration: layers of the decoder, key-value heads (fewer than query heads with grouped
-    queries), width of a head, and the type that they are kept in, float64 on a processor. An encoder-decoder's keys and
+    queries), width of a head, and the type that they are kept in, float64 where a processor computes in float32. An encoder-decoder's keys and
     values of the question are not counted: they exist once a question (`cross_bytes_per_token`).
     """
     return _bytes_per_token(model)
@@ -55,7 +55,7 @@ def _bytes_per_token(model: Any) -> int:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     weight = next(model.parameters())
-    size = 8 if is_exact(weight.device) else weight.element_size()
+    size = 8 if takes_float64(weight) else weight.element_size()
     return 2 * layers * heads * width * size
 
 
