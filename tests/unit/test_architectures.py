@@ -1,4 +1,4 @@
-"""Every architecture that the papers use decodes as the library's own `generate` does, in both precisions, on a processor."""
+"""Every architecture that the papers use decodes on a processor as the library's own `generate` does, in both precisions."""
 
 import copy
 

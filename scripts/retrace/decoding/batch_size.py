@@ -35,8 +35,9 @@ def cache_bytes_per_token(model: Any) -> int:
     """Bytes of keys and values that one token of one row adds to the cache.
 
     Read from the model's configuration: layers of the decoder, key-value heads (fewer than query heads with grouped
-    queries), width of a head, and the type that they are kept in, float64 where a processor computes in float32. An encoder-decoder's keys and
-    values of the question are not counted: they exist once a question (`cross_bytes_per_token`).
+    queries), width of a head, and the type that they are kept in, float64 where a processor computes in float32. An
+    encoder-decoder's keys and values of the question are not counted: they exist once a question
+    (`cross_bytes_per_token`).
     """
     return _bytes_per_token(model)
 
