@@ -9,13 +9,14 @@ Output:  Trajectory rows, wrong and right ones, each text once a question; the q
 Each pass draws --samples-per-pass solutions for every question. A block of --block neighbouring questions is done when
 it has its share of --incorrect (its last pass is kept whole), or after --max-passes. A shard is made of whole blocks, so
 that the rows do not depend on the number of shards. Counts are printed as JSON.
+What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
 """
 
 import json
 import sys
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from retrace import cli
 from retrace.config import Sampling
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Sampling)
 
+    from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.schemas import Example, Trajectory
@@ -70,18 +72,39 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [generator.prompt(example.question) for example in examples]
     keys = [example.id for example in examples]
 
+    depends = {"seed": given.seed, "shard": [given.shard, given.shards], "form": given.form, "prompts": prompts}
+    depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
+    files = [__file__, given.model, given.model_file, given.task_file, given.data]
+    kept = PartialFile(given.output, fingerprint(depends, files))
+    # What an earlier run of this job has drawn, by pass and question.
+    before = {(entry["pass"], entry["index"]): entry for entry in kept.entries}
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
     incorrect = [0] * len(blocks)
     wanted = sum(block.wanted for block in blocks)
     passes = drawn = drawn_correct = 0
+
+    def take(entry: dict[str, Any]) -> None:
+        """Count what one pass has drawn for one question, and keep the texts that are new."""
+        nonlocal drawn, drawn_correct
+        index = entry["index"]
+        drawn += entry["drawn"]
+        drawn_correct += entry["drawn_correct"]
+        for row in entry["new"]:
+            incorrect[block_of[index]] += not row["correct"]
+            found[index][row["text"]] = Trajectory.model_validate(row)
+
     while passes < options.max_passes:
         going = [index for index, block in enumerate(block_of) if incorrect[block] < blocks[block].wanted]
         if not going:
             break
+        left = [index for index in going if (passes, index) not in before]
+        for index in going:
+            if (passes, index) in before:
+                take(before[passes, index])
         answers = generate(
             generator.decoder,
-            [prompts[index] for index in going],
-            [keys[index] for index in going],
+            [prompts[index] for index in left],
+            [keys[index] for index in left],
             samples=options.samples_per_pass,
             temperature=options.temperature,
             top_k=options.top_k,
@@ -95,29 +118,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stops=generator.stops,
         )
         for answer in answers:
-            index = going[answer.index]
-            example, known = examples[index], found[index]
+            index = left[answer.index]
+            example, known, new = examples[index], found[index], {}
+            right = 0
             for one in answer.samples:
-                drawn += 1
-                correct = known[one.text].correct if one.text in known else task.grade(one.text, example.answer)
-                drawn_correct += correct
-                if one.text in known:
-                    continue
-                incorrect[block_of[index]] += not correct
-                known[one.text] = Trajectory(
-                    example_id=example.id,
-                    text=one.text,
-                    steps=task.split_steps(one.text),
-                    final_answer=task.extract(one.text),
-                    correct=correct,
-                    tokens=one.tokens,
-                    logprob=one.logprob,
-                    sampling_seed=given.seed,
-                )
+                row = known.get(one.text) or new.get(one.text)
+                if row is None:
+                    row = new[one.text] = Trajectory(
+                        example_id=example.id,
+                        text=one.text,
+                        steps=task.split_steps(one.text),
+                        final_answer=task.extract(one.text),
+                        correct=task.grade(one.text, example.answer),
+                        tokens=one.tokens,
+                        logprob=one.logprob,
+                        sampling_seed=given.seed,
+                    )
+                right += row.correct
+            entry = {"pass": passes, "index": index, "drawn": len(answer.samples), "drawn_correct": right}
+            entry["new"] = [row.model_dump(mode="json") for row in new.values()]
+            kept.append(entry)
+            take(entry)
         passes += 1
         print(f"pass {passes}: {sum(incorrect)} of {wanted} wrong solutions", file=sys.stderr, flush=True)
     rows = [trajectory for known in found for trajectory in known.values()]
     write_jsonl(given.output, rows)
+    kept.finish()
     counts = {
         "questions": len(examples),
         "passes": passes,

@@ -6,16 +6,21 @@ halves the number of rows whenever memory runs out, and does the batch again.
 """
 
 import gc
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
+from retrace.config_types import BatchSize
 from retrace.errors import UserError
 from retrace.models.exact import takes_float64
+
+if TYPE_CHECKING:
+    from retrace.decoding.engine import Decoder
 
 Item = TypeVar("Item")
 Done = TypeVar("Done")
@@ -25,6 +30,9 @@ ROWS_ON_PROCESSOR = 64  # a batch should stay in the processor's cache
 _SHARE = 0.8  # of the free memory; the rest is for activations and for what the allocator cannot join
 _COPIES = 2.25  # of a row's cache: room to grow (a quarter), and a second copy while rows are dropped
 _LOGIT_BYTES = 40  # an entry of the vocabulary: logits in two types, probabilities, their sums in float64
+_KEPT_BYTES = (
+    12  # the same of a position whose logits are kept: in float32, and twice more when they are looked through
+)
 _CGROUPS = (  # what a job's memory is limited to, and what it uses: version 2 and version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
@@ -65,14 +73,40 @@ def rows_that_fit(model: Any, tokens_per_row: int, wanted: int, device: torch.de
     return rows_in(free_bytes(device), model, tokens_per_row, wanted)
 
 
-def rows_in(free: int, model: Any, tokens_per_row: int, wanted: int) -> int:
+def rows_for(
+    batch_size: BatchSize,
+    decoder: "Decoder",
+    prompts: Sequence[Sequence[int]],
+    new_tokens: int,
+    per_question: int = 1,
+    kept_logits: int = 0,
+) -> int:
+    """The rows that are decoded together: the batch size itself, or, for `auto`, as many as the memory holds.
+
+    prompts: token ids. new_tokens: most that a row writes. per_question: rows (samples, candidates, beams) of a question,
+    which in an encoder-decoder share what was read of it. kept_logits: positions whose logits are kept to the end.
+    """
+    if batch_size != "auto":
+        return batch_size
+    longest = max(map(len, prompts), default=1)
+    if decoder.family == "encoder_decoder":
+        longest = math.ceil(longest / per_question)
+    most = ROWS_ON_PROCESSOR if decoder.device.type == "cpu" else MOST_ROWS
+    rows = rows_in(free_bytes(decoder.device), decoder.model, longest + new_tokens, most, kept_logits)
+    print(f"batches of {rows} sequences, by the memory of {decoder.device}", file=sys.stderr, flush=True)
+    return rows
+
+
+def rows_in(free: int, model: Any, tokens_per_row: int, wanted: int, kept_logits: int = 0) -> int:
     """How many rows of `tokens_per_row` tokens fit into `free` bytes: from 1 to `wanted`.
 
     The count is rounded down to 2, 3, 4, 6, 8, 12, 16, ... rows (unless `wanted` itself fits), so that a little more or
     less free memory gives the same batches.
     """
     vocabulary = int(getattr(model.config.get_text_config(decoder=True), "vocab_size", 0) or 0)
-    row = _COPIES * tokens_per_row * cache_bytes_per_token(model) + _LOGIT_BYTES * vocabulary
+    row = _COPIES * tokens_per_row * cache_bytes_per_token(model) + vocabulary * (
+        _LOGIT_BYTES + _KEPT_BYTES * kept_logits
+    )
     fitting = int(_SHARE * free // max(1.0, row))
     return wanted if fitting >= wanted else max(1, _rounded_down(fitting))
 
@@ -111,13 +145,14 @@ def _free_ram() -> int:
 
 
 def in_batches(
-    items: Sequence[Item], rows: int, rows_per_item: int, work: Callable[[Sequence[Item], int], Done]
+    items: Sequence[Item], rows: int, rows_per_item: int, work: Callable[[Sequence[Item], int], Done], least: int = 1
 ) -> Iterator[tuple[Sequence[Item], Done]]:
     """Yield neighbouring items and what `work(items, rows)` made of them, in order.
 
     rows: rows that are in memory together; an item has `rows_per_item` of them. `work` gets as many items as the rows
     allow, at least one, and takes an item apart that has more rows than allowed. Where the device's memory runs out, the
-    batch is done again with half as many rows, and so are those behind it. Raises UserError where one row is too much.
+    batch is done again with half as many rows, and so are those behind it. least: rows that `work` cannot take apart.
+    Raises UserError where these are too many.
     """
     start = 0
     while start < len(items):
@@ -129,20 +164,21 @@ def in_batches(
             lack = str(error).split("\n")[0]
         if lack:
             # Outside of the handler: the traceback would keep the tensors of the failed batch.
-            rows = _half(min(rows, len(part) * rows_per_item), lack)
+            rows = _half(min(rows, len(part) * rows_per_item), least, lack)
             continue
         yield part, done
         start += len(part)
 
 
-def _half(rows: int, lack: str) -> int:
-    if rows == 1:
+def _half(rows: int, least: int, lack: str) -> int:
+    if rows <= least:
         raise UserError(
-            f"not enough memory to decode a single sequence ({lack[:200]}); use a device with more memory, a smaller "
-            "max_new_tokens, or `dtype: bfloat16` in the model's YAML"
+            f"not enough memory to decode {least} sequence(s) at once ({lack[:200]}); use a device with more memory, a "
+            "smaller max_new_tokens, fewer candidates or beams, or `dtype: bfloat16` in the model's YAML"
         )
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-    print(f"out of memory with {rows} rows; going on with {rows // 2}", file=sys.stderr, flush=True)
-    return rows // 2
+    half = max(least, rows // 2)
+    print(f"out of memory with {rows} sequences at once; going on with {half}", file=sys.stderr, flush=True)
+    return half
