@@ -21,7 +21,7 @@ rule sample_trajectories:
         model=what_defines_the_model,
         options=options("sample"),
         speed=speed("sample"),
-        shards=settings.values.shards.sample,
+        shards=sample_shards,
         form=text_form(),
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -34,8 +34,8 @@ rule sample_trajectories:
 rule gather_trajectories:
     input:
         shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.jsonl",
-            settings.values.shards.sample,
+            "results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.jsonl",
+            sample_shards,
         ),
     output:
         "results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",

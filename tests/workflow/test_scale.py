@@ -51,6 +51,27 @@ def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     assert large.total() / many < 40
 
 
+def test_long_steps_are_split_further_and_gathered_whole(workflow) -> None:
+    targets = [f"results/gsm8k/flan_t5_large/{method}_acc.json" for method in ("greedy", "grace_self_consistency")]
+    longest = "shards={sample: 2, decode: 4, longest_hours: 0.5}"
+    shown = workflow.dry(*targets, "--config", "seeds=[0]", longest)
+    numbers = [
+        re.findall(rf"Decoding test of gsm8k with {name} .* shard (\d+)", shown) for name in ("greedy", r"grace_\w+")
+    ]
+    few, many = (sorted(map(int, found)) for found in numbers)
+    assert few == list(range(4))
+    assert many == list(range(len(many)))
+    assert len(many) in (8, 16, 32, 64)
+    (gathered,) = re.findall(r"input: (.*grace_self_consistency/shards/test_0.jsonl.*)", shown)
+    assert gathered.count("timing") == len(many)
+    # Where an override says so, for one model alone.
+    override = (
+        'overrides=[{"when": {"model": "flan_t5_large"}, "set": {"shards.decode": 7, "shards.longest_hours": None}}]'
+    )
+    shown = workflow.dry(*targets, "--config", "seeds=[0]", override)
+    assert re.search(r"^decode +14$", shown, flags=re.MULTILINE)
+
+
 @pytest.mark.slow
 def test_every_table_and_every_method_can_be_planned_at_once(workflow, monkeypatch) -> None:
     monkeypatch.syspath_prepend(workflow.project / "tests" / "benchmarks")

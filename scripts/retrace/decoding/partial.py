@@ -77,8 +77,7 @@ class PartialFile:
         fresh = self.path.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
         lines = [{"job": job}, *self.entries]
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            fresh.write_bytes(b"".join(map(_line, lines)))
+            _write(fresh, b"".join(map(_line, lines)))
             os.replace(fresh, self.path)
             self._handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         except OSError as error:
@@ -129,6 +128,18 @@ class PartialFile:
         with contextlib.suppress(OSError):
             self.path.unlink()
             self.path.parent.rmdir()
+
+
+def _write(path: Path, content: bytes) -> None:
+    for attempt in range(9):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.write_bytes(content)
+        except FileNotFoundError:  # another shard, done at this moment, has removed the empty folder
+            if attempt == 8:
+                raise
+        else:
+            return
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
