@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from unit.planned_jobs import PROJECT, sizes_of
 
 from retrace.planning.jobs import Job
 from retrace.planning.shards import MOST_SHARDS, shards_within
 from retrace.planning.work import AUTOMATIC_ROWS, option
+from unit.planned_jobs import PROJECT, sizes_of
 
 GUIDED = {"candidates": "20", "max-steps": "8", "max-step-tokens": "60", "samples": "40", "beta": "0.7"}
 VOTE = Job(
