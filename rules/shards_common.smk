@@ -1,5 +1,7 @@
 """Helpers only, no rules: into how many jobs a step is split, and the files of all of them."""
 
+from operator import attrgetter
+
 
 def shards_of(pattern, number):
     """An input function: the files of all shards of a step, in their order; `number` says how many there are."""
@@ -14,14 +16,15 @@ def number_of_shards(step, made_by, words, inputs, *names):
     wildcards, beside task and model, that make a difference.
     """
     found = {}
+    what_matters = attrgetter("task", "model", *names)
 
     def number(wildcards):
-        shards = settings.for_target(wildcards.task, wildcards.model).shards
-        if shards.longest_hours is None:
-            return getattr(shards, step)
-        key = (wildcards.task, wildcards.model, *(getattr(wildcards, name) for name in names))
+        key = what_matters(wildcards)
         if key not in found:
-            found[key] = number_by_estimate(getattr(shards, step), shards.longest_hours, wildcards)
+            shards = settings.for_target(wildcards.task, wildcards.model).shards
+            least = getattr(shards, step)
+            hours = shards.longest_hours
+            found[key] = number_by_estimate(least, hours, wildcards) if hours else least
         return found[key]
 
     def number_by_estimate(least, hours, wildcards):

@@ -225,11 +225,11 @@ class Shards(Section):
 
     sample: Count = 1
     decode: Count = 1
-    longest_hours: float | None = Field(
-        default=None,
-        gt=0,
+    longest_hours: float = Field(
+        default=0.0,
+        ge=0,
         description="split a step into twice, four times, ... as many (at most 64) where a shard would take longer by the "
-        "estimate; the numbers are then the fewest",
+        "estimate, `sample` and `decode` being the fewest; 0: never",
     )
 
 
