@@ -46,7 +46,10 @@ JOBS = {
     "greedy": (decode.main, ["greedy", "--max-new-tokens", "24"]),
     "beam": (decode.main, ["beam", "--beams", "3", "--max-new-tokens", "12"]),
     "self_consistency": (decode.main, ["self_consistency", "--samples", "3", *DRAWN]),
-    "guided": (decode.main, ["guided", "--beta", "0", "--candidates", "4", "--samples", "2", *DRAWN]),
+    "guided": (
+        decode.main,
+        ["guided", "--beta", "0", "--candidates", "3", "--max-steps", "3", "--max-step-tokens", "8", *DRAWN],
+    ),
     "sample_round": (sample_round.main, ["--samples", "3", *DRAWN]),
     "sample_trajectories": (
         sample_trajectories.main,

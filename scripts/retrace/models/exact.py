@@ -95,7 +95,7 @@ def _exact_scaled_attention(
     weights = torch.matmul(query.double(), key.double().transpose(-1, -2)) / module.scale_attn
     if attention_mask is not None:
         weights = weights + attention_mask.double()
-    weights = torch.softmax(weights, -1)
+    weights = module.attn_dropout(torch.softmax(weights, -1))  # nothing but in a training that also decodes
     return torch.matmul(weights, value.double()).to(query.dtype), weights
 
 
