@@ -3,9 +3,11 @@
     python scripts/gather_rows.py shards/test_0.jsonl shards/test_1.jsonl --output test.jsonl --timings
 
 In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl).
-Out: --output, and with --timings the timing file beside it.
+Out: --output, and with --timings the timing file beside it. What killed jobs had kept of parts beside these
+(state/NAME_*.jsonl, of another number of shards) is removed.
 """
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.timings:
         gather([timing_path(part) for part in parts], timing_path(given.output))
     gather(parts, Path(given.output))
+    forget_leftovers(parts[0])
 
 
 def gather(parts: Sequence[Path], output: Path) -> None:
@@ -36,6 +39,15 @@ def gather(parts: Sequence[Path], output: Path) -> None:
         for part in parts:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, handle)
+
+
+def forget_leftovers(part: Path) -> None:
+    """Remove what jobs of the same step have kept of their rows: all of them are done."""
+    state, step = part.parent / "state", part.stem.rpartition("_")[0]
+    for left in [*state.glob(f"{step}_*{part.suffix}"), *state.glob(f".{step}_*")]:
+        left.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        state.rmdir()
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import tiny_generators
 import torch
 
 import decode
+import gather_rows
 import sample_round
 import sample_trajectories
 from retrace.config import Greedy
@@ -48,7 +49,7 @@ JOBS = {
     "self_consistency": (decode.main, ["self_consistency", "--samples", "3", *DRAWN]),
     "guided": (
         decode.main,
-        ["guided", "--beta", "0", "--candidates", "3", "--max-steps", "3", "--max-step-tokens", "8", *DRAWN],
+        ["guided", "--beta", "0", "--candidates", "3", "--max-steps", "3", *DRAWN],
     ),
     "sample_round": (sample_round.main, ["--samples", "3", *DRAWN]),
     "sample_trajectories": (
@@ -180,6 +181,18 @@ def test_what_is_damaged_is_dropped_with_all_behind_it(damage: bytes, tmp_path) 
         handle.write(damage)
     whole = 2 if damage.startswith(b"{") else 1
     assert PartialFile(tmp_path / "rows.jsonl", "job").entries == [{"index": n} for n in range(whole)]
+
+
+def test_gathering_removes_what_other_shards_have_left(tmp_path) -> None:
+    """A killed job of eight shards, and then four were asked for."""
+    for name in ("test_0", "test_1", "test_7", "dev_7"):
+        PartialFile(tmp_path / "shards" / f"{name}.jsonl", "job")
+    parts = [tmp_path / "shards" / f"test_{number}.jsonl" for number in range(2)]
+    for part in parts:
+        part.write_text(f"{part.stem}\n")
+    gather_rows.main([*map(str, parts), "--output", str(tmp_path / "test.jsonl")])
+    assert (tmp_path / "test.jsonl").read_text() == "test_0\ntest_1\n"
+    assert [path.name for path in (tmp_path / "shards" / "state").iterdir()] == ["dev_7.jsonl"]
 
 
 def test_a_finished_job_leaves_nothing(tmp_path) -> None:
