@@ -44,6 +44,7 @@ include: "rules/dpo_st_common.smk"
 include: "rules/learn_to_reason_common.smk"
 include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
+include: "rules/shards_common.smk"
 include: "rules/run_common.smk"
 include: "rules/targets_common.smk"
 

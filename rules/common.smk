@@ -202,11 +202,6 @@ def data_of(task, split):
     return f"results/data/{task}/{split}.jsonl"
 
 
-def shards_of(pattern, count):
-    """The files of all shards of a step, in their order."""
-    return expand(pattern, shard=range(count))
-
-
 def run_folder(w):
     return f"results/{w.task}/{w.model}/seed{w.seed}"
 

@@ -28,7 +28,7 @@ rule decode:
         model=what_defines_the_model,
         arguments=decoder_arguments,
         speed=speed(),
-        shards=settings.values.shards.decode,
+        shards=decode_shards,
         form=text_form("checkpoint"),
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -41,12 +41,12 @@ rule decode:
 rule gather_predictions:
     input:
         rows=shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.jsonl",
-            settings.values.shards.decode,
+            "results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl",
+            decode_shards,
         ),
         timings=shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{checkpoint}}/{{decoder}}/shards/{{split}}_{shard}.timing.jsonl",
-            settings.values.shards.decode,
+            "results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/shards/{split}_{shard}.timing.jsonl",
+            decode_shards,
         ),
     output:
         rows="results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl",

@@ -62,7 +62,7 @@ rule sample_round:
         questions=sampled_questions,
         options=sampling_options,
         speed=speed_of_sampling,
-        shards=settings.values.shards.sample,
+        shards=round_shards,
     message:
         "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
@@ -74,8 +74,8 @@ rule sample_round:
 rule gather_round:
     input:
         shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{sampled}}/shards/trajectories_{shard}.jsonl",
-            settings.values.shards.sample,
+            "results/{task}/{model}/seed{seed}/{sampled}/shards/trajectories_{shard}.jsonl",
+            round_shards,
         ),
     output:
         "results/{task}/{model}/seed{seed}/{sampled}/trajectories.jsonl",

@@ -25,7 +25,7 @@ rule sample_trajectories:
         model=what_defines_the_model,
         options=options_of_trajectories,
         speed=speed("sample"),
-        shards=settings.values.shards.sample,
+        shards=sample_shards,
         form=text_form(),
         demonstrations=option_from(the_drawn_examples, "--demonstrations", "demonstrations"),
     message:
@@ -39,12 +39,12 @@ rule sample_trajectories:
 rule gather_trajectories:
     input:
         rows=shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.jsonl",
-            settings.values.shards.sample,
+            "results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.jsonl",
+            sample_shards,
         ),
         counts=shards_of(
-            "results/{{task}}/{{model}}/seed{{seed}}/{{generator}}_discriminator/shards/trajectories_{shard}.counts.jsonl",
-            settings.values.shards.sample,
+            "results/{task}/{model}/seed{seed}/{generator}_discriminator/shards/trajectories_{shard}.counts.jsonl",
+            sample_shards,
         ),
     output:
         rows="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",

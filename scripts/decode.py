@@ -10,12 +10,14 @@ Inputs:  --model (a checkpoint folder), --data (Example rows); for guided also -
          --choices (JSON with beta and temperature) where beta is `choose`.
 Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
          NAME.timing.jsonl, how long it took. On a processor neither --batch-size nor the shards change a byte.
+What is answered is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
@@ -34,8 +36,11 @@ from retrace.config import (
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
+    from retrace.decoding.partial import PartialFile
     from retrace.decoding.setup import Generator
     from retrace.schemas import Example, Prediction
+
+    Answered = Iterator[tuple[int, Prediction]]
 
 DECODERS: dict[str, type[Decoding | Implicit]] = {
     "greedy": Greedy,
@@ -75,8 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DECODERS[given.decoder])
 
+    from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.setup import check_references, open_coupled, open_generator, shard_of
-    from retrace.evaluation.predictions import write_predictions
     from retrace.schemas import Example
     from retrace.storage import read_jsonl
     from retrace.tasks import load_task
@@ -112,20 +117,64 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{given.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "
             "self_consistency"
         )
-    if isinstance(options, Guided):
-        predictions = guided(generator, options, examples, given.seed, given.discriminator)
-    else:
-        predictions = unguided(generator, options, examples, given.seed)
-    write_predictions(given.output, predictions)
+    prompts = [generator.prompt(example.question) for example in examples]
+    depends = {"decoder": given.decoder, "seed": given.seed, "shard": [given.shard, given.shards], "prompts": prompts}
+    depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
+    files = [given.model, given.model_file, given.task_file, given.data, getattr(given, "discriminator", None)]
+    predictions = answered(
+        PartialFile(given.output, fingerprint(depends, [__file__, *files])),
+        examples,
+        partial(answers_to, generator, options, given.seed, getattr(given, "discriminator", None)),
+        given.output,
+    )
     right = sum(prediction.correct for prediction in predictions)
     seconds = sum(prediction.seconds or 0.0 for prediction in predictions)
     print(json.dumps({"questions": len(predictions), "correct": right, "seconds": round(seconds, 3)}))
 
 
-def unguided(
-    generator: "Generator", options: Decoding | Implicit, examples: "list[Example]", seed: int
+def answered(
+    kept: "PartialFile", examples: "list[Example]", answer: "Callable[[list[Example]], Answered]", output: str
 ) -> "list[Prediction]":
-    """Greedy decoding (implicit too), beam search or self-consistency, in the order of the examples."""
+    """Answer all examples that an earlier run of this job has not answered, and write the predictions, in order.
+
+    answer: yields the index and the prediction of each example that it is given, in any order.
+    """
+    from retrace.evaluation.predictions import write_predictions
+    from retrace.schemas import Prediction
+
+    predictions = {
+        entry["index"]: Prediction.model_validate(entry["row"] | {"seconds": entry["seconds"]})
+        for entry in kept.entries
+    }
+    left = [index for index in range(len(examples)) if index not in predictions]
+    for place, prediction in answer([examples[index] for index in left]):
+        predictions[left[place]] = prediction
+        row = prediction.model_dump(mode="json")
+        kept.append({"index": left[place], "seconds": prediction.seconds, "row": row})
+        report(len(predictions), len(examples))
+    found = [predictions[index] for index in range(len(examples))]
+    write_predictions(output, found)
+    kept.finish()
+    return found
+
+
+def answers_to(
+    generator: "Generator",
+    options: Decoding | Implicit,
+    seed: int,
+    discriminator: str | None,
+    examples: "list[Example]",
+) -> "Answered":
+    """(index, prediction) of each example, as they are done."""
+    return (
+        guided(generator, options, examples, seed, discriminator)
+        if isinstance(options, Guided)
+        else unguided(generator, options, examples, seed)
+    )
+
+
+def unguided(generator: "Generator", options: Decoding | Implicit, examples: "list[Example]", seed: int) -> "Answered":
+    """Greedy decoding (implicit too), beam search or self-consistency."""
     from retrace.decoding.vote import majority, make_prediction, make_sample
 
     prompts = [generator.prompt(example.question) for example in examples]
@@ -153,14 +202,11 @@ def unguided(
                 "top_p": options.top_p,
             }
         answers = generate(generator.decoder, prompts, keys, seed=seed, **shared)
-    predictions: dict[int, Prediction] = {}
     for answer in answers:
         example = examples[answer.index]
         samples = [make_sample(generator.task, example, one.text, one.tokens, one.logprob) for one in answer.samples]
         chosen = majority([sample.answer for sample in samples], generator.task.canonical)
-        predictions[answer.index] = make_prediction(example, samples, chosen, answer.seconds)
-        report(len(predictions), len(examples))
-    return [predictions[index] for index in range(len(examples))]
+        yield answer.index, make_prediction(example, samples, chosen, answer.seconds)
 
 
 def report(done: int, total: int) -> None:
@@ -187,17 +233,14 @@ def with_choices(options: Guided, path: str | None) -> Guided:
 
 def guided(
     generator: "Generator", options: Guided, examples: "list[Example]", seed: int, discriminator: str | None
-) -> "list[Prediction]":
-    """Stepwise decoding, in the order of the examples."""
-    from retrace.decoding.guided import decode_guided
+) -> "Answered":
+    """Stepwise decoding."""
+    from retrace.decoding.guided import solve_for_betas
     from retrace.models.discriminator import load_discriminator
 
     judge = load_discriminator(discriminator, generator.decoder.device) if options.beta else None
-    predictions = []
-    for prediction in decode_guided(generator, judge, examples, options, seed):
-        predictions.append(prediction)
-        report(len(predictions), len(examples))
-    return predictions
+    for index, (prediction,) in solve_for_betas(generator, judge, examples, options, [options.beta], seed):
+        yield index, prediction
 
 
 if __name__ == "__main__":

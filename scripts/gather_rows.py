@@ -4,9 +4,11 @@
 
 In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl), with
 --counts what its job counted (NAME.counts.jsonl).
-Out: --output, and the gathered files beside it.
+Out: --output, and the gathered files beside it. What killed jobs had kept of parts beside these (state/NAME_*.jsonl, of
+another number of shards) is removed.
 """
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if given.counts:
         gather([counts_path(part) for part in parts], counts_path(given.output))
     gather(parts, Path(given.output))
+    forget_leftovers(parts[0])
 
 
 def gather(parts: Sequence[Path], output: Path) -> None:
@@ -40,6 +43,15 @@ def gather(parts: Sequence[Path], output: Path) -> None:
         for part in parts:
             with open(part, "rb") as source:
                 shutil.copyfileobj(source, handle)
+
+
+def forget_leftovers(part: Path) -> None:
+    """Remove what jobs of the same step have kept of their rows: all of them are done."""
+    state, step = part.parent / "state", part.stem.rpartition("_")[0]
+    for left in [*state.glob(f"{step}_*{part.suffix}"), *state.glob(f".{step}_*")]:
+        left.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        state.rmdir()
 
 
 if __name__ == "__main__":

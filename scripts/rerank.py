@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.errors import UserError
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,7 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--verifier", required=True, help="folder of the verifier")
     parser.add_argument("--model-file", required=True, help="the generator's YAML")
     parser.add_argument("--task-file", required=True, help="the task's YAML")
-    parser.add_argument("--batch-size", type=int, default=64, help="solutions scored together (default 64)")
+    parser.add_argument(
+        "--batch-size", default="64", help="solutions scored together, or auto: 64, or 256 on a GPU (default 64)"
+    )
     parser.add_argument("--vote", action="store_true", help="majority vote weighted by score, not the best sample")
     parser.add_argument("--output", required=True, help="Prediction rows")
     given = parser.parse_args(arguments)
@@ -38,11 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     load_model_config(given.model_file)
     task = load_task(given.task_file)
     predictions = read_jsonl(given.predictions, Prediction)
-    verifier = load_verifier(given.verifier, best_device())
+    device = best_device()
+    verifier = load_verifier(given.verifier, device)
+    batch_size = _number(given.batch_size) if given.batch_size != "auto" else 64 if device == "cpu" else 256
     questions = [row.question for row in predictions for _ in row.samples]
     solutions = [sample.text for row in predictions for sample in row.samples]
     began = time.perf_counter()
-    scores = iter(verifier.score(questions, solutions, given.batch_size).tolist())
+    scores = iter(verifier.score(questions, solutions, batch_size).tolist())
     seconds = time.perf_counter() - began + (decoding_seconds(given.predictions) or 0.0)
     reranked = []
     for row in predictions:
@@ -54,6 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         reranked.append(choose(row, chosen, samples=samples))
     write_predictions(given.output, reranked, seconds)
     print(json.dumps({"questions": len(reranked), "correct": sum(row.correct for row in reranked)}))
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise UserError(f"--batch-size {text!r}: give a number from 1, or auto")
+    return int(text)
 
 
 if __name__ == "__main__":

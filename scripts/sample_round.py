@@ -8,6 +8,7 @@ Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
          each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
          Counts are printed as JSON.
+What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
 """
 
 import json
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, RoundSampling)
 
+    from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.preferences import first_of
@@ -47,10 +49,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
     task = generator.task
     check_references(task, everything, given.data)
+    prompts = [generator.prompt(example.question) for example in examples]
+    depends = {
+        "seed": given.seed,
+        "first": given.first_sample,
+        "shard": [given.shard, given.shards],
+        "prompts": prompts,
+    }
+    depends |= {"options": what_counts(options), "device": generator.decoder.device.type, "form": given.form}
+    files = [__file__, given.model, given.model_file, given.task_file, given.data]
+    kept = PartialFile(given.output, fingerprint(depends, files))
+    drawn: dict[int, list[Trajectory]] = {
+        entry["index"]: [Trajectory.model_validate(row) for row in entry["rows"]] for entry in kept.entries
+    }
+    left = [index for index in range(len(examples)) if index not in drawn]
     answers = generate(
         generator.decoder,
-        [generator.prompt(example.question) for example in examples],
-        [example.id for example in examples],
+        [prompts[index] for index in left],
+        [examples[index].id for index in left],
         samples=options.samples,
         temperature=options.temperature,
         top_k=options.top_k,
@@ -62,10 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         first_sample=given.first_sample,
         stops=generator.stops,
     )
-    drawn: dict[int, list[Trajectory]] = {}
     for answer in answers:
-        example = examples[answer.index]
-        drawn[answer.index] = [
+        index = left[answer.index]
+        example = examples[index]
+        drawn[index] = [
             Trajectory(
                 example_id=example.id,
                 text=one.text,
@@ -78,10 +94,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             for number, one in enumerate(answer.samples, start=given.first_sample)
         ]
+        kept.append({"index": index, "rows": [row.model_dump(mode="json") for row in drawn[index]]})
         if len(drawn) % max(1, len(examples) // 20) == 0:
             print(f"{len(drawn)}/{len(examples)} questions", file=sys.stderr, flush=True)
     rows = [trajectory for index in range(len(examples)) for trajectory in drawn[index]]
     write_jsonl(given.output, rows)
+    kept.finish()
     print(json.dumps({"questions": len(examples), "samples": len(rows), "correct": sum(row.correct for row in rows)}))
 
 

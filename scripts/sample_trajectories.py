@@ -11,10 +11,12 @@ Output:  Trajectory rows, wrong and right ones, each text once a question; the q
 Each pass draws --samples-per-pass solutions for every question. A block of --block neighbouring questions is done when
 it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes brought nothing new, or after
 --max-passes. A shard is made of whole blocks, so that the rows do not depend on the number of shards.
+What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
 """
 
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from retrace import cli
 from retrace.config import Sampling
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "to draw from"
         )
 
+    from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.decoding.wrong_solutions import Examples, Search, blocks_of
@@ -64,17 +67,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
         shown = Examples(generator.prompting, pool, count, given.seed, given.demonstrations)
     keys = [example.id for example in examples]
 
+    prompts = [generator.prompt(example.question) for example in examples]
+    depends = {"seed": given.seed, "shard": [given.shard, given.shards], "form": given.form, "prompts": prompts}
+    depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
+    files = [__file__, given.model, given.model_file, given.task_file, given.data, given.demonstrations]
+    kept = PartialFile(given.output, fingerprint(depends, files))
+    # What an earlier run of this job has drawn, by pass and question.
+    before = {(entry["pass"], entry["index"]): entry for entry in kept.entries}
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
     search = Search(blocks, options)
     drawn = drawn_correct = 0
+    wrong = [0] * len(blocks)  # new in this pass
+
+    def take(entry: dict[str, Any]) -> None:
+        """Count what one pass has drawn for one question, and keep the texts that are new."""
+        nonlocal drawn, drawn_correct
+        index = entry["index"]
+        drawn += entry["drawn"]
+        drawn_correct += entry["drawn_correct"]
+        for row in entry["new"]:
+            wrong[block_of[index]] += not row["correct"]
+            found[index][row["text"]] = Trajectory.model_validate(row)
+
     while still := search.going():
         going = [index for index, block in enumerate(block_of) if block in still]
-        questions = [examples[index].question for index in going]
-        new = [0] * len(blocks)
+        left = [index for index in going if (search.passes, index) not in before]
+        wrong[:] = [0] * len(blocks)
+        for index in going:
+            if (search.passes, index) in before:
+                take(before[search.passes, index])
+        questions = [examples[index].question for index in left]
         answers = generate(
             generator.decoder,
-            shown.prompts(questions, search.passes) if shown else [generator.prompt(one) for one in questions],
-            [keys[index] for index in going],
+            shown.prompts(questions, search.passes) if shown else [prompts[index] for index in left],
+            [keys[index] for index in left],
             samples=options.samples_per_pass,
             temperature=options.temperature,
             top_k=options.top_k,
@@ -88,26 +114,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stops=generator.stops,
         )
         for answer in answers:
-            index = going[answer.index]
-            example, known = examples[index], found[index]
+            index = left[answer.index]
+            example, known, new = examples[index], found[index], {}
+            right = 0
             for one in answer.samples:
-                drawn += 1
-                correct = known[one.text].correct if one.text in known else task.grade(one.text, example.answer)
-                drawn_correct += correct
-                if one.text in known:
-                    continue
-                new[block_of[index]] += not correct
-                known[one.text] = Trajectory(
-                    example_id=example.id,
-                    text=one.text,
-                    steps=task.split_steps(one.text),
-                    final_answer=task.extract(one.text),
-                    correct=correct,
-                    tokens=one.tokens,
-                    logprob=one.logprob,
-                    sampling_seed=given.seed,
-                )
-        search.finish_pass(new)
+                row = known.get(one.text) or new.get(one.text)
+                if row is None:
+                    row = new[one.text] = Trajectory(
+                        example_id=example.id,
+                        text=one.text,
+                        steps=task.split_steps(one.text),
+                        final_answer=task.extract(one.text),
+                        correct=task.grade(one.text, example.answer),
+                        tokens=one.tokens,
+                        logprob=one.logprob,
+                        sampling_seed=given.seed,
+                    )
+                right += row.correct
+            entry = {"pass": search.passes, "index": index, "drawn": len(answer.samples), "drawn_correct": right}
+            entry["new"] = [row.model_dump(mode="json") for row in new.values()]
+            kept.append(entry)
+            take(entry)
+        search.finish_pass(wrong)
         found_now = f"{sum(search.found)} of {search.wanted} wrong solutions"
         print(f"pass {search.passes}: {found_now}", file=sys.stderr, flush=True)
     rows = [trajectory for known in found for trajectory in known.values()]
@@ -125,6 +153,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"note: {short}", file=sys.stderr)
     write_jsonl(counts_path(given.output), [counts])
     write_jsonl(given.output, rows)
+    kept.finish()
     print(counts.model_dump_json())
 
 

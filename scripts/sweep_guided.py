@@ -15,10 +15,13 @@ agree, which changes nothing in the result.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrace import cli
 from retrace.config import Guided, Sweep
+
+if TYPE_CHECKING:
+    from retrace.decoding.partial import PartialFile
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     betas = sorted(set(sweep.betas))
     temperatures = sorted(set(sweep.temperatures or [options.temperature]))
 
+    from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.setup import check_references, open_generator
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Example
@@ -48,10 +52,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     discriminator = None
     if any(beta > 0 for beta in betas):
         discriminator = load_discriminator(given.discriminator, generator.decoder.device)
-    points = measure(generator, discriminator, examples, options, betas, temperatures, given.seed)
+    depends = {"options": what_counts(options), "sweep": what_counts(sweep), "seed": given.seed, "form": given.form}
+    depends |= {"prompts": [generator.prompt(example.question) for example in examples]}
+    depends |= {"device": generator.decoder.device.type}
+    files = [__file__, given.model, given.model_file, given.task_file, given.data, given.discriminator]
+    kept = PartialFile(given.output, fingerprint(depends, files))
+    points = measure(generator, discriminator, examples, options, betas, temperatures, given.seed, kept)
     chosen = best_point(points)
     write_json(given.output, {"points": points, "chosen": chosen})
     write_json(given.choices, {"beta": chosen["beta"], "temperature": chosen["temperature"]})
+    kept.finish()
 
 
 def measure(
@@ -62,18 +72,28 @@ def measure(
     betas: Sequence[float],
     temperatures: Sequence[float],
     seed: int,
+    kept: "PartialFile | None" = None,
 ) -> list[dict[str, float]]:
-    """Accuracy at every pair of a beta and a temperature, on the same examples and random numbers."""
-    from retrace.decoding.guided import decode_for_betas
+    """Accuracy at every pair of a beta and a temperature, on the same examples and random numbers.
+
+    kept: where each question's outcomes are kept; those that an earlier run left there are not measured again.
+    """
+    from retrace.decoding.guided import solve_for_betas
     from retrace.evaluation.intervals import wilson
 
     points = []
     for temperature in temperatures:
         warm = Guided.model_validate(options.model_dump() | {"temperature": temperature})
-        right = [0] * len(betas)
-        for predictions in decode_for_betas(generator, discriminator, examples, warm, betas, seed):
-            right = [count + prediction.correct for count, prediction in zip(right, predictions, strict=True)]
-        for beta, count in zip(betas, right, strict=True):
+        before = [entry for entry in (kept.entries if kept else []) if entry["temperature"] == temperature]
+        outcomes = {entry["index"]: entry["right"] for entry in before}
+        left = [index for index in range(len(examples)) if index not in outcomes]
+        asked = [examples[index] for index in left]
+        for place, predictions in solve_for_betas(generator, discriminator, asked, warm, betas, seed):
+            outcomes[left[place]] = [prediction.correct for prediction in predictions]
+            if kept:
+                kept.append({"temperature": temperature, "index": left[place], "right": outcomes[left[place]]})
+        for number, beta in enumerate(betas):
+            count = sum(right[number] for right in outcomes.values())
             low, high = wilson(count, len(examples))
             points.append(
                 {

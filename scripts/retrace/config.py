@@ -226,10 +226,16 @@ class Beam(Decoding):
 
 
 class Shards(Section):
-    """Into how many jobs a step is split."""
+    """Into how many jobs a step is split. A plan's own matter: the rows do not depend on it."""
 
     sample: Count = 1
     decode: Count = 1
+    longest_hours: float = Field(
+        default=0.0,
+        ge=0,
+        description="split a step into twice, four times, ... as many (at most 64) where a shard would take longer by the "
+        "estimate, `sample` and `decode` being the fewest; 0: never",
+    )
 
 
 class Threads(Section):

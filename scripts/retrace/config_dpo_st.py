@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import SPEED_ONLY, Count, Section, Share
+from retrace.config_types import SPEED_ONLY, BatchSize, Count, Section, Share
 from retrace.training_options import Training
 
 
@@ -21,9 +21,9 @@ class RoundSampling(Section):
     )
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: Count = 300
-    batch_size: Count = Field(
+    batch_size: BatchSize = Field(
         default=256,
-        description="sequences decoded together; does not change the output",
+        description="sequences decoded together, or auto: as many as the device's memory holds; does not change the output",
         json_schema_extra=SPEED_ONLY,
     )
     calculator: bool = True

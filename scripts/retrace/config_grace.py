@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from retrace.config_types import SPEED_ONLY, Count, Rate, Section, Share
+from retrace.config_types import SPEED_ONLY, BatchSize, Count, Rate, Section, Share
 from retrace.decoding_options import Decoding
 from retrace.training_options import Training
 
@@ -41,9 +41,9 @@ class Sampling(Section):
     top_k: int = Field(default=50, ge=0, description="0: off")
     top_p: float = Field(default=1.0, gt=0, le=1)
     max_new_tokens: Count = 256
-    batch_size: Count = Field(
+    batch_size: BatchSize = Field(
         default=256,
-        description="solutions decoded together; does not change the output",
+        description="solutions decoded together, or auto: as many as the device's memory holds; does not change the output",
         json_schema_extra=SPEED_ONLY,
     )
     calculator: bool = True

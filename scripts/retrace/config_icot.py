@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
-from retrace.config_types import SPEED_ONLY, Count, Name, Section, Share
+from retrace.config_types import SPEED_ONLY, BatchSize, Count, Name, Section, Share
 from retrace.training_options import Training
 
 # What each checkpoint rests on: sections of the configuration, and the jobs of the same names that cost time.
@@ -135,9 +135,9 @@ class Implicit(Section):
     """Answers from emulator and student, greedily; the emulator runs once a question."""
 
     max_new_tokens: Count = 64
-    batch_size: Count = Field(
+    batch_size: BatchSize = Field(
         default=256,
-        description="questions decoded together; does not change the output",
+        description="questions decoded together, or auto: as many as the device's memory holds; does not change the output",
         json_schema_extra=SPEED_ONLY,
     )
 

@@ -2,16 +2,16 @@
 
 from pydantic import Field
 
-from retrace.config_types import SPEED_ONLY, Count, Section
+from retrace.config_types import SPEED_ONLY, BatchSize, Count, Section
 
 
 class Decoding(Section):
     """What all decoders share."""
 
     max_new_tokens: Count = 256
-    batch_size: Count = Field(
+    batch_size: BatchSize = Field(
         default=64,
-        description="sequences decoded together; does not change the output",
+        description="sequences decoded together, or auto: as many as the device's memory holds; does not change the output",
         json_schema_extra=SPEED_ONLY,
     )
     calculator: bool = True

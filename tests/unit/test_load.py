@@ -1,10 +1,21 @@
 """Loading generators, and the messages for wrong folders."""
 
+import json
+
 import pytest
+import torch
 
 from retrace.errors import UserError
-from retrace.models.load import check_tokenizer, delimiter_token_ids, ensure_pad, load_model, load_tokenizer
-from unit.tiny_models import arithmetic_task, problems, tiny_folder
+from retrace.models.load import (
+    check_tokenizer,
+    delimiter_token_ids,
+    ensure_pad,
+    load_model,
+    load_tokenizer,
+)
+from retrace.models.scratch import save_model
+from retrace.training.sft import extend_tokenizer
+from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
 FAMILIES = ["encoder_decoder", "decoder_only"]
 
@@ -59,6 +70,49 @@ def test_foreign_tokenizer_is_found(folders, tmp_path) -> None:
         load_model(tmp_path, "encoder_decoder")
 
 
+@pytest.fixture
+def untied(tmp_path):
+    """The folder of a T5 whose head has weights of its own, as FLAN-T5's, in the form in which it is published."""
+    model, tokenizer = tiny_generator(arithmetic_task(), problems(20))
+    torch.manual_seed(7)
+    model.lm_head.weight = torch.nn.Parameter(torch.randn_like(model.shared.weight))
+    save_model(model, tokenizer, tmp_path / "flan")
+    file = tmp_path / "flan" / "config.json"
+    config = json.loads(file.read_text()) | {"tie_word_embeddings": False}
+    del config["scale_decoder_outputs"]  # younger than the published files
+    file.write_text(json.dumps(config))
+    return tmp_path / "flan"
+
+
+def logits(model, tokenizer) -> torch.Tensor:
+    ids = tokenizer(problems(1)[0].question, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        return model(input_ids=ids, decoder_input_ids=torch.tensor([[0, 9, 8]])).logits
+
+
+def test_a_head_of_its_own_outlives_loading_growing_and_saving(untied, tmp_path) -> None:
+    model, tokenizer = load_model(untied, "encoder_decoder")
+    before, head = logits(model, tokenizer), model.lm_head.weight.detach().clone()
+    rows = len(head)
+    model.tie_weights()  # trainers and wrappers call it
+    assert torch.equal(logits(model, tokenizer), before)
+    assert extend_tokenizer(model, tokenizer, arithmetic_task(delimiter="@@")) == ["@@"]
+    assert model.lm_head.weight.shape[0] == model.shared.num_embeddings == rows + 1
+    assert torch.equal(model.lm_head.weight[:rows], head)
+    assert torch.equal(logits(model, tokenizer)[..., :rows], before)
+    save_model(model, tokenizer, tmp_path / "again")
+    again, words = load_model(tmp_path / "again", "encoder_decoder")
+    assert torch.equal(logits(again, words), logits(model, tokenizer))
+
+
+def test_a_tied_head_stays_tied(folders) -> None:
+    for family in FAMILIES:
+        model, tokenizer = load_model(folders[family], family)
+        assert model.config.tie_word_embeddings
+        extend_tokenizer(model, tokenizer, arithmetic_task(delimiter="@@"))
+        assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
+
+
 def test_delimiter_must_be_a_token(folders) -> None:
     tokenizer = load_tokenizer(folders["encoder_decoder"])
     assert delimiter_token_ids(tokenizer, "|") == [tokenizer.convert_tokens_to_ids("|")]
@@ -81,8 +135,6 @@ def test_missing_pad_token_is_taken_from_the_vocabulary(folders) -> None:
 @pytest.mark.parametrize("kind", ["t5", "llama"])
 def test_a_tokenizer_published_as_a_sentencepiece_model_only_is_read(tmp_path, kind: str) -> None:
     """Older checkpoints bring no tokenizer.json; transformers converts theirs with sentencepiece and protobuf."""
-    import json
-
     import sentencepiece
 
     texts = [f"{problem.question} {problem.answer}" for problem in problems(200)]

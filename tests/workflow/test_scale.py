@@ -48,7 +48,29 @@ def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(pl
 def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few
-    assert large.total() / many < 40
+    assert large.total() / many < 50
+
+
+def test_long_steps_are_split_further_and_gathered_whole(workflow) -> None:
+    targets = [f"results/gsm8k/flan_t5_large/{method}_acc.json" for method in ("greedy", "grace_self_consistency")]
+    longest = "shards={sample: 2, decode: 4, longest_hours: 0.5}"
+    shown = workflow.dry(*targets, "--printshellcmds", "--config", "seeds=[0]", longest)
+    numbers = [
+        re.findall(rf"Decoding test of gsm8k with {name} .* shard (\d+)", shown) for name in ("greedy", r"grace_\w+")
+    ]
+    few, many = (sorted(map(int, found)) for found in numbers)
+    assert few == list(range(4))
+    assert many == list(range(len(many)))
+    assert len(many) in (8, 16, 32, 64)
+    # Gathering has asked for so many files, and each job is told of how many it is one.
+    told = re.findall(r"decode.py guided .* --shards (\d+) ", shown)
+    assert told == [str(len(many))] * len(many)
+    # Where an override says so, for one model alone.
+    override = (
+        'overrides=[{"when": {"model": "flan_t5_large"}, "set": {"shards.decode": 7, "shards.longest_hours": 0}}]'
+    )
+    shown = workflow.dry(*targets, "--config", "seeds=[0]", override)
+    assert re.search(r"^decode +14$", shown, flags=re.MULTILINE)
 
 
 @pytest.mark.slow

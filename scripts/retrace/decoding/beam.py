@@ -9,6 +9,8 @@ from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
 from retrace.calculator import Calculator
+from retrace.config_types import BatchSize
+from retrace.decoding.batch_size import in_batches, rows_for
 from retrace.decoding.engine import Decoder, no_numbers
 from retrace.decoding.sampling import Answers, Generated, StopTexts
 from retrace.token_text import TokenText
@@ -56,21 +58,21 @@ def beam_search(
     length_penalty: float = 1.0,
     max_new_tokens: int = 256,
     calculator: Calculator | None = None,
-    batch_size: int = 64,
+    batch_size: BatchSize = 64,
     stops: Sequence[str] = (),
 ) -> Iterator[Answers]:
     """Yield the best beam for each prompt, in batches of prompts of like length: NOT in the order of the prompts.
 
-    batch_size: beams decoded together, over all prompts. logprob is that of the free tokens of the chosen beam.
+    batch_size: beams decoded together, over all prompts, as in `sampling.generate`. logprob is that of the free tokens
+    of the chosen beam.
     """
     ids = decoder.encode(prompts, keys, reserve=max_new_tokens)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
-    questions = max(1, batch_size // beams)
     writer = calculator.text if calculator is not None else TokenText(decoder.tokenizer)
     stop_texts = StopTexts(stops, writer) if any(stops) else None
     left = decoder.family == "decoder_only"
-    for start in range(0, len(order), questions):
-        batch = order[start : start + questions]
+
+    def solve(batch: Sequence[int], rows: int) -> list[Answers]:
         began = time.perf_counter()
         tokens, mask = decoder.pad([ids[index] for index in batch], left)
         # generate() shows the processors the prompt too; for encoder-decoders it is the start token.
@@ -95,6 +97,7 @@ def beam_search(
             )
             gained = decoder.model.compute_transition_scores(out.sequences, out.scores, out.beam_indices)
         seconds = (time.perf_counter() - began) / len(batch)
+        found = []
         for place, (index, row) in enumerate(zip(batch, out.sequences[:, length:].tolist(), strict=True)):
             # A beam that is over has index -1 from there on; pads may share the end token's id.
             count = int((out.beam_indices[place] >= 0).sum())
@@ -105,4 +108,9 @@ def beam_search(
             text = writer.text(row[:-1] if ended else row)
             if stop_texts:
                 text = stop_texts.cut(text)
-            yield Answers(index, [Generated(text, count, logprob, ended or count < max_new_tokens)], seconds)
+            found.append(Answers(index, [Generated(text, count, logprob, ended or count < max_new_tokens)], seconds))
+        return found
+
+    rows = rows_for(batch_size, decoder, ids, max_new_tokens, beams, kept_logits=max_new_tokens)
+    for _, answers in in_batches(order, rows, beams, solve, least=beams):
+        yield from answers

@@ -7,7 +7,8 @@ key and query, and decoder-only models get explicit position ids, so holes do no
 In an encoder-decoder the question's keys and values exist once a question, however many rows (samples, candidates)
 decode it: cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
 
-On a processor a row's logits do not depend on the other rows (`retrace.models.exact`): keys and values are float64 there.
+On a processor a row's logits do not depend on the other rows in float32 (`retrace.models.exact`): keys and values are
+float64 there. In half precision they are kept as the model computes them.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from transformers.masking_utils import sdpa_mask
 
 from retrace.errors import UserError
 from retrace.models.exact import ATTENTION as EXACT
-from retrace.models.exact import exact_attention, is_exact, make_rows_independent
+from retrace.models.exact import exact_attention, make_rows_independent, takes_float64
 
 GROUPED = "retrace_grouped"
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
@@ -34,8 +35,6 @@ class GrowingLayer(DynamicLayer):
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values [B, heads, new, width]; returns all of them (views)."""
-        if is_exact(key_states.device):
-            key_states, value_states = key_states.double(), value_states.double()
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
             self.used, self.key_room, self.value_room = 0, key_states[:, :, :0], value_states[:, :, :0]
@@ -56,6 +55,14 @@ class GrowingLayer(DynamicLayer):
         self.keys = self.key_room = keys
         self.values = self.value_room = values
         self.used = keys.shape[2]
+
+
+class ExactLayer(GrowingLayer):
+    """The same in float64, for attention that takes it."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Append keys and values [B, heads, new, width]; returns all of them (views)."""
+        return super().update(key_states.double(), value_states.double(), *args, **kwargs)
 
 
 def _with_room(held: Tensor, like: Tensor, used: int, room: int) -> Tensor:
@@ -97,8 +104,8 @@ class Groups:
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
-    if query.device.type == "cpu":
-        # Few queries a row: two plain products are a quarter faster than the fused kernel there.
+    if query.device.type == "cpu" and query.dtype == torch.float64:
+        # Few queries a row: two plain products are a quarter faster than the processor's fused kernel.
         weights = torch.softmax(torch.matmul(query * scale, key.transpose(2, 3)) + bias, -1)
         return torch.matmul(weights, value)
     return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
@@ -117,10 +124,10 @@ def _grouped_attention(
 ) -> tuple[Tensor, None]:
     """The attention function of T5 under the engine; without `groups` it is the library's own."""
     if groups is None:
-        attend = exact_attention if is_exact(query.device) else sdpa_attention_forward
+        attend = exact_attention if takes_float64(query) else sdpa_attention_forward
         return attend(module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs)
     kind = query.dtype
-    if is_exact(query.device):
+    if takes_float64(query):
         query, key, value = query.double(), key.double(), value.double()
     if not module.is_causal:  # cross-attention; T5's position bias is zero there
         return groups.attend(query, key, value, attention_mask, scaling).to(kind), None
@@ -169,9 +176,9 @@ class State:
         rows = rows.to(self.mask.device)
         mask = self.mask.index_select(0, rows)
         first = _first_used_column(mask)
-        cache = Cache(layer_class_to_replicate=GrowingLayer)
+        cache = Cache(layers=[])
         for layer in self._layers:
-            copy = GrowingLayer()
+            copy = type(layer)()
             copy.lazy_initialization(layer.keys, layer.values)
             keys, values = layer.keys[:, :, first:], layer.values[:, :, first:]
             copy.replace(keys.index_select(0, rows), values.index_select(0, rows))
@@ -257,7 +264,7 @@ class Decoder:
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
             model.set_attn_implementation(GROUPED)
-        make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
+        self.exact = make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property
     def max_length(self) -> int:
@@ -316,19 +323,22 @@ class Decoder:
         left = self.family == "decoder_only"
         tokens, mask = self.pad(ids, left)
         if left:
-            state = State(Cache(layer_class_to_replicate=GrowingLayer), mask[:, :0], mask, None, None)
+            state = State(self._new_cache(), mask[:, :0], mask, None, None)
             state.logits = self._numbers(self._forward(state, tokens, mask))
             return state
         hidden = self.model.encoder(input_ids=tokens, attention_mask=mask[:, None, None, :]).last_hidden_state
         groups = Groups(torch.arange(len(ids), device=self.device), len(ids))
-        cache = EncoderDecoderCache(Cache(layer_class_to_replicate=GrowingLayer), DynamicCache())
+        cache = EncoderDecoderCache(self._new_cache(), DynamicCache())
         state = State(cache, mask[:, :0], mask, groups, mask[:, None, None, :])
         start = torch.full((len(ids), 1), self.model.config.decoder_start_token_id, device=self.device)
         state.logits = self._numbers(self._forward(state, start, torch.ones_like(start, dtype=torch.bool), hidden))
-        if is_exact(self.device):
+        if self.exact:
             for layer in cache.cross_attention_cache.layers:
                 layer.keys, layer.values = layer.keys.double(), layer.values.double()
         return state
+
+    def _new_cache(self) -> Cache:
+        return Cache(layer_class_to_replicate=ExactLayer if self.exact else GrowingLayer)
 
     def _wide(self, logits: Tensor) -> Tensor:
         """Logits in float32, or in float64 where the model computes in it."""

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from retrace.config import Guided
+from retrace.decoding.batch_size import ROWS_ON_PROCESSOR, in_batches, rows_for
 from retrace.decoding.candidates import Candidates, StepWriter
 from retrace.decoding.engine import State
 from retrace.decoding.random_streams import row_keys, uniform
@@ -28,7 +29,7 @@ from retrace.schemas import Example, Prediction
 if TYPE_CHECKING:
     from retrace.models.discriminator import StepDiscriminator
 
-_WINDOW = 8  # batches whose questions are sorted by length together; predictions wait for one window at most
+_JUDGED = 256  # rows that the discriminator reads at once, at most, where the memory says how many are written
 
 
 @dataclass
@@ -113,8 +114,26 @@ class GuidedDecoder:
         self.writer = StepWriter(
             generator.decoder, generator.task.delimiter, options, generator.calculator, generator.masked_results
         )
-        self.judge = StepJudge(discriminator, generator.task, self.writer, options.official, options.batch_size)
-        self.at_once = max(1, options.batch_size // options.candidates)  # paths whose candidates are written together
+        # Candidates that are in memory together; `fit` sets it where the memory is to say so.
+        self.rows = ROWS_ON_PROCESSOR if options.batch_size == "auto" else options.batch_size
+        self.judge = StepJudge(discriminator, generator.task, self.writer, options.official, self.rows)
+
+    def fit(self, prompts: Sequence[Sequence[int]]) -> None:
+        """Take as many candidates at once as the options say, or as the memory holds behind the longest prompt."""
+        options = self.options
+        self.allow(rows_for(options.batch_size, self.decoder, prompts, self.reserve, options.candidates))
+        if options.batch_size == "auto":
+            self.judge.batch_size = min(self.judge.batch_size_for(_JUDGED), self.rows)
+
+    def allow(self, rows: int) -> None:
+        """Have at most so many candidates in memory together, but all of one path at least."""
+        self.rows = rows
+        self.judge.batch_size = min(self.judge.batch_size, rows)
+
+    @property
+    def at_once(self) -> int:
+        """Paths whose candidates are written together."""
+        return max(1, self.rows // self.options.candidates)
 
     @property
     def reserve(self) -> int:
@@ -124,7 +143,7 @@ class GuidedDecoder:
     def solve(
         self, prompts: Sequence[list[int]], questions: Sequence[str], names: Sequence[str], betas: Sequence[float]
     ) -> list[list[Path]]:
-        """Decode a batch of questions, at best not more than `at_once`.
+        """Decode a batch of questions, with all their samples at best not more than `at_once` paths.
 
         prompts: token ids. names: example ids. Returns, a question: its finished paths, together `samples` of them
         for each value of beta (see `Path.betas`).
@@ -207,6 +226,61 @@ class GuidedDecoder:
         return self.writer.text.text(tokens)
 
 
+def solve_for_betas(
+    generator: Generator,
+    discriminator: "StepDiscriminator | None",
+    examples: Sequence[Example],
+    options: Guided,
+    betas: Sequence[float],
+    seed: int,
+) -> Iterator[tuple[int, list[Prediction]]]:
+    """For each example (its index) one prediction for each value of beta; the same as decoding for each on its own.
+
+    Batches hold questions of like length, and come as they are done: NOT in the order of the examples. discriminator:
+    None is enough where every beta is 0. Raises UserError for a question that is too long, for a beta outside 0..1 and
+    for a missing discriminator.
+    """
+    for beta in betas:
+        if not isinstance(beta, int | float) or not 0 <= beta <= 1:
+            raise UserError(f"--beta {beta}: give a number from 0 to 1, or --choices FILE where it is to be chosen")
+    if discriminator is None and any(beta > 0 for beta in betas):
+        raise UserError("beta is above 0, but no discriminator was given; add --discriminator DIR or set --beta 0")
+    guided = GuidedDecoder(generator, discriminator, options, seed)
+    prompts = generator.decoder.encode(
+        [generator.prompt(example.question) for example in examples],
+        [example.id for example in examples],
+        reserve=guided.reserve,
+    )
+    order = sorted(range(len(examples)), key=lambda index: (len(prompts[index]), index))
+    guided.fit(prompts)
+
+    def solve(batch: Sequence[int], rows: int) -> list[tuple[int, list[Prediction]]]:
+        guided.allow(rows)
+        began = time.perf_counter()
+        solved = guided.solve(
+            [prompts[index] for index in batch],
+            [examples[index].question for index in batch],
+            [examples[index].id for index in batch],
+            betas,
+        )
+        seconds = (time.perf_counter() - began) / len(batch)
+        return [
+            (
+                index,
+                [
+                    _prediction(guided, examples[index], [path for path in paths if beta in path.betas], seconds)
+                    for beta in range(len(betas))
+                ],
+            )
+            for index, paths in zip(batch, solved, strict=True)
+        ]
+
+    # All samples of a question are written together, so that a question has samples x candidates rows.
+    per_question = options.samples * options.candidates
+    for _, solved in in_batches(order, guided.rows, per_question, solve, least=options.candidates):
+        yield from solved
+
+
 def decode_for_betas(
     generator: Generator,
     discriminator: "StepDiscriminator | None",
@@ -215,44 +289,10 @@ def decode_for_betas(
     betas: Sequence[float],
     seed: int,
 ) -> Iterator[list[Prediction]]:
-    """For each example, in order, one prediction for each value of beta; the same as decoding for each on its own.
-
-    discriminator: None is enough where every beta is 0. Raises UserError for a question that is too long, for a
-    beta outside 0..1 and for a missing discriminator.
-    """
-    for beta in betas:
-        if not isinstance(beta, int | float) or not 0 <= beta <= 1:
-            raise UserError(f"--beta {beta}: give a number from 0 to 1, or --choices FILE where it is to be chosen")
-    if discriminator is None and any(beta > 0 for beta in betas):
-        raise UserError("beta is above 0, but no discriminator was given; add --discriminator DIR or set --beta 0")
-    guided = GuidedDecoder(generator, discriminator, options, seed)
-    window = _WINDOW * guided.at_once
-    for start in range(0, len(examples), window):
-        part = examples[start : start + window]
-        prompts = generator.decoder.encode(
-            [generator.prompt(example.question) for example in part],
-            [example.id for example in part],
-            reserve=guided.reserve,
-        )
-        order = sorted(range(len(part)), key=lambda index: (len(prompts[index]), index))
-        done: dict[int, list[Prediction]] = {}
-        for first in range(0, len(order), guided.at_once):
-            batch = order[first : first + guided.at_once]
-            began = time.perf_counter()
-            solved = guided.solve(
-                [prompts[index] for index in batch],
-                [part[index].question for index in batch],
-                [part[index].id for index in batch],
-                betas,
-            )
-            seconds = (time.perf_counter() - began) / len(batch)
-            for index, paths in zip(batch, solved, strict=True):
-                done[index] = [
-                    _prediction(guided, part[index], [path for path in paths if beta in path.betas], seconds)
-                    for beta in range(len(betas))
-                ]
-        for index in range(len(part)):
-            yield done[index]
+    """The same in the order of the examples, when all are done."""
+    done = dict(solve_for_betas(generator, discriminator, examples, options, betas, seed))
+    for index in range(len(examples)):
+        yield done[index]
 
 
 def decode_guided(

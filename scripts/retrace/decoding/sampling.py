@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from retrace.calculator import Calculator
+from retrace.config_types import BatchSize
+from retrace.decoding.batch_size import in_batches, rows_for
 from retrace.decoding.engine import Decoder
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.token_text import TokenText
@@ -116,7 +118,7 @@ def generate(
     max_new_tokens: int = 256,
     calculator: Calculator | None = None,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: BatchSize = 64,
     first_sample: int = 0,
     stops: Sequence[str] = (),
     writer: TokenText | None = None,
@@ -125,37 +127,48 @@ def generate(
 
     keys: example ids; together with `seed` and the sample's number (from `first_sample` on) they fix the random
     numbers, so more samples of the same questions can be drawn later. temperature None or 0: greedy. batch_size:
-    sequences decoded together; memory depends on it and not on the number of prompts. stops: texts that end a
-    solution, and are not part of it. writer: the tokenizer's, where the caller has one. Raises UserError naming the
-    example whose prompt is too long.
+    sequences decoded together, or `auto`; where memory runs out it is halved and the batch is done again. stops: texts
+    that end a solution, and are not part of it. writer: the tokenizer's, where the caller has one. Raises UserError
+    naming the example whose prompt is too long.
     """
     ids = decoder.encode(prompts, keys, reserve=max_new_tokens)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
-    at_once = max(1, min(batch_size, samples))
-    questions = max(1, batch_size // at_once)
     if calculator is not None:
         writer = calculator.text
     writer = writer or TokenText(decoder.tokenizer)
     stop_texts = StopTexts(stops, writer) if any(stops) else None
-    for start in range(0, len(order), questions):
-        batch = order[start : start + questions]
+
+    def solve(batch: Sequence[int], rows: int) -> list[Answers]:
+        """The answers to a batch of questions; where one has more samples than rows are allowed, some at a time."""
         began = time.perf_counter()
+        at_once = min(rows, samples)
         state = decoder.prefill([ids[index] for index in batch])
         collected: list[list[Generated]] = [[] for _ in batch]
         for first in range(0, samples, at_once):
             count = min(at_once, samples - first)
             numbers = [first_sample + first + number for number in range(count)]
-            rows = row_keys(
+            keys_of_rows = row_keys(
                 seed, [keys[index] for index in batch for _ in numbers], numbers * len(batch), decoder.device
             )
             written = _decode(
-                decoder, state.repeat(count), rows, temperature, top_k, top_p, max_new_tokens, calculator, stop_texts
+                decoder,
+                state.repeat(count),
+                keys_of_rows,
+                temperature,
+                top_k,
+                top_p,
+                max_new_tokens,
+                calculator,
+                stop_texts,
             )
             for place, one in enumerate(_read(written, writer, stop_texts, decoder.end_ids)):
                 collected[place // count].append(one)
         seconds = (time.perf_counter() - began) / len(batch)
-        for index, texts in zip(batch, collected, strict=True):
-            yield Answers(index, texts, seconds)
+        return [Answers(index, texts, seconds) for index, texts in zip(batch, collected, strict=True)]
+
+    rows = rows_for(batch_size, decoder, ids, max_new_tokens, samples)
+    for _, answers in in_batches(order, rows, samples, solve):
+        yield from answers
 
 
 def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, calculator, stop_texts):

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 
 from retrace.config import Guided
+from retrace.decoding.batch_size import in_batches
 from retrace.decoding.engine import State
 from retrace.decoding.guided import GuidedDecoder, Path, choose_steps
 from retrace.decoding.random_streams import row_keys
@@ -52,36 +53,27 @@ def measure_step_choice(
     right, which is what a perfect choice would reach. random: a candidate drawn at random (a mean, no interval).
     """
     guided = GuidedDecoder(generator, discriminator, options, seed)
-    task, count = generator.task, options.candidates
+    count = options.candidates
     counts = {"discriminator": 0, "language_model": 0, "any": 0}
     share = 0.0
-    ordered = sorted(contexts, key=lambda context: (bool(context.prefix), len(context.question)))
-    for batch in _batches(ordered, guided.at_once):
-        state, prefixes = _read(guided, generator, batch)
-        keys = row_keys(
-            seed, [_name(context) for context in batch for _ in range(count)], list(range(count)) * len(batch)
+    guided.fit(generator.decoder.encode([generator.prompt(context.question) for context in contexts]))
+
+    def measured(batch: Sequence[Context], rows: int) -> list[tuple[list[bool], list[int]]]:
+        guided.allow(rows)
+        return _choices(guided, generator, batch, seed)
+
+    # The engine appends to all rows of a batch or to none: contexts with and without steps before go apart.
+    for begun in (False, True):
+        group = sorted(
+            (context for context in contexts if bool(context.prefix) == begun),
+            key=lambda context: len(context.question),
         )
-        found = guided.writer.write(
-            state,
-            keys.view(len(batch), count),
-            torch.zeros(len(batch), dtype=torch.long),
-            torch.full((len(batch),), options.max_step_tokens),
-            [[] for _ in batch],
-        )
-        paths = [Path(index, 0, [0, 1], tokens=prefix) for index, prefix in enumerate(prefixes)]
-        questions = [context.question for context in batch]
-        choices, _, _ = choose_steps(guided.judge, paths, questions, found, [1.0, 0.0], options)
-        for index, context in enumerate(batch):
-            texts = [
-                guided.writer.text.text(row[:length])
-                for row, length in zip(found.tokens[index].tolist(), found.lengths[index].tolist(), strict=True)
-                if length
-            ]
-            right = [_is_right(task, text, context) for text in texts]
-            counts["discriminator"] += right[choices[index][0]]
-            counts["language_model"] += right[choices[index][1]]
-            counts["any"] += any(right)
-            share += sum(right) / len(right)
+        for _, found in in_batches(group, guided.rows, count, measured, least=count):
+            for right, choices in found:
+                counts["discriminator"] += right[choices[0]]
+                counts["language_model"] += right[choices[1]]
+                counts["any"] += any(right)
+                share += sum(right) / len(right)
     return {
         "contexts": len(contexts),
         "candidates": count,
@@ -95,17 +87,35 @@ def _name(context: Context) -> str:
     return f"{context.example_id} step {len(context.prefix)}"
 
 
-def _batches(contexts: list[Context], size: int) -> list[list[Context]]:
-    """Batches whose contexts all have a prefix or all have none, as the engine appends to all rows or to none."""
-    batches: list[list[Context]] = []
-    for context in contexts:
-        if not batches or len(batches[-1]) == size or bool(batches[-1][0].prefix) != bool(context.prefix):
-            batches.append([])
-        batches[-1].append(context)
-    return batches
+def _choices(
+    guided: GuidedDecoder, generator: Generator, batch: Sequence[Context], seed: int
+) -> list[tuple[list[bool], list[int]]]:
+    """For each context which candidates are right, and the choices of discriminator and language model."""
+    count = guided.options.candidates
+    state, prefixes = _read(guided, generator, batch)
+    keys = row_keys(seed, [_name(context) for context in batch for _ in range(count)], list(range(count)) * len(batch))
+    found = guided.writer.write(
+        state,
+        keys.view(len(batch), count),
+        torch.zeros(len(batch), dtype=torch.long),
+        torch.full((len(batch),), guided.options.max_step_tokens),
+        [[] for _ in batch],
+    )
+    paths = [Path(index, 0, [0, 1], tokens=prefix) for index, prefix in enumerate(prefixes)]
+    questions = [context.question for context in batch]
+    choices, _, _ = choose_steps(guided.judge, paths, questions, found, [1.0, 0.0], guided.options)
+    rights = []
+    for index, context in enumerate(batch):
+        texts = [
+            guided.writer.text.text(row[:length])
+            for row, length in zip(found.tokens[index].tolist(), found.lengths[index].tolist(), strict=True)
+            if length
+        ]
+        rights.append([_is_right(generator.task, text, context) for text in texts])
+    return list(zip(rights, choices, strict=True))
 
 
-def _read(guided: GuidedDecoder, generator: Generator, batch: list[Context]) -> tuple[State, list[list[int]]]:
+def _read(guided: GuidedDecoder, generator: Generator, batch: Sequence[Context]) -> tuple[State, list[list[int]]]:
     """The state behind question and prefix of each context, and the prefix's token ids."""
     decoder = generator.decoder
     prompts = [generator.prompt(context.question) for context in batch]

@@ -26,13 +26,16 @@ class StepJudge:
     ) -> None:
         self.discriminator, self.task, self.writer = discriminator, task, writer
         self.official = official
-        # What a batch computes on a processor should fit its cache; a GPU wants large batches.
-        on_processor = discriminator is not None and discriminator.device.type == "cpu"
-        self.batch_size = min(batch_size, _ROWS_ON_PROCESSOR) if on_processor else batch_size
+        self.batch_size = self.batch_size_for(batch_size)
         self.texts: dict[tuple[int, ...], tuple[str, bool]] = {}
         if discriminator is not None and official:
             # As the official code decides it; with another tokenizer candidates are written out and read again.
             self.same_tokens = type(discriminator.tokenizer) is type(writer.decoder.tokenizer)
+
+    def batch_size_for(self, rows: int) -> int:
+        """So many rows at once, fewer on a processor: what a batch computes there should fit its cache."""
+        on_processor = self.discriminator is not None and self.discriminator.device.type == "cpu"
+        return min(rows, _ROWS_ON_PROCESSOR) if on_processor else rows
 
     def step(self, tokens: tuple[int, ...]) -> tuple[str, bool]:
         """A candidate as the discriminator reads it, and whether it holds the answer marker."""

@@ -8,7 +8,8 @@ padded length add in another order. A near tie may then fall either way, with th
   computes in float64, whose noise is too small to be seen.
 - Attention and sums over positions run in float64 and are rounded to float32 in the end.
 
-GPUs choose their kernels by the size of the batch; nothing is changed there.
+GPUs choose their kernels by the size of the batch; nothing is changed there, nor in half precision, where rounding is
+coarse enough to make near ties common whatever one does.
 """
 
 from functools import lru_cache, partial
@@ -54,24 +55,48 @@ def is_exact(device: torch.device | str) -> bool:
     return torch.device(device).type == "cpu"
 
 
-def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -> None:
+def takes_float64(weight: Tensor) -> bool:
+    """Whether inference with weights of this type, where they are, keeps its keys and values in float64."""
+    return is_exact(weight.device) and weight.dtype in (torch.float32, torch.float64)
+
+
+def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -> bool:
     """Prepare a network in evaluation mode on a processor, in place; on a GPU, or in half precision, nothing is done.
 
     attention: the registered attention function that its transformer shall use; None leaves it as it is.
+    Returns whether its attention now takes keys and values in float64: those of a few architectures cannot be replaced.
     """
     weight = next(model.parameters())
-    if not is_exact(weight.device) or weight.dtype not in (torch.float32, torch.float64):
-        return
+    if not takes_float64(weight):
+        return False
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
     shapes = {tuple(layer.weight.shape) for layer in layers}
     if weight.dtype == torch.float32 and not all(_rows_agree(*shape, torch.get_num_threads()) for shape in shapes):
         model.double()
     for layer in layers:
         layer.forward = partial(_on_enough_rows, type(layer).forward, layer)
+    if attention is None:
+        return True
+    if own := [module for module in model.modules() if hasattr(module, "_attn") and hasattr(module, "scale_attn")]:
+        for module in own:
+            module._attn = partial(_exact_scaled_attention, module)
+        return True
     for module in model.modules():
-        if attention is not None and hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation(attention)
-            break  # the outermost sets all that are inside
+        if hasattr(module, "set_attn_implementation"):
+            module.set_attn_implementation(attention)  # the outermost sets all that are inside
+            return module.config._attn_implementation == attention
+    return False
+
+
+def _exact_scaled_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The same for GPT-J, whose layers have an attention of their own and no registered one."""
+    weights = torch.matmul(query.double(), key.double().transpose(-1, -2)) / module.scale_attn
+    if attention_mask is not None:
+        weights = weights + attention_mask.double()
+    weights = module.attn_dropout(torch.softmax(weights, -1))  # nothing but in a training that also decodes
+    return torch.matmul(weights, value.double()).to(query.dtype), weights
 
 
 def fewest_rows() -> int:

@@ -127,7 +127,25 @@ def load_model(
             f"{path}: the tokenizer has {len(tokenizer)} tokens but the model {rows} embeddings; "
             "they do not belong together"
         )
+    keep_own_head(model)
     return model.to(device).eval(), tokenizer
+
+
+def keep_own_head(model: PreTrainedModel) -> None:
+    """Tell a model whose output head has weights of its own that the head is not to be tied to the embeddings.
+
+    The library believes of every T5 that they are tied, and so ties those that are not (T5 1.1, FLAN-T5) whenever
+    `tie_weights` is called, as it is when the embeddings are resized: the trained head would be lost.
+    """
+    head, embeddings = model.get_output_embeddings(), model.get_input_embeddings()
+    if head is not None and head.weight is not embeddings.weight:
+        model.config.tie_word_embeddings = False
+
+
+def resize_embeddings(model: PreTrainedModel, tokens: int) -> None:
+    """Give a model so many embeddings, and its head as many outputs where that has weights of its own."""
+    keep_own_head(model)
+    model.resize_token_embeddings(tokens)
 
 
 def _has_safetensors(path: str | Path) -> bool:

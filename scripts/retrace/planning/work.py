@@ -35,10 +35,14 @@ class Work:
 # ---------------------------------------------------------------- options and devices
 
 
+AUTOMATIC_ROWS = 256.0  # sequences of a batch that the device's memory decides: of a large model on 80 GB
+
+
 def option(job: Job, name: str, default: float) -> float:
     """A number among the job's options; `default` where it is left out or no number."""
+    value = job.options.get(name, default)
     try:
-        return float(job.options.get(name, default))
+        return AUTOMATIC_ROWS if name == "batch-size" and value == "auto" else float(value)
     except ValueError:
         return default
 

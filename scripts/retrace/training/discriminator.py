@@ -17,7 +17,7 @@ from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator, discriminator_input, pair_loss
 from retrace.models.encoder_head import add_separators, encoder_from_pretrained, scratch_encoder
-from retrace.models.load import ensure_pad, load_config, load_tokenizer
+from retrace.models.load import ensure_pad, load_config, load_tokenizer, resize_embeddings
 from retrace.schemas import Pair
 from retrace.tasks import Task
 from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
@@ -75,7 +75,7 @@ def make_network(
         add_separators(tokenizer, brackets=task.config.calculator)
         encoder = encoder_from_pretrained(folder)
         if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
-            encoder.resize_token_embeddings(len(tokenizer))
+            resize_embeddings(encoder, len(tokenizer))
     ensure_pad(tokenizer)
     positions = getattr(encoder.config, "max_position_embeddings", None)
     limit = min(options.max_length, positions) if positions else options.max_length

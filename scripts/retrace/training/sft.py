@@ -15,7 +15,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.config import Training
 from retrace.errors import UserError
 from retrace.layouts import Layout, note_masked_results, write_layout
-from retrace.models.load import is_known
+from retrace.models.load import is_known, resize_embeddings
 from retrace.models.share import share
 from retrace.storage import atomic_path
 from retrace.training.accuracy import GreedyAccuracy
@@ -41,7 +41,7 @@ def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
     if missing:
         tokenizer.add_tokens(missing)
         if len(tokenizer) > model.get_input_embeddings().num_embeddings:
-            model.resize_token_embeddings(len(tokenizer))
+            resize_embeddings(model, len(tokenizer))
     return missing
 
 
