@@ -45,6 +45,7 @@ rule make_pairs:
     conda:
         "../envs/retrace.yaml"
     resources:
+        gpus=judge_needs_gpu,
         mem_mb=memory(8000),
         runtime=hours(1),
     params:
@@ -53,7 +54,7 @@ rule make_pairs:
     message:
         "Making training pairs for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/make_pairs.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/make_pairs.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
         " --alignments {input.alignments} --seed {wildcards.seed} --output {output} {params.options} {params.entailment} > {log} 2>&1"
 
 
