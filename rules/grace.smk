@@ -17,7 +17,7 @@ rule align_steps:
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
-        mem_mb=memory(16000),
+        mem_mb=memory(16000, needs_gpu),
         runtime=hours(2),
     params:
         options=options("align"),
@@ -46,8 +46,8 @@ rule make_pairs:
         "../envs/retrace.yaml"
     resources:
         gpus=judge_needs_gpu,
-        mem_mb=memory(8000),
-        runtime=hours(1),
+        mem_mb=memory(8000, judge_needs_gpu),
+        runtime=hours(1, gpus=judge_needs_gpu),
     params:
         options=options("pair"),
         entailment=option_from(the_entailment_model, "--entailment-model", "entailment_model"),

@@ -82,7 +82,7 @@ rule ask_teacher:
     resources:
         gpus=teacher_needs_gpu,
         mem_mb=memory_of_the_teacher,
-        runtime=hours(24),
+        runtime=hours(24, gpus=teacher_needs_gpu),
     params:
         task=what_defines_the_task,
         asked=what_the_teacher_is_asked,

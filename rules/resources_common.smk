@@ -36,11 +36,14 @@ def memory_to_train(section):
     return needed
 
 
-def memory(megabytes):
-    """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
-    return lambda wildcards, attempt: memory_of(
-        4000 if is_small(wildcards) else megabytes, needs_gpu(wildcards), attempt
-    )
+def no_gpu(wildcards):
+    """GPUs of a job that only reads and writes text."""
+    return 0
+
+
+def memory(megabytes, gpus=no_gpu):
+    """A resources function: memory that depends on the data, 4 GB where the model is a small one. gpus: as the job asks."""
+    return lambda wildcards, attempt: memory_of(4000 if is_small(wildcards) else megabytes, gpus(wildcards), attempt)
 
 
 def to_decode(number, guide=None):
@@ -77,14 +80,15 @@ def needs_to_decode(task, model, section):
     return needs_gpu(wildcards, section), gigabytes(wildcards, copies=2) + beside, larger_model(wildcards, section)
 
 
-def hours(number, section=None):
+def hours(number, section=None, gpus=needs_gpu):
     """A resources function: run time in minutes. `number` hours for a Hub model of 0.8 billion parameters, in proportion
     more for a larger one, an hour for a model trained from scratch; growing with each attempt. section: of the training,
-    where that may have a backbone: then it is the backbone that takes the time."""
+    where that may have a backbone: then it is the backbone that takes the time. gpus: as the job asks; they decide whose
+    limit holds."""
 
     def minutes(wildcards, attempt):
-        gpus = to_train(section)["gpus"](wildcards) if section else needs_gpu(wildcards)
-        return minutes_of(number, trained_model(wildcards, section), gpus, attempt)
+        count = to_train(section)["gpus"](wildcards) if section else gpus(wildcards)
+        return minutes_of(number, trained_model(wildcards, section), count, attempt)
 
     return minutes
 

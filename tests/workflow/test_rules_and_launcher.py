@@ -35,8 +35,11 @@ TARGETS = [
     "results/gsm8k/{causal}/latro_sft_acc.json",
     "results/gsm8k/{student}/learn_to_reason_acc.json",
 ]
+HOURS = {"cpu": 1, "gpu": 40}  # the longest run time of each partition
 SETTINGS = [
     "seeds=[0]",
+    f"slurm={json.dumps({name: {'hours': most} for name, most in HOURS.items()})}",
+    "resource_factors={time: 4}",
     "shards={sample: 1, decode: 1}",
     "icot_states={cached: true}",
     "pair={step_judge: entailment}",
@@ -178,6 +181,14 @@ def test_rules_start_with_the_devices_that_they_ask_for(planned) -> None:
             assert nodes == 1, job["rule"]
         devices.add(gpus * nodes)
     assert devices >= {1, 8}
+
+
+def test_jobs_keep_to_the_run_time_of_their_own_partition(planned) -> None:
+    submitted = [job for job in planned if "slurm_partition" in job["resources"]]
+    assert {"make_preferences", "make_pairs", "train_sft"} & {job["rule"] for job in submitted}
+    for job in submitted:
+        most = 60 * HOURS[job["resources"]["slurm_partition"]]
+        assert job["resources"]["runtime"] <= most, job["rule"]
 
 
 def test_what_computes_nothing_needs_no_launcher() -> None:
