@@ -1,0 +1,147 @@
+"""How many rows are decoded together: as many as the memory of the device holds.
+
+A row costs its keys and values, a few copies of its logits, and, for a moment, a second copy of its cache when
+finished rows are dropped. The count is a bound, not a promise: other programs may share a device. `in_batches` therefore
+halves the number of rows whenever memory runs out, and does the batch again.
+"""
+
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+
+from retrace.errors import UserError
+from retrace.models.exact import is_exact
+
+Item = TypeVar("Item")
+Done = TypeVar("Done")
+
+MOST_ROWS = 1024  # beyond, a GPU gains little, and a kill loses more
+ROWS_ON_PROCESSOR = 64  # a batch should stay in the processor's cache
+_SHARE = 0.8  # of the free memory; the rest is for activations and for what the allocator cannot join
+_COPIES = 2.25  # of a row's cache: room to grow (a quarter), and a second copy while rows are dropped
+_LOGIT_BYTES = 40  # an entry of the vocabulary: logits in two types, probabilities, their sums in float64
+_CGROUPS = (  # what a job's memory is limited to, and what it uses: version 2 and version 1
+    ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
+    ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
+)
+
+
+def cache_bytes_per_token(model: Any) -> int:
+    """Bytes of keys and values that one token of one row adds to the cache.
+
+    Read from the model's configuration: layers of the decoder, key-value heads (fewer than query heads with grouped
+    queries), width of a head, and the type that they are kept in, float64 on a processor. An encoder-decoder's keys and
+    values of the question are not counted: they exist once a question (`cross_bytes_per_token`).
+    """
+    return _bytes_per_token(model)
+
+
+def cross_bytes_per_token(model: Any) -> int:
+    """Bytes that one token of a question costs in the cross-attention of an encoder-decoder; 0 for other models.
+
+    All samples or candidates of a question share them.
+    """
+    return _bytes_per_token(model) if getattr(model.config, "is_encoder_decoder", False) else 0
+
+
+def _bytes_per_token(model: Any) -> int:
+    config = model.config.get_text_config(decoder=True) if hasattr(model.config, "get_text_config") else model.config
+    layers = getattr(config, "num_decoder_layers", None) or config.num_hidden_layers
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    weight = next(model.parameters())
+    size = 8 if is_exact(weight.device) else weight.element_size()
+    return 2 * layers * heads * width * size
+
+
+def rows_that_fit(model: Any, tokens_per_row: int, wanted: int, device: torch.device | str) -> int:
+    """How many rows of `tokens_per_row` tokens can be decoded together on `device`: from 1 to `wanted`."""
+    return rows_in(free_bytes(device), model, tokens_per_row, wanted)
+
+
+def rows_in(free: int, model: Any, tokens_per_row: int, wanted: int) -> int:
+    """How many rows of `tokens_per_row` tokens fit into `free` bytes: from 1 to `wanted`.
+
+    The count is rounded down to 2, 3, 4, 6, 8, 12, 16, ... rows (unless `wanted` itself fits), so that a little more or
+    less free memory gives the same batches.
+    """
+    vocabulary = int(getattr(model.config.get_text_config(decoder=True), "vocab_size", 0) or 0)
+    row = _COPIES * tokens_per_row * cache_bytes_per_token(model) + _LOGIT_BYTES * vocabulary
+    fitting = int(_SHARE * free // max(1.0, row))
+    return wanted if fitting >= wanted else max(1, _rounded_down(fitting))
+
+
+def _rounded_down(count: int) -> int:
+    """The largest power of two, or one and a half times one, that is not above `count`."""
+    if count < 2:
+        return count
+    power = 1 << (count.bit_length() - 1)
+    return power + power // 2 if count >= power + power // 2 else power
+
+
+def free_bytes(device: torch.device | str) -> int:
+    """Memory that is free for tensors: on a GPU with what torch holds unused; on a processor within the job's limit."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return _free_ram()
+
+
+def _free_ram() -> int:
+    free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = 1024 * int(line.split()[1])
+    except OSError:  # no Linux: all of the memory
+        pass
+    for limit, used in _CGROUPS:
+        try:
+            free = min(free, int(Path(limit).read_text()) - int(Path(used).read_text()))
+        except (OSError, ValueError):  # no such file, or no limit ("max")
+            continue
+    return max(0, free)
+
+
+def in_batches(
+    items: Sequence[Item], rows: int, rows_per_item: int, work: Callable[[Sequence[Item], int], Done]
+) -> Iterator[tuple[Sequence[Item], Done]]:
+    """Yield neighbouring items and what `work(items, rows)` made of them, in order.
+
+    rows: rows that are in memory together; an item has `rows_per_item` of them. `work` gets as many items as the rows
+    allow, at least one, and takes an item apart that has more rows than allowed. Where the device's memory runs out, the
+    batch is done again with half as many rows, and so are those behind it. Raises UserError where one row is too much.
+    """
+    start = 0
+    while start < len(items):
+        part = items[start : start + max(1, rows // rows_per_item)]
+        lack = ""
+        try:
+            done = work(part, rows)
+        except torch.OutOfMemoryError as error:
+            lack = str(error).split("\n")[0]
+        if lack:
+            # Outside of the handler: the traceback would keep the tensors of the failed batch.
+            rows = _half(min(rows, len(part) * rows_per_item), lack)
+            continue
+        yield part, done
+        start += len(part)
+
+
+def _half(rows: int, lack: str) -> int:
+    if rows == 1:
+        raise UserError(
+            f"not enough memory to decode a single sequence ({lack[:200]}); use a device with more memory, a smaller "
+            "max_new_tokens, or `dtype: bfloat16` in the model's YAML"
+        )
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    print(f"out of memory with {rows} rows; going on with {rows // 2}", file=sys.stderr, flush=True)
+    return rows // 2
