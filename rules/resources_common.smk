@@ -1,6 +1,7 @@
 """Helpers only, no rules: memory and run time that jobs ask for, by the size of the model and by the attempt."""
 
 from retrace.cluster import grown
+from retrace.launch import OFFLOADING
 
 
 def is_small(wildcards):
@@ -24,14 +25,31 @@ def gigabytes(wildcards, copies, section=None):
     return 4000 + copies_of(larger_model(wildcards, section), copies)
 
 
+# Trainings whose processes read the model straight into the memory of their GPUs.
+READ_ONTO_GPUS = {"sft", "latro_sft", "latro", "dpo_st_sft", "dpo_st_dpo", "learn_to_reason"}
+PROCESS_MB = 4000  # of a further process on the node, without any model
+
+
 def memory_to_train(section):
-    """A resources function: for weights, gradients and two moments; two more copies for each further process on the
-    node, which loads its own model."""
+    """A resources function: memory of a training on one node.
+
+    One process: weights, gradients and two moments, or as much where they are on a GPU and states are saved and read.
+    Adapters: the weights that they are merged into. An offloaded optimizer lies in memory beside what is saved. Further
+    processes hold all of it again on a processor, nothing of it where each reads onto its own GPU.
+    """
 
     def needed(wildcards, attempt):
-        placement = settings.for_target(wildcards.task, wildcards.model).launch.of(section)
-        copies = 4 + 2 * (max(1, placement.gpus, placement.processes) - 1)
-        return memory_of(gigabytes(wildcards, copies, section), to_train(section)["gpus"](wildcards), attempt)
+        values = settings.for_target(wildcards.task, wildcards.model)
+        placement, gpus = values.launch.of(section), to_train(section)["gpus"](wildcards)
+        others = max(1, gpus or placement.processes) - 1
+        copies = 1 if getattr(values.trainings()[section], "lora_rank", 0) else 4
+        if placement.strategy in OFFLOADING:
+            copies *= 2
+        if not gpus:
+            copies *= 1 + others
+        elif section not in READ_ONTO_GPUS:
+            copies += 2 * others
+        return memory_of(gigabytes(wildcards, copies, section) + PROCESS_MB * others, gpus, attempt)
 
     return needed
 

@@ -18,6 +18,7 @@ from retrace.errors import UserError
 
 Strategy = Literal["none", "ddp", "fsdp", "zero2", "zero3", "zero2_offload", "zero3_offload"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
+OFFLOADING = ("zero2_offload", "zero3_offload")  # the optimizer lies in the machine's memory
 DIVIDING = ("fsdp", "zero2", "zero3")  # they save memory only where there are several processes
 
 # What the launcher tells the processes that it starts.

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from retrace.planning.jobs import PLUGINS
+from retrace.yaml_files import read_yaml
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "scripts"
@@ -189,6 +190,19 @@ def test_jobs_keep_to_the_run_time_of_their_own_partition(planned) -> None:
     for job in submitted:
         most = 60 * HOURS[job["resources"]["slurm_partition"]]
         assert job["resources"]["runtime"] <= most, job["rule"]
+
+
+def test_processes_that_read_the_model_onto_their_gpus_ask_for_no_copies_of_it(planned) -> None:
+    """The models of 3.8 and 6 billion weights would take 8 x 4 bytes a weight if each process read it into memory."""
+    asked = {
+        (job["rule"], job["wildcards"]["model"]): job["resources"]["mem_mb"]
+        for job in planned
+        if job["rule"] in ("train_latro", "train_learn_to_reason") and job["resources"]["gpus"] == 8
+    }
+    for (_, model), megabytes in asked.items():
+        size = 4 * read_yaml(PROJECT / f"config/models/{model}.yaml")["parameters"] / 1e6
+        assert 4 * size < megabytes < 4.5 * size + 8 * 4000 + 100
+    assert len(asked) in (0, 2)
 
 
 def test_what_computes_nothing_needs_no_launcher() -> None:
