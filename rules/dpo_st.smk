@@ -109,7 +109,7 @@ rule make_preferences:
     threads: 2
     resources:
         mem_mb=memory(8000),
-        runtime=hours(1),
+        runtime=hours(1, gpus=no_gpu),
     params:
         task=what_defines_the_task,
         form=dpo_st_form,
@@ -178,7 +178,7 @@ rule make_pseudo_labels:
     threads: 2
     resources:
         mem_mb=memory(8000),
-        runtime=hours(1),
+        runtime=hours(1, gpus=no_gpu),
     params:
         task=what_defines_the_task,
         form=dpo_st_form,

@@ -17,7 +17,7 @@ rule align_steps:
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
-        mem_mb=memory(16000),
+        mem_mb=memory(16000, needs_gpu),
         runtime=hours(2),
     params:
         options=options("align"),
@@ -45,15 +45,16 @@ rule make_pairs:
     conda:
         "../envs/retrace.yaml"
     resources:
-        mem_mb=memory(8000),
-        runtime=hours(1),
+        gpus=judge_needs_gpu,
+        mem_mb=memory(8000, judge_needs_gpu),
+        runtime=hours(1, gpus=judge_needs_gpu),
     params:
         options=options("pair"),
         entailment=option_from(the_entailment_model, "--entailment-model", "entailment_model"),
     message:
         "Making training pairs for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/make_pairs.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/make_pairs.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
         " --alignments {input.alignments} --seed {wildcards.seed} --output {output} {params.options} {params.entailment} > {log} 2>&1"
 
 

@@ -73,6 +73,12 @@ def the_entailment_model(wildcards):
     return {"entailment_model": pinned(pair.entailment_model)} if used else {}
 
 
+def judge_needs_gpu(wildcards):
+    """An entailment model takes a GPU where the other models do; the task's own rule for right steps takes none."""
+    pair = settings.for_target(wildcards.task, wildcards.model).pair
+    return needs_gpu(wildcards) if pair.step_judge == "entailment" else 0
+
+
 def discriminator_folder(w, generator):
     """The discriminator that was trained for a generator, or the released one that the configuration names."""
     released = settings.for_target(w.task, w.model).discriminator.released

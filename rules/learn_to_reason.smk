@@ -82,7 +82,7 @@ rule ask_teacher:
     resources:
         gpus=teacher_needs_gpu,
         mem_mb=memory_of_the_teacher,
-        runtime=hours(24),
+        runtime=hours(24, gpus=teacher_needs_gpu),
     params:
         task=what_defines_the_task,
         asked=what_the_teacher_is_asked,
@@ -176,7 +176,7 @@ rule train_learn_to_reason:
     message:
         "Training round {wildcards.round} of {wildcards.variant} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py {resources.launch} $RETRACE_SCRIPTS/train_learn_to_reason.py --model {input.model}"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_learn_to_reason.py --model {input.model}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --rationales {input.rationales} --marks {input.marks} --seed {wildcards.seed}"
         " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} {params.otherwise}"

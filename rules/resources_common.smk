@@ -1,6 +1,7 @@
 """Helpers only, no rules: memory and run time that jobs ask for, by the size of the model and by the attempt."""
 
 from retrace.cluster import grown
+from retrace.launch import OFFLOADING
 
 
 def is_small(wildcards):
@@ -24,23 +25,43 @@ def gigabytes(wildcards, copies, section=None):
     return 4000 + copies_of(larger_model(wildcards, section), copies)
 
 
+# Trainings whose processes read the model straight into the memory of their GPUs.
+READ_ONTO_GPUS = {"sft", "latro_sft", "latro", "dpo_st_sft", "dpo_st_dpo", "learn_to_reason"}
+PROCESS_MB = 4000  # of a further process on the node, without any model
+
+
 def memory_to_train(section):
-    """A resources function: for weights, gradients and two moments; two more copies for each further process on the
-    node, which loads its own model."""
+    """A resources function: memory of a training on one node.
+
+    One process: weights, gradients and two moments, or as much where they are on a GPU and states are saved and read.
+    Adapters: the weights that they are merged into. An offloaded optimizer lies in memory beside what is saved. Further
+    processes hold all of it again on a processor, nothing of it where each reads onto its own GPU.
+    """
 
     def needed(wildcards, attempt):
-        placement = settings.for_target(wildcards.task, wildcards.model).launch.of(section)
-        copies = 4 + 2 * (max(1, placement.gpus, placement.processes) - 1)
-        return memory_of(gigabytes(wildcards, copies, section), to_train(section)["gpus"](wildcards), attempt)
+        values = settings.for_target(wildcards.task, wildcards.model)
+        placement, gpus = values.launch.of(section), to_train(section)["gpus"](wildcards)
+        others = max(1, gpus or placement.processes) - 1
+        copies = 1 if getattr(values.trainings()[section], "lora_rank", 0) else 4
+        if placement.strategy in OFFLOADING:
+            copies *= 2
+        if not gpus:
+            copies *= 1 + others
+        elif section not in READ_ONTO_GPUS:
+            copies += 2 * others
+        return memory_of(gigabytes(wildcards, copies, section) + PROCESS_MB * others, gpus, attempt)
 
     return needed
 
 
-def memory(megabytes):
-    """A resources function: memory that depends on the data, 4 GB where the model is a small one."""
-    return lambda wildcards, attempt: memory_of(
-        4000 if is_small(wildcards) else megabytes, needs_gpu(wildcards), attempt
-    )
+def no_gpu(wildcards):
+    """GPUs of a job that only reads and writes text."""
+    return 0
+
+
+def memory(megabytes, gpus=no_gpu):
+    """A resources function: memory that depends on the data, 4 GB where the model is a small one. gpus: as the job asks."""
+    return lambda wildcards, attempt: memory_of(4000 if is_small(wildcards) else megabytes, gpus(wildcards), attempt)
 
 
 def to_decode(number, guide=None):
@@ -77,14 +98,15 @@ def needs_to_decode(task, model, section):
     return needs_gpu(wildcards, section), gigabytes(wildcards, copies=2) + beside, larger_model(wildcards, section)
 
 
-def hours(number, section=None):
+def hours(number, section=None, gpus=needs_gpu):
     """A resources function: run time in minutes. `number` hours for a Hub model of 0.8 billion parameters, in proportion
     more for a larger one, an hour for a model trained from scratch; growing with each attempt. section: of the training,
-    where that may have a backbone: then it is the backbone that takes the time."""
+    where that may have a backbone: then it is the backbone that takes the time. gpus: as the job asks; they decide whose
+    limit holds."""
 
     def minutes(wildcards, attempt):
-        gpus = to_train(section)["gpus"](wildcards) if section else needs_gpu(wildcards)
-        return minutes_of(number, trained_model(wildcards, section), gpus, attempt)
+        count = to_train(section)["gpus"](wildcards) if section else gpus(wildcards)
+        return minutes_of(number, trained_model(wildcards, section), count, attempt)
 
     return minutes
 

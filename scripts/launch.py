@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--strategy",
         choices=launch.STRATEGIES,
         default="ddp",
-        help="what several processes share: ddp copies the model; zero2, zero3 and fsdp divide it (default ddp)",
+        help="what several processes share: ddp copies the model; zero2, zero3 and fsdp divide it (one process: as ddp); "
+        "zero2_offload and zero3_offload keep the optimizer in the machine's memory (default ddp)",
     )
     parser.add_argument("--each-node", action="store_true", help=argparse.SUPPRESS)  # started by srun on each node
     parser.add_argument("script", help="a script, followed by its own options")
@@ -56,13 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not devices:
         os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
     allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
-    if launch.runs_directly(allocation, given.strategy):
+    strategy = launch.strategy_for(given.strategy, allocation.world)
+    if launch.runs_directly(allocation, strategy):
         os.environ.pop(launch.STRATEGY, None)
         run_here(given.script, given.arguments)
     else:
-        if given.strategy == "fsdp" and not devices:
+        if strategy == "fsdp" and not devices:
             raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
-        os.environ.update(launch.environment_of_processes(allocation, given.strategy, threads))
+        os.environ.update(launch.environment_of_processes(allocation, strategy, threads))
         run_processes(allocation, given.script, given.arguments)
 
 

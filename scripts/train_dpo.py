@@ -48,9 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     set_seed(given.seed)
     # All weights are trained in full precision; adapters stand beside weights that stay as they are.
     dtype = config.dtype if options.lora_rank else "float32"
-    model, tokenizer = load_model(given.model, config.family, dtype)
+    device = sft.training_device()
+    model, tokenizer = load_model(given.model, config.family, dtype, device)
     tokenizer.padding_side = "right"
-    reference = load_model(given.reference, config.family, dtype)[0] if given.reference else None
+    reference = load_model(given.reference, config.family, dtype, device)[0] if given.reference else None
     every = read_jsonl(given.pairs, Preference, allow_empty=True)
     rows, pairs = dpo.preference_rows(every, task, tokenizer, config.family, sft.limit_of(model, options.max_length))
     sides = {name: [place for place, pair in enumerate(pairs) if pair.split == name] for name in ("train", "dev")}
@@ -59,8 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not sides["train"]:
         print("note: there is no pair to learn from; the model stays as it is")
     else:
-        model.to(sft.training_device())
-        judge = model if reference is None else reference.to(model.device)
+        judge = model if reference is None else reference
         rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)
         reference = judge = None  # one model is enough from here on
         learned, held_out = ([rows[place] for place in sides[name]] for name in ("train", "dev"))

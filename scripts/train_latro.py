@@ -64,8 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.evaluation_questions > 0:
         compared = compared[: options.evaluation_questions]
     set_seed(given.seed)
-    # The weights are trained in full precision; `precision` is that of the computation.
-    model, tokenizer = load_model(given.model, config.family, "float32")
+    # All weights are trained in full precision, `precision` is that of the computation; adapters stand beside weights
+    # that stay as they are.
+    dtype = config.dtype if options.lora_rank else "float32"
+    model, tokenizer = load_model(given.model, config.family, dtype, sft.training_device())
     prompting = prompting_of(load_task(given.task_file), config, tokenizer)
     task = prompting.task
     for path, examples in ((given.train, train), (given.compare, compared)):

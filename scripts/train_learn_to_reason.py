@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lessons = learn_to_reason.make_lessons(task, examples, rationales, marks, options)
     set_seed(given.seed)
     # The weights are trained in full precision; `precision` is that of the computation.
-    model, tokenizer = load_model(given.model, config.family, "float32")
+    model, tokenizer = load_model(given.model, config.family, "float32", sft.training_device())
     added = sft.extend_tokenizer(model, tokenizer, task)
     if added:
         print(f"added to the tokenizer: {' '.join(added)}")

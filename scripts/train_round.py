@@ -56,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         steps = sum(_number(read_json(path), "steps", path) for path in given.steps_of)
         options = RoundSft.model_validate(options.model_dump() | {"max_steps": steps})
     set_seed(given.seed)
-    model, tokenizer = load_model(given.model, config.family, config.dtype if options.lora_rank else "float32")
+    dtype = config.dtype if options.lora_rank else "float32"
+    model, tokenizer = load_model(given.model, config.family, dtype, sft.training_device())
     tokenizer.padding_side = "right"
     if added := sft.extend_tokenizer(model, tokenizer, task):
         print(f"added to the tokenizer: {' '.join(added)}")

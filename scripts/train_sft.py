@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task = load_task(given.task_file)
     set_seed(given.seed)
     # The weights are trained in full precision; `precision` is that of the computation.
-    model, tokenizer = load_model(given.model, config.family, "float32")
+    model, tokenizer = load_model(given.model, config.family, "float32", sft.training_device())
     prompting = prompting_of(task, config, tokenizer)
     if not config.chat:
         added = sft.extend_tokenizer(model, tokenizer, task)

@@ -353,7 +353,7 @@ class Configuration(Section):
     few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
-    def _trainings(self) -> dict[str, Training]:
+    def trainings(self) -> dict[str, Training]:
         """The sections of trainings, by their names in `launch.trainings`."""
         parts = {name: getattr(self, name) for name in type(self).model_fields}
         parts |= {f"dpo_st_{name}": getattr(self.dpo_st, name) for name in type(self.dpo_st).model_fields}
@@ -361,7 +361,7 @@ class Configuration(Section):
 
     @model_validator(mode="after")
     def _known_trainings(self) -> "Configuration":
-        known = self._trainings()
+        known = self.trainings()
         unknown = sorted(set(self.launch.trainings) - set(known))
         if unknown:
             raise ValueError(f"launch.trainings: {unknown[0]!r} is no training; valid: {', '.join(known)}")
@@ -369,7 +369,7 @@ class Configuration(Section):
 
     @model_validator(mode="after")
     def _batches_that_add_up(self) -> "Configuration":
-        for name, training in self._trainings().items():
+        for name, training in self.trainings().items():
             size, device = training.batch_size, training.device_batch_size
             if size % min(device, size) == 0:
                 continue

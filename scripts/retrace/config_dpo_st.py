@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from retrace.config_types import SPEED_ONLY, BatchSize, Count, Section, Share
-from retrace.training_options import Training
+from retrace.training_options import AdapterTraining
 
 
 class RoundSampling(Section):
@@ -65,7 +65,7 @@ class PseudoLabels(Section):
     )
 
 
-class RoundTraining(Training):
+class RoundTraining(AdapterTraining):
     """What both trainings of a round share."""
 
     scheduler: Literal[
@@ -84,10 +84,7 @@ class RoundTraining(Training):
     activation_checkpointing: bool = Field(
         default=False, description="compute activations again instead of holding them: less memory, a fifth slower"
     )
-    lora_rank: int = Field(default=0, ge=0, description="rank of low-rank adapters, merged at the end; 0: all weights")
-    lora_alpha: float = Field(default=16.0, gt=0, description="adapters are scaled by alpha / rank")
     lora_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    lora_modules: list[str] = Field(default=[], description="names of the layers with adapters; empty: all linear ones")
 
 
 class RoundSft(RoundTraining):

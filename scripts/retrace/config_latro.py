@@ -6,7 +6,7 @@ from pydantic import Field
 
 from retrace.config_types import SPEED_ONLY, Count, Section
 from retrace.decoding_options import Greedy, SelfConsistency
-from retrace.training_options import Training
+from retrace.training_options import AdapterTraining
 
 
 class ChatPrompt(Section):
@@ -22,7 +22,7 @@ class ChatPrompt(Section):
     )
 
 
-class LatroTraining(Training):
+class LatroTraining(AdapterTraining):
     """Training a model on rationales that it rewards itself (train_latro.py). LaTRO section 4, appendix B."""
 
     learning_rate: float = Field(default=5e-7, gt=0)
@@ -74,7 +74,9 @@ class LatroTraining(Training):
         default="engine", description="what samples rationales: Retrace's own decoder, or vLLM on GPUs through TRL"
     )
     generation_batch_size: Count = Field(
-        default=256, description="rationales sampled together by the engine", json_schema_extra=SPEED_ONLY
+        default=256,
+        description="most rationales that the engine samples together; fewer where the device's free memory holds fewer",
+        json_schema_extra=SPEED_ONLY,
     )
     vllm_memory_share: float = Field(
         default=0.3, gt=0, lt=1, description="of each GPU's memory, for vLLM", json_schema_extra=SPEED_ONLY

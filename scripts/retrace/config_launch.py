@@ -1,10 +1,9 @@
 """The configuration's section on devices: how trainings are spread over them."""
 
-from typing import Literal
-
 from pydantic import Field
 
 from retrace.config_types import Count, Name, Section
+from retrace.launch import Strategy
 
 
 class Placement(Section):
@@ -20,10 +19,12 @@ class Placement(Section):
     processes: int = Field(
         default=0, ge=0, description="processes on each node where a training has no GPU; 0: one. GPUs: always one each"
     )
-    strategy: Literal["none", "ddp", "fsdp", "zero2", "zero3"] = Field(
+    strategy: Strategy = Field(
         default="ddp",
-        description="what the processes share: ddp copies the model; zero2 divides gradients and optimiser, zero3 and "
-        "fsdp the weights too (zero2, zero3: DeepSpeed); none refuses several processes",
+        description="what the processes share: ddp copies the model; zero2 divides gradients and optimizer, zero3 and "
+        "fsdp the weights too (one process alone trains as under ddp); zero2_offload and zero3_offload also keep the "
+        "optimizer, and zero3_offload the weights, in the machine's memory, which helps a single GPU as well (all zero: "
+        "DeepSpeed); none refuses several processes",
     )
 
 

@@ -16,8 +16,10 @@ from typing import Literal, get_args
 
 from retrace.errors import UserError
 
-Strategy = Literal["none", "ddp", "fsdp", "zero2", "zero3"]
+Strategy = Literal["none", "ddp", "fsdp", "zero2", "zero3", "zero2_offload", "zero3_offload"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
+OFFLOADING = ("zero2_offload", "zero3_offload")  # the optimizer lies in the machine's memory
+DIVIDING = ("fsdp", "zero2", "zero3")  # they save memory only where there are several processes
 
 # What the launcher tells the processes that it starts.
 STRATEGY = "RETRACE_STRATEGY"
@@ -59,6 +61,12 @@ def processes_of(gpus: int, processes: int, strategy: str) -> int:
     if strategy == "none" and count > 1:
         raise UserError(f"launch.strategy none is for one process, not {count}; use ddp, fsdp, zero2 or zero3")
     return count
+
+
+def strategy_for(strategy: str, world: int) -> str:
+    """The strategy that `world` processes follow. One process has nobody to divide the model with: it trains as under
+    `ddp`, and needs no DeepSpeed. Offloading saves memory there, too, and stays."""
+    return "ddp" if world == 1 and strategy in DIVIDING else strategy
 
 
 def first_host(nodelist: str) -> str:
@@ -115,8 +123,8 @@ def allocation_from(
 
 
 def runs_directly(allocation: Allocation, strategy: str) -> bool:
-    """Whether one process without any wrapper does: nothing is divided."""
-    return allocation.world == 1 and strategy in ("none", "ddp")
+    """Whether one process without any wrapper does: nothing is divided or offloaded."""
+    return allocation.world == 1 and strategy_for(strategy, 1) in ("none", "ddp")
 
 
 def torchrun_arguments(allocation: Allocation, log_folder: str, script: str, arguments: Sequence[str]) -> list[str]:
@@ -157,7 +165,7 @@ def srun_arguments(nodes: int, threads: int, command: Sequence[str]) -> list[str
 def environment_of_processes(allocation: Allocation, strategy: str, threads: int) -> dict[str, str]:
     """Variables for each process of a training. threads: of this node's share of the job, divided among its processes."""
     values = {STRATEGY: strategy, "OMP_NUM_THREADS": str(max(1, threads // allocation.processes))}
-    if strategy in ("zero2", "zero3"):
+    if strategy.startswith("zero"):
         # DeepSpeed calls torch's collectives by their old names, once a layer.
         values["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.distributed.c10d_logger"
     return values

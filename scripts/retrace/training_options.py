@@ -19,6 +19,11 @@ class Training(Section):
     max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
     warmup_ratio: Share = 0.06
     weight_decay: float = Field(default=0.01, ge=0)
+    optim: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
+        default="adamw",
+        description="AdamW with moments in float32, or in 8 bits, which takes 2 bytes a parameter instead of 8; paged: they "
+        "move to the machine's memory where the GPU's runs out. 8 bits need bitsandbytes and a GPU",
+    )
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
     max_grad_norm: float = Field(default=1.0, gt=0)
@@ -37,6 +42,14 @@ class Training(Section):
     max_length: Count = Field(
         default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
     )
+
+
+class AdapterTraining(Training):
+    """Trainings that can train low-rank adapters (LoRA) in place of all weights."""
+
+    lora_rank: int = Field(default=0, ge=0, description="rank of low-rank adapters, merged at the end; 0: all weights")
+    lora_alpha: float = Field(default=16.0, gt=0, description="adapters are scaled by alpha / rank")
+    lora_modules: list[str] = Field(default=[], description="names of the layers with adapters; empty: all linear ones")
 
 
 class SftTraining(Training):

@@ -38,9 +38,15 @@ def test_one_device_needs_no_torchrun() -> None:
         assert allocation == launch.Allocation(nodes=1, processes=1)
         assert launch.runs_directly(allocation, "ddp")
         assert launch.runs_directly(allocation, "none")
-        # DeepSpeed and FSDP need a process group, also for one process
-        assert not launch.runs_directly(allocation, "zero3")
-        assert not launch.runs_directly(allocation, "fsdp")
+        # ... also where a preset says how several would divide the model: one has nobody to divide it with
+        for strategy in ("fsdp", "zero2", "zero3"):
+            assert launch.strategy_for(strategy, 1) == "ddp"
+            assert launch.strategy_for(strategy, 2) == strategy
+            assert launch.runs_directly(allocation, strategy)
+        # Offloading saves memory in one process, too, and needs DeepSpeed's process group.
+        for strategy in ("zero2_offload", "zero3_offload"):
+            assert launch.strategy_for(strategy, 1) == strategy
+            assert not launch.runs_directly(allocation, strategy)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "fsdp", "zero2", "zero3"])
@@ -310,6 +316,30 @@ def test_gpus_that_torch_does_not_see(start, tmp_path) -> None:
     assert seen(tmp_path, 1)["WORLD_SIZE"] == "2"
 
 
+@pytest.mark.parametrize("count", [1, 4, 8])
+def test_each_process_sees_the_jobs_devices_and_the_strategy(start, tmp_path, count: int) -> None:
+    """A machine of eight GPUs, which are names only: so the processes compute on the processor, as many as on GPUs."""
+    names = [f"GPU-{number}" for number in range(8)]
+    code, _, err = finished(
+        start(
+            *("--gpus", str(count), "--strategy", "zero3"),
+            CUDA_VISIBLE_DEVICES=",".join(names),
+            RETRACE_DEVICES="shared",
+            RETRACE_REQUIRE_GPU="no",
+            OMP_NUM_THREADS="8",
+        )
+    )
+    assert code == 0, err
+    assert f"this job has GPU {','.join(names[:count])}" in err
+    assert sorted(file.name for file in tmp_path.glob("*.json")) == [f"{rank}.json" for rank in range(count)]
+    for rank in range(count):
+        given = seen(tmp_path, rank)
+        assert given["CUDA_VISIBLE_DEVICES"] == ",".join(names[:count])
+        assert given["WORLD_SIZE"] == (None if count == 1 else str(count))
+        assert given["RETRACE_STRATEGY"] == (None if count == 1 else "zero3")
+        assert given["OMP_NUM_THREADS"] == str(8 // count)
+
+
 @pytest.mark.parametrize(
     ("options", "environment", "message"),
     [
@@ -321,7 +351,7 @@ def test_gpus_that_torch_does_not_see(start, tmp_path) -> None:
         (["--gpus", "1"], {"CUDA_VISIBLE_DEVICES": ""}, "and this machine shows none; set it to 0, or submit"),
         (["--gpus", "2"], {"CUDA_VISIBLE_DEVICES": "MIG-a,MIG-b"}, "a process sees one MIG slice at most"),
         (["--nodes", "2"], {}, "2 nodes need SLURM"),
-        (["--strategy", "fsdp"], {}, "fsdp needs GPUs; on the CPU use ddp, zero2 or zero3"),
+        (["--strategy", "fsdp", "--processes", "2"], {}, "fsdp needs GPUs; on the CPU use ddp, zero2 or zero3"),
         (
             ["--gpus", "2"],
             {"RETRACE_DEVICES": "allocated", "CUDA_VISIBLE_DEVICES": "4"},

@@ -154,3 +154,14 @@ def test_a_tokenizer_published_as_a_sentencepiece_model_only_is_read(tmp_path, k
     tokenizer = load_tokenizer(tmp_path)
     words = problems(1)[0].question
     assert tokenizer.decode(tokenizer(words)["input_ids"], skip_special_tokens=True).strip() == words
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_are_read_straight_onto_the_device_that_is_named(folders, family: str) -> None:
+    """A device without any memory shows it: nothing is read on the way there, and nothing says how it was done."""
+    model, _ = load_model(folders[family], family, device="meta")
+    assert all(weight.is_meta for weight in model.parameters())
+    assert not hasattr(model, "hf_device_map")
+    here, _ = load_model(folders[family], family, device="cpu")
+    plain = type(here).from_pretrained(folders[family])
+    assert all(torch.equal(one, other) for one, other in zip(here.parameters(), plain.parameters(), strict=True))

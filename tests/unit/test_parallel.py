@@ -32,6 +32,7 @@ TOLERANCE = 1e-5
 SIZES = {"latro": 17.0}
 REFUSED = {("latro", "fsdp")}
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp")
+OFFLOADING = ("zero2_offload", "zero3_offload")
 
 
 def launched(
@@ -142,6 +143,21 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert len(list(saved.glob("rng_state_*.pth"))) == 2
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", OFFLOADING)
+def test_one_process_that_offloads_trains_like_one_that_does_not(alone, tmp_path, strategy: str) -> None:
+    """A processor has nowhere to offload to, but DeepSpeed takes the settings there, and trains alike."""
+    names = ["sft_decoder_only", "latro"]
+    launched(names, tmp_path, strategy, processes=1)
+    for name in names:
+        mine, other = weights(tmp_path / name), weights(alone(name)[0])
+        assert mine.keys() == other.keys()
+        for place in mine:
+            assert torch.allclose(mine[place], other[place], rtol=0, atol=TOLERANCE), place
+        assert list((tmp_path / name / "state" / "checkpoint-8").glob("global_step8/*optim_states.pt"))
+    assert not (tmp_path / COMPILED).exists()
+
+
 def test_latro_under_fsdp_is_refused(monkeypatch, tmp_path) -> None:
     monkeypatch.setenv("RETRACE_STRATEGY", "fsdp")
     with pytest.raises(UserError, match=r"launch\.strategy fsdp: .* use zero3, zero2 or ddp"):
@@ -208,11 +224,32 @@ def test_a_divided_state_of_another_number_of_processes_is_thrown_away(tmp_path)
 
 
 def test_settings_of_the_strategies(monkeypatch) -> None:
+    monkeypatch.setenv("DS_ACCELERATOR", "cpu")  # as the launcher does it
+    from accelerate.utils import DeepSpeedPlugin
+    from deepspeed import DeepSpeedConfig
+    from transformers.integrations.deepspeed import HfTrainerDeepSpeedConfig
+
     assert parallel.strategy_options() == {}
     for name in ("zero2", "zero3"):
         monkeypatch.setenv("RETRACE_STRATEGY", name)
         file = Path(parallel.strategy_options()["deepspeed"])
         assert json.loads(file.read_text())["zero_optimization"]["stage"] == int(name[-1])
+        assert parallel.is_sharded()
+    for name in OFFLOADING:
+        monkeypatch.setenv("RETRACE_STRATEGY", name)
+        file = parallel.strategy_options()["deepspeed"]
+        settings = HfTrainerDeepSpeedConfig(file)
+        assert settings.is_offload()
+        assert settings.is_zero3() == (name == "zero3_offload")
+        # torch's own AdamW computes on the processor; DeepSpeed's would have to be compiled on each machine first.
+        assert settings.get_value("zero_force_ds_cpu_optimizer") is False
+        plugin = DeepSpeedPlugin(hf_ds_config=file)
+        assert (plugin.zero_stage, plugin.offload_optimizer_device) == (int(name[4]), "cpu")
+        assert (plugin.offload_param_device == "cpu") == settings.is_zero3()
+        filled = settings.config | {"train_batch_size": 1, "train_micro_batch_size_per_gpu": 1}
+        filled |= {"gradient_accumulation_steps": 1, "gradient_clipping": 1.0, "bf16": {"enabled": True}, "fp16": {}}
+        read = DeepSpeedConfig(filled).zero_config
+        assert (read.stage, read.offload_optimizer.device) == (plugin.zero_stage, "cpu")
         assert parallel.is_sharded()
     monkeypatch.setenv("RETRACE_STRATEGY", "fsdp")
     assert parallel.strategy_options()["fsdp"] is True

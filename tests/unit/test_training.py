@@ -1,15 +1,19 @@
 """The shared trainer: exact losses, batch sizes, order, restarts, errors."""
 
 from functools import partial
+from importlib.util import find_spec
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainingArguments
+from transformers.training_args import OptimizerNames
 
 from retrace.config import SftTraining
 from retrace.errors import UserError
 from retrace.training import parallel, sft, trainer
+from retrace.training.arguments import _OPTIMIZERS, arguments_of_training
 from retrace.training.data import bucketed_order, collate_generator, generator_rows
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
@@ -200,3 +204,36 @@ def test_no_rows_and_full_disk(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="free some space"):
         sft.train_generator(model, tokenizer, rows, dev, options(), 0, tmp_path)
+
+
+# ---------------------------------------------------------------- the optimizer
+
+
+def arguments(tmp_path, **changes):
+    return arguments_of_training(options(**changes), 0, tmp_path, 16, 1, 12, None, False)
+
+
+def test_the_optimizer_is_the_librarys_own_unless_another_is_asked_for(tmp_path) -> None:
+    assert arguments(tmp_path).optim == TrainingArguments(str(tmp_path), use_cpu=True).optim
+
+
+@pytest.mark.parametrize("optim", ["adamw_8bit", "paged_adamw_8bit"])
+def test_an_optimizer_in_8_bits_says_what_it_needs(tmp_path, monkeypatch, optim: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    if find_spec("bitsandbytes") is None:
+        with pytest.raises(UserError, match=f"optim {optim} needs bitsandbytes: pip install bitsandbytes"):
+            arguments(tmp_path, optim=optim)
+        (tmp_path / "bitsandbytes").mkdir()
+        (tmp_path / "bitsandbytes" / "__init__.py").touch()
+        monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UserError, match=f"optim {optim} needs a GPU"):
+        arguments(tmp_path, optim=optim)
+    monkeypatch.setenv("RETRACE_STRATEGY", "zero2")
+    with pytest.raises(UserError, match=r"zero2: .* set launch\.strategy to ddp, or optim to adamw"):
+        arguments(tmp_path, optim=optim)
+
+
+def test_the_names_of_optimizers_are_the_librarys() -> None:
+    asked = set(get_args(SftTraining.model_fields["optim"].annotation)) - {"adamw"}
+    assert set(_OPTIMIZERS) == asked
+    assert set(_OPTIMIZERS.values()) <= {one.value for one in OptimizerNames}

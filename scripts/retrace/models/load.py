@@ -97,7 +97,8 @@ def load_model(
     """A generator in evaluation mode and its tokenizer, from a folder in the Hugging Face layout.
 
     The folder is a checkpoint of ours or a pinned snapshot that `scripts/fetch_model.py` made; the network is never
-    used. Decoder-only tokenizers pad on the left, as batched decoding needs it.
+    used. Decoder-only tokenizers pad on the left, as batched decoding needs it. On a GPU the weights are read straight into
+    its memory: several processes of a training then hold no copies of the model in the machine's.
     Raises UserError for a missing or broken folder and for a model of the other family.
     """
     check_family(path, family)
@@ -108,7 +109,11 @@ def load_model(
     logging.disable_progress_bar()  # loading takes no time worth showing, and a job's log shall stay readable
     try:
         model, loading = automatic.from_pretrained(
-            path, dtype=dtype_of(dtype), use_safetensors=_has_safetensors(path), output_loading_info=True
+            path,
+            dtype=dtype_of(dtype),
+            use_safetensors=_has_safetensors(path),
+            output_loading_info=True,
+            **_straight_to(device),
         )
     except (ValueError, OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
         fault = str(error).strip().split("\n")[0][:200]
@@ -121,6 +126,7 @@ def load_model(
             f"{path}: weight {missing[0]} is missing ({len(missing)} in all), so this is no generator of family {family} "
             "(an encoder, a discriminator or a verifier?); point to the generator's folder, or rebuild this one"
         )
+    vars(model).pop("hf_device_map", None)  # it lies on one device, as any model does
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise UserError(
@@ -146,6 +152,11 @@ def resize_embeddings(model: PreTrainedModel, tokens: int) -> None:
     """Give a model so many embeddings, and its head as many outputs where that has weights of its own."""
     keep_own_head(model)
     model.resize_token_embeddings(tokens)
+
+
+def _straight_to(device: str | torch.device) -> dict[str, Any]:
+    """Options of `from_pretrained` that read the weights into a device's own memory; none for a processor."""
+    return {} if torch.device(device).type == "cpu" else {"device_map": {"": torch.device(device)}}
 
 
 def _has_safetensors(path: str | Path) -> bool:

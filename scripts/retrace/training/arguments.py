@@ -1,6 +1,7 @@
 """What a training's options mean for Hugging Face's trainers."""
 
 import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,10 @@ import torch
 from transformers import TrainingArguments
 
 from retrace.config import Training
+from retrace.errors import UserError
 from retrace.training import parallel
+
+_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}  # by the library's names
 
 
 def steps_of(options: Training, rows: int) -> int:
@@ -70,12 +74,29 @@ def arguments_of_training(
         remove_unused_columns=False,
         seed=seed,
         use_cpu=not torch.cuda.is_available(),
+        **_optimizer_options(options),
         **parallel.strategy_options(),
         **more,
     )
     _ = arguments.n_gpu  # finds the devices ...
     arguments._n_gpu = min(arguments._n_gpu, 1)  # ... of which one process uses one: no nn.DataParallel
     return arguments
+
+
+def _optimizer_options(options: Training) -> dict[str, str]:
+    """The optimizer by the library's name; none for the library's own AdamW. Raises UserError for what cannot run here."""
+    if options.optim not in _OPTIMIZERS:
+        return {}
+    if parallel.is_sharded():
+        raise UserError(
+            f"optim {options.optim} under launch.strategy {parallel.strategy()}: DeepSpeed and FSDP divide or offload plain "
+            "AdamW only; set launch.strategy to ddp, or optim to adamw"
+        )
+    if find_spec("bitsandbytes") is None:
+        raise UserError(f"optim {options.optim} needs bitsandbytes: pip install bitsandbytes; or set optim to adamw")
+    if not torch.cuda.is_available():
+        raise UserError(f"optim {options.optim} needs a GPU, and there is none here; set optim to adamw")
+    return {"optim": _OPTIMIZERS[options.optim]}
 
 
 def _scheduler_options(options: Training) -> dict[str, float]:

@@ -17,7 +17,7 @@ from retrace.schemas import Preference
 from retrace.tasks import Task
 from retrace.training import parallel
 from retrace.training import trainer as shared
-from retrace.training.adapters import adapter_options
+from retrace.training.adapters import adapter_options, explained
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
@@ -134,6 +134,10 @@ def train_dpo_causal(
     disable_progress_bars()
 
     def build(owner: Owner) -> OrderedDPOTrainer:
+        with explained(options):
+            return trainer_of(owner)
+
+    def trainer_of(owner: Owner) -> OrderedDPOTrainer:
         return OrderedDPOTrainer(
             model=model,
             args=arguments,

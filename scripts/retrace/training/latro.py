@@ -7,9 +7,10 @@ and answer in a row gives both likelihoods. Where a process's batch holds all ra
 very pass that is differentiated; else a pass without gradients scores all rationales first.
 """
 
+import contextlib
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from trl.models import unwrap_model_for_generation
 from retrace.config import LatroTraining
 from retrace.errors import UserError
 from retrace.training import rationales as pieces
+from retrace.training.adapters import adapter_options, explained, has_adapters, inner
 from retrace.training.decline import Evaluation, Evaluations, declined
 from retrace.training.parallel import accumulation_of
 from retrace.training.rationales import Rationale
@@ -50,15 +52,20 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.owner = owner
         places = Dataset.from_dict({"place": list(range(len(order)))})
         tokenizer = writer.tokenizer
-        super().__init__(
-            model=model,
-            reward_funcs=[],
-            args=args,
-            train_dataset=places,
-            eval_dataset=places.select([0]),  # Trainer wants one; ours is `evaluation`
-            processing_class=tokenizer,
-        )
-        add_scorer(self.model)
+        with explained(options):
+            super().__init__(
+                model=model,
+                reward_funcs=[],
+                args=args,
+                train_dataset=places,
+                eval_dataset=places.select([0]),  # Trainer wants one; ours is `evaluation`
+                processing_class=tokenizer,
+                peft_config=adapter_options(options, "decoder_only"),
+            )
+        # On a processor decoding may turn the weights into float64: before the optimizer reads or makes its moments, so
+        # that a training that was killed goes on with what it had.
+        writer.decoder(inner(self.model))
+        add_scorer(inner(self.model))
         if self.ref_model is not None:
             add_scorer(self.accelerator.unwrap_model(self.ref_model))
         self.writer = writer
@@ -67,6 +74,9 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.visits = visits_of(order)
         self.evaluation = evaluation
         self.options = options
+        # With adapters the reference is the model without them, and no second copy of the weights.
+        self.adapters = has_adapters(self.model)
+        self.has_reference = options.kl_coef > 0
         # All rationales of a question lie in one batch of the training pass.
         self.groups_whole = args.per_device_train_batch_size % options.rationales == 0 and options.unfinished == "keep"
 
@@ -127,14 +137,16 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.model.train()
         return rows
 
-    def _whole_model(self) -> Any:
-        """A context with the model as one process can use it, also where ZeRO-3 divides it."""
-        return unwrap_model_for_generation(
+    @contextlib.contextmanager
+    def _whole_model(self) -> Iterator[PreTrainedModel]:
+        """The model as one process can use it, also where ZeRO-3 divides it; adapters are in use."""
+        with unwrap_model_for_generation(
             self.model_wrapped,
             self.accelerator,
             gather_deepspeed3_params=self.args.ds3_gather_for_generation,
             gradient_checkpointing_kwargs=self.args.gradient_checkpointing_kwargs,
-        )
+        ) as model:
+            yield inner(model)
 
     @torch.no_grad()
     def _score(self, batches: list[dict[str, Any]], turns: np.ndarray, rows: Sequence[Rationale]) -> None:
@@ -165,10 +177,17 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     @torch.no_grad()
     def _reference(self, batch: dict[str, Any]) -> torch.Tensor:
         """log p(rationale | prompt) of the reference model [B]; zero where the log-ratio has no weight."""
-        if self.ref_model is None:
+        if not self.has_reference:
             return torch.zeros(len(batch["rows"]), device=self.args.device)
-        packed = pieces.pack(batch["rows"], self.writer.tokenizer.pad_token_id, answers=False)
+        pad_id = self.writer.tokenizer.pad_token_id
         with self.accelerator.autocast():
+            if self.adapters:
+                # The very pass of the policy, so that adapters that change nothing give a log-ratio of exactly zero.
+                packed = pieces.pack(batch["rows"], pad_id, official=self.options.official_reward)
+                model = self.accelerator.unwrap_model(self.model)
+                with model.disable_adapter():
+                    return pieces.likelihoods(model, packed.to(self.args.device))[0]
+            packed = pieces.pack(batch["rows"], pad_id, answers=False)
             return pieces.likelihoods(self.ref_model, packed.to(self.args.device))[0]
 
     def _advantages(
@@ -176,7 +195,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     ) -> torch.Tensor:
         """Leave-one-out advantages [n] of whole groups; rewards and log-ratios are recorded."""
         options, rewards = self.options, answers.detach()
-        log_ratio = own.detach() - reference if self.ref_model is not None else torch.zeros_like(own)
+        log_ratio = own.detach() - reference if self.has_reference else torch.zeros_like(own)
         groups = rewards.view(-1, options.rationales)
         equal = (groups - groups.mean(1, keepdim=True)).abs().amax(1) < 1e-6
         self._record(reward=rewards, kl=log_ratio, equal_share=equal.float())
@@ -189,11 +208,13 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimiser step."""
-        rationales, answers = self._likelihoods(model, inputs)
         advantages = inputs.get("advantages")
+        # Before the pass whose activations are kept for the gradient.
+        reference = self._reference(inputs) if advantages is None else None
+        rationales, answers = self._likelihoods(model, inputs)
         if advantages is None:
             finished = torch.tensor([row.finished for row in inputs["rows"]])
-            advantages = self._advantages(rationales, answers, self._reference(inputs), finished)
+            advantages = self._advantages(rationales, answers, reference, finished)
         return pieces.latro_loss(rationales, answers, advantages, self.options.sft_penalty)
 
     def _record(self, **values: torch.Tensor | Sequence[float]) -> None:

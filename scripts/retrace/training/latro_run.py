@@ -12,6 +12,7 @@ from trl import RLOOConfig
 from retrace.config import LatroTraining
 from retrace.errors import UserError
 from retrace.training import parallel
+from retrace.training.adapters import merged
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.decline import Evaluations
@@ -36,6 +37,8 @@ def train_latro(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[list[dict[str, float]], dict[str, object]]:
     """Train `model` in place; it ends as the checkpoint with the highest development accuracy, the start included.
+
+    Where the options ask for adapters, these are trained, and merged into the weights in the end.
 
     Returns the curve, one dict a logged step, and the report on the choice. model: loaded from a folder, which the
     reference model is read from once more. judge: says of a question and a solution's text whether it is right.
@@ -74,6 +77,7 @@ def train_latro(
         return trainer
 
     trainer = run_trainer(build, model, [*questions, *dev_questions], options, seed, state, evaluates=True)
+    merged(trainer.model)
     curve = curve_of(trainer, together, len(questions), _CURVE, options.choose_on)
     return curve, kept.report(options.choose_on, watch.stopped)
 

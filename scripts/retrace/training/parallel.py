@@ -21,7 +21,9 @@ from retrace.launch import STRATEGY
 from retrace.storage import read_json
 
 ENVS = Path(__file__).resolve().parents[3] / "envs"
-FILES = {"fsdp": "fsdp.json", "zero2": "deepspeed_zero2.json", "zero3": "deepspeed_zero3.json"}
+FILES = {"fsdp": "fsdp.json"} | {
+    name: f"deepspeed_{name}.json" for name in ("zero2", "zero3", "zero2_offload", "zero3_offload")
+}
 
 
 def strategy() -> str:
@@ -30,15 +32,15 @@ def strategy() -> str:
 
 
 def is_sharded() -> bool:
-    """Whether the processes divide the model or its optimiser among themselves, so that no one has all of it."""
+    """Whether model or optimizer are divided among the processes, or offloaded: no process has all of them in plain form."""
     return strategy() in FILES
 
 
 def strategy_options() -> dict[str, Any]:
     """Options of `transformers.TrainingArguments` (TRL's configurations are such, too) for this training's strategy.
 
-    The settings stand in envs/fsdp.json, envs/deepspeed_zero2.json and envs/deepspeed_zero3.json. Raises UserError where
-    DeepSpeed is needed and not installed.
+    The settings stand in envs/fsdp.json and envs/deepspeed_STRATEGY.json. Raises UserError where DeepSpeed is needed and
+    not installed.
     """
     name = strategy()
     if name not in FILES:

@@ -8,6 +8,7 @@ import torch
 
 from retrace.calculator import Calculator
 from retrace.config import LatroTraining
+from retrace.decoding.batch_size import rows_that_fit
 from retrace.decoding.engine import Decoder
 from retrace.decoding.sampling import Generated, generate
 from retrace.errors import UserError
@@ -136,9 +137,10 @@ class RationaleWriter:
         """
         keys = [f"{question.id} visit {visit}" for question, visit in zip(questions, visits, strict=True)]
         count, options = self.options.rationales, self.options
+        decoder = self.decoder(model)
         written: list[list[Rationale]] = [[] for _ in questions]
         for answers in generate(
-            self.decoder(model),
+            decoder,
             [question.text for question in questions],
             keys,
             samples=count,
@@ -146,7 +148,7 @@ class RationaleWriter:
             max_new_tokens=options.max_rationale_tokens,
             calculator=self.calculator,
             seed=self.seed,
-            batch_size=options.generation_batch_size,
+            batch_size=self.at_once(decoder, questions, options.max_rationale_tokens),
             stops=self.stops,
             writer=self.text,
         ):
@@ -154,17 +156,23 @@ class RationaleWriter:
             written[answers.index] = [self.rationale(question, one.ids, one.free) for one in answers.samples]
         return [one for group in written for one in group]
 
+    def at_once(self, decoder: Decoder, questions: Sequence[Question], new_tokens: int) -> int:
+        """How many rows are decoded together: generation_batch_size, or as many as the device's free memory holds."""
+        longest = max((len(question.prompt) for question in questions), default=1) + new_tokens
+        return rows_that_fit(decoder.model, longest, self.options.generation_batch_size, decoder.device)
+
     def solve(self, model: Any, questions: Sequence[Question]) -> list[Generated]:
         """The most probable solution of each question, rationale and answer, in their order."""
-        options = self.options
+        options, decoder = self.options, self.decoder(model)
+        new_tokens = options.max_rationale_tokens + options.max_answer_tokens
         found: dict[int, Generated] = {}
         for answers in generate(
-            self.decoder(model),
+            decoder,
             [question.text for question in questions],
             [question.id for question in questions],
-            max_new_tokens=options.max_rationale_tokens + options.max_answer_tokens,
+            max_new_tokens=new_tokens,
             calculator=self.calculator,
-            batch_size=options.generation_batch_size,
+            batch_size=self.at_once(decoder, questions, new_tokens),
             stops=self.prompting.stops,
             writer=self.text,
         ):

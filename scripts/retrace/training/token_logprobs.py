@@ -134,7 +134,8 @@ def add_scorer(model: PreTrainedModel) -> None:
     def forward(*args: Any, scored: Tensor | None = None, targets: Tensor | None = None, **kwargs: Any) -> Any:
         if scored is None:
             return plain(*args, **kwargs)
-        hidden = model.base_model(*args, use_cache=False, **kwargs).last_hidden_state
+        given = {name: value for name, value in kwargs.items() if value is not None}  # peft passes on all that it knows
+        hidden = model.base_model(*args, use_cache=False, **given).last_hidden_state
         head = model.get_output_embeddings()
         chosen = hidden.flatten(0, 1).index_select(0, scored)
         with gathered(head.weight, head.bias):

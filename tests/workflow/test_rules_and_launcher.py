@@ -1,0 +1,211 @@
+"""What a rule asks of Snakemake and of SLURM is what its command starts: every rule that computes, in one plan a preset."""
+
+import ast
+import json
+import re
+import shlex
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from retrace.planning.jobs import PLUGINS
+from retrace.yaml_files import read_yaml
+
+PROJECT = Path(__file__).parents[2]
+SCRIPTS = PROJECT / "scripts"
+# What may stand in a computing script's command without the launcher: it asks nobody and loads no model.
+COMPUTES_NOTHING = {"price_of_the_teacher": "--dry-run"}
+
+# Between them these rest on every rule that computes.
+TARGETS = [
+    "results/gsm8k/{hub}/seed0/sft_discriminator/report.json",
+    "results/gsm8k/{hub}/seed0/sft_discriminator/sweep.json",
+    "results/gsm8k/{hub}/verifier_acc.json",
+    "results/coin_flip/{hub}/grace_acc.json",
+    "results/arithmetic/tiny_t5/greedy_acc.json",
+    "results/gsm8k/{hub}/dpo_st_acc.json",
+    "results/gsm8k/{hub}/seed0/sft_continued_round1/model",
+    "results/gsm8k/{hub}/seed0/sft_extra_round1/model",
+    "results/svamp/{hub}/transfer/gsm8k/sft_acc.json",
+    "results/mult_4x4/small_gpt2/icot_acc.json",
+    "results/mult_4x4/small_gpt2/icot_speed.json",
+    "results/mult_4x4/small_gpt2/no_cot_deep_acc.json",
+    "results/mult_4x4/small_gpt2/no_cot_from_teacher_acc.json",
+    "results/gsm8k/{causal}/latro_acc.json",
+    "results/gsm8k/{causal}/latro_sft_acc.json",
+    "results/gsm8k/{student}/learn_to_reason_acc.json",
+]
+HOURS = {"cpu": 1, "gpu": 40}  # the longest run time of each partition
+SETTINGS = [
+    "seeds=[0]",
+    f"slurm={json.dumps({name: {'hours': most} for name, most in HOURS.items()})}",
+    "resource_factors={time: 4}",
+    "shards={sample: 1, decode: 1}",
+    "icot_states={cached: true}",
+    "pair={step_judge: entailment}",
+    "teacher={kind: local, model: llama_7b}",
+    "rounds={learn_to_reason: 1}",
+    "dpo_st={rounds: 1, labelled: 100}",
+]
+PRESETS = {
+    # The papers' models, on the devices that the preset gives them.
+    "paper": ({"hub": "flan_t5_large", "causal": "phi35_mini", "student": "gptj_6b"}, []),
+    # Models from scratch, each training on two nodes of four GPUs.
+    "small": ({"hub": "tiny_t5", "causal": "tiny_gpt2", "student": "tiny_t5"}, ["launch={gpus: 4, nodes: 2}"]),
+}
+
+
+# ---------------------------------------------------------------- which rules compute
+
+
+def module_file(name: str) -> Path | None:
+    """The file of a module of the package."""
+    path = SCRIPTS.joinpath(*name.split("."))
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def imported(file: Path) -> tuple[str, ...]:
+    """All that a file imports, also inside its functions."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(names)
+
+
+def uses_torch(script: str) -> bool:
+    """Whether a script reaches torch in any way but the launcher's own, and so may compute on a device."""
+    seen, todo = {module_file("retrace.launch")}, [SCRIPTS / script]
+    while todo:
+        file = todo.pop()
+        if file in seen:
+            continue
+        seen.add(file)
+        names = imported(file)
+        if any(name.split(".")[0] == "torch" for name in names):
+            return True
+        todo += [found for name in names if name.startswith("retrace") and (found := module_file(name))]
+    return False
+
+
+def scripts_of_rules() -> dict[str, set[str]]:
+    """Rule and the scripts that its command names; a rule made from another one has that one's."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((PROJECT / "rules").glob("*.smk")):
+        text = file.read_text(encoding="utf-8")
+        parts = re.split(r"^(?:    )?(?:rule (\w+):|use rule (\w+) as (\w+) with:)", text, flags=re.M)
+        for rule, old, new, body in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
+            found[rule or new] = set(re.findall(r"\$RETRACE_SCRIPTS/(\w+\.py)", body)) or set(found.get(old, ()))
+    return found
+
+
+def computing_rules() -> set[str]:
+    return {
+        rule
+        for rule, scripts in scripts_of_rules().items()
+        if rule not in COMPUTES_NOTHING and any(uses_torch(script) for script in scripts - {"launch.py"})
+    }
+
+
+# ---------------------------------------------------------------- the plans
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def planned(request, tmp_path_factory, workflow_class) -> list[dict]:
+    """The jobs of a preset as SLURM would get them; nothing is submitted."""
+    names, settings = PRESETS[request.param]
+    workflow = workflow_class(tmp_path_factory.mktemp("plan")).configured(f"preset: {request.param}\n")
+    words = ["--workflow-profile", str(PROJECT / "profiles/slurm"), "--logger", "retrace-jobs"]
+    targets = [target.format(**names) for target in TARGETS]
+    done = workflow.run(
+        *targets,
+        "--dry-run",
+        "--cores",
+        "64",
+        *words,
+        "--config",
+        *SETTINGS,
+        *settings,
+        env={"PYTHONPATH": str(PLUGINS)},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def launched(command: str) -> dict[str, str] | None:
+    """The launcher's own options in a job's command; None where it starts without the launcher."""
+    words = shlex.split(command)
+    start = next((place for place, word in enumerate(words) if word.endswith("/launch.py")), None)
+    if start is None:
+        return None
+    options, place = {}, start + 1
+    while words[place].startswith("--"):
+        options[words[place][2:]] = words[place + 1]
+        place += 2
+    assert words[place].endswith(".py")
+    return options
+
+
+def test_every_rule_that_computes_is_planned(planned) -> None:
+    """A new one joins TARGETS."""
+    computing = computing_rules()
+    assert {"train_learn_to_reason", "train_latro", "decode", "make_pairs", "train_no_cot_deep"} <= computing
+    assert not {"make_preferences", "score_method", "prepare_data"} & computing
+    assert computing <= {job["rule"] for job in planned}
+
+
+def test_rules_start_with_the_devices_that_they_ask_for(planned) -> None:
+    computing, devices = computing_rules(), set()
+    for job in planned:
+        asked, started = job["resources"], launched(job["command"])
+        gpus, nodes = asked.get("gpus", 0), asked.get("nodes", 1)
+        if job["rule"] not in computing:
+            assert gpus == 0, job["rule"]
+            assert started is None or job["rule"] in COMPUTES_NOTHING, job["rule"]
+            continue
+        assert started is not None, f"{job['rule']} starts without launch.py"
+        assert int(started.pop("gpus")) == gpus, job["rule"]
+        assert asked.get("gres") == (f"gpu:{gpus}" if gpus else None), job["rule"]
+        assert asked["slurm_partition"] == ("gpu" if gpus else "cpu"), job["rule"]
+        assert int(started.pop("nodes", 1)) == nodes, job["rule"]
+        assert asked.get("tasks", 1) == nodes, job["rule"]  # a launcher each
+        assert (asked.get("mpi") == "srun") == (nodes > 1), job["rule"]
+        if job["rule"].startswith("train_"):
+            assert set(started) == {"processes", "strategy"}, job["rule"]
+            assert started["processes"] == "0" or not gpus, job["rule"]
+        else:
+            assert started == {}, job["rule"]
+            assert nodes == 1, job["rule"]
+        devices.add(gpus * nodes)
+    assert devices >= {1, 8}
+
+
+def test_jobs_keep_to_the_run_time_of_their_own_partition(planned) -> None:
+    submitted = [job for job in planned if "slurm_partition" in job["resources"]]
+    assert {"make_preferences", "make_pairs", "train_sft"} & {job["rule"] for job in submitted}
+    for job in submitted:
+        most = 60 * HOURS[job["resources"]["slurm_partition"]]
+        assert job["resources"]["runtime"] <= most, job["rule"]
+
+
+def test_processes_that_read_the_model_onto_their_gpus_ask_for_no_copies_of_it(planned) -> None:
+    """The models of 3.8 and 6 billion weights would take 8 x 4 bytes a weight if each process read it into memory."""
+    asked = {
+        (job["rule"], job["wildcards"]["model"]): job["resources"]["mem_mb"]
+        for job in planned
+        if job["rule"] in ("train_latro", "train_learn_to_reason") and job["resources"]["gpus"] == 8
+    }
+    for (_, model), megabytes in asked.items():
+        size = 4 * read_yaml(PROJECT / f"config/models/{model}.yaml")["parameters"] / 1e6
+        assert 4 * size < megabytes < 4.5 * size + 8 * 4000 + 100
+    assert len(asked) in (0, 2)
+
+
+def test_what_computes_nothing_needs_no_launcher() -> None:
+    text = (PROJECT / "rules/learn_to_reason.smk").read_text(encoding="utf-8")
+    for rule, proof in COMPUTES_NOTHING.items():
+        assert proof in text.split(f"rule {rule}:")[1].split("\nrule ")[0]
