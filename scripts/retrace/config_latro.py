@@ -20,6 +20,11 @@ class ChatPrompt(Section):
     direct_prompt: str | None = Field(
         default=None, description="the user's message where the model shall answer without a rationale"
     )
+    grader: Literal["phrase", "latro_number", "latro_option"] = Field(
+        default="phrase",
+        description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "
+        "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer)",
+    )
 
 
 class LatroTraining(Training):

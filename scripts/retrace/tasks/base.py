@@ -260,6 +260,14 @@ def _check(config: TaskConfig, path: Path) -> None:
             raise UserError(f"{path}: {where}: must hold {{question}}")
     if "{answer}" not in config.chat.answer:
         raise UserError(f"{path}: chat.answer: must hold {{answer}}")
+    from retrace.tasks.answer_task import KINDS
+
+    wanted = {"latro_number": "numeric", "latro_option": "multiple_choice"}.get(config.chat.grader)
+    if wanted not in (None, KINDS[config.family]):
+        raise UserError(
+            f"{path}: chat.grader: {config.chat.grader} reads {wanted} answers, and those of family {config.family} are "
+            f"{KINDS[config.family]}; leave it out"
+        )
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
     if (config.family == "multiplication") != (config.digits is not None):
