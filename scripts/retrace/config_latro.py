@@ -37,6 +37,11 @@ class LatroTraining(Training):
     )
     device_batch_size: Count = Field(default=4, description="rationales a device trains on at once")
     epochs: float = Field(default=6, gt=0)
+    epochs_count: Literal["questions", "rationales"] = Field(
+        default="questions",
+        description="what an epoch counts: passes over the questions, or as many rationales as there are questions, as in "
+        "the authors' code, where an epoch shows one question in `rationales`",
+    )
     warmup_ratio: float = Field(default=0.0, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=0.0, ge=0, description="0: gradients are not clipped")
@@ -60,10 +65,13 @@ class LatroTraining(Training):
     unfinished: Literal["keep", "batch_mean"] = Field(
         default="keep",
         description="reward of a rationale without a stop: as measured, or unfinished_factor times the mean reward of "
-        "the process's rationales, as in the authors' code",
+        "all rationales of the optimiser step, itself included; the authors' code takes each device's own mean",
     )
-    unfinished_factor: float = 2.0
-    stop_strings: list[str] = Field(default=[], description="texts at which a rationale ends, besides the task's own")
+    unfinished_factor: float = Field(default=2.0, description="see `unfinished`")
+    stop_strings: list[str] = Field(
+        default=[],
+        description="texts at which a rationale ends, besides the task's own, however they fall into tokens",
+    )
     calculator: bool = Field(
         default=True,
         description="force results while sampling, where the task has a calculator; forced tokens are not scored",
