@@ -132,7 +132,7 @@ def test_arc_rows_become_examples(tmp_path) -> None:
     first, second = read_split(arc_task(tmp_path), "dev", str(tmp_path))
     assert first.id == "Mercury_1"
     assert first.question == (
-        "George wants to warm his hands by rubbing them. Which is best? Options: ['dry palms', 'wet palms', 'oil']"
+        "George wants to warm his hands\nby rubbing them. Which is best?\nOptions: ['dry palms', 'wet palms', 'oil']"
     )
     assert first.answer == "(A) dry palms\n(B) wet palms\n(C) oil\n#### wet palms"
     assert (first.final_answer, second.final_answer) == ("wet palms", "north")

@@ -47,6 +47,7 @@ def test_the_presets_leave_room_for_explicit_answers_to_multiplications(preset: 
     low = 10 ** (digits - 1)
     example = example_of(low + 1, low + 2, digits, "x", "test", "s")
     end = "</s>"
-    words = whole_text(example.question, task(digits).reasoning_text(example), example.final_answer, end).split()
+    answer = task(digits).written_answer(example)
+    words = whole_text(example.question, task(digits).reasoning_text(example), answer, end).split()
     values = Settings({"preset": preset}, CONFIG).for_target(f"mult_{digits}x{digits}", "tiny_gpt2")
     assert len(words) - words.index(end) - 1 <= values.icot_speed.max_new_tokens

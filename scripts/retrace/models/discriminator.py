@@ -11,7 +11,7 @@ from retrace.models.encoder_head import EncoderHead, build_head
 
 def context_text(question: str, prefix: str) -> str:
     """The text before [SEP]: question and solution so far, marked as the released discriminators know them."""
-    return f"Q: {question} A: {prefix}".strip()
+    return f"Q: {' '.join(question.split())} A: {prefix}".strip()
 
 
 def discriminator_input(task: Any, question: str, prefix_steps: list[str], step: str) -> tuple[str, str]:

@@ -79,9 +79,16 @@ class Task:
         return example.steps
 
     def reasoning_text(self, example: Example) -> str:
-        """The steps of `example` alone, as the data of implicit chain of thought has them; empty without any."""
+        """The steps of `example` on one line, as the data of implicit chain of thought has them; empty without any."""
         joint = multiplication.JOINT if self.config.family == "multiplication" else " "
-        return joint.join(example.steps)
+        joined = joint.join(example.steps)
+        written = example.answer.rpartition(f"\n{self.answer_marker}")[0]
+        return written if written.split() == joined.split() and "\n" not in written else joined
+
+    def written_answer(self, example: Example) -> str:
+        """The final answer with its marker; white space is the data's own."""
+        _, marker, tail = example.answer.rpartition(self.answer_marker)
+        return f"{marker}{tail}" if marker else f"{self.answer_marker} {example.final_answer}"
 
     @property
     def words(self) -> list[str] | None:
