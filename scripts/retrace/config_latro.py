@@ -20,6 +20,10 @@ class ChatPrompt(Section):
     direct_prompt: str | None = Field(
         default=None, description="the user's message where the model shall answer without a rationale"
     )
+    sft_prompt: str | None = Field(
+        default=None,
+        description="the user's message in LaTRO's fine-tuning baseline (latro_sft.texts); none: `prompt`",
+    )
     grader: Literal["phrase", "latro_number", "latro_option"] = Field(
         default="phrase",
         description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "

@@ -46,3 +46,10 @@ class SftTraining(Training):
     targets: Literal["solutions", "answers"] = Field(
         default="solutions", description="what the model learns to write: whole solutions, or final answers only"
     )
+    texts: Literal["task", "latro"] = Field(
+        default="task",
+        description="of a chat model: the task's own question and solution, or those of LaTRO's baseline "
+        "(scripts/sft_baseline.py): the question as `chat.sft_prompt` puts it, the reference as it is, with its notes for "
+        "the calculator; how the trained model is asked does not depend on it",
+    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0: gradients are not clipped")

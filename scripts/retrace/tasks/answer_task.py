@@ -77,6 +77,18 @@ class AnswerTask(Task):
             turns += [asked(example.question), {"role": "assistant", "content": solution}]
         return [*turns, asked(question)]
 
+    def sft_messages(self, question: str) -> list[dict[str, str]]:
+        """The conversation before the model's turn in LaTRO's fine-tuning baseline."""
+        frame = self.config.chat.sft_prompt or self.config.chat.prompt
+        return [{"role": "user", "content": frame.replace("{question}", question)}]
+
+    def sft_text(self, example: Example) -> str:
+        """What LaTRO's baseline learns to write: the reference as it is, its marker replaced by the phrase."""
+        if not example.steps:
+            return self.answer_text(example)
+        body = example.answer.rpartition(f"\n{self.answer_marker}")[0]
+        return f"{body}\n{self.phrase} {example.final_answer}"
+
     def answer_text(self, example: Example) -> str:
         """What states the final answer."""
         if self.config.format == "queries_responses":

@@ -261,6 +261,7 @@ def _check(config: TaskConfig, path: Path) -> None:
         "prompt": config.prompt,
         "chat.prompt": config.chat.prompt,
         "chat.direct_prompt": config.chat.direct_prompt,
+        "chat.sft_prompt": config.chat.sft_prompt,
     }
     for where, frame in frames.items():
         if frame is not None and "{question}" not in frame:
