@@ -18,7 +18,7 @@ from retrace.settings import Settings
 from retrace.training import rationales as pieces
 from retrace.training.decline import Evaluations
 from retrace.training.latro import DevelopmentAccuracy
-from retrace.training.latro_run import latro_steps, train_latro
+from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
 from retrace.training.trainer import finish, set_seed
@@ -186,16 +186,6 @@ def test_epochs_count_rationales_as_in_the_authors_code(folder, tmp_path) -> Non
     given = options(max_steps=-1, epochs=1.5, evaluations=1, epochs_count="rationales")
     curve, _ = Setting(folder, given).train(tmp_path)
     assert (curve[-1]["step"], curve[-1]["epoch"]) == (2, 0.5)
-
-
-@pytest.mark.parametrize(
-    ("task", "questions", "steps", "by_questions"),
-    [("gsm8k", 7473, 117, 1869), ("gsm8k", 6457, 101, 1615), ("arc_challenge", 1119, 35, 560)],
-)
-def test_the_papers_preset_takes_the_authors_steps(task, questions, steps, by_questions) -> None:
-    given = Settings({"preset": "paper"}, YAMLS).for_target(task, "phi35_mini").latro
-    assert latro_steps(given, questions) == steps
-    assert latro_steps(given.model_copy(update={"epochs_count": "questions"}), questions) == by_questions
 
 
 # ---------------------------------------------------------------- the gradient
