@@ -138,10 +138,14 @@ def options(section):
 
 @lru_cache(maxsize=None)
 def words_of(task, model, section):
-    """The command-line words of one section, those of the options that change no result apart; asked for every job."""
+    """The command-line words of one section, quoted for the shell; those of the options that change no result apart.
+
+    Asked for every job.
+    """
     values = section_of(SimpleNamespace(task=task, model=model), section)
     fast = speed_options(values)
-    return arguments_of(values, set(type(values).model_fields) - fast), arguments_of(values, fast)
+    groups = set(type(values).model_fields) - fast, fast
+    return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
 def digest(value):

@@ -245,11 +245,9 @@ rule train_icot:
 
 
 rule measure_icot_speed:
-    """Latency and throughput of the three ways on the same questions, in one process."""
+    """Latency and throughput of the three ways on the same questions, in one process; of a released pair, its own."""
     input:
-        no_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/no_cot/model",
-        explicit_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/explicit_cot/model",
-        icot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/icot/model",
+        unpack(what_is_timed),
         data="results/data/{task}/test.jsonl",
     output:
         "results/{task}/{model}/icot_speed.json",
@@ -265,13 +263,14 @@ rule measure_icot_speed:
     params:
         task=what_defines_the_task,
         model=what_defines_the_model,
+        timed=each_as_option(what_is_timed),
         options=options("icot_speed"),
         preset=settings.preset_name,
     message:
-        "Measuring the speed of the three ways on {wildcards.task}"
+        "Measuring how fast {wildcards.model} answers {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_icot_speed.py --no-cot {input.no_cot}"
-        " --explicit-cot {input.explicit_cot} --icot {input.icot} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
+        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/measure_icot_speed.py {params.timed}"
+        " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --preset {params.preset} --output {output}"
         " {params.options} > {log} 2>&1"
 

@@ -51,10 +51,17 @@ def what_icot_is_made_from(wildcards):
     }
 
 
+def what_is_timed(wildcards):
+    """The checkpoints whose speed is measured; beside a released pair nothing is trained only to be timed."""
+    ways = ["icot"] if takes_released(wildcards) else ICOT_WAYS
+    folder = f"results/{wildcards.task}/{wildcards.model}/seed{seeds(wildcards.task, wildcards.model)[0]}"
+    return {way: f"{folder}/{way}/model" for way in ways}
+
+
 def each_as_option(inputs):
     """A params function: `--NAME FILE` for each input that an input function names, but for those that are options."""
     return lambda wildcards: " ".join(
-        f"--{name} {path}" for name, path in inputs(wildcards).items() if name not in RELEASED
+        f"--{name.replace('_', '-')} {path}" for name, path in inputs(wildcards).items() if name not in RELEASED
     )
 
 

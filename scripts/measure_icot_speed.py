@@ -4,9 +4,9 @@
         --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
         --data results/data/mult_2x2/test.jsonl --preset tiny --output icot_speed.json --batch-sizes 1 64
 
-Inputs: the three checkpoints and the test questions. Output: a Speed document (scripts/retrace/evaluation/speed.py):
-latency at batch size 1, throughput at larger ones, both divided by those of no-CoT, as the paper does, and how many
-answers --max-new-tokens cut off.
+Inputs: the three checkpoints (or --icot alone, where a released pair has no baselines) and the test questions. Output: a
+Speed document (scripts/retrace/evaluation/speed.py): latency at batch size 1, throughput at larger ones, both divided by
+those of no-CoT, as the paper does, how many answers --max-new-tokens cut off, and which ways are missing.
 """
 
 import sys
@@ -18,8 +18,8 @@ from retrace.config_icot import Speed
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, Speed)
-    parser.add_argument("--no-cot", required=True, help="folder of the checkpoint no_cot")
-    parser.add_argument("--explicit-cot", required=True, help="folder of the checkpoint explicit_cot")
+    parser.add_argument("--no-cot", help="folder of the checkpoint no_cot; without it nothing is divided by its speed")
+    parser.add_argument("--explicit-cot", help="folder of the checkpoint explicit_cot")
     parser.add_argument("--icot", required=True, help="folder of the checkpoint icot")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
     parser.add_argument("--task-file", required=True, help="the task's YAML")
@@ -40,11 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     examples = read_jsonl(given.data, Example)[: options.questions]
     files = given.model_file, given.task_file
-    generators = {
-        "no_cot": open_generator(given.no_cot, *files),
-        "explicit_cot": open_generator(given.explicit_cot, *files),
-        "icot": open_coupled(given.icot, *files),
-    }
+    written = {"no_cot": given.no_cot, "explicit_cot": given.explicit_cot}
+    generators = {name: open_generator(folder, *files) for name, folder in written.items() if folder}
+    generators["icot"] = open_coupled(given.icot, *files)
     on_gpu = best_device() == "cuda"
 
     def way(generator: Generator) -> speed.Answer:
@@ -78,12 +76,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         threads=0 if on_gpu else torch.get_num_threads(),
         dtype=generator.config.dtype,
         ways=timings,
+        missing=speed.missing_ways(timings),
         explicit_over_implicit=speed.latency_ratio(timings),
     )
     write_json(given.output, document)
     for name, found in timings.items():
-        parts = (f"batch {one.batch_size}: {one.questions_per_second:.1f}/s ({one.normalised:.2f})" for one in found)
-        print(f"{name}: {', '.join(parts)}")
+        shown = [f"batch {one.batch_size}: {one.questions_per_second:.1f}/s" for one in found]
+        shares = ["" if one.normalised is None else f" ({one.normalised:.2f})" for one in found]
+        print(f"{name}: {', '.join(map(''.join, zip(shown, shares, strict=True)))}")
     for note in speed.notes_on_truncated(timings, len(examples), options.max_new_tokens):
         print(f"note: {note}", file=sys.stderr)
 

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     device = best_device()
     verifier = load_verifier(given.verifier, device)
     batch_size = _number(given.batch_size) if given.batch_size != "auto" else 64 if device == "cpu" else 256
-    questions = [row.question for row in predictions for _ in row.samples]
+    questions = [" ".join(row.question.split()) for row in predictions for _ in row.samples]
     solutions = [sample.text for row in predictions for sample in row.samples]
     began = time.perf_counter()
     scores = iter(verifier.score(questions, solutions, batch_size).tolist())

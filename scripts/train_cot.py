@@ -12,6 +12,7 @@ weights as emulator and student have together: a control.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from retrace import cli
 from retrace.config_icot import SeparatedTraining
@@ -38,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.load import load_model
     from retrace.tasks import load_task
     from retrace.training.implicit import train_text
+    from retrace.training.implicit_stage import keeps_each
     from retrace.training.separated_rows import read_rows
-    from retrace.training.sft import limit_of, write_generator
+    from retrace.training.sft import limit_of, write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
     from retrace.yaml_files import load_model_config
 
@@ -55,8 +57,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     rows, dev_rows = (
         read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
     )
-    curve = train_text(model, rows, dev_rows, given.layout, tokenizer.pad_token_id, options, given.seed, given.state)
-    write_generator(model, tokenizer, curve, given.output, given.layout)
+
+    def write(folder: Path) -> None:
+        write_generator_into(folder, model, tokenizer, given.layout)
+
+    keeping = keeps_each(options, given.state, write)
+    pad = tokenizer.pad_token_id
+    curve = train_text(model, rows, dev_rows, given.layout, pad, options, given.seed, given.state, keeping)
+    write_generator(model, tokenizer, curve, given.output, given.layout, state=given.state)
     finish(given.state)
 
 

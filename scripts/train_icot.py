@@ -63,10 +63,10 @@ def bring_in(options: CoupledTraining, base: str, output: str) -> None:
 def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     """Train both together and write the checkpoint."""
     from retrace.models.implicit import Coupled
-    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student
+    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.tasks import load_task
     from retrace.training.implicit import train_coupled
-    from retrace.training.implicit_stage import write_stage
+    from retrace.training.implicit_stage import keeps_each, write_stage
     from retrace.training.separated_rows import read_rows
     from retrace.training.sft import limit_of
     from retrace.training.trainer import set_seed
@@ -79,7 +79,8 @@ def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     rows, dev_rows = (
         read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
     )
-    curve = train_coupled(coupled, rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state)
+    keeping = keeps_each(options, given.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
+    curve = train_coupled(coupled, rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
     write_stage(given.output, given.state, tokenizer, curve, student=student, emulator=emulator)
 
 

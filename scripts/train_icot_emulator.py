@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, of_states = cli.section_from(given, EmulatorTraining), cli.section_from(given, TeacherStates)
 
     from retrace.models.implicit import Emulator
+    from retrace.models.implicit_files import write_parts
     from retrace.training.implicit import train_emulator
-    from retrace.training.implicit_stage import open_stage, write_stage
+    from retrace.training.implicit_stage import keeps_each, open_stage, write_stage
 
     stage = open_stage(given, options, of_states)
     emulator = Emulator(stage.base, options.mixture_size, options.softmax_temperature)
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options,
         given.seed,
         given.state,
+        keeps_each(options, given.state, lambda folder: write_parts(folder, stage.tokenizer, emulator=emulator)),
     )
     write_stage(given.output, given.state, stage.tokenizer, curve, emulator=emulator)
 

@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options, of_states = cli.section_from(given, StudentTraining), cli.section_from(given, TeacherStates)
 
     from retrace.models.implicit import Student
+    from retrace.models.implicit_files import write_parts
     from retrace.training.implicit import train_student
-    from retrace.training.implicit_stage import open_stage, write_stage
+    from retrace.training.implicit_stage import keeps_each, open_stage, write_stage
 
     stage = open_stage(given, options, of_states)
     student = Student(stage.base)
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options,
         given.seed,
         given.state,
+        keeps_each(options, given.state, lambda folder: write_parts(folder, stage.tokenizer, student=student)),
     )
     write_stage(given.output, given.state, stage.tokenizer, curve, student=student)
 

@@ -52,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if added:
             print(f"added to the tokenizer: {' '.join(added)}")
         check_tokenizer(tokenizer, task, given.model)
-    prompting = replace(prompting, layout="direct" if options.targets == "answers" else None)
+    layout = "direct" if options.targets == "answers" else None
+    prompting = replace(prompting, layout=layout, latro_sft=prompting.chat and options.texts == "latro")
     limit = sft.limit_of(model, options.max_length)
     rows, dev_rows = (
         generator_rows(

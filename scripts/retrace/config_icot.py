@@ -61,6 +61,24 @@ class SeparatedTraining(Training):
         description="which development figure chooses the checkpoint: whole answers that are right (equal ones by the "
         "share of right tokens), or the loss",
     )
+    patience: int = Field(
+        default=-1,
+        ge=-1,
+        description="stop after so many evaluations in a row without a better one; -1: never, as the authors' code",
+    )
+    keep_each: bool = Field(
+        default=False,
+        description="keep the checkpoint of every evaluation, too, in each/stepN of the best one's folder; the authors' "
+        "code keeps one an epoch",
+    )
+
+    @model_validator(mode="after")
+    def _some_patience(self) -> "SeparatedTraining":
+        if self.patience == 0:
+            raise ValueError(
+                "patience is 0: no training could go on; give 1 or more evaluations, or -1 for no early stop"
+            )
+        return self
 
 
 class NoCotTraining(SeparatedTraining):

@@ -20,6 +20,15 @@ class ChatPrompt(Section):
     direct_prompt: str | None = Field(
         default=None, description="the user's message where the model shall answer without a rationale"
     )
+    sft_prompt: str | None = Field(
+        default=None,
+        description="the user's message in LaTRO's fine-tuning baseline (latro_sft.texts); none: `prompt`",
+    )
+    grader: Literal["phrase", "latro_number", "latro_option"] = Field(
+        default="phrase",
+        description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "
+        "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer)",
+    )
 
 
 class LatroTraining(AdapterTraining):
@@ -32,6 +41,11 @@ class LatroTraining(AdapterTraining):
     )
     device_batch_size: Count = Field(default=4, description="rationales a device trains on at once")
     epochs: float = Field(default=6, gt=0)
+    epochs_count: Literal["questions", "rationales"] = Field(
+        default="questions",
+        description="what an epoch counts: passes over the questions, or as many rationales as there are questions, as in "
+        "the authors' code, where an epoch shows one question in `rationales`",
+    )
     warmup_ratio: float = Field(default=0.0, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=0.0, ge=0, description="0: gradients are not clipped")
@@ -55,10 +69,13 @@ class LatroTraining(AdapterTraining):
     unfinished: Literal["keep", "batch_mean"] = Field(
         default="keep",
         description="reward of a rationale without a stop: as measured, or unfinished_factor times the mean reward of "
-        "the process's rationales, as in the authors' code",
+        "all rationales of the optimiser step, itself included; the authors' code takes each device's own mean",
     )
-    unfinished_factor: float = 2.0
-    stop_strings: list[str] = Field(default=[], description="texts at which a rationale ends, besides the task's own")
+    unfinished_factor: float = Field(default=2.0, description="see `unfinished`")
+    stop_strings: list[str] = Field(
+        default=[],
+        description="texts at which a rationale ends, besides the task's own, however they fall into tokens",
+    )
     calculator: bool = Field(
         default=True,
         description="force results while sampling, where the task has a calculator; forced tokens are not scored",

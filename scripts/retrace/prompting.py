@@ -19,6 +19,7 @@ class Prompting:
     """A task as one model is asked about it.
 
     task: as the model answers it (`in_chat` for one with a chat template). layout: of the texts that it was trained on.
+    latro_sft: as LaTRO's fine-tuning baseline asks a chat model while it trains it.
     """
 
     task: Task
@@ -27,6 +28,7 @@ class Prompting:
     chat: bool = False
     layout: Layout | None = None
     demonstrations: Sequence[Example] = field(default=())
+    latro_sft: bool = False
 
     def text(self, question: str) -> str:
         """The model's input."""
@@ -35,8 +37,19 @@ class Prompting:
         if not self.chat:
             return self.task.prompt(question, self.demonstrations, self.family)
         assert isinstance(self.task, AnswerTask)
-        turns = self.task.messages(question, self.demonstrations, direct=self.layout == "direct")
+        if self.latro_sft:
+            turns = self.task.sft_messages(question)
+        else:
+            turns = self.task.messages(question, self.demonstrations, direct=self.layout == "direct")
         return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+
+    def solution(self, example: Example, answers_only: bool = False) -> str:
+        """What the model shall learn to write: the whole solution, or the final answer alone."""
+        if answers_only:
+            return self.task.answer_text(example)
+        if self.latro_sft and isinstance(self.task, AnswerTask):
+            return self.task.sft_text(example)
+        return self.task.solution_text(example)
 
     @property
     def separated(self) -> bool:

@@ -3,8 +3,9 @@
     question <end> steps <end> #### answer <end>        explicit_cot, and what the teacher's states are taken from
     question <end> #### answer <end>                    no_cot, and the student
 
-The separator is the tokenizer's end token, as in the authors' code, spaces included; so a released checkpoint sees the
-tokens that it was trained on. A model of the layout `explicit_cot` therefore writes two end tokens, the other one.
+The separator is the tokenizer's end token, as in the authors' code, and white space stays as the data has it; so a
+released checkpoint sees the tokens that it was trained on. A model of the layout `explicit_cot` therefore writes two end
+tokens, the other one.
 """
 
 from collections.abc import Sequence
@@ -12,17 +13,16 @@ from collections.abc import Sequence
 from retrace.errors import UserError
 
 END_TOKENS = {"no_cot": 1, "explicit_cot": 2}  # how many a model of the layout writes
-MARKER = "####"
 
 
 def prompt_text(question: str, end: str) -> str:
     """What a model reads before it writes; `end`: the text of the separator."""
-    return f" {' '.join(question.split())} {end}"
+    return f" {question} {end}"
 
 
 def whole_text(question: str, steps: str, answer: str, end: str) -> str:
-    """Question, steps and answer; steps may be empty."""
-    return f"{prompt_text(question, end)} {steps} {end} {MARKER} {answer} {end}"
+    """Question, steps and answer with its marker; steps may be empty."""
+    return f"{prompt_text(question, end)} {steps} {end} {answer} {end}"
 
 
 def separators(ids: Sequence[int], end_id: int, wanted: int, name: str) -> list[int]:

@@ -70,3 +70,10 @@ class SftTraining(Training):
     answer_batch_size: Count = Field(
         default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
     )
+    texts: Literal["task", "latro"] = Field(
+        default="task",
+        description="of a chat model: the task's own question and solution, or those of LaTRO's baseline "
+        "(scripts/sft_baseline.py): the question as `chat.sft_prompt` puts it, the reference as it is, with its notes for "
+        "the calculator; how the trained model is asked does not depend on it",
+    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0: gradients are not clipped")

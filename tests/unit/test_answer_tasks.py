@@ -9,7 +9,7 @@ from retrace.decoding.vote import make_sample
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import load_task
-from retrace.tasks.answer_task import in_chat
+from retrace.tasks.answer_task import AnswerTask, in_chat
 from retrace.tasks.formats import read_split
 
 CONFIG = Path(__file__).parents[2] / "config"
@@ -132,7 +132,7 @@ def test_arc_rows_become_examples(tmp_path) -> None:
     first, second = read_split(arc_task(tmp_path), "dev", str(tmp_path))
     assert first.id == "Mercury_1"
     assert first.question == (
-        "George wants to warm his hands by rubbing them. Which is best? Options: ['dry palms', 'wet palms', 'oil']"
+        "George wants to warm his hands\nby rubbing them. Which is best?\nOptions: ['dry palms', 'wet palms', 'oil']"
     )
     assert first.answer == "(A) dry palms\n(B) wet palms\n(C) oil\n#### wet palms"
     assert (first.final_answer, second.final_answer) == ("wet palms", "north")
@@ -172,19 +172,49 @@ def test_a_data_set_that_is_nowhere_says_what_to_do(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer", "right"),
+    ("text", "answer", "right", "strict"),
     [
-        ("Water cools. The answer is wet palms.", "wet palms", True),
-        ("The answer is (B).", "wet palms", True),
-        ("The answer is C", "oil", False),
-        ("The answer is soap.", None, False),
+        ("Water cools. The answer is wet palms.", "wet palms", True, True),
+        ("The answer is (B).", "wet palms", False, False),  # LaTRO's authors count the option's text only ...
+        ("The answer is not dry palms but wet palms, which cool.", None, True, False),  # ... wherever it stands
+        ("The answer is C", "oil", False, False),
+        ("The answer is soap.", None, False, False),
     ],
 )
-def test_a_chat_models_choice_is_graded_and_voted_by_the_options_text(tmp_path, text, answer, right) -> None:
+def test_a_chat_models_choice_is_graded_as_latros_authors_do(tmp_path, text, answer, right, strict) -> None:
     task = in_chat(arc_task(tmp_path))
     example = read_split(task, "dev", str(tmp_path))[0]
     sample = make_sample(task, example, text, 5, -1.0)
-    assert (sample.answer, sample.correct) == (answer, right)
+    assert (sample.answer, sample.correct, sample.correct_strict) == (answer, right, strict)
+
+
+def test_without_a_named_grader_a_label_names_its_option(tmp_path) -> None:
+    config = load_task("arc_challenge", CONFIG).config
+    plain = config.model_copy(update={"chat": config.chat.model_copy(update={"grader": "phrase"})})
+    task = in_chat(AnswerTask(plain, CONFIG / "tasks/arc_challenge.yaml"))
+    gold = "(A) dry palms\n(B) wet palms\n#### wet palms"
+    assert task.grade("The answer is (B).", gold)
+    assert not task.grade("The answer is not dry palms but wet palms, which cool.", gold)
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "right", "strict"),
+    [
+        ("So 24 clips. The answer is 24.", "24", True, True),
+        ("The answer is 20 + 4 = 24.", "20", False, False),
+        ("The answer is 24 = 20 + 4.", "24", True, False),
+        ("She sold 48 / 2 = 24", "24", True, False),
+        ("none", None, False, False),
+    ],
+)
+def test_a_chat_models_number_is_graded_as_latros_authors_do(text, answer, right, strict) -> None:
+    sample = make_sample(in_chat(load_task("gsm8k", CONFIG)), gsm8k_example(), text, 5, -1.0)
+    assert (sample.answer, sample.correct, sample.correct_strict) == (answer, right, strict)
+
+
+def test_a_grader_of_another_kind_of_answer_is_refused(tmp_path) -> None:
+    with pytest.raises(UserError, match=r"chat\.grader: latro_option reads multiple_choice answers, .* are numeric"):
+        own_task(tmp_path, more="chat: {grader: latro_option}")
 
 
 def test_without_a_chat_template_arc_answers_behind_the_marker(tmp_path) -> None:

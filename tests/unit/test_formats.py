@@ -129,7 +129,10 @@ def test_marks_of_editors_and_separators_inside_texts_are_no_fault(tmp_path):
     task = own_task(tmp_path, changes=("part: [0, 0.8]", "count: 2"))
     row = json.dumps({"question": "a\u2028b\x85?", "answer": "#### 1"}, ensure_ascii=False)
     (tmp_path / "rows.jsonl").write_bytes(f"\ufeff{row}\r\n".encode() + b'{"question": "c", "answer": "#### 2"}')
-    assert [(e.question, e.final_answer) for e in read_split(task, "train")] == [("a b ?", "1"), ("c", "2")]
+    assert [(e.question, e.final_answer) for e in read_split(task, "train")] == [
+        ("a\u2028b\x85?", "1"),
+        ("c", "2"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -295,3 +298,20 @@ def test_bad_number_rows(tmp_path, rows, more, message):
 def test_repeated_questions_of_a_published_file_are_kept_where_it_says_so(tmp_path):
     rows = '{"input": "A?", "target": 1}\n{"input": "A?", "target": 1}\n'
     assert len(numbers(tmp_path, rows, ", repeats: true")) == 2
+
+
+def test_questions_keep_their_white_space_but_are_told_without_it(tmp_path) -> None:
+    from retrace.models.discriminator import context_text
+    from retrace.tasks.answer_task import in_chat
+
+    rows = [{"question": f" Ann has  {n} pens.\nHow many? ", "answer": f"#### {n}"} for n in range(4)]
+    task = own_task(tmp_path, lines(*rows))
+    first = read_split(task, "train")[0]
+    assert first.question == rows[0]["question"]
+    assert task.prompt(first.question) == "Ann has 0 pens. How many?"  # GRACE puts them so, ...
+    assert context_text(first.question, "") == "Q: Ann has 0 pens. How many? A:"
+    assert in_chat(task).messages(first.question)[-1]["content"] == first.question  # ... LaTRO as they are
+    twin = {"question": "Ann has 2 pens. How many?", "answer": "#### 2"}
+    again = own_task(tmp_path, lines(*rows, twin), changes=("part: [0, 0.8]", "count: 9"))
+    with pytest.raises(UserError, match="ask the same question"):
+        read_split(again, "train")

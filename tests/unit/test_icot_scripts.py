@@ -135,6 +135,29 @@ def test_a_student_may_start_from_the_teacher(made) -> None:
             torch.testing.assert_close(weight, teacher[name], atol=1e-6, rtol=0)
 
 
+def test_the_checkpoint_of_each_evaluation_can_be_kept_and_used(made) -> None:
+    """Beside the best one, in its own form: the emulator of the first, and both coupled from kept ones."""
+    states = {"model": "base", "teacher": "explicit_cot", "states": "states"}
+    more = ["--max-steps", "4", "--evaluations", "2", "--keep-each", "true"]
+    train_icot_student.main([*made.training("each_student", **states), *more])
+    train_icot_emulator.main([*made.training("each_emulator", **states), *more])
+    for kind in ("student", "emulator"):
+        folder = made.folder / f"each_{kind}"
+        assert sorted(path.name for path in (folder / "each").iterdir()) == ["step2", "step4"]
+        one, two = (load_file(folder / "each" / step / kind / "model.safetensors") for step in ("step2", "step4"))
+        best = load_file(folder / kind / "model.safetensors")
+        assert any(not torch.equal(one[name], two[name]) for name in one)
+        assert any(all(torch.equal(best[name], other[name]) for name in best) for other in (one, two))
+        assert not (made.folder / f"each_{kind}_state").exists()
+    parts = {"student": "each_student/each/step2", "emulator": "each_emulator/each/step4"}
+    train_icot.main([*made.training("each_icot", **parts), *more])
+    load_coupled(made.folder / "each_icot/each/step2")
+    words = [*made.training("each_no_cot", model="base"), *made("model-file")[:2], "--layout", "no_cot", *more]
+    train_cot.main(words)
+    assert layout_of(made.folder / "each_no_cot/each/step4") == "no_cot"
+    assert not (made.folder / "no_cot" / "each").exists()  # only where it is asked for
+
+
 def test_speed_and_figure(made, capsys) -> None:
     words = made("model-file", "data", no_cot="no_cot", explicit_cot="explicit_cot", icot="icot", output="speed.json")
     options = [
@@ -168,6 +191,13 @@ def test_speed_and_figure(made, capsys) -> None:
     assert any(cut.values())
     noted = [f"note: {way}: {count} of 6 answers were cut off at 1 token(s)" for way, count in cut.items() if count]
     assert [line.split(",")[0] for line in capsys.readouterr().err.splitlines() if "cut off" in line] == noted
+    assert short.missing == {}
+    at = words.index("--no-cot")
+    alone = [*words[:at], *words[at + 4 :], *options]  # as for a released pair, which has no baselines
+    assert "--explicit-cot" not in alone
+    measure_icot_speed.main(alone)
+    found = Speed.model_validate_json((made.folder / "short.json").read_text())
+    assert (list(found.ways), list(found.missing)) == (["icot"], ["no_cot", "explicit_cot"])
     with pytest.raises(UserError, match="no such file"):
         plot_icot.main(["--results", "none.json", "--speeds", str(made.folder / "speed.json"), "--svg", "x.svg"])
 

@@ -31,6 +31,15 @@ def test_the_ratio_of_latencies_is_that_at_batch_size_1_or_none() -> None:
     assert speed.latency_ratio(measured([16, 64])) is None
 
 
+def test_without_baselines_nothing_is_divided_and_the_document_says_so() -> None:
+    alone = speed.measure({"icot": lambda numbers, size: speed.Written(len(numbers), 0)}, 4, [1, 4], 1)
+    assert [one.normalised for one in alone["icot"]] == [None, None]
+    assert speed.latency_ratio(alone) is None
+    assert list(speed.missing_ways(alone)) == ["no_cot", "explicit_cot"]
+    assert "icot.released_student" in speed.missing_ways(alone)["no_cot"]
+    assert speed.missing_ways(measured([1])) == {}
+
+
 def test_a_way_that_was_cut_off_is_named_with_the_mend() -> None:
     assert speed.notes_on_truncated(measured([1, 16]), 4, 64) == []
     timings = measured([1, 16], truncated=3)
@@ -47,6 +56,7 @@ def test_the_presets_leave_room_for_explicit_answers_to_multiplications(preset: 
     low = 10 ** (digits - 1)
     example = example_of(low + 1, low + 2, digits, "x", "test", "s")
     end = "</s>"
-    words = whole_text(example.question, task(digits).reasoning_text(example), example.final_answer, end).split()
+    answer = task(digits).written_answer(example)
+    words = whole_text(example.question, task(digits).reasoning_text(example), answer, end).split()
     values = Settings({"preset": preset}, CONFIG).for_target(f"mult_{digits}x{digits}", "tiny_gpt2")
     assert len(words) - words.index(end) - 1 <= values.icot_speed.max_new_tokens

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 import torch
 from implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
+from transformers import TrainerCallback
 
 from retrace.config import ModelConfig, ScratchModel
 from retrace.config_icot import SeparatedTraining, TeacherStates
@@ -175,6 +176,55 @@ def test_which_checkpoint_is_kept(world, tmp_path, monkeypatch, keep: str, step:
     model, _ = world.train("no_cot", tmp_path, keep_best=keep)
     kept = seen[step // 3 - 1]
     assert all(torch.equal(weight, kept[name]) for name, weight in model.named_parameters())
+
+
+LOSSES = [3.0, 2.0, 2.5, 2.0, 1.0, 0.5]
+
+
+def by_turn(self, model) -> dict[str, float]:
+    """Figures that depend on how often the folder of the test was measured, killed or not."""
+    self.turn = getattr(self, "turn", 0) + 1
+    loss = LOSSES[self.turn - 1]
+    return {"loss": loss, "accuracy": -loss, "token_accuracy": 0.0, "score": -loss}
+
+
+@pytest.mark.parametrize("kind", ["no_cot", "emulator"])
+@pytest.mark.parametrize(
+    ("patience", "steps"), [(1, [2, 4, 6]), (2, [2, 4, 6, 8]), (3, [2, 4, 6, 8, 10, 12]), (-1, [2, 4, 6, 8, 10, 12])]
+)
+def test_a_training_stops_where_nothing_gets_better(world, tmp_path, monkeypatch, kind, patience, measured) -> None:
+    steps = [2 * number for number in range(1, measured + 1)]
+    monkeypatch.setattr(implicit.AnswerEvaluation, "__call__", by_turn)
+    monkeypatch.setattr(implicit.StatesEvaluation, "__call__", by_turn)
+    seen = Weights()
+    model, curve = world.train(kind, tmp_path, [seen], max_steps=12, evaluations=6, patience=patience)
+    assert [row["step"] for row in curve if "dev_loss" in row] == steps
+    best = steps[min(range(len(steps)), key=LOSSES.__getitem__)]
+    assert all(torch.equal(weight, seen.at[best][name]) for name, weight in model.named_parameters())
+
+
+class Weights(TrainerCallback):
+    """Keeps the weights of each evaluation."""
+
+    def __init__(self) -> None:
+        self.at: dict[int, dict[str, torch.Tensor]] = {}
+
+    def on_evaluate(self, args, state, control, model=None, **kwargs) -> None:
+        self.at[state.global_step] = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+
+
+def test_a_training_that_stopped_early_takes_no_further_step_when_started_again(world, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(implicit.AnswerEvaluation, "__call__", by_turn)
+    given = {"max_steps": 12, "evaluations": 6, "patience": 1}
+    model, curve = world.train("no_cot", tmp_path, **given)
+    again, same = world.train("no_cot", tmp_path, **given)
+    assert same == curve
+    assert all(torch.equal(one, two) for one, two in zip(model.parameters(), again.parameters(), strict=True))
+
+
+def test_no_patience_at_all_is_refused() -> None:
+    with pytest.raises(ValueError, match="patience is 0: no training could go on"):
+        options(patience=0)
 
 
 def test_a_fixed_emulator_stays_as_it_is(world, tmp_path) -> None:

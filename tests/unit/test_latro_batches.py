@@ -1,10 +1,16 @@
 """LaTRO's batches: how many rationales a device and pass takes, and how often a question was asked before."""
 
+from pathlib import Path
+
 import pytest
 
 from retrace.config import LatroTraining
 from retrace.errors import UserError
+from retrace.settings import Settings
 from retrace.training.latro import check_batches, visits_of
+from retrace.training.latro_run import latro_steps
+
+YAMLS = Path(__file__).parents[2] / "config"
 
 
 def options(**changes) -> LatroTraining:
@@ -42,3 +48,13 @@ def test_batch_sizes() -> None:
 def test_batch_sizes_that_do_not_fit_say_which_would(changes, world, message) -> None:
     with pytest.raises(UserError, match=message):
         check_batches(options(**changes), world)
+
+
+@pytest.mark.parametrize(
+    ("task", "questions", "steps", "by_questions"),
+    [("gsm8k", 7473, 117, 1869), ("gsm8k", 6457, 101, 1615), ("arc_challenge", 1119, 35, 560)],
+)
+def test_the_papers_preset_takes_the_authors_steps(task, questions, steps, by_questions) -> None:
+    given = Settings({"preset": "paper"}, YAMLS).for_target(task, "phi35_mini").latro
+    assert latro_steps(given, questions) == steps
+    assert latro_steps(given.model_copy(update={"epochs_count": "questions"}), questions) == by_questions

@@ -53,6 +53,13 @@ def test_steps_follow_from_questions_rationales_and_epochs(tmp_path: Path) -> No
     )
 
 
+def test_epochs_that_count_rationales_take_fewer_steps(tmp_path: Path) -> None:
+    rows = sizes_of([latro_job()], tmp_path).text("gsm8k", "train").rows
+    counted = work(tmp_path, **{"epochs-count": "rationales"})
+    assert counted == work(tmp_path, **{"max-steps": math.ceil(rows * 6 / 384)})
+    assert counted == work(tmp_path, **{"epochs-count": "rationales", "rationales": 16})
+
+
 def test_whole_groups_save_a_pass_and_more_devices_save_time(tmp_path: Path) -> None:
     assert work(tmp_path, **{"device-batch-size": 16}).seconds < work(tmp_path, **{"device-batch-size": 8}).seconds
     job = latro_job()

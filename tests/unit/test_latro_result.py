@@ -116,6 +116,9 @@ def test_methods_decoders_and_headline_models() -> None:
     assert (few.checkpoint, few.decoder, few.paper) == ("latro_sft", "few_shot_maj", "latro")
     values = paper.for_target("arc_challenge", "phi35_mini")
     assert (values.latro.kl_coef, values.latro.epochs, values.latro_sft.targets) == (0.25, 12, "answers")
+    baseline = {model: paper.for_target("arc_challenge", model).latro_sft for model in ("phi35_mini", "mistral_7b")}
+    assert [(one.learning_rate, one.batch_size) for one in baseline.values()] == [(5e-7, 32), (1e-7, 256)]
+    assert {one.texts for one in baseline.values()} == {"latro"}
     assert (values.maj.samples, values.maj.temperature, values.greedy.max_new_tokens) == (8, 1.0, 500)
     assert paper.for_target("gsm8k", "flan_t5_large").greedy.max_new_tokens == 300
 

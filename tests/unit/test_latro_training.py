@@ -14,7 +14,10 @@ from retrace.config import LatroTraining, ModelConfig
 from retrace.errors import UserError
 from retrace.models.load import load_model
 from retrace.prompting import prompting_of
+from retrace.settings import Settings
 from retrace.training import rationales as pieces
+from retrace.training.decline import Evaluations
+from retrace.training.latro import DevelopmentAccuracy
 from retrace.training.latro_run import train_latro
 from retrace.training.rollouts import RationaleWriter
 from retrace.training.token_logprobs import add_scorer
@@ -22,6 +25,7 @@ from retrace.training.trainer import finish, set_seed
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_folder
 
+YAMLS = Path(__file__).parents[2] / "config"
 TASK = arithmetic_task()
 EXAMPLES = problems(24)
 CONFIG = ModelConfig(name="tiny", title="Tiny", family="decoder_only", scratch={})
@@ -141,6 +145,33 @@ def test_answers_that_no_rationale_could_end_before_are_named(folder) -> None:
         setting.writer.questions([], setting.model, "nothing")
 
 
+def test_development_rationales_are_no_longer_than_those_of_the_training(folder) -> None:
+    """A solution may be longer by its answer; what is measured of its rationale is not."""
+    setting = Setting(folder, options(max_rationale_tokens=3, max_answer_tokens=8))
+    setting.writer.stops = ["no such text"]
+    add_scorer(setting.model)
+    judge = lambda question, text: (False, False)  # noqa: E731
+    measured = DevelopmentAccuracy(setting.dev, judge, setting.writer, Evaluations(folder), 4)
+    with torch.no_grad():
+        solutions = setting.writer.solve(setting.model, measured.questions)
+        rows = measured.measure(setting.model, 0, 1)
+    assert max(len(one.ids) for one in solutions) > 3
+    assert max(row[4] for row in rows) == 3
+    assert not all(row[5] for row in rows)  # without a stop within the limit: unfinished
+
+
+def test_the_papers_stop_strings_cut_an_answer_in_bold(folder) -> None:
+    given = Settings({"preset": "paper"}, YAMLS).for_target("gsm8k", "phi35_mini").latro
+    assert len(given.stop_strings) == 18
+    writer = Setting(folder, options(stop_strings=given.stop_strings)).writer
+    for text, kept in (("3+2=5 **Answer:** 5", "3+2=5 **"), ("5 pens. So, the answer is 5", "5 pens. ")):
+        ids = writer.tokenizer(text, add_special_tokens=False)["input_ids"]
+        cut, finished = writer.cut(ids)
+        assert finished
+        assert kept.startswith(writer.tokenizer.decode(cut))
+        assert len(cut) < len(ids)
+
+
 # ---------------------------------------------------------------- batches
 
 
@@ -148,6 +179,13 @@ def test_epochs_count_questions_not_rationales(folder, tmp_path) -> None:
     """16 questions, 4 rationales each, 16 rationales a step: 4 steps an epoch."""
     curve, _ = Setting(folder, options(max_steps=-1, epochs=1.5, evaluations=1)).train(tmp_path)
     assert (curve[-1]["step"], curve[-1]["epoch"]) == (6, 1.5)
+
+
+def test_epochs_count_rationales_as_in_the_authors_code(folder, tmp_path) -> None:
+    """16 questions, 16 rationales a step: an epoch is one step, which shows 4 of the questions."""
+    given = options(max_steps=-1, epochs=1.5, evaluations=1, epochs_count="rationales")
+    curve, _ = Setting(folder, given).train(tmp_path)
+    assert (curve[-1]["step"], curve[-1]["epoch"]) == (2, 0.5)
 
 
 # ---------------------------------------------------------------- the gradient

@@ -238,13 +238,19 @@ def test_equations_of_gsm8k_are_the_official_ones(mirror: Path) -> None:
     equations = _solutions(task, ("test",), str(mirror))
     for line, row in zip(official, annotated, strict=True):
         question, solution = line.split("||")
-        assert " ".join(question.split()) == row.question
+        assert question == row.question  # white space and all
         *steps, mark, answer = solution.split()
-        assert equations[row.question].split() == [*steps, mark, answer.replace(",", "")]
+        assert equations[" ".join(question.split())].split() == [*steps, mark, answer.replace(",", "")]
     plain = read_split(task, "icot_unaugmented_train", str(mirror))
     assert len(plain) == 6973
     assert plain[0].steps == ["<<32/2=16>>", "<<16+12=28>>", "<<32-28=4>>"]
     dev = read_split(task, "icot_dev", str(mirror))
+    written = (mirror / OFFICIAL / "gsm8k" / "valid.txt").read_text(encoding="utf-8").splitlines()
     assert len(dev) == 500
+    for line, row in zip(written, dev, strict=True):
+        question, steps, answer = line.replace("||", " ####").split(" ####")
+        assert row.question == question
+        assert task.reasoning_text(row) == steps
+        assert task.written_answer(row) == f"####{answer}".replace(",", "")
     assert not {row.question for row in dev} & {row.question for row in plain}
     assert json.loads(dev[0].model_dump_json())["steps"] == ["<<4-2=2>>", "<<2/.5=4>>", "<<12/4=3>>", "<<100*3=300>>"]

@@ -1,5 +1,6 @@
 """Chat templates and end tokens from the tokenizer, and checkpoints that know how they were trained to be asked."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,6 +90,33 @@ def test_training_rows_of_a_chat_model() -> None:
         EXAMPLES[:1], task, tokenizer, "decoder_only", 512, targets="answers", prompting=prompting
     )
     assert tokenizer.decode(direct.target[:-1]) == f"The answer is {EXAMPLES[0].final_answer}."
+
+
+def test_latros_baseline_is_trained_on_its_authors_texts_and_asked_as_the_others() -> None:
+    """scripts/sft_baseline.py: the bare question, the reference as it is; the answer's phrase without a full stop."""
+    _, tokenizer = chat_model()
+    prompting = prompting_of(load_task("gsm8k", CONFIG), CHAT, tokenizer)
+    theirs = replace(prompting, latro_sft=True)
+    example = EXAMPLES[0].model_copy(
+        update={
+            "question": "How many  pens?",
+            "answer": "3+4 = <<3+4=7>>7 pens.\nThat is it.\n#### 7",
+            "steps": ["3+4 = <<3+4=7>>7 pens", "That is it"],
+            "final_answer": "7",
+        }
+    )
+    assert theirs.text(example.question) == "[CLS]user: How many  pens?[SEP][CLS]assistant: "
+    assert theirs.solution(example) == "3+4 = <<3+4=7>>7 pens.\nThat is it.\nThe answer is 7"
+    assert prompting.solution(example) == "3+4 = 7 pens\nThat is it\nThe answer is 7."
+    choice = replace(prompting_of(load_task("arc_challenge", CONFIG), CHAT, tokenizer), layout="direct")
+    example = example.model_copy(update={"answer": "(A) up\n(B) down\n#### down", "steps": [], "final_answer": "down"})
+    asked = replace(choice, latro_sft=True).text("Which?\nOptions: ['up', 'down']")
+    assert asked.startswith(
+        "[CLS]user: Which?\nOptions: ['up', 'down']\nChoose one from available options and return your"
+    )
+    assert asked.endswith("like `The answer is {final_answer}`.[SEP][CLS]assistant: ")
+    assert replace(choice, latro_sft=True).solution(example, answers_only=True) == "The answer is down."
+    assert choice.text("Which?\nOptions: ['up', 'down']").startswith("[CLS]user: \nThe output MUST strictly follow")
 
 
 def test_decoding_stops_at_the_end_of_a_turn() -> None:

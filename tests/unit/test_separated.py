@@ -16,9 +16,9 @@ from retrace.training.separated_rows import padded, question_batch, read_rows, r
 
 
 def test_texts() -> None:
-    assert prompt_text("1  2 * 3 4", "<end>") == " 1 2 * 3 4 <end>"
-    assert whole_text("q", "s + s", "4 2", "<end>") == " q <end> s + s <end> #### 4 2 <end>"
-    assert whole_text("q", "", "4", "<end>") == " q <end>  <end> #### 4 <end>"  # as the authors' code: two spaces
+    assert prompt_text("1  2 * 3 4 ", "<end>") == " 1  2 * 3 4  <end>"
+    assert whole_text("q", "s + s", "#### 4 2", "<end>") == " q <end> s + s <end> #### 4 2 <end>"
+    assert whole_text("q", "", "#### 4", "<end>") == " q <end>  <end> #### 4 <end>"  # as the authors' code: two spaces
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_the_quick_tokenizer_agrees_with_the_library(tmp_path) -> None:
     again = read_rows(tmp_path / "train.jsonl", task(), AutoTokenizer.from_pretrained(tmp_path), 512)
     end = tokenizer().eos_token
     for number, example in enumerate(found):
-        text = whole_text(example.question, task().reasoning_text(example), example.final_answer, end)
+        text = whole_text(example.question, task().reasoning_text(example), task().written_answer(example), end)
         assert rows.row(number).tolist() == tokenizer()(text)["input_ids"] == again.row(number).tolist()
     assert rows.fingerprint() == again.fingerprint()
     assert rows.fingerprint() != rows_of(tmp_path, found[:19]).fingerprint()

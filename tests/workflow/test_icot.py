@@ -93,6 +93,11 @@ def test_a_released_pair_needs_no_training(workflow) -> None:
     command = next(line for line in shown.splitlines() if "train_icot.py" in line)
     assert command.count("--released-student student") == command.count("--released-emulator emulator") == 1
     assert "--released_" not in command
+    speed = workflow.dry("results/mult_4x4/gpt2/icot_speed.json", "--printshellcmds", "--config", "seeds=[0]", chosen)
+    assert set(jobs(speed)) - {"total"} == {"fetch_model", "prepare_data", "train_icot", "measure_icot_speed"}
+    command = next(line for line in speed.splitlines() if "measure_icot_speed.py" in line)
+    assert "--icot results/mult_4x4/gpt2/seed0/icot/model " in command
+    assert "cot results/mult_4x4/gpt2/seed0/no_cot" not in command
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 from retrace.evaluation.result import Result, load_document
+from retrace.settings import Settings
 
 FOLDER = "results/arithmetic/tiny_gpt2"
 METHODS = ["latro", "latro_sft", "base"]
@@ -24,6 +26,19 @@ def made(copied_project, workflow_class, tmp_path_factory):
     workflow = workflow_class(tmp_path_factory.mktemp("latro"), copied_project()).configured("preset: smoke\n")
     workflow.make(*TARGETS)
     return workflow
+
+
+def test_the_papers_stop_strings_reach_the_script_whole(workflow) -> None:
+    """With their spaces and line breaks: the shell sees one quoted word each."""
+    shown = workflow.dry("results/gsm8k/latro_acc.json", "--printshellcmds", "--config", "preset=paper")
+    command = shown[shown.index("train_latro.py") :]
+    words = shlex.split(command[: command.index(" > logs/")])
+    first = words.index("--stop-strings") + 1
+    given = Settings({"preset": "paper"}, workflow.project / "config").for_target("gsm8k", "phi35_mini").latro
+    assert "\nAnswer:" in given.stop_strings
+    assert words[first : first + 18] == given.stop_strings
+    assert words[first + 18].startswith("--")
+    assert words[words.index("--epochs-count") + 1] == "rationales"
 
 
 @pytest.mark.slow

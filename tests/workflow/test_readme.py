@@ -23,6 +23,8 @@ def test_the_commands_of_the_readme_can_be_planned(workflow, copied_project, wor
     assert len(commands) >= 5
     project = copied_project()  # profiles are looked up in the working folder
     for words in commands:
+        for folder in re.findall(r'"released_(?:student|emulator)": "([^"]+)"', " ".join(words)):
+            (project / folder).mkdir(parents=True, exist_ok=True)  # what the user has fetched before
         shown = workflow_class(project, project).dry(*words)
         assert re.search(r"^total +[1-9]", shown, flags=re.MULTILINE), words
 

@@ -33,7 +33,10 @@ class Timing(Row):
         gt=0, description="median over the rounds, wall time; at batch size 1: the latency"
     )
     questions_per_second: float = Field(gt=0)
-    normalised: float = Field(gt=0, description="questions per second divided by no-CoT's at the same batch size")
+    normalised: float | None = Field(
+        gt=0,
+        description="questions per second divided by no-CoT's at the same batch size; null: no-CoT was not measured",
+    )
     tokens_per_question: float = Field(ge=0)
     truncated: int | None = Field(
         default=None,
@@ -56,8 +59,9 @@ class Speed(Row):
     threads: int = Field(description="of the processor; 0: a GPU computes")
     dtype: str
     ways: dict[str, list[Timing]]
+    missing: dict[str, str] = Field(default={}, description="ways that were not measured, and why")
     explicit_over_implicit: float | None = Field(
-        description="how many times as fast implicit is as explicit at batch size 1; null: that was not measured"
+        description="how many times as fast implicit is as explicit at batch size 1; null: one was not measured there"
     )
 
 
@@ -92,7 +96,7 @@ def measure(
                 batch_size=size,
                 seconds_per_question=middle[way, size],
                 questions_per_second=1 / middle[way, size],
-                normalised=middle["no_cot", size] / middle[way, size],
+                normalised=middle["no_cot", size] / middle[way, size] if "no_cot" in ways else None,
                 tokens_per_question=written[way, size].tokens / questions,
                 truncated=written[way, size].truncated,
                 rounds=seconds[way, size],
@@ -104,9 +108,18 @@ def measure(
 
 
 def latency_ratio(timings: Mapping[str, Sequence[Timing]]) -> float | None:
-    """How many times as long an explicit answer takes as an implicit one at batch size 1; None: not measured there."""
+    """How many times as long an explicit answer takes as an implicit one at batch size 1; None: one was not measured."""
     alone = {way: one.seconds_per_question for way, found in timings.items() for one in found if one.batch_size == 1}
-    return alone["explicit_cot"] / alone["icot"] if alone else None
+    return alone["explicit_cot"] / alone["icot"] if {"explicit_cot", "icot"} <= set(alone) else None
+
+
+def missing_ways(timings: Mapping[str, Sequence[Timing]]) -> dict[str, str]:
+    """The ways without timings, each with the reason."""
+    reason = (
+        "a released emulator and student were measured, and no checkpoint {} was given beside them; leave out "
+        "icot.released_student and icot.released_emulator to train all three and have them compared"
+    )
+    return {way: reason.format(way) for way in WAYS if way not in timings}
 
 
 def notes_on_truncated(timings: Mapping[str, Sequence[Timing]], questions: int, limit: int) -> list[str]:
@@ -137,6 +150,8 @@ def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path
         panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for axes, (speed, results) in zip(panels, pairs, strict=True):
             for way, (colour, marker) in _STYLES.items():
+                if way not in speed.ways:
+                    continue
                 accuracy = results[way].accuracy
                 timings = sorted(speed.ways[way], key=lambda timing: timing.batch_size)
                 for timing in dict.fromkeys((0, len(timings) - 1)):
@@ -166,15 +181,15 @@ def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path
 
 
 def paired(speeds: Sequence[Speed], results: Sequence[Result]) -> list[tuple[Speed, dict[str, Result]]]:
-    """Each speed with the three results of its task and model. Raises UserError where one is missing."""
+    """Each speed with the results of its ways, task and model. Raises UserError where one is missing."""
     found = {(result.task, result.model, result.method): result for result in results}
     pairs = []
     for speed in speeds:
-        missing = [way for way in WAYS if (speed.task, speed.model, way) not in found]
+        missing = [way for way in speed.ways if (speed.task, speed.model, way) not in found]
         if missing:
             raise UserError(
                 f"--results: the accuracy of {missing[0]} on {speed.task} with {speed.model} is missing; give "
                 f"results/{speed.task}/{speed.model}/{missing[0]}_acc.json"
             )
-        pairs.append((speed, {way: found[speed.task, speed.model, way] for way in WAYS}))
+        pairs.append((speed, {way: found[speed.task, speed.model, way] for way in speed.ways}))
     return pairs

@@ -13,7 +13,7 @@ ANSWER_SIGN = "A:"  # before a solution; the generators of the GRACE authors wri
 
 def question_text(question: str) -> str:
     """The question as the released discriminators know it."""
-    return f"Q: {question}"
+    return f"Q: {' '.join(question.split())}"
 
 
 def context_text(question: str, prefix: str) -> str:

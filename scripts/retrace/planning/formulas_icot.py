@@ -80,7 +80,10 @@ def cache_states(job: Job, sizes: Sizes) -> Work:
 @formula("train_icot_student", "train_icot_emulator", "train_icot")
 def train_stage(job: Job, sizes: Sizes) -> Work:
     """The student reads question and answer, the emulator the question; coupled, both. Where no states are cached, the
-    teacher reads question and steps in every step, without a backward pass."""
+    teacher reads question and steps in every step, without a backward pass. A released pair is copied only."""
+    if "released-student" in job.options:
+        weights = 4 * (STUDENT + EMULATOR) * model_of(job, sizes).parameters
+        return Work(start_seconds(job, weights, sizes.assumed), 0, weights)
     text, model = text_behind(job, sizes, "train"), model_of(job, sizes)
     of_student, of_emulator = text.question + answer_of(text), text.question
     tokens, weights = {
@@ -96,12 +99,13 @@ def train_stage(job: Job, sizes: Sizes) -> Work:
 
 @formula("measure_icot_speed")
 def measure_speed(job: Job, sizes: Sizes) -> Work:
-    """Three ways at each batch size, as often as there are rounds; steps are written by one of them only."""
+    """The given ways at each batch size, as often as there are rounds; steps are written by one of them only."""
     text, model = text_behind(job, sizes, "data"), model_of(job, sizes)
     questions = min(text.rows, option(job, "questions", 200))
     seconds = start_seconds(job, 5 * 4 * model.parameters, sizes.assumed)
     for size in map(float, job.options.get("batch-sizes", "1").split()):
-        for length in (answer_of(text), answer_of(text), text.solution):
+        lengths = {"no-cot": answer_of(text), "icot": answer_of(text), "explicit-cot": text.solution}
+        for length in (length for way, length in lengths.items() if way in job.options):
             once = decoding_seconds(job, model, questions, length, size, sizes.assumed)
             seconds += option(job, "repeats", 3) * once
     return Work(seconds, 0, 1e4, sizes_known=text.known)

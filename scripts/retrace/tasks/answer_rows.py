@@ -44,8 +44,8 @@ def _queries_responses(where: str, row: Row) -> tuple[str, str, str]:
 
 
 def _arc(where: str, row: Row) -> tuple[str, str, str]:
-    """allenai/ai2_arc: question, choices {text, label}, answerKey. The question shows the options as the paper's does."""
-    question, key = " ".join(_text(where, row, "question").split()), _text(where, row, "answerKey")
+    """allenai/ai2_arc: question, choices {text, label}, answerKey. The question shows the options as LaTRO's code does."""
+    question, key = _text(where, row, "question"), _text(where, row, "answerKey")
     choices = row.get("choices")
     texts = choices.get("text") if isinstance(choices, dict) else None
     labels = choices.get("label") if isinstance(choices, dict) else None
@@ -57,7 +57,7 @@ def _arc(where: str, row: Row) -> tuple[str, str, str]:
     if not all(cleaned):
         raise UserError(f"{where}: choices.text: an option is empty")
     body = "\n".join(f"({label}) {text}" for label, text in zip(labels, cleaned, strict=True))
-    return f"{question} Options: {cleaned}", body, cleaned[labels.index(key)]
+    return f"{question}\nOptions: {list(map(str, texts))}", body, cleaned[labels.index(key)]
 
 
 READERS: dict[str, Callable[[str, Row], tuple[str, str, str]]] = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import answers, steps
+from retrace.tasks import answers, latro_graders, steps
 from retrace.tasks.base import Task
 
 KINDS: dict[str, answers.Kind] = {
@@ -77,6 +77,18 @@ class AnswerTask(Task):
             turns += [asked(example.question), {"role": "assistant", "content": solution}]
         return [*turns, asked(question)]
 
+    def sft_messages(self, question: str) -> list[dict[str, str]]:
+        """The conversation before the model's turn in LaTRO's fine-tuning baseline."""
+        frame = self.config.chat.sft_prompt or self.config.chat.prompt
+        return [{"role": "user", "content": frame.replace("{question}", question)}]
+
+    def sft_text(self, example: Example) -> str:
+        """What LaTRO's baseline learns to write: the reference as it is, its marker replaced by the phrase."""
+        if not example.steps:
+            return self.answer_text(example)
+        body = example.answer.rpartition(f"\n{self.answer_marker}")[0]
+        return f"{body}\n{self.phrase} {example.final_answer}"
+
     def answer_text(self, example: Example) -> str:
         """What states the final answer."""
         if self.config.format == "queries_responses":
@@ -95,8 +107,15 @@ class AnswerTask(Task):
 
     # ---------------------------------------------------------------- answers
 
+    @property
+    def grader(self) -> str:
+        """Which grader decides the paper's accuracy (`chat.grader`); answers behind '####' have their own."""
+        return self.config.chat.grader if self.in_words else "phrase"
+
     def extract(self, text: str) -> str | None:
         """The answer in a text; of a choice the words or the label as they stand there."""
+        if self.grader == "latro_number":
+            return latro_graders.find_number(text)
         if self.kind == "numeric":
             return answers.read_number(text, self.phrases)
         if self.kind == "multiple_choice":
@@ -112,6 +131,10 @@ class AnswerTask(Task):
     def grade(self, text: str, gold: str) -> bool:
         """Whether the text's answer is right; `gold` ends in '#### answer', after the options where there are some."""
         right = self._right(gold)
+        if self.grader == "latro_number":
+            return latro_graders.same_number(text, right)
+        if self.grader == "latro_option":
+            return latro_graders.names_option(text, right)
         if self.kind == "numeric":
             return answers.same_number(answers.read_number(text, self.phrases), right)
         if self.kind == "multiple_choice":

@@ -79,9 +79,16 @@ class Task:
         return example.steps
 
     def reasoning_text(self, example: Example) -> str:
-        """The steps of `example` alone, as the data of implicit chain of thought has them; empty without any."""
+        """The steps of `example` on one line, as the data of implicit chain of thought has them; empty without any."""
         joint = multiplication.JOINT if self.config.family == "multiplication" else " "
-        return joint.join(example.steps)
+        joined = joint.join(example.steps)
+        written = example.answer.rpartition(f"\n{self.answer_marker}")[0]
+        return written if written.split() == joined.split() and "\n" not in written else joined
+
+    def written_answer(self, example: Example) -> str:
+        """The final answer with its marker; white space is the data's own."""
+        _, marker, tail = example.answer.rpartition(self.answer_marker)
+        return f"{marker}{tail}" if marker else f"{self.answer_marker} {example.final_answer}"
 
     @property
     def words(self) -> list[str] | None:
@@ -254,12 +261,21 @@ def _check(config: TaskConfig, path: Path) -> None:
         "prompt": config.prompt,
         "chat.prompt": config.chat.prompt,
         "chat.direct_prompt": config.chat.direct_prompt,
+        "chat.sft_prompt": config.chat.sft_prompt,
     }
     for where, frame in frames.items():
         if frame is not None and "{question}" not in frame:
             raise UserError(f"{path}: {where}: must hold {{question}}")
     if "{answer}" not in config.chat.answer:
         raise UserError(f"{path}: chat.answer: must hold {{answer}}")
+    from retrace.tasks.answer_task import KINDS
+
+    wanted = {"latro_number": "numeric", "latro_option": "multiple_choice"}.get(config.chat.grader)
+    if wanted not in (None, KINDS[config.family]):
+        raise UserError(
+            f"{path}: chat.grader: {config.chat.grader} reads {wanted} answers, and those of family {config.family} are "
+            f"{KINDS[config.family]}; leave it out"
+        )
     if config.family == "symbolic" and config.step_kind == "none":
         raise UserError(f"{path}: step_kind: a symbolic task needs coin_flip or object_tracking")
     if (config.family == "multiplication") != (config.digits is not None):

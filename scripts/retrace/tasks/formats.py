@@ -63,7 +63,7 @@ def shared_questions(
     Worked demonstrations may be training questions, as in the papers' data, but none of dev or test; those for sampling
     may be development questions, but none of train or test.
     """
-    questions = {example.question for example in examples}
+    questions = {_asked(example) for example in examples}
     allowed = [{"train", DEMONSTRATIONS}, {"dev", SAMPLING_DEMONSTRATIONS}, {DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS}]
     shared = {}
     for other, source in [*task.config.splits.items(), (DEMONSTRATIONS, task.config.demonstrations)]:
@@ -72,7 +72,7 @@ def shared_questions(
             continue
         if source.bulky or not used_together(task.config, pair):
             continue
-        count = len(questions & {example.question for example in read_split(task, other, mirror)})
+        count = len(questions & {_asked(example) for example in read_split(task, other, mirror)})
         if count:
             shared[other] = count
     return shared
@@ -94,7 +94,7 @@ def _generated(task: "Task", split: str, source: Source, mirror: str | None) -> 
 
         return arithmetic.generate(split, count, source.seed, **source.settings)
     taken = frozenset(
-        example.question
+        _asked(example)
         for other, given in task.config.splits.items()
         if not given.generator and not given.bulky
         for example in read_split(task, other, mirror)
@@ -156,7 +156,7 @@ def _with_equations(row: Row, task: "Task", base: Source, mirror: str | None) ->
 def _solutions(task: "Task", splits: tuple[str, ...], mirror: str | None) -> dict[str, str]:
     """For each question of these splits its equations and answer on one line: `<<3+4=7>> <<7*2=14>> #### 14`."""
     return {
-        example.question: " ".join(
+        _asked(example): " ".join(
             [*_EQUATION.findall(" ".join(example.steps)), f"{steps.MARKER} {example.final_answer}"]
         )
         for split in splits
@@ -167,7 +167,7 @@ def _solutions(task: "Task", splits: tuple[str, ...], mirror: str | None) -> dic
 def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iterator[Example]:
     """The rows of a large file whose questions stand in no other split of the same system."""
     taken = {
-        example.question
+        _asked(example)
         for other, given in task.config.splits.items()
         if other != split and not given.bulky and not given.generator and used_together(task.config, (split, other))
         for example in read_split(task, other, mirror)
@@ -176,7 +176,7 @@ def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iter
     layout, left_out = source.format or task.config.format, 0
     for number, row in enumerate(rows_of(path, layout, source.skip_faulty), start=1):
         example = _example(task, source, split, number, split, origin, row)
-        if example.question in taken:
+        if _asked(example) in taken:
             left_out += 1
         else:
             yield example
@@ -243,13 +243,14 @@ def _example(task: "Task", base: Source, name: str, number: int, split: str, ori
         return answer_rows.example(task, where, row, f"{name}-{number:05d}", split, origin)
     question, answer = _question_and_answer(task, base, where, row)
     body, final = _parse_answer(task, where, answer)
+    lines = (base.format or task.config.format) == "lines"
     if task.config.digits is not None:
         multiplication.check_row(where, question, final, task.config.digits)
     identifier = row.get("id", row.get("ID"))
     return Example(
         id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
-        question=" ".join(question.split()),
-        answer=f"{body}\n{steps.MARKER} {final}".lstrip(),
+        question=question,  # white space and all; what shall not depend on it removes it
+        answer=f"{body}\n{_marked(answer) if lines else f'{steps.MARKER} {final}'}".lstrip(),
         steps=_steps(task, body),
         final_answer=final,
         split=split,
@@ -302,6 +303,16 @@ def _parse_answer(task: "Task", where: str, answer: str) -> tuple[str, str]:
     return body.strip(), final
 
 
+def _marked(answer: str) -> str:
+    """The answer with its marker as the authors of implicit chain of thought read it: without commas, else as it is."""
+    return steps.MARKER + answer.partition(steps.MARKER)[2].rstrip().replace(",", "")
+
+
+def _asked(example: Example) -> str:
+    """A question by which equal ones are told, whatever their white space."""
+    return " ".join(example.question.split())
+
+
 def _steps(task: "Task", body: str) -> list[str]:
     if task.config.family == "multiplication":
         return [part for part in body.split(multiplication.JOINT) if part.strip()]
@@ -324,10 +335,10 @@ def _refuse_twins(task: "Task", split: str, examples: list[Example], repeats: bo
     for example in examples:
         if example.id in known:
             raise UserError(f"{task.path}: splits.{split}: id {example.id!r} stands there twice; ids must differ")
-        twin = asked.get(example.question)
+        twin = asked.get(_asked(example))
         if twin is not None and not repeats:
             raise UserError(
                 f"{task.path}: splits.{split}: {twin.id} and {example.id} ask the same question "
                 f"({example.question[:60]!r}); remove one"
             )
-        known[example.id] = asked[example.question] = example
+        known[example.id] = asked[_asked(example)] = example

@@ -60,7 +60,7 @@ def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
         elif marks != 1:
             fault = f"the solution needs '{steps.MARKER}' once, before the answer, this has it {marks} times"
         if fault is None:
-            yield f"{path}:{number}", {"question": question.strip(), "answer": rest[0].strip()}
+            yield f"{path}:{number}", {"question": question, "answer": rest[0].strip()}
         elif skip_faulty:
             skipped.append(number)
         else:
@@ -110,6 +110,11 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
 
 
 def joined(parts: list[str]) -> str:
-    """The parts of a question as one text; a part before another ends with a full stop if it ends with no sign."""
+    """The parts of a question as one text; a part before another ends with a full stop if it ends with no sign.
+
+    A single part keeps its white space.
+    """
+    if len(parts) == 1:
+        return parts[0]
     *before, last = (part.strip() for part in parts)
     return " ".join([*(part if part[-1] in ".?!,;:" else f"{part}." for part in before), last])

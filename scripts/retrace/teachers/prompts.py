@@ -67,10 +67,12 @@ def conversation(
     messages = [("system", template.system.strip())]
     for shown in demonstrations:
         reference = shown_answer(task, shown)
-        messages.append(("user", filled(template.demonstration, question=shown.question, reference=reference)))
+        question = " ".join(shown.question.split())
+        messages.append(("user", filled(template.demonstration, question=question, reference=reference)))
         solution = "\n".join(shown.steps)
         messages.append(("assistant", filled(template.solution, solution=solution, reference=reference)))
     asked = template.without_mistake if mistake is None else template.with_mistake
     reference = shown_answer(task, example)
-    content = filled(asked, question=example.question, reference=reference, mistake=(mistake or "").strip())
+    question = " ".join(example.question.split())
+    content = filled(asked, question=question, reference=reference, mistake=(mistake or "").strip())
     return (*messages, ("user", content))

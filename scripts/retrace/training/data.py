@@ -84,8 +84,8 @@ def generator_rows(
     if not examples:
         raise UserError(f"no {what} to train on; check the split and its limits")
     prompting = prompting or Prompting(task, family, tokenizer)
-    write = prompting.task.answer_text if targets == "answers" else prompting.task.solution_text
-    made = solution_rows(prompting, [one.question for one in examples], [write(one) for one in examples])
+    solutions = [prompting.solution(one, targets == "answers") for one in examples]
+    made = solution_rows(prompting, [one.question for one in examples], solutions)
     return short_rows([example.id for example in examples], made, family, max_length, mask_calculator, what)
 
 

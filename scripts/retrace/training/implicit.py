@@ -16,6 +16,7 @@ from retrace.models.implicit import Coupled, Emulator, Student, without_dropout
 from retrace.models.layers import compile_blocks
 from retrace.models.share import share
 from retrace.training.data import IGNORED
+from retrace.training.evaluated import StopsEarly
 from retrace.training.separated_rows import SeparatedRows, question_batch, text_batch
 from retrace.training.teacher_states import CachedStates, ComputedStates
 from retrace.training.trainer import train
@@ -222,7 +223,7 @@ def train_emulator(
         options,
         seed,
         state,
-        callbacks=callbacks,
+        callbacks=_stopping(options, "loss", callbacks),
         also=(states, dev_rows, dev_states),
     )
 
@@ -282,6 +283,7 @@ def _train_answers(
         found = logits(network, batch).flatten(0, 1).float()
         return functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
 
+    best = "loss" if options.keep_best == "loss" else "score"
     return train(
         model,
         rows,
@@ -293,7 +295,12 @@ def _train_answers(
         options,
         seed,
         state,
-        best="loss" if options.keep_best == "loss" else "score",
-        callbacks=callbacks,
+        best=best,
+        callbacks=_stopping(options, best, callbacks),
         also=(dev_rows, *also),
     )
+
+
+def _stopping(options: SeparatedTraining, metric: str, callbacks: Sequence[TrainerCallback]) -> list[TrainerCallback]:
+    """The callbacks, and the early stop where there is one."""
+    return [*([StopsEarly(options.patience, metric)] if options.patience > 0 else []), *callbacks]

@@ -1,11 +1,11 @@
 """What the stages of implicit chain of thought open: base model, tokenizer, rows and the teacher's states."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from retrace.config_icot import SeparatedTraining, TeacherStates
 from retrace.errors import UserError
@@ -15,6 +15,7 @@ from retrace.models.layers import blocks_of
 from retrace.models.load import load_model
 from retrace.storage import atomic_path
 from retrace.tasks import load_task
+from retrace.training.evaluated import KeepsEach, bring_each
 from retrace.training.implicit import States
 from retrace.training.separated_rows import SeparatedRows, read_rows
 from retrace.training.sft import limit_of
@@ -57,6 +58,11 @@ def open_stage(given: argparse.Namespace, options: SeparatedTraining, of_states:
     return Stage(base, tokenizer, rows, dev_rows, sources["train"], sources["dev"])
 
 
+def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
+    """The callback that keeps every evaluation's checkpoint, where the options ask for it."""
+    return [KeepsEach(state, write)] if options.keep_each else []
+
+
 def write_stage(
     output: str | Path,
     state: str | Path,
@@ -71,4 +77,5 @@ def write_stage(
             folder.mkdir()
             write_parts(folder, tokenizer, student, emulator)
             write_curve(folder / "curves.jsonl", curve)
+            bring_each(state, folder)
     finish(state)

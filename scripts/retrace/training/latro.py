@@ -272,8 +272,10 @@ class DevelopmentAccuracy:
         numbers = list(range(rank, len(self.questions), world))
         questions = [self.questions[number] for number in numbers]
         solutions = self.writer.solve(model, questions)
+        # A solution has room for its answer, too: a rationale is no longer than one that is sampled for training.
+        longest = self.writer.options.max_rationale_tokens
         rows = [
-            self.writer.rationale(question, one.ids, one.free)
+            self.writer.rationale(question, one.ids[:longest], one.free[:longest])
             for question, one in zip(questions, solutions, strict=True)
         ]
         rewards: list[float] = []

@@ -50,7 +50,7 @@ def train_latro(
     state = Path(state)
     device_batch, passes = check_batches(options, world_size())
     together = options.batch_size // options.rationales
-    total = steps_of(options, len(questions) * options.rationales)
+    total = latro_steps(options, len(questions))
     order = bucketed_order([question.length for question in questions], together, total, seed)
     watch, kept = Watch(milestones(options, total), options.stop_on_decline), Evaluations(state)
     quiet_trl()
@@ -80,6 +80,12 @@ def train_latro(
     merged(trainer.model)
     curve = curve_of(trainer, together, len(questions), _CURVE, options.choose_on)
     return curve, kept.report(options.choose_on, watch.stopped)
+
+
+def latro_steps(options: LatroTraining, questions: int) -> int:
+    """Optimiser steps of a training on so many questions; see `epochs_count`."""
+    each = options.rationales if options.epochs_count == "questions" else 1
+    return steps_of(options, questions * each)
 
 
 def quiet_trl() -> None:

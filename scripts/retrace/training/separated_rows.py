@@ -98,7 +98,8 @@ def read_rows(
     examples = iter_jsonl(path, Example)
     for chunk in _chunks(islice(examples, limit) if limit >= 0 else examples):
         texts = [
-            whole_text(example.question, task.reasoning_text(example), example.final_answer, end) for example in chunk
+            whole_text(example.question, task.reasoning_text(example), task.written_answer(example), end)
+            for example in chunk
         ]
         for example, row in zip(chunk, encode(texts), strict=True):
             total += 1

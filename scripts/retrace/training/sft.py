@@ -20,6 +20,7 @@ from retrace.models.share import share
 from retrace.storage import atomic_path
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, Row, collate_generator
+from retrace.training.evaluated import bring_each
 from retrace.training.trainer import is_first_process, train, write_curve
 
 Collate = Callable[[Sequence[Row]], dict[str, torch.Tensor]]
@@ -155,20 +156,31 @@ def write_generator(
     output: str | Path,
     layout: Layout | None = None,
     masked_results: bool = False,
+    state: str | Path | None = None,
 ) -> None:
     """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
 
     layout: of the texts that the model was trained on, where it is not the usual one. masked_results: the calculator's
-    results were masked from its loss.
+    results were masked from its loss. state: the training's folder for restarts, where checkpoints of other evaluations
+    may lie that are kept, too.
     """
     if not is_first_process():
         return
     with atomic_path(output) as folder:
         folder.mkdir()
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        write_generator_into(folder, model, tokenizer, layout)
         write_curve(folder / "curves.jsonl", curve)
-        if layout is not None:
-            write_layout(folder, layout)
         if masked_results:
             note_masked_results(folder)
+        if state is not None:
+            bring_each(state, folder)
+
+
+def write_generator_into(
+    folder: Path, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, layout: Layout | None = None
+) -> None:
+    """Write the files of a checkpoint into an empty folder."""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    if layout is not None:
+        write_layout(folder, layout)

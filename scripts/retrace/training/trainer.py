@@ -84,6 +84,11 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Trainer asks only behind a step whether to stop; a resumed training may have to stop before its first one."""
+        if not self.control.should_training_stop:
+            super()._run_epoch(*args, **kwargs)
+
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
         return SequentialSampler(self.train_dataset)
 

@@ -64,7 +64,7 @@ def solution_rows(
     network: Verifier, examples: Mapping[str, Example], trajectories: Sequence[Trajectory]
 ) -> list[SolutionRow]:
     """Token rows; those over the limit lose the start of their question, and how many is said on stderr."""
-    questions = [examples[row.example_id].question for row in trajectories]
+    questions = [" ".join(examples[row.example_id].question.split()) for row in trajectories]
     solutions = [row.text for row in trajectories]
     names = [trajectories[index].example_id for index in network.too_long(questions, solutions)]
     report_long(names, len(trajectories), network.max_length, "solutions", "cut at the start of the question")

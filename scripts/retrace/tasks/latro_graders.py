@@ -1,0 +1,39 @@
+"""The graders behind LaTRO's reported accuracies, as the authors' code has them (LaTRO/utils/eval_utils.py).
+
+They are looser than ours in one place (an option counts wherever its text appears) and stricter in others: a label such
+as "(A)" names no option, and of "2 + 3 = 5" the first number counts.
+"""
+
+import re
+
+PHRASE = "The answer is"
+_NUMBER = re.compile(r"-?[\d,]*\.?\d+")
+_AROUND = " '[]()\"."  # stripped from both ends of an answer in words
+
+
+def find_number(text: str) -> str | None:
+    """The first number behind the last phrase, else the last number of the whole text; without commas, as written."""
+    if PHRASE in text and (behind := _NUMBER.findall(text.rpartition(PHRASE)[2])):
+        return behind[0].replace(",", "")
+    everywhere = _NUMBER.findall(text)
+    return everywhere[-1].replace(",", "") if everywhere else None
+
+
+def same_number(text: str, right: str) -> bool:
+    """Whether the number that `find_number` reads in a text is the right one's value."""
+    found, wanted = find_number(text), find_number(right)
+    return found is not None and wanted is not None and float(found) == float(wanted)
+
+
+def answer_words(text: str) -> str:
+    """Where the answer is looked for: behind the phrase in its first sentence, else the last sentence; lower case."""
+    phrase = PHRASE.lower()
+    for sentence in text.split("."):
+        if phrase in sentence.lower():
+            return sentence.lower().rpartition(phrase)[2].lstrip(":").strip(_AROUND)
+    return text.lower().strip(_AROUND).rpartition(".")[2]
+
+
+def names_option(text: str, right: str) -> bool:
+    """Whether the text of the right option appears where the answer is looked for."""
+    return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)

@@ -1,0 +1,81 @@
+"""What a training does at each evaluation beside keeping the best checkpoint: it may stop early, and keep every one."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from retrace.errors import UserError
+from retrace.training import parallel
+
+EACH = "each"  # folder of the checkpoints of all evaluations, in the state folder and then in the checkpoint's
+
+
+class StopsEarly(TrainerCallback):
+    """Stops after `patience` evaluations in a row that were no better than the best one before them.
+
+    metric: `loss` (the lower the better), or any other one (the higher the better). What was measured is read from the
+    trainer's own history, so that a resumed training stops where an uninterrupted one does.
+    """
+
+    def __init__(self, patience: int, metric: str) -> None:
+        self.patience = patience
+        self.metric = metric
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._look(state, control)  # at what was measured before a restart
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self._look(state, control) and state.is_world_process_zero:
+            print(f"stopped at step {state.global_step}: {self.patience} evaluations without a better {self.metric}")
+
+    def _look(self, state: Any, control: Any) -> bool:
+        values = [row[f"eval_{self.metric}"] for row in state.log_history if f"eval_{self.metric}" in row]
+        if not values:
+            return False
+        best = values.index(min(values) if self.metric == "loss" else max(values))
+        stops = len(values) - 1 - best >= self.patience
+        if stops:
+            control.should_training_stop = True
+        return stops
+
+
+class KeepsEach(TrainerCallback):
+    """Writes the checkpoint of each evaluation into the state folder. write: the model as it is, into an empty folder."""
+
+    def __init__(self, state: str | Path, write: Callable[[Path], None]) -> None:
+        if parallel.is_sharded():
+            raise UserError(
+                "keep_each: no process holds the whole model while it is divided; set launch.strategy to ddp, or keep "
+                "the best checkpoint only"
+            )
+        self.folder = Path(state) / EACH
+        self.write = write
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if not state.is_world_process_zero:
+            return
+        place = self.folder / f"step{state.global_step}"
+        unfinished = place.with_suffix(".part")
+        for folder in (place, unfinished):
+            shutil.rmtree(folder, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        self.write(unfinished)
+        unfinished.rename(place)
+
+
+def bring_each(state: str | Path, folder: str | Path) -> None:
+    """Put the checkpoints that `KeepsEach` wrote into a checkpoint's folder; where it wrote none, nothing."""
+    for place in sorted((Path(state) / EACH).glob("step*[0-9]")):
+        shutil.copytree(place, Path(folder) / EACH / place.name, copy_function=_linked)
+
+
+def _linked(source: str, target: str) -> None:
+    """The same file under another name, which takes no room; a copy where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
