@@ -70,6 +70,21 @@ def calculator_of(task: Task, tokenizer: Any) -> Calculator:
     return Calculator(tokenizer, task.calculator_notation, task.calculator_closing)
 
 
+def decoder_of(network: Any, prompting: Prompting) -> "Decoder":
+    """A loaded model ready to decode what `prompting` asks."""
+    from retrace.decoding.engine import Decoder
+
+    return Decoder(
+        network,
+        prompting.tokenizer,
+        prompting.family,
+        separated=prompting.separated,
+        ends=END_TOKENS.get(prompting.layout, 1),
+        end_ids=end_tokens(prompting.tokenizer, network, prompting.chat),
+        special_tokens=prompting.special_tokens,
+    )
+
+
 def open_generator(
     model: str | Path,
     model_file: str | Path,
@@ -86,7 +101,6 @@ def open_generator(
     text form that the checkpoint was trained in (see `Task.in_form`). demonstrations: worked examples in the prompt; 0:
     as many as the model's YAML says for a frozen one.
     """
-    from retrace.decoding.engine import Decoder
     from retrace.models.load import check_delimiter, load_model
 
     config = load_model_config(model_file)
@@ -102,15 +116,7 @@ def open_generator(
     return Generator(
         task=prompting.task,
         config=config,
-        decoder=Decoder(
-            network,
-            tokenizer,
-            config.family,
-            separated=prompting.separated,
-            ends=END_TOKENS.get(prompting.layout, 1),
-            end_ids=end_tokens(tokenizer, network, prompting.chat),
-            special_tokens=prompting.special_tokens,
-        ),
+        decoder=decoder_of(network, prompting),
         calculator=calculator_of(task, tokenizer) if calculates else None,
         prompting=prompting,
     )

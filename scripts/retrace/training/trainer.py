@@ -16,6 +16,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -123,15 +124,29 @@ class ExactTrainer(OwnCheckpoints, Trainer):
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
         self.model.eval()
-        with measuring_together(self.args.device), share().quietly(), self.accelerator.autocast():
-            measured = self.evaluation(self.model)
+        with (
+            measuring_together(self.args.device),
+            share().quietly(),
+            self.accelerator.autocast(),
+            self._model_to_measure() as model,
+        ):
+            measured = self.evaluation(model)
         # All processes must agree on which checkpoint is the best.
         metrics = {f"eval_{name}": value for name, value in from_first(measured).items()}
-        if not math.isfinite(metrics["eval_loss"]):
+        if not all(map(math.isfinite, metrics.values())):
             raise not_finite("development", self.state.global_step)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+
+    def _model_to_measure(self) -> AbstractContextManager[Any]:
+        """The model; where an evaluation decodes, each process by itself, one that needs no other process."""
+        if not getattr(self.evaluation, "decodes", False) or not parallel.is_sharded():
+            return nullcontext(self.model)
+        from trl.models import unwrap_model_for_generation
+
+        return unwrap_model_for_generation(self.model_wrapped, self.accelerator)
 
 
 class Milestones(TrainerCallback):
@@ -157,7 +172,7 @@ class Milestones(TrainerCallback):
         logs = logs or {}
         if "loss" in logs and not math.isfinite(logs["loss"]):
             raise not_finite("training", state.global_step)
-        if "eval_loss" in logs and state.is_world_process_zero:
+        if any(key.startswith("eval_") for key in logs) and state.is_world_process_zero:
             speed = (state.global_step - self.first) / max(time.monotonic() - self.started, 1e-9)
             shown = "  ".join(f"{key[5:]} {value:.4f}" for key, value in logs.items() if key.startswith("eval_"))
             left = (state.max_steps - state.global_step) / speed if speed else 0
@@ -208,7 +223,7 @@ def train(
     first one has all of it in the end, on the CPU.
 
     rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
-    loss over a batch's items; count(batch): their number. evaluation(model): development metrics with a `loss`;
+    loss over a batch's items; count(batch): their number. evaluation(model): development metrics, `best` among them;
     None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
     lowest; any other: the highest); None: the last weights, whatever the metrics say. order: IntArray [steps *
     batch_size], the rows as they are visited, and so how many steps there are; None: shuffled epochs, like lengths
@@ -219,6 +234,11 @@ def train(
     state = Path(state)
     if not rows:
         raise UserError("nothing to train on: no rows")
+    if getattr(evaluation, "decodes", False) and parallel.strategy() == "fsdp":
+        raise UserError(
+            "launch.strategy fsdp: no answers are decoded under it, which `keep: accuracy` needs; use zero3, zero2 or ddp, "
+            "or choose the checkpoint by the loss"
+        )
     device_batch, passes = parallel.accumulation_of(options, world_size())
     if order is None:
         order = bucketed_order(lengths, options.batch_size, steps_of(options, len(rows)), seed)
