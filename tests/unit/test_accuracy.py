@@ -78,7 +78,9 @@ def test_the_model_is_left_as_it_was_found(family: str) -> None:
     assert model.config._attn_implementation == attention
     assert all(module.forward == forwards[module] for module in model.modules())
     after = model.state_dict()
-    assert all(torch.equal(weight, after[name]) and weight.dtype == after[name].dtype for name, weight in before.items())
+    assert all(
+        torch.equal(weight, after[name]) and weight.dtype == after[name].dtype for name, weight in before.items()
+    )
 
 
 def test_wider_numbers_are_narrowed_again() -> None:
@@ -87,7 +89,10 @@ def test_wider_numbers_are_narrowed_again() -> None:
     before = [weight.clone() for weight in model.parameters()]
     with unchanged(model):
         model.double()
-    assert all(torch.equal(one, two) and two.dtype == torch.float32 for one, two in zip(before, model.parameters(), strict=True))
+    assert all(
+        torch.equal(one, two) and two.dtype == torch.float32
+        for one, two in zip(before, model.parameters(), strict=True)
+    )
 
 
 def test_it_is_refused_before_a_training_that_cannot_decode(monkeypatch, tmp_path) -> None:

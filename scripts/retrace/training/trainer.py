@@ -139,7 +139,6 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
-
     def _model_to_measure(self) -> AbstractContextManager[Any]:
         """The model; where an evaluation decodes, each process by itself, one that needs no other process."""
         if not getattr(self.evaluation, "decodes", False) or not parallel.is_sharded():
