@@ -77,6 +77,7 @@ localrules:
     data,
     icot,
     prepare_data,
+    fetch_examples,
     fetch_model,
     gather_trajectories,
     gather_predictions,

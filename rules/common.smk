@@ -152,10 +152,10 @@ def digest(value):
 def what_defines_the_task(wildcards):
     """Changes with the task's meaning, not with its title: a parameter, so that jobs run again when it changes.
 
-    Where the rows come from is left out: a job sees another split by its input.
+    Where rows and examples come from is left out: a job sees others by its input.
     """
     task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
+    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap", "learn_to_reason"}
     return digest(task.model_dump(mode="json", exclude=without))
 
 
@@ -174,6 +174,12 @@ def what_defines_the_split(wildcards):
 def what_defines_the_model(wildcards):
     model = settings.model(wildcards.model)
     return digest(model.model_dump(mode="json", exclude={"title", "paper_names", "parameters", "license_note"}))
+
+
+def where_the_examples_are(wildcards):
+    """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
+    examples_of_the_authors(wildcards.task)
+    return digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
 
 
 def limit_of(wildcards):
@@ -197,6 +203,16 @@ def data_of(task, split):
     return f"results/data/{task}/{split}.jsonl"
 
 
+def examples_of_the_authors(task):
+    """The file of the worked examples that Learn-to-Reason's own prompts begin with."""
+    if settings.task(task).learn_to_reason is None:
+        raise WorkflowError(
+            f"task {task} has no worked examples for Learn-to-Reason's prompts; name some in config/tasks/{task}.yaml "
+            "(learn_to_reason), or set learn_to_reason.form to steps or learn_to_reason_zero_shot"
+        )
+    return f"results/data/{task}/learn_to_reason_examples.txt"
+
+
 def shards_of(pattern, count):
     """The files of all shards of a step, in their order."""
     return expand(pattern, shard=range(count))
@@ -207,7 +223,12 @@ def run_folder(w):
 
 
 def checkpoint_folder(w, checkpoint):
-    """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds."""
+    """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds.
+
+    In Learn-to-Reason's own form the student before the first round is the base model, asked in that form.
+    """
+    if system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0:
+        checkpoint = settings.untaught(w.task, w.model)
     if checkpoint == "base" and settings.model(w.model).scratch is None:
         return f"results/models/{w.model}"
     return f"{run_folder(w)}/{checkpoint}/model"
@@ -221,11 +242,28 @@ def split_for(split, checkpoint="generator"):
 def text_form(checkpoint="generator"):
     """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
 
-    def words(w):
-        form = settings.form(w.task, w.model, getattr(w, checkpoint))
-        return "" if form == "steps" else f"--form {form}"
+    return lambda w: words_of_form(settings.form(w.task, w.model, getattr(w, checkpoint)), w.task)
 
-    return words
+
+def words_of_form(form, task):
+    """The words that tell a script of a text form; Learn-to-Reason's brings the file of its worked examples."""
+    if form == "steps":
+        return ""
+    return f"--form {form}:{examples_of_the_authors(task)}" if form == "learn_to_reason" else f"--form {form}"
+
+
+def examples_in_prompts(checkpoint):
+    """An input function: the worked examples that stand in the prompts of a checkpoint's form, where there are any.
+
+    checkpoint: the wildcard that names it, or a function that does.
+    """
+
+    def examples(w):
+        name = checkpoint(w) if callable(checkpoint) else getattr(w, checkpoint)
+        with_examples = settings.form(w.task, w.model, name) == "learn_to_reason"
+        return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+
+    return examples
 
 
 def the_base_model(wildcards):

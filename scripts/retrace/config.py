@@ -35,7 +35,7 @@ from retrace.config_icot import (
 )
 from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
-from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher, WorkedExamples
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
 from retrace.decoding_options import Decoding, Greedy, SelfConsistency
@@ -136,6 +136,9 @@ class TaskConfig(Section):
     chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
     demonstrations: Source | None = Field(
         default=None, description="worked examples for few-shot prompts; without it those of train"
+    )
+    learn_to_reason: WorkedExamples | None = Field(
+        default=None, description="worked examples that Learn-to-Reason's own prompts begin with"
     )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     split_sets: list[Name] = Field(

@@ -17,6 +17,7 @@ from retrace.prompting import Prompting
 from retrace.schemas import MarkedAnswer, TeacherRationale
 from retrace.storage import write_jsonl
 from retrace.training import learn_to_reason as ltr
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
 from retrace.training.data import Row
 from retrace.training.parallel import accumulation_of
@@ -204,14 +205,15 @@ def test_the_positive_is_another_rationale_where_there_is_one() -> None:
     assert not any(row.contrasts for row in ltr.plan_visits(lessons, options(batch_size=1, ratio=0), 20, seed=0))
 
 
-def test_alternating_visits_every_batch_twice() -> None:
+def test_in_two_passes_what_a_device_holds_is_learned_and_then_contrasted() -> None:
     lessons = [encoded(1, 2, 1) for _ in range(4)]
     for lesson in lessons:
         lesson.positives.append([7, 8, 1])
-    merged = ltr.plan_visits(lessons, options(batch_size=2), 6, seed=0)
-    apart = ltr.plan_visits(lessons, options(batch_size=2, merge_losses=False), 6, seed=0)
+    choice = options(batch_size=4, device_batch_size=1, merge_losses=False)
+    merged = ltr.plan_visits(lessons, choice, 3, seed=0)
+    apart = ltr.in_two_passes(merged, choice, world=2)
     assert len(apart) == 2 * len(merged)
-    assert [row.learn for row in apart[:8]] == [True, True, False, False] * 2
+    assert [row.learn for row in apart[:8]] == [True, True, False, False] * 2  # two devices with a row each
     assert [row.contrasts for row in apart[:4]] == [False, False, True, True]
     assert (
         [row.sample for row in apart[0:2]] == [row.sample for row in apart[2:4]] == [row.sample for row in merged[:2]]
@@ -270,6 +272,64 @@ def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> N
     assert losses[0] == pytest.approx((sums[0] / counts[0] + 0.5 * sums[1] / counts[1]).item(), rel=1e-4)
 
 
+class Backward(Gradients):
+    """Also counts optimiser steps."""
+
+    steps = 0
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
+        super().on_pre_optimizer_step(args, state, control, model, **kwargs)
+        self.steps += 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_apart_are_two_passes_and_one_step(family: str, tmp_path, monkeypatch) -> None:
+    """The gradient of a step is that of both losses together, and so is what is learned."""
+    found, passes = [], []
+    plain = ltr.reflection_sums
+    monkeypatch.setattr(ltr, "reflection_sums", lambda *given: passes.append(given[1]) or plain(*given))
+    for merged in (True, False):
+        choice = options(device_batch_size=4, max_steps=3, max_grad_norm=0, merge_losses=merged)
+        model, tokenizer, lessons = setting(choice, family)
+        watch = Backward()
+        curve, report = ltr.train_lessons(
+            model, tokenizer, lessons, [], choice, 0, tmp_path / str(merged), callbacks=[watch]
+        )
+        found.append((watch.first, torch.cat([weight.detach().flatten() for weight in model.parameters()])))
+        assert (watch.steps, report["steps"], report["batch_size"]) == (3, 3, 8)
+        assert [row["step"] for row in curve] == [1, 2, 3]
+        assert report["contrasted_visits"] > 0
+    assert len(passes) == 6 + 12
+    for batch in passes[6:]:  # no pass has both losses
+        assert not (len(batch["contrast"]) and bool(batch["labels"].ne(-100).any()))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+
+
+def test_the_checkpoint_with_the_most_right_answers_is_kept(tmp_path) -> None:
+    """Accuracy decides, the first of equal ones: here a measure that is best, and then as good, in the middle."""
+    choice = options(keep="accuracy", max_steps=4, evaluations=4)
+    model, tokenizer, lessons = setting(choice)
+    kept = []
+    prompting = Prompting(TASK, "encoder_decoder", tokenizer)
+    dev = problems(4, "dev")
+    right = iter([0, 2, 2, 1])
+
+    class Measured(GreedyAccuracy):
+        def _right(self, model, examples) -> int:
+            super()._right(model, examples)
+            kept.append({name: weight.clone() for name, weight in model.state_dict().items()})
+            return next(right)
+
+    curve, _ = ltr.train_lessons(
+        model, tokenizer, lessons, [], choice, 0, tmp_path, accuracy=Measured(prompting, dev, 8)
+    )
+    assert [row["dev_accuracy"] for row in curve if "dev_accuracy" in row] == [0.0, 0.5, 0.5, 0.25]
+    after = model.state_dict()
+    assert all(torch.equal(weight, after[name]) for name, weight in kept[1].items())
+    assert not all(torch.equal(weight, after[name]) for name, weight in kept[2].items())
+
+
 def test_without_reflection_the_mistakes_change_nothing(tmp_path) -> None:
     weights = []
     for number, marks in enumerate(([], [mistake(example) for example in EXAMPLES])):
@@ -325,6 +385,23 @@ def test_the_script_trains_a_round(family: str, tmp_path) -> None:
     assert not (tmp_path / "state").exists()
     curve = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
     assert any("dev_loss" in row for row in curve)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_script_chooses_by_accuracy(family: str, tmp_path, capsys) -> None:
+    """On the development split, or by option on the test split, which needs no worked solutions then."""
+    words = write_world(tmp_path, family, [rationale(example) for example in EXAMPLES], [])
+    words += ["--keep", "accuracy", "--answer-tokens", "12", "--answer-batch-size", "3"]
+    write_jsonl(tmp_path / "dev.jsonl", [row.model_copy(update={"steps": []}) for row in problems(8, "dev")])
+    for on_test in ("false", "true"):
+        train_learn_to_reason.main([*words, "--validation-is-test", on_test])
+        report = json.loads((tmp_path / "report.json").read_text())
+        assert report["chosen_on"] == ("test" if on_test == "true" else "dev")
+        assert report["development_rows"] == 0
+        assert report["questions"] == 24  # none is held out
+        curve = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
+        assert [row["step"] for row in curve if "dev_accuracy" in row] == [2, 4]
+        assert "development accuracy 0." in capsys.readouterr().out
 
 
 def test_a_student_without_mistakes_stays_as_it_was(tmp_path) -> None:
