@@ -227,11 +227,11 @@ def checkpoint_folder(w, checkpoint):
 
     In Learn-to-Reason's own form the student before the first round is the base model, asked in that form.
     """
-    if system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0:
-        checkpoint = settings.untaught(w.task, w.model)
-    if checkpoint == "base" and settings.model(w.model).scratch is None:
+    untaught = system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0
+    made = settings.untaught(w.task, w.model) if untaught else checkpoint
+    if made == "base" and settings.model(w.model).scratch is None:
         return f"results/models/{w.model}"
-    return f"{run_folder(w)}/{checkpoint}/model"
+    return f"{run_folder(w)}/{made}/model"
 
 
 def split_for(split, checkpoint="generator"):
@@ -241,7 +241,6 @@ def split_for(split, checkpoint="generator"):
 
 def text_form(checkpoint="generator"):
     """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
-
     return lambda w: words_of_form(settings.form(w.task, w.model, getattr(w, checkpoint)), w.task)
 
 
