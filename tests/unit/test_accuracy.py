@@ -12,7 +12,6 @@ from retrace.models.share import measuring_together
 from retrace.prompting import Prompting
 from retrace.tasks import load_task
 from retrace.training.accuracy import GreedyAccuracy, unchanged
-from retrace.training.trainer import train
 from unit.tiny_generators import TASK, examples, learned
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -93,12 +92,3 @@ def test_wider_numbers_are_narrowed_again() -> None:
         torch.equal(one, two) and two.dtype == torch.float32
         for one, two in zip(before, model.parameters(), strict=True)
     )
-
-
-def test_it_is_refused_before_a_training_that_cannot_decode(monkeypatch, tmp_path) -> None:
-    task = arithmetic_task()
-    model, tokenizer = tiny_generator(task, problems(8))
-    evaluation = GreedyAccuracy(Prompting(task, "encoder_decoder", tokenizer), problems(6), 8)
-    monkeypatch.setenv("RETRACE_STRATEGY", "fsdp")
-    with pytest.raises(UserError, match=r"launch\.strategy fsdp: no answers are decoded under it"):
-        train(model, [1], [1], None, None, None, evaluation, None, 0, tmp_path)
