@@ -183,6 +183,10 @@ class LearnToReasonTraining(Training):
     representation: Literal["last", "pooled"] = Field(
         default="last", description="of a rationale: the last token's hidden state, or the mean of all"
     )
+    end_token: bool = Field(
+        default=False,
+        description="represent a rationale with the token that ends it, as the authors' code; otherwise without",
+    )
     merge_losses: bool = Field(
         default=True,
         description="both losses in one pass; otherwise two passes, one for each, before the optimiser's step, which takes "

@@ -307,6 +307,7 @@ def train_lessons(
             prompt_weight=options.prompt_weight,
             start_id=start,
             official=options.official_prompt_weight,
+            ends=options.end_token,
         ),
         loss,
         reflection_counts,
