@@ -172,6 +172,9 @@ class LearnToReasonTraining(Training):
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = (
         "constant_with_warmup"
     )
+    warmup_steps: int = Field(
+        default=-1, ge=-1, description="steps in which the learning rate rises; -1: as warmup_ratio says"
+    )
     prompt_weight: Annotated[float, Field(ge=0)] = Field(
         default=0.1, description="weight of the question's tokens in the loss; an encoder-decoder does not predict them"
     )

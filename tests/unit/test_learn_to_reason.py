@@ -250,6 +250,17 @@ class Gradients(TrainerCallback):
             self.first = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
 
 
+@pytest.mark.parametrize(
+    ("changes", "rates"), [({"warmup_steps": 3}, [0, 1, 2, 3]), ({"warmup_ratio": 0.5}, [0, 1, 2, 2])]
+)
+def test_the_rate_rises_for_as_many_steps_as_named(changes: dict, rates: list[int], tmp_path) -> None:
+    choice = options(max_steps=4, scheduler="constant_with_warmup", learning_rate=6e-3, **changes)
+    model, tokenizer, lessons = setting(choice)
+    curve, _ = ltr.train_lessons(model, tokenizer, lessons, [], choice, 0, tmp_path)
+    found = [row["learning_rate"] for row in curve]
+    assert found == pytest.approx([6e-3 * rate / max(rates) for rate in rates])
+
+
 def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> None:
     """Tokens and contrasts are counted over the whole step: a mean of means would weigh them otherwise."""
     gradients, losses = [], []
