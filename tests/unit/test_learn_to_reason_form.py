@@ -17,6 +17,7 @@ from retrace.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer, Prediction, TeacherRationale
 from retrace.storage import read_jsonl, write_jsonl
 from retrace.tasks import load_task
+from retrace.tasks.formats import read_split
 from retrace.tasks.learn_to_reason_form import examples_of
 from retrace.text_constants import string_constant
 from retrace.training.data import solution_rows
@@ -295,3 +296,18 @@ def test_rows_are_what_decoding_sees(tmp_path) -> None:
     assert row.ids == tokenizer(task.prompt("Tom has 3 pens."))["input_ids"]
     assert tokenizer.decode(row.ids) == task.prompt("Tom has 3 pens.")
     assert tokenizer.decode(row.target) == "He has 7.\nAnswer: 7<end>"
+
+
+@pytest.mark.parametrize("name", ["gsm8k", "svamp_kojima", "multiarith", "commonsense_qa", "strategy_qa"])
+def test_real_references_are_right_by_both_graders(name: str, mirror: str, tmp_path) -> None:
+    plain = load_task(name, CONFIG)
+    (tmp_path / "examples.txt").write_text("Question: a\nAnswer: b\n")
+    task = plain.in_form(f"learn_to_reason:{tmp_path}/examples.txt", "decoder_only")
+    for row in read_split(plain, "dev", mirror):
+        text = task.solution_text(row)
+        assert task.grade(text, row.answer), row.id
+        assert task.grade_strict(text, row.answer), row.id
+        assert "<<" not in text
+        lines = task.prompt(row.question).split("\n")
+        assert lines[-1] == ("Answer: " if name == "commonsense_qa" else "Reasoning: ")
+        assert [line[:4] for line in lines[-6:-1]] == [f"({letter}) " for letter in "abcde"] or name != "commonsense_qa"
