@@ -197,7 +197,7 @@ class LearnToReasonTraining(Training):
     )
     max_positives: Count = Field(default=10, description="right rationales a question to draw the positive from")
     max_negatives: Count = Field(default=4, description="mistakes a question to draw the negative from")
-    contrast_length: Count = Field(default=192, description="positives and negatives are cut to so many tokens")
+    contrast_length: Count = Field(default=192, description="of a rationale so many tokens are contrasted")
     official_mistakes: bool = Field(
         default=False,
         description="put the right final answer behind a mistake's own, as the authors' code does (in its own form)",

@@ -115,6 +115,25 @@ def test_one_pass_gives_what_three_give(kind: str, attention: str, pooled: bool,
     assert reflection_counts(batch).tolist() == [prompts + sum(len(one.sample.target) for one in ROWS), 3]
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_a_long_sample_is_contrasted_by_its_beginning(kind: str, pooled: bool) -> None:
+    """As its positives and negatives are; it is learned whole."""
+    model = network(kind)
+    batch = collate_reflection(ROWS, PAD, 0.1, START if kind == "t5" else None, ends=True)
+    whole = reflection_sums(model, batch, pooled, 1.0)
+    cut = reflection_sums(model, batch, pooled, 1.0, longest=3)
+    triplets = []
+    for one in ROWS:
+        sample, *others = separately(model, kind, one, 0.1, ends=True)[1]
+        sample = sample[: 3 + (kind == "t5")]
+        points = [state.mean(0, keepdim=True) if pooled else state[-1:] for state in (sample, *others)]
+        triplets += [triplet_losses(*points, margin=1.0).item()] if one.contrasts else []
+    assert cut[1].item() == pytest.approx(sum(triplets), abs=1e-5)
+    assert cut[1].item() != pytest.approx(whole[1].item(), abs=1e-4)
+    assert cut[0].item() == whole[0].item()
+
+
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])
 def test_gradients_are_those_of_three_passes(kind: str) -> None:
     """All three rationales move the weights, as the authors' code lets them."""

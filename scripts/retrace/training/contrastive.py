@@ -211,10 +211,15 @@ def bare(model: torch.nn.Module) -> Any:
     return model
 
 
-def reflection_sums(model: torch.nn.Module, batch: dict[str, Tensor], pooled: bool, margin: float) -> Tensor:
-    """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`."""
+def reflection_sums(
+    model: torch.nn.Module, batch: dict[str, Tensor], pooled: bool, margin: float, longest: int | None = None
+) -> Tensor:
+    """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`.
+
+    longest: so many tokens of the sample represent it, whose positives and negatives were cut before.
+    """
     forward = _seq2seq_states if "decoder_input_ids" in batch else _causal_states
-    logits, states = forward(model, batch, pooled)
+    logits, states = forward(model, batch, pooled, longest)
     language = weighted_loss(logits, batch["labels"], batch["weights"])
     if len(batch["contrast"]):
         triplet = triplet_losses(*states, margin).sum()
@@ -237,7 +242,9 @@ def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
     return torch.stack([learned, learned.new_tensor(len(batch["contrast"]))])
 
 
-def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+def _causal_states(
+    model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
+) -> tuple[Tensor, list[Tensor]]:
     """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative.
 
     Without contrasts all hidden states, where `_needs_states`.
@@ -262,7 +269,7 @@ def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[
     part = part.index_select(0, rows)
     states = []
     for number in range(1, PARTS):
-        columns = torch.nonzero((part == number).any(0))[:, 0]
+        columns = torch.nonzero((part == number).any(0))[:, 0][: longest if number == 1 else None]
         block = hidden[:, columns[0] : columns[-1] + 1]
         states.append(_represent(block, part[:, columns[0] : columns[-1] + 1] == number, pooled))
     return outputs.logits, states
@@ -295,7 +302,9 @@ def share_questions(model: Any) -> None:
     model.forward = forward
 
 
-def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+def _seq2seq_states(
+    model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
+) -> tuple[Tensor, list[Tensor]]:
     """As `_causal_states`, of the decoder of a model with `share_questions`."""
     rows, total = batch["contrast"], len(batch["input_ids"])
     asked = torch.cat([torch.arange(total, device=rows.device), rows, rows])
@@ -312,7 +321,12 @@ def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple
         return logits, list(outputs.decoder_hidden_states[-1:] if outputs.decoder_hidden_states else [])
     hidden, mask = outputs.decoder_hidden_states[-1], batch["decoder_mask"]
     blocks = [rows, torch.arange(total, total + len(rows)), torch.arange(total + len(rows), len(asked))]
-    return logits, [_represent(hidden[block], mask[block], pooled) for block in blocks]
+    first = None if longest is None else 1 + longest  # the start token stands before the rationale
+    widths = (first, None, None)
+    return logits, [
+        _represent(hidden[block, :width], mask[block, :width], pooled)
+        for block, width in zip(blocks, widths, strict=True)
+    ]
 
 
 def _represent(hidden: Tensor, mask: Tensor, pooled: bool) -> Tensor:

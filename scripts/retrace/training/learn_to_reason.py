@@ -282,6 +282,7 @@ def train_lessons(
     start, pad_id = start_token(model), tokenizer.pad_token_id
     share_questions(model)
     weights = (1.0, options.ratio)
+    longest = options.contrast_length - (not options.end_token)
     contrasted, batch_size = sum(row.contrasts for row in visits), options.batch_size
     taken = options
     if not options.merge_losses and options.ratio > 0:
@@ -294,7 +295,7 @@ def train_lessons(
         evaluation = DevelopmentLoss(dev_rows, collate, 2 * options.device_batch_size)
 
     def loss(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        sums = reflection_sums(network, batch, options.representation == "pooled", options.margin)
+        sums = reflection_sums(network, batch, options.representation == "pooled", options.margin, longest)
         return sums * sums.new_tensor(weights)
 
     curve = train(
