@@ -1,6 +1,7 @@
 # Retrace: any result of five chain-of-thought papers by its file name.
 #
 #   results/data/{task}/{split}.jsonl                                        examples in the one schema
+#   results/data/{task}/learn_to_reason_examples.txt                         what Learn-to-Reason's own prompts begin with
 #   results/models/{model}/                                                  a base model from the Hub, pinned
 #   results/{task}/{model}/seed{seed}/{checkpoint}/model/                    a checkpoint (base: trained from scratch)
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{artifact}                what led to it: trajectories, alignments, pairs
@@ -78,6 +79,7 @@ localrules:
     data,
     icot,
     prepare_data,
+    fetch_examples,
     fetch_model,
     gather_trajectories,
     gather_predictions,

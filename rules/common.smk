@@ -156,10 +156,11 @@ def digest(value):
 def what_defines_the_task(wildcards):
     """Changes with the task's meaning, not with its title: a parameter, so that jobs run again when it changes.
 
-    Where the rows come from is left out: a job sees another split by its input.
+    Where rows and examples come from is left out: a job sees others by its input.
     """
     task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap", "sampling_demonstrations"}
+    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
+    without |= {"sampling_demonstrations", "learn_to_reason"}
     return digest(task.model_dump(mode="json", exclude=without))
 
 
@@ -185,6 +186,12 @@ def what_defines_the_model(wildcards):
     return digest(model.model_dump(mode="json", exclude={"title", "paper_names", "parameters", "license_note"}))
 
 
+def where_the_examples_are(wildcards):
+    """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
+    examples_of_the_authors(wildcards.task)
+    return digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
+
+
 def limit_of(wildcards):
     """How many rows of this split are used; -1: all."""
     limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
@@ -206,15 +213,30 @@ def data_of(task, split):
     return f"results/data/{task}/{split}.jsonl"
 
 
+def examples_of_the_authors(task):
+    """The file of the worked examples that Learn-to-Reason's own prompts begin with."""
+    if settings.task(task).learn_to_reason is None:
+        raise WorkflowError(
+            f"task {task} has no worked examples for Learn-to-Reason's prompts; name some in config/tasks/{task}.yaml "
+            "(learn_to_reason), or set learn_to_reason.form to steps or learn_to_reason_zero_shot"
+        )
+    return f"results/data/{task}/learn_to_reason_examples.txt"
+
+
 def run_folder(w):
     return f"results/{w.task}/{w.model}/seed{w.seed}"
 
 
 def checkpoint_folder(w, checkpoint):
-    """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds."""
-    if checkpoint == "base" and settings.model(w.model).scratch is None:
+    """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds.
+
+    In Learn-to-Reason's own form the student before the first round is the base model, asked in that form.
+    """
+    untaught = system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0
+    made = settings.untaught(w.task, w.model) if untaught else checkpoint
+    if made == "base" and settings.model(w.model).scratch is None:
         return f"results/models/{w.model}"
-    return f"{run_folder(w)}/{checkpoint}/model"
+    return f"{run_folder(w)}/{made}/model"
 
 
 def split_for(split, checkpoint="generator"):
@@ -224,12 +246,28 @@ def split_for(split, checkpoint="generator"):
 
 def text_form(checkpoint="generator"):
     """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
+    return lambda w: words_of_form(settings.form(w.task, w.model, getattr(w, checkpoint)), w.task)
 
-    def words(w):
-        form = settings.form(w.task, w.model, getattr(w, checkpoint))
-        return "" if form == "steps" else f"--form {form}"
 
-    return words
+def words_of_form(form, task):
+    """The words that tell a script of a text form; Learn-to-Reason's brings the file of its worked examples."""
+    if form == "steps":
+        return ""
+    return f"--form {form}:{examples_of_the_authors(task)}" if form == "learn_to_reason" else f"--form {form}"
+
+
+def examples_in_prompts(checkpoint):
+    """An input function: the worked examples that stand in the prompts of a checkpoint's form, where there are any.
+
+    checkpoint: the wildcard that names it, or a function that does.
+    """
+
+    def examples(w):
+        name = checkpoint(w) if callable(checkpoint) else getattr(w, checkpoint)
+        with_examples = settings.form(w.task, w.model, name) == "learn_to_reason"
+        return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+
+    return examples
 
 
 def the_base_model(wildcards):

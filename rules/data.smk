@@ -24,7 +24,27 @@ rule prepare_data:
         " --limit {params.limit} --output {output} > {log} 2>&1"
 
 
+rule fetch_examples:
+    """The worked examples that Learn-to-Reason's own prompts begin with."""
+    output:
+        "results/data/{task}/learn_to_reason_examples.txt",
+    log:
+        "logs/data/{task}/learn_to_reason_examples.log",
+    conda:
+        "../envs/retrace.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        source=where_the_examples_are,
+    message:
+        "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
+    shell:
+        "python $RETRACE_SCRIPTS/fetch_examples.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --output {output} > {log} 2>&1"
+
+
 rule data:
-    """All splits of all tasks, for machines that will have no network later."""
+    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     input:
         [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
+        [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],

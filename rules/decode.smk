@@ -4,6 +4,7 @@
 rule decode:
     input:
         unpack(guidance),
+        unpack(examples_in_prompts("checkpoint")),
         model=the_decoded_checkpoint,
         data="results/data/{task}/{split}.jsonl",
     output:

@@ -148,6 +148,12 @@ def source_of(w):
     return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
 
 
+def examples_for_the_source(w):
+    """The worked examples of the answered task, where the checkpoint's form has some in its prompts."""
+    with_examples = settings.form(w.source_task, w.model, w.checkpoint) == "learn_to_reason"
+    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+
+
 def transferred_predictions(w):
     """One predictions file a seed, of the source task's checkpoint on the task."""
     decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(w.source_task, w.model, w.method)

@@ -10,6 +10,7 @@ if settings.values.teacher.kind != "local":
 rule mark_exam:
     """Which answers of the exam are mistakes."""
     input:
+        unpack(examples_in_prompts("checkpoint")),
         predictions="results/{task}/{model}/seed{seed}/{checkpoint}/exam/train.jsonl",
         data="results/data/{task}/train.jsonl",
     output:
@@ -24,16 +25,18 @@ rule mark_exam:
         runtime=30,
     params:
         task=what_defines_the_task,
+        form=text_form("checkpoint"),
     message:
         "Marking the exam of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
         "python $RETRACE_SCRIPTS/mark_exam.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
-        " --predictions {input.predictions} --output {output.marks} --report {output.report} > {log} 2>&1"
+        " {params.form} --predictions {input.predictions} --output {output.marks} --report {output.report} > {log} 2>&1"
 
 
 rule mark_released_mistakes:
     """Mistakes that somebody released, in place of an exam."""
     input:
+        unpack(examples_in_prompts(the_trained_round)),
         released=the_released_mistakes,
         data="results/data/{task}/train.jsonl",
     output:
@@ -51,11 +54,12 @@ rule mark_released_mistakes:
         runtime=30,
     params:
         task=what_defines_the_task,
+        form=form_of_the_round,
     message:
         "Marking released mistakes of {wildcards.task}, round {wildcards.round}"
     shell:
         "python $RETRACE_SCRIPTS/mark_exam.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
-        " --released {input.released} --output {output.marks} --report {output.report} > {log} 2>&1"
+        " {params.form} --released {input.released} --output {output.marks} --report {output.report} > {log} 2>&1"
 
 
 rule ask_teacher:
@@ -144,6 +148,7 @@ rule price_of_the_teacher:
 rule train_learn_to_reason:
     """One round: from the last round's student, on the teacher's rationales and the student's own mistakes."""
     input:
+        unpack(examples_in_prompts(the_trained_round)),
         model=the_student,
         train="results/data/{task}/train.jsonl",
         dev=split_to_choose_on,
@@ -172,6 +177,7 @@ rule train_learn_to_reason:
         options=options("learn_to_reason"),
         speed=speed("learn_to_reason"),
         otherwise=trained_otherwise,
+        examples=option_from(examples_in_prompts(the_trained_round), "--examples", "examples"),
         state="results/{task}/{model}/seed{seed}/{variant}_round{round}/state",
     message:
         "Training round {wildcards.round} of {wildcards.variant} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
@@ -179,7 +185,7 @@ rule train_learn_to_reason:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_learn_to_reason.py --model {input.model}"
         " --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
         " --train {input.train} --dev {input.dev} --rationales {input.rationales} --marks {input.marks} --seed {wildcards.seed}"
-        " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} {params.otherwise}"
+        " --state {params.state} --output {output.model} --report {output.report} {params.options} {params.speed} {params.otherwise} {params.examples}"
         " > {log} 2>&1"
 
 

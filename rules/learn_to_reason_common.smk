@@ -16,6 +16,16 @@ def the_student(w):
     return checkpoint_folder(w, round_before(w, w.variant, w.round))
 
 
+def the_trained_round(w):
+    """The checkpoint that a round makes."""
+    return f"{w.variant}_round{w.round}"
+
+
+def form_of_the_round(w):
+    """The words that tell a script in which form the round's student writes, where it is not usual."""
+    return words_of_form(settings.form(w.task, w.model, the_trained_round(w)), w.task)
+
+
 def released_for(files, number):
     """The released file of a round, if the configuration names one."""
     return files[int(number) - 1] if int(number) <= len(files) else None
@@ -124,8 +134,7 @@ def trained_otherwise(w):
 def jobs_of_learning(checkpoint, task, model):
     """Benchmark records, without the run's folder, of the jobs that a checkpoint of this system rests on."""
     variant, number = checkpoint.rpartition("_round")[0], round_of(checkpoint)
-    start = settings.generator(task, model)
-    jobs = ["sft"] if start == "sft" else []
+    jobs = ["sft"] if settings.round_before(task, model, variant, 1) == "sft" else []
     for turn in range(1, number + 1):
         student = settings.round_before(task, model, variant, turn)
         jobs += [f"{student}/exam/train", f"{variant}_round{turn}/ask", f"{variant}_round{turn}/train"]

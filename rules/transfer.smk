@@ -4,6 +4,7 @@
 rule decode_transfer:
     """Predictions for the questions of another task than the checkpoint was trained on."""
     input:
+        unpack(examples_for_the_source),
         model=lambda w: checkpoint_folder(source_of(w), w.checkpoint),
         data=lambda w: data_of(w.task, settings.transfer_split(w.task)),
     output:
@@ -30,7 +31,7 @@ rule decode_transfer:
         model=what_defines_the_model,
         arguments=lambda w: decoder_arguments(source_of(w)),
         speed=lambda wildcards, threads: speed()(source_of(wildcards), threads),
-        form=lambda w: text_form("checkpoint")(source_of(w)),
+        form=lambda w: words_of_form(settings.form(w.source_task, w.model, w.checkpoint), w.task),
     message:
         "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on {wildcards.source_task}, seed {wildcards.seed}"
     shell:

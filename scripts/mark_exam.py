@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--released", help="mistakes in the authors' format, instead of an exam")
     parser.add_argument("--output", required=True, help="MarkedAnswer rows")
     parser.add_argument("--report", required=True, help="JSON file with the counts")
+    cli.add_form(parser)
     given = parser.parse_args(arguments)
     if (given.predictions is None) == (given.released is None):
         raise UserError("give either --predictions or --released")
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.storage import read_jsonl, write_json, write_jsonl
     from retrace.tasks import load_task
 
-    task = load_task(given.task_file)
+    task = load_task(given.task_file).in_form(given.form, "decoder_only")  # answers are read alike for all models
     examples = read_jsonl(given.data, Example)
     if given.released:
         marks, counts = mark_released(task, read_released(given.released), examples)

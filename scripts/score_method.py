@@ -31,6 +31,13 @@ def differences_from_paper(
     return differences(configuration, paper, [*sections, "limits"])
 
 
+def peeked_by(configuration: dict[str, Any]) -> str | None:
+    """By what a checkpoint of Learn-to-Reason was chosen on the test split; None where it was not."""
+    options = configuration.get("learn_to_reason", {})
+    measures = {"best": "loss", "accuracy": "accuracy"}
+    return measures.get(options.get("keep", "best")) if options.get("validation_is_test") else None
+
+
 def gpus_of_a_job(given: int | None, scratch: bool) -> int | None:
     """As given; else none for models from scratch, one where this machine has any, unknown elsewhere (a cluster)."""
     from retrace.evaluation.provenance import gpu_names
@@ -70,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
-    from retrace.checkpoints import helped_decoder, system_of
+    from retrace.checkpoints import helped_decoder, round_of, system_of
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
@@ -101,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     scratch = model.scratch is not None
     sections = reported.sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
     config_dir = Path(given.papers).parent
-    learned = system_of(given.checkpoint) == "learn_to_reason"
+    learned = system_of(given.checkpoint) == "learn_to_reason" and round_of(given.checkpoint) != 0
     found = provenance.Provenance(
         git=provenance.git_state(),
         configuration=provenance.configuration_record(values, file, sections) if values else None,
@@ -134,7 +141,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         votes=votes,
         choices=read_choices(given.reports, given.seeds),
         sampling=read_sampling(given.sampling, given.seeds),
-        loss_on="test" if (values or {}).get("learn_to_reason", {}).get("validation_is_test") and learned else None,
+        chosen_by=peeked_by(values or {}) if learned and given.split == "test" else None,
     )
     write_json(given.output, result)
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}

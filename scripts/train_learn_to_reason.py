@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
     parser.add_argument("--rationales", required=True, nargs="+", help="TeacherRationale rows, one file a round")
     parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the exam")
+    parser.add_argument("--examples", help="worked examples in the prompts, where --form is learn_to_reason")
     parser.add_argument("--repeat", type=int, default=1, help="so many times the steps of one round (default 1)")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, LearnToReasonTraining)
 
+    from retrace.decoding.setup import calculator_of
     from retrace.layouts import has_masked_results
     from retrace.models.load import check_tokenizer, load_model
     from retrace.prompting import prompting_of
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.storage import read_jsonl, write_json
     from retrace.tasks import load_task
     from retrace.training import learn_to_reason, sft
+    from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size
     from retrace.yaml_files import load_model_config
 
@@ -58,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"{given.model_file}: a teacher's rationales are plain text, and this model has a chat template; set "
             "`chat: false`"
         )
-    task = load_task(given.task_file)
+    form = f"{options.form}:{given.examples}" if given.examples else options.form
+    task = load_task(given.task_file).in_form(form, config.family)
     examples = read_jsonl(given.train, Example)
     rationales = [
         (row.example_id, row.text)
@@ -80,18 +84,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoded = learn_to_reason.encode_lessons(lessons, prompting, options, limit)
     curve: list[dict[str, float]] = []
     report: dict[str, Any] = {"questions": 0, "steps": 0, "note": "no rationales: the student stays as it was"}
-    dev_rows = development_rows(read_jsonl(given.dev, Example), prompting, limit, options)
-    if options.validation_is_test and not dev_rows:
+    dev = read_jsonl(given.dev, Example)
+    dev_rows = development_rows(dev, prompting, limit, options)
+    if options.validation_is_test and options.keep == "best" and not dev_rows:
         raise UserError(
             f"{given.dev}: learn_to_reason.validation_is_test needs worked solutions in the test split, and {task.name} has "
-            "none there; set it to false"
+            "none there; set it to false, or learn_to_reason.keep to accuracy"
         )
+    accuracy = None
+    if options.keep == "accuracy":
+        calculator = calculator_of(task, tokenizer) if task.config.calculator else None
+        accuracy = GreedyAccuracy(prompting, dev, options.answer_tokens, options.answer_batch_size, calculator)
     lessons_to_learn, dev_rows = with_development(encoded, dev_rows, options, given.seed)
     if 0 < len(lessons_to_learn) < world_size():
         report["note"] = f"fewer questions than the {world_size()} processes: the student stays as it was"
     elif lessons_to_learn:
         curve, report = learn_to_reason.train_lessons(
-            model, tokenizer, lessons_to_learn, dev_rows, options, given.seed, given.state, given.repeat
+            model,
+            tokenizer,
+            lessons_to_learn,
+            dev_rows,
+            options,
+            given.seed,
+            given.state,
+            given.repeat,
+            accuracy=accuracy,
         )
         report["chosen_on"] = "test" if options.validation_is_test else "dev"
     masked = options.mask_calculator if report["steps"] else has_masked_results(given.model)
@@ -121,7 +138,7 @@ def with_development(
     """Lessons and development rows; where the split has no worked solutions, some lessons are held out for them."""
     from retrace.training.learn_to_reason import hold_out
 
-    if rows or options.keep == "last":
+    if rows or options.keep != "best":
         return lessons, rows
     return hold_out(lessons, options.rationale_share, seed)
 

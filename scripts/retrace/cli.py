@@ -66,9 +66,9 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     """The option that says how a checkpoint writes its solutions (`Task.in_form`)."""
     parser.add_argument(
         "--form",
-        choices=("steps", "dpo_st"),
         default="steps",
-        help="text form that the checkpoint was trained in (default steps)",
+        help="text form that the checkpoint was trained in: steps, dpo_st, learn_to_reason:FILE (with the worked examples "
+        "in FILE) or learn_to_reason_zero_shot (default steps)",
     )
 
 

@@ -35,7 +35,7 @@ from retrace.config_icot import (
 )
 from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
-from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
+from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher, WorkedExamples
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
 from retrace.decoding_options import Decoding, Greedy, SelfConsistency
@@ -141,6 +141,9 @@ class TaskConfig(Section):
         default=None,
         description="worked examples that sampling draws from anew for each pass (sample.demonstrations_per_pass), none of "
         "them a training question; without it `demonstrations`",
+    )
+    learn_to_reason: WorkedExamples | None = Field(
+        default=None, description="worked examples that Learn-to-Reason's own prompts begin with"
     )
     splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
     split_sets: list[Name] = Field(

@@ -21,6 +21,25 @@ VARIANTS = {
 }
 
 
+class WorkedExamples(Section):
+    """The authors' worked examples of a task: one string constant of a Python file, which is read and never run."""
+
+    url: str | None = Field(default=None, description="https URL at a pinned commit")
+    sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
+    file: str | None = Field(
+        default=None, description="a local file (your own); relative to the working folder or to this YAML's"
+    )
+    constant: str = Field(description="name of the constant that holds the examples")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "WorkedExamples":
+        if (self.url is None) == (self.file is None):
+            raise ValueError("give either a url or a file")
+        if self.url and not self.sha256:
+            raise ValueError("a url needs the sha256 of its file (sha256sum FILE)")
+        return self
+
+
 class Exam(Decoding):
     """The student answers its training questions (decode.py exam)."""
 
@@ -138,6 +157,12 @@ class Rounds(Section):
 class LearnToReasonTraining(Training):
     """Training on the teacher's rationales and the student's mistakes (train_learn_to_reason.py)."""
 
+    form: Literal["steps", "learn_to_reason", "learn_to_reason_zero_shot"] = Field(
+        default="steps",
+        description="text form of exam, training and answers. learn_to_reason: the authors', `Question: Reasoning: "
+        "Answer:` behind their worked examples, without a calculator, for decoder-only models; ..._zero_shot: without the "
+        "examples; steps: the task's own",
+    )
     learning_rate: float = Field(default=7e-6, gt=0)
     batch_size: Count = Field(
         default=16, description="rationales of different questions an optimiser step, over all devices"
@@ -146,6 +171,9 @@ class LearnToReasonTraining(Training):
     epochs: float = Field(default=10, gt=0)
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = (
         "constant_with_warmup"
+    )
+    warmup_steps: int = Field(
+        default=-1, ge=-1, description="steps in which the learning rate rises; -1: as warmup_ratio says"
     )
     prompt_weight: Annotated[float, Field(ge=0)] = Field(
         default=0.1, description="weight of the question's tokens in the loss; an encoder-decoder does not predict them"
@@ -158,12 +186,22 @@ class LearnToReasonTraining(Training):
     representation: Literal["last", "pooled"] = Field(
         default="last", description="of a rationale: the last token's hidden state, or the mean of all"
     )
+    end_token: bool = Field(
+        default=False,
+        description="represent a rationale with the token that ends it, as the authors' code; otherwise without",
+    )
     merge_losses: bool = Field(
-        default=True, description="both losses in every step; otherwise every batch is visited twice, once for each"
+        default=True,
+        description="both losses in one pass; otherwise two passes, one for each, before the optimiser's step, which takes "
+        "less memory",
     )
     max_positives: Count = Field(default=10, description="right rationales a question to draw the positive from")
     max_negatives: Count = Field(default=4, description="mistakes a question to draw the negative from")
-    contrast_length: Count = Field(default=192, description="positives and negatives are cut to so many tokens")
+    contrast_length: Count = Field(default=192, description="of a rationale so many tokens are contrasted")
+    official_mistakes: bool = Field(
+        default=False,
+        description="put the right final answer behind a mistake's own, as the authors' code does (in its own form)",
+    )
     own_positives: bool = Field(default=False, description="the student's own right answers may be positives, too")
     sample_as_positive: bool = Field(
         default=False,
@@ -179,9 +217,16 @@ class LearnToReasonTraining(Training):
         description="where the development split has no worked solutions: share of the questions with rationales that is "
         "held out of the training to measure the development loss",
     )
-    keep: Literal["best", "last"] = Field(
-        default="best", description="best: the lowest development loss; last: the weights at the end"
+    keep: Literal["best", "accuracy", "last"] = Field(
+        default="best",
+        description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
+        "development questions, the first of equal ones; last: the weights at the end",
     )
+    answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
+    answer_batch_size: Count = Field(
+        default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
+    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="longest gradient; 0: any")
     validation_is_test: bool = Field(
         default=False, description="choose on the test split, as the authors' code, whose validation is its test, does"
     )

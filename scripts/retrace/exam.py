@@ -32,9 +32,10 @@ def mark(
             )
         mine: dict[str, MarkedAnswer] = {}
         for sample in prediction.samples:
-            if sample.text not in mine:
-                mine[sample.text] = _marked(task, example, sample.text)
-            one = mine[sample.text]
+            text = task.kept_text(sample.text)
+            if text not in mine:
+                mine[text] = _marked(task, example, text)
+            one = mine[text]
             counts["right" if one.correct else "no_answer" if one.answer is None else "wrong"] += 1
         right = sum(one.correct for one in mine.values())
         counts["questions_without_mistake"] += right == len(mine)

@@ -64,6 +64,8 @@ class Prompting:
     @property
     def stops(self) -> list[str]:
         """Texts that end a solution: a few-shot model goes on with the next example, which is not part of its answer."""
+        if self.task.stops:
+            return list(self.task.stops)
         if self.family == "encoder_decoder" or self.chat or self.separated or self.task.form != "steps":
             return []  # fine-tuned and chat models end by themselves
         start = self.task.config.prompt.partition("{question}")[0].strip()
@@ -82,7 +84,7 @@ def prompting_of(
     fixed = layout in END_TOKENS or task.form != "steps"  # a paper's own texts: no worked examples, no chat template
     if fixed and demonstrations:
         raise UserError(
-            f"{folder or config.name}: was trained on texts without worked examples ({layout or task.form}); decode it "
+            f"{folder or config.name}: its texts have no place for worked examples ({layout or task.form}); decode it "
             "with greedy, self_consistency or maj"
         )
     chat = config.chat and not fixed

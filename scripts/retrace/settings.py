@@ -32,6 +32,7 @@ from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.errors import UserError
 from retrace.tasks import load_task
+from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
 
@@ -252,7 +253,37 @@ class Settings:
             raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
         if config.chat and (reason := self._plain_only(task, model, checkpoint)):
             raise UserError(f"method {method!r} on {model}: {reason}, and the model has a chat template")
+        if system_of(checkpoint) == "learn_to_reason" and (reason := self._no_form(task, model)):
+            raise UserError(f"method {method!r} on {model}: {reason}; set learn_to_reason.form to steps")
+        return self._standing(task, model, checkpoint)
+
+    def _standing(self, task: str, model: str, checkpoint: str) -> str:
+        """The name under which a checkpoint stands; before the first round of Learn-to-Reason, in the authors' form, one
+        of its own, since no other checkpoint is asked in that form."""
+        untaught = system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0
+        if untaught and self.form(task, model, checkpoint) != "steps":
+            return "learn_to_reason_round0"
         return self._or_generator(task, model, same_model(checkpoint))
+
+    def untaught(self, task: str, model: str) -> str:
+        """The checkpoint whose weights Learn-to-Reason's student has before the first round."""
+        own_form = self.for_target(task, model).learn_to_reason.form != "steps"
+        return "base" if own_form else self.generator(task, model)
+
+    def _no_form(self, task: str, model: str) -> str | None:
+        """Why there is no student of this task and model in Learn-to-Reason's own form; None where there is one."""
+        form, kind = self.for_target(task, model).learn_to_reason.form, self.task(task).family
+        if form == "steps":
+            return None
+        if self.model(model).scratch is not None:
+            return f"learn_to_reason.form {form} is for pretrained models"
+        if self.model(model).family != "decoder_only":
+            return f"learn_to_reason.form {form} is for decoder-only models"
+        if kind not in ANSWER_KINDS:
+            return f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task} is of {kind}"
+        if form == "learn_to_reason" and self.task(task).learn_to_reason is None:
+            return f"config/tasks/{task}.yaml names no worked examples for these prompts (learn_to_reason)"
+        return None
 
     def _plain_only(self, task: str, model: str, checkpoint: str) -> str | None:
         """Why a checkpoint cannot be trained through a chat template; None where it can."""
@@ -267,7 +298,7 @@ class Settings:
 
     def round_before(self, task: str, model: str, loop: str, number: int) -> str:
         """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
-        return self._or_generator(task, model, same_model(f"{loop}_round{number - 1}"))
+        return self._standing(task, model, f"{loop}_round{number - 1}")
 
     def rounds(self, task: str, model: str, loop: str) -> int:
         """How many rounds a loop has by configuration."""
@@ -278,7 +309,10 @@ class Settings:
 
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""
-        return self.for_target(task, model).dpo_st.form if system_of(checkpoint) == "dpo_st" else "steps"
+        values, system = self.for_target(task, model), system_of(checkpoint)
+        if system == "learn_to_reason":
+            return values.learn_to_reason.form
+        return values.dpo_st.form if system == "dpo_st" else "steps"
 
     def split(self, task: str, model: str, checkpoint: str, split: str) -> str:
         """The split that a checkpoint's system reads as its train, dev or test. Raises UserError for an unknown choice."""

@@ -11,7 +11,7 @@ from retrace.errors import UserError
 from retrace.models.share import measuring_together
 from retrace.prompting import Prompting
 from retrace.tasks import load_task
-from retrace.training.accuracy import GreedyAccuracy, unchanged
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.trainer import train
 from unit.tiny_generators import TASK, examples, learned
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
@@ -83,18 +83,6 @@ def test_the_model_is_left_as_it_was_found(family: str) -> None:
     )
 
 
-def test_wider_numbers_are_narrowed_again() -> None:
-    """Where products depend on the number of rows, decoding computes in float64."""
-    model, _ = tiny_generator(arithmetic_task(), problems(8))
-    before = [weight.clone() for weight in model.parameters()]
-    with unchanged(model):
-        model.double()
-    assert all(
-        torch.equal(one, two) and two.dtype == torch.float32
-        for one, two in zip(before, model.parameters(), strict=True)
-    )
-
-
 def test_it_is_refused_before_a_training_that_cannot_decode(monkeypatch, tmp_path) -> None:
     task = arithmetic_task()
     model, tokenizer = tiny_generator(task, problems(8))
@@ -102,3 +90,27 @@ def test_it_is_refused_before_a_training_that_cannot_decode(monkeypatch, tmp_pat
     monkeypatch.setenv("RETRACE_STRATEGY", "fsdp")
     with pytest.raises(UserError, match=r"launch\.strategy fsdp: no answers are decoded under it"):
         train(model, [1], [1], None, None, None, evaluation, None, 0, tmp_path)
+
+
+def test_wider_numbers_are_narrowed_again_and_the_training_goes_on() -> None:
+    """A layer with one output depends on the number of rows, so that decoding makes the model float64; and the common
+    trainer measures in inference mode, whose tensors no training can use."""
+    task = arithmetic_task()
+    model, tokenizer = tiny_generator(task, problems(8))
+    model.one = torch.nn.Linear(16, 1)
+    before = [weight.clone() for weight in model.parameters()]
+    seen = []
+
+    def grade(text: str, example) -> bool:
+        seen.append(next(model.parameters()).dtype)
+        return True
+
+    with torch.inference_mode():
+        GreedyAccuracy(Prompting(task, "encoder_decoder", tokenizer), problems(2), 4, grade=grade)(model)
+    assert set(seen) == {torch.float64}
+    after = list(model.parameters())
+    assert all(weight.dtype == torch.float32 for weight in after)
+    assert all(torch.equal(one, two) for one, two in zip(before, after, strict=True))
+    ids = torch.tensor([[5, 6]])
+    model.train()(input_ids=ids, labels=ids).loss.backward()
+    assert after[0].grad is not None

@@ -117,6 +117,48 @@ def test_the_text_form_and_the_splits_follow_the_checkpoint(settings):
     assert own.split("gsm8k", "flan_t5_large", "dpo_st_round1", "dev") == "dev"
 
 
+def test_learn_to_reason_has_the_authors_form_where_it_exists(settings):
+    """Its student before the first round, too, which stands under a name of its own then."""
+    for task in ("gsm8k", "multiarith_kojima", "svamp", "commonsense_qa", "strategy_qa"):
+        assert settings.form(task, "gptj_6b", "learn_to_reason_round2") == "learn_to_reason"
+        assert settings.checkpoint(task, "gptj_6b", "learn_to_reason_round0") == "learn_to_reason_round0"
+        assert settings.round_before(task, "gptj_6b", "learn_to_reason_random", 1) == "learn_to_reason_round0"
+        assert settings.untaught(task, "gptj_6b") == "base"
+    assert settings.round_before("gsm8k", "gptj_6b", "learn_to_reason_random", 2) == "learn_to_reason_random_round1"
+    assert settings.form("gsm8k", "gptj_6b", "base") == "steps"
+    assert settings.form("mathqa", "gptj_6b", "learn_to_reason_round1") == "steps"
+    assert settings.checkpoint("gsm8k", "flan_t5_large", "learn_to_reason_round0") == "sft"
+    small = Settings({"preset": "tiny"}, CONFIG)
+    assert small.form("gsm8k", "gptj_6b", "learn_to_reason_round1") == "steps"
+    assert small.checkpoint("gsm8k", "gptj_6b", "learn_to_reason_round0") == "base"
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "reason"),
+    [
+        ("gsm8k", "flan_t5_large", "is for decoder-only models"),
+        ("gsm8k", "tiny_gpt2", "is for pretrained models"),
+        ("mathqa", "gptj_6b", "is for tasks of family word_problems, yes_no, lettered_choice, mathqa is of programs"),
+        ("asdiv", "gptj_6b", r"config/tasks/asdiv\.yaml names no worked examples"),
+    ],
+)
+def test_learn_to_reason_is_refused_where_the_authors_form_does_not_exist(task: str, model: str, reason: str):
+    settings = Settings({"learn_to_reason": {"form": "learn_to_reason"}, "preset": "tiny"}, CONFIG)
+    with pytest.raises(UserError, match=f"method .learn_to_reason. on {model}: .*{reason}.*; set learn_to_reason"):
+        settings.checkpoint(task, model, "learn_to_reason")
+
+
+def test_paper_values_of_learn_to_reason(settings):
+    """As the authors' README, args.py, ds_stage3_config.json and utils.py have them."""
+    tasks = {"gsm8k": 256, "svamp_kojima": 192, "multiarith": 192, "commonsense_qa": 96, "strategy_qa": 128}
+    for task, tokens in tasks.items():
+        values = settings.for_target(task, "gptj_6b")
+        options = values.learn_to_reason
+        assert (options.form, options.keep, options.validation_is_test) == ("learn_to_reason", "accuracy", False)
+        assert options.answer_tokens == values.greedy.max_new_tokens == tokens
+        assert (options.epochs, options.evaluations, options.max_grad_norm) == (10, 10, 0)
+
+
 def test_paper_values_of_table_5(settings):
     def values(model):
         options = settings.for_target("gsm8k", model).dpo_st

@@ -67,38 +67,43 @@ def row(question: int, sample: int, positive: int, negative: int, seed: int, **c
 ROWS = [row(7, 4, 6, 3, 10), row(3, 8, 2, 5, 20), row(5, 5, 0, 4, 30), row(9, 1, 1, 7, 40)]
 
 
-def separately(model, kind: str, one: ReflectionRow, weight: float) -> tuple[float, list[torch.Tensor]]:
-    """The language-model loss (a sum) and the three last-token states, a pass each, without padding."""
+def separately(
+    model, kind: str, one: ReflectionRow, weight: float, ends: bool = False
+) -> tuple[float, list[torch.Tensor]]:
+    """The language-model loss (a sum) and the three last-token states, a pass each, without padding.
+
+    ends: the token that ends a rationale is read, too.
+    """
     states, loss = [], 0.0
     for target in (one.sample.target, one.positive, one.negative):
         if kind == "t5":
-            fed = torch.tensor([[START, *target[:-1]]])
+            fed = torch.tensor([[START, *(target if ends else target[:-1])]])
             out = model(input_ids=torch.tensor([one.sample.ids]), decoder_input_ids=fed, output_hidden_states=True)
             states.append(out.decoder_hidden_states[-1][0])
-            scores, wanted, weights = out.logits[0], target, [1.0] * len(target)
+            scores, wanted, weights = out.logits[0, : len(target)], target, [1.0] * len(target)
         else:
             ids = [*one.sample.ids, *target]
-            out = model(input_ids=torch.tensor([ids[:-1]]), output_hidden_states=True)
+            out = model(input_ids=torch.tensor([ids if ends else ids[:-1]]), output_hidden_states=True)
             states.append(out.hidden_states[-1][0, len(one.sample.ids) :])
             head = len(one.sample.ids) - 1
-            scores, wanted, weights = out.logits[0], ids[1:], [weight] * head + [1.0] * len(target)
+            scores, wanted, weights = out.logits[0, : len(ids) - 1], ids[1:], [weight] * head + [1.0] * len(target)
         if target is one.sample.target:
             picked = scores.log_softmax(-1)[torch.arange(len(wanted)), torch.tensor(wanted)]
             loss = -(picked * torch.tensor(weights)).sum().item()
     return loss, states
 
 
-@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize(("pooled", "ends"), [(False, False), (True, False), (False, True), (True, True)])
 @pytest.mark.parametrize(
     ("kind", "attention"), [("gpt2", "eager"), ("gpt2", "sdpa"), ("gptj", "eager"), ("llama", "sdpa"), ("t5", "eager")]
 )
-def test_one_pass_gives_what_three_give(kind: str, attention: str, pooled: bool) -> None:
+def test_one_pass_gives_what_three_give(kind: str, attention: str, pooled: bool, ends: bool) -> None:
     model = network(kind, attention)
-    batch = collate_reflection(ROWS, PAD, 0.1, START if kind == "t5" else None)
+    batch = collate_reflection(ROWS, PAD, 0.1, START if kind == "t5" else None, ends=ends)
     sums = reflection_sums(model, batch, pooled, margin=1.0)
     language, triplets = 0.0, []
     for one in ROWS:
-        loss, states = separately(model, kind, one, 0.1)
+        loss, states = separately(model, kind, one, 0.1, ends)
         language += loss
         if one.contrasts:
             points = [state.mean(0, keepdim=True) if pooled else state[-1:] for state in states]
@@ -108,6 +113,25 @@ def test_one_pass_gives_what_three_give(kind: str, attention: str, pooled: bool)
     assert len(triplets) == 3
     prompts = 0 if kind == "t5" else sum(len(one.sample.ids) - 1 for one in ROWS)
     assert reflection_counts(batch).tolist() == [prompts + sum(len(one.sample.target) for one in ROWS), 3]
+
+
+@pytest.mark.parametrize("pooled", [False, True])
+@pytest.mark.parametrize("kind", ["gpt2", "t5"])
+def test_a_long_sample_is_contrasted_by_its_beginning(kind: str, pooled: bool) -> None:
+    """As its positives and negatives are; it is learned whole."""
+    model = network(kind)
+    batch = collate_reflection(ROWS, PAD, 0.1, START if kind == "t5" else None, ends=True)
+    whole = reflection_sums(model, batch, pooled, 1.0)
+    cut = reflection_sums(model, batch, pooled, 1.0, longest=3)
+    triplets = []
+    for one in ROWS:
+        sample, *others = separately(model, kind, one, 0.1, ends=True)[1]
+        sample = sample[: 3 + (kind == "t5")]
+        points = [state.mean(0, keepdim=True) if pooled else state[-1:] for state in (sample, *others)]
+        triplets += [triplet_losses(*points, margin=1.0).item()] if one.contrasts else []
+    assert cut[1].item() == pytest.approx(sum(triplets), abs=1e-5)
+    assert cut[1].item() != pytest.approx(whole[1].item(), abs=1e-4)
+    assert cut[0].item() == whole[0].item()
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "t5"])

@@ -75,16 +75,19 @@ def test_a_choice_on_the_measured_split_is_said_in_plain_words(tmp_path) -> None
     assert not peeked([], "test")
 
 
-def test_a_choice_by_the_loss_on_the_measured_split_is_said_for_the_system_that_made_it(tmp_path) -> None:
+def test_a_choice_by_the_loss_or_accuracy_on_the_measured_split_is_said_for_the_system_that_made_it(tmp_path) -> None:
     (path,) = write_task(tmp_path, [[True, False]])
 
-    def said(checkpoint: str, on_test: bool) -> bool:
-        values = json.dumps({"learn_to_reason": {"validation_is_test": on_test}})
+    def said(checkpoint: str, on_test: bool, keep: str = "best", measure: str = "loss") -> bool:
+        values = json.dumps({"learn_to_reason": {"validation_is_test": on_test, "keep": keep}})
         found = score(tmp_path, [path], checkpoint=checkpoint, configuration=values)
-        return found["made_from"].endswith("The checkpoint was chosen by its loss on these very questions")
+        return found["made_from"].endswith(f"The checkpoint was chosen by its {measure} on these very questions")
 
     assert said("learn_to_reason_round1", on_test=True)
     assert not said("learn_to_reason_round1", on_test=False)
+    assert said("learn_to_reason_round1", on_test=True, keep="accuracy", measure="accuracy")
+    assert not said("learn_to_reason_round1", on_test=True, keep="last")
+    assert not said("learn_to_reason_round0", on_test=True)  # it was not trained
     assert not said("sft", on_test=True)
 
 

@@ -1,7 +1,5 @@
 """Lessons, visits and the training of a round of Learn-to-Reason."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -9,21 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import TrainerCallback
 
-import train_learn_to_reason
 from retrace.config_learn_to_reason import LearnToReasonTraining
 from retrace.errors import UserError
-from retrace.layouts import has_masked_results, note_masked_results
-from retrace.models.load import load_model
 from retrace.prompting import Prompting
 from retrace.schemas import MarkedAnswer, TeacherRationale
-from retrace.storage import write_jsonl
 from retrace.training import learn_to_reason as ltr
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.contrastive import collate_reflection, reflection_counts, reflection_sums, share_questions
 from retrace.training.data import Row
 from retrace.training.parallel import accumulation_of
 from unit.stopping import Stop, StopAt
-from unit.teacher_world import TASK_YAML
-from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
+from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()
 EXAMPLES = problems(24)
@@ -205,14 +199,15 @@ def test_the_positive_is_another_rationale_where_there_is_one() -> None:
     assert not any(row.contrasts for row in ltr.plan_visits(lessons, options(batch_size=1, ratio=0), 20, seed=0))
 
 
-def test_alternating_visits_every_batch_twice() -> None:
+def test_in_two_passes_what_a_device_holds_is_learned_and_then_contrasted() -> None:
     lessons = [encoded(1, 2, 1) for _ in range(4)]
     for lesson in lessons:
         lesson.positives.append([7, 8, 1])
-    merged = ltr.plan_visits(lessons, options(batch_size=2), 6, seed=0)
-    apart = ltr.plan_visits(lessons, options(batch_size=2, merge_losses=False), 6, seed=0)
+    choice = options(batch_size=4, device_batch_size=1, merge_losses=False)
+    merged = ltr.plan_visits(lessons, choice, 3, seed=0)
+    apart = ltr.in_two_passes(merged, choice, world=2)
     assert len(apart) == 2 * len(merged)
-    assert [row.learn for row in apart[:8]] == [True, True, False, False] * 2
+    assert [row.learn for row in apart[:8]] == [True, True, False, False] * 2  # two devices with a row each
     assert [row.contrasts for row in apart[:4]] == [False, False, True, True]
     assert (
         [row.sample for row in apart[0:2]] == [row.sample for row in apart[2:4]] == [row.sample for row in merged[:2]]
@@ -249,6 +244,17 @@ class Gradients(TrainerCallback):
             self.first = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
 
 
+@pytest.mark.parametrize(
+    ("changes", "rates"), [({"warmup_steps": 3}, [0, 1, 2, 3]), ({"warmup_ratio": 0.5}, [0, 1, 2, 2])]
+)
+def test_the_rate_rises_for_as_many_steps_as_named(changes: dict, rates: list[int], tmp_path) -> None:
+    choice = options(max_steps=4, scheduler="constant_with_warmup", learning_rate=6e-3, **changes)
+    model, tokenizer, lessons = setting(choice)
+    curve, _ = ltr.train_lessons(model, tokenizer, lessons, [], choice, 0, tmp_path)
+    found = [row["learning_rate"] for row in curve]
+    assert found == pytest.approx([6e-3 * rate / max(rates) for rate in rates])
+
+
 def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> None:
     """Tokens and contrasts are counted over the whole step: a mean of means would weigh them otherwise."""
     gradients, losses = [], []
@@ -271,6 +277,64 @@ def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> N
     assert losses[0] == pytest.approx((sums[0] / counts[0] + 0.5 * sums[1] / counts[1]).item(), rel=1e-4)
 
 
+class Backward(Gradients):
+    """Also counts optimiser steps."""
+
+    steps = 0
+
+    def on_pre_optimizer_step(self, args, state, control, model=None, **kwargs) -> None:
+        super().on_pre_optimizer_step(args, state, control, model, **kwargs)
+        self.steps += 1
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_losses_apart_are_two_passes_and_one_step(family: str, tmp_path, monkeypatch) -> None:
+    """The gradient of a step is that of both losses together, and so is what is learned."""
+    found, passes = [], []
+    plain = ltr.reflection_sums
+    monkeypatch.setattr(ltr, "reflection_sums", lambda *given: passes.append(given[1]) or plain(*given))
+    for merged in (True, False):
+        choice = options(device_batch_size=4, max_steps=3, max_grad_norm=0, merge_losses=merged)
+        model, tokenizer, lessons = setting(choice, family)
+        watch = Backward()
+        curve, report = ltr.train_lessons(
+            model, tokenizer, lessons, [], choice, 0, tmp_path / str(merged), callbacks=[watch]
+        )
+        found.append((watch.first, torch.cat([weight.detach().flatten() for weight in model.parameters()])))
+        assert (watch.steps, report["steps"], report["batch_size"]) == (3, 3, 8)
+        assert [row["step"] for row in curve] == [1, 2, 3]
+        assert report["contrasted_visits"] > 0
+    assert len(passes) == 6 + 12
+    for batch in passes[6:]:  # no pass has both losses
+        assert not (len(batch["contrast"]) and bool(batch["labels"].ne(-100).any()))
+    assert torch.allclose(found[0][0], found[1][0], atol=1e-6)
+    assert torch.allclose(found[0][1], found[1][1], atol=1e-4)
+
+
+def test_the_checkpoint_with_the_most_right_answers_is_kept(tmp_path) -> None:
+    """Accuracy decides, the first of equal ones: here a measure that is best, and then as good, in the middle."""
+    choice = options(keep="accuracy", max_steps=4, evaluations=4)
+    model, tokenizer, lessons = setting(choice)
+    kept = []
+    prompting = Prompting(TASK, "encoder_decoder", tokenizer)
+    dev = problems(4, "dev")
+    right = iter([0, 2, 2, 1])
+
+    class Measured(GreedyAccuracy):
+        def _right(self, model, examples) -> int:
+            super()._right(model, examples)
+            kept.append({name: weight.clone() for name, weight in model.state_dict().items()})
+            return next(right)
+
+    curve, _ = ltr.train_lessons(
+        model, tokenizer, lessons, [], choice, 0, tmp_path, accuracy=Measured(prompting, dev, 8)
+    )
+    assert [row["dev_accuracy"] for row in curve if "dev_accuracy" in row] == [0.0, 0.5, 0.5, 0.25]
+    after = model.state_dict()
+    assert all(torch.equal(weight, after[name]) for name, weight in kept[1].items())
+    assert not all(torch.equal(weight, after[name]) for name, weight in kept[2].items())
+
+
 def test_without_reflection_the_mistakes_change_nothing(tmp_path) -> None:
     weights = []
     for number, marks in enumerate(([], [mistake(example) for example in EXAMPLES])):
@@ -291,73 +355,3 @@ def test_lessons_are_held_out_where_there_is_nothing_else_to_measure_on() -> Non
     assert ltr.hold_out(lessons[:1], 0.5, 0) == (lessons[:1], [])
     assert ltr.hold_out(lessons, 0.0, 0) == (lessons, [])
     assert len(ltr.hold_out(lessons[:2], 0.9, 0)[0]) == 1
-
-
-# ---------------------------------------------------------------- the scripts
-
-MODEL_YAML = "name: tiny\ntitle: tiny\nfamily: {family}\nscratch: {{}}\n"
-
-
-def write_world(folder, family: str, rationales, marks) -> list[str]:
-    tiny_folder(folder / "model", TASK, EXAMPLES, family)
-    (folder / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
-    (folder / "arithmetic.yaml").write_text(TASK_YAML)
-    write_jsonl(folder / "train.jsonl", EXAMPLES)
-    write_jsonl(folder / "dev.jsonl", problems(8, "dev"))
-    write_jsonl(folder / "rationales.jsonl", rationales)
-    write_jsonl(folder / "marks.jsonl", marks)
-    files = {"model": "model", "model-file": "tiny.yaml", "task-file": "arithmetic.yaml", "train": "train.jsonl"}
-    files |= {"dev": "dev.jsonl", "rationales": "rationales.jsonl", "marks": "marks.jsonl", "state": "state"}
-    words = [word for name, file in files.items() for word in (f"--{name}", str(folder / file))]
-    words += ["--output", str(folder / "out"), "--report", str(folder / "report.json"), "--seed", "0"]
-    return [*words, "--batch-size", "8", "--device-batch-size", "4", "--max-steps", "4", "--evaluations", "2"]
-
-
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_script_trains_a_round(family: str, tmp_path) -> None:
-    rows = [rationale(example) for example in EXAMPLES] + [rationale(EXAMPLES[0], "no", accepted=False)]
-    words = write_world(tmp_path, family, rows, [mistake(example) for example in EXAMPLES[:12]])
-    train_learn_to_reason.main([*words, "--learning-rate", "1e-3", "--repeat", "2"])
-    before, after = (load_model(tmp_path / name, family)[0] for name in ("model", "out"))
-    assert not torch.equal(next(before.parameters()), next(after.parameters()))
-    assert not has_masked_results(tmp_path / "out")
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert (report["questions"], report["rationales"], report["steps"]) == (24, 24, 8)
-    assert report["development_rows"] == 8
-    assert not (tmp_path / "state").exists()
-    curve = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]
-    assert any("dev_loss" in row for row in curve)
-
-
-def test_a_student_without_mistakes_stays_as_it_was(tmp_path) -> None:
-    words = write_world(tmp_path, "encoder_decoder", [], [])
-    note_masked_results(tmp_path / "model")
-    train_learn_to_reason.main(words)
-    assert has_masked_results(tmp_path / "out"), "also in what it does not know"
-    before, after = (load_model(tmp_path / name, "encoder_decoder")[0] for name in ("model", "out"))
-    assert all(torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters(), strict=True))
-    assert json.loads((tmp_path / "report.json").read_text())["note"].startswith("no rationales")
-
-
-def test_few_questions_make_a_smaller_batch(tmp_path) -> None:
-    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES[:3]], [])
-    train_learn_to_reason.main(words)
-    assert json.loads((tmp_path / "report.json").read_text())["batch_size"] == 3
-
-
-def test_fewer_questions_than_processes_leave_the_student_as_it_was(tmp_path, monkeypatch) -> None:
-    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES[:3]], [])
-    monkeypatch.setenv("WORLD_SIZE", "4")
-    train_learn_to_reason.main(words)
-    before, after = (load_model(tmp_path / name, "encoder_decoder")[0] for name in ("model", "out"))
-    assert all(torch.equal(one, two) for one, two in zip(before.parameters(), after.parameters(), strict=True))
-    assert "fewer questions than the 4 processes" in json.loads((tmp_path / "report.json").read_text())["note"]
-
-
-def test_choosing_on_the_test_split_is_said_and_needs_worked_solutions_there(tmp_path) -> None:
-    words = write_world(tmp_path, "encoder_decoder", [rationale(example) for example in EXAMPLES], [])
-    train_learn_to_reason.main([*words, "--validation-is-test", "true"])
-    assert json.loads((tmp_path / "report.json").read_text())["chosen_on"] == "test"
-    write_jsonl(tmp_path / "dev.jsonl", [row.model_copy(update={"steps": []}) for row in problems(8, "dev")])
-    with pytest.raises(UserError, match="needs worked solutions in the test split, and arithmetic has none there"):
-        train_learn_to_reason.main([*words, "--validation-is-test", "true"])

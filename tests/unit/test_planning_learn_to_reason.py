@@ -33,4 +33,16 @@ def test_a_round_of_learn_to_reason_costs_what_its_mistakes_do(tmp_path: Path) -
     assert work(2).tokens == pytest.approx(313 * 16 * (70 + 3 * 120))
     assert work(2, ratio="0").tokens == pytest.approx(313 * 16 * (70 + 120))
     assert work(2, repeat="3").tokens == pytest.approx(938 * 16 * (70 + 3 * 120))
+    assert work(2, form="learn_to_reason").tokens == pytest.approx(313 * 16 * (400 + 70 + 3 * 120))
+
+    # Answers of the thousand development questions, 125 on each of eight devices, at each evaluation.
+    def answering(evaluations: int, tokens: int, batch: int) -> float:
+        words = {"evaluations": str(evaluations), "answer-tokens": str(tokens), "answer-batch-size": str(batch)}
+        return work(2, keep="accuracy", **words).seconds - work(2, keep="accuracy", evaluations="0").seconds
+
+    once = answering(1, 10, 125)
+    assert once > 0
+    assert answering(10, 10, 125) == pytest.approx(10 * once)
+    assert answering(1, 20, 125) == pytest.approx(2 * once)
+    assert answering(1, 10, 63) == pytest.approx(2 * once, rel=0.1)
     assert work(0).tokens == 1000 * 120

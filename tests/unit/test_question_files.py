@@ -65,6 +65,12 @@ def test_good_rows(tmp_path) -> None:
     assert (read["svamp"].id, read["svamp"].steps, read["svamp"].final_answer) == ("chal-1", ["<<7-2.5=4.5>>"], "4.5")
 
 
+@pytest.mark.parametrize("body", ["He has 7 pens.", "He has 7 pens"])
+def test_the_first_part_of_a_problem_ends_in_a_full_stop(body: str, tmp_path) -> None:
+    found = read_split(task_of("svamp", [SVAMP | {"Body": body}], tmp_path), "test")[0]
+    assert found.question == "He has 7 pens. How many are left?"
+
+
 def test_rows_of_ones_own_may_bring_a_rationale(tmp_path) -> None:
     row = CSQA | {"rationale": "Goods are sold in shops."}
     assert read_split(task_of("commonsense_qa", [row], tmp_path), "test")[0].steps == ["Goods are sold in shops"]

@@ -30,8 +30,9 @@ from retrace.models.implicit_files import load_coupled, load_emulator, load_stud
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
 from retrace.prompting import Prompting
-from retrace.schemas import MarkedAnswer, Pair, Preference, Trajectory
+from retrace.schemas import Example, MarkedAnswer, Pair, Preference, Trajectory
 from retrace.training import dpo, implicit, learn_to_reason, sft
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import generator_rows
 from retrace.training.discriminator import pair_rows, train_discriminator
 from retrace.training.teacher_states import ComputedStates
@@ -178,24 +179,35 @@ class Dpo(OfGenerators):
         return train_dpo_causal(model, self.tokenizer, TASK, *parts, options, 0, state, callbacks)
 
 
+def by_chance(text: str, example: Example) -> bool:
+    """Half of all answers are right, whatever a model has learned."""
+    return (len(text) + int(example.id[-1])) % 2 == 0
+
+
 class LearnToReason(OfGenerators):
-    """Training on rationales and mistakes; the mistakes are other numbers."""
+    """Training on rationales and mistakes; the mistakes are other numbers. options: changes of the training's."""
+
+    def __init__(self, family: str, **options: object) -> None:
+        super().__init__(family)
+        self.options = options
 
     def train(
         self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
     ) -> tuple[nn.Module, list[dict]]:
         model, self.tokenizer = tiny_generator(TASK, EXAMPLES, self.family, dropout)
-        options = LearnToReasonTraining(**OPTIONS | changes)
+        options = LearnToReasonTraining(**OPTIONS | self.options | changes)
         mistakes = [
             MarkedAnswer(example_id=example.id, text=f"<<{number}+1=0>> | #### 0", answer="0", correct=False)
             for number, example in enumerate(EXAMPLES[:40])
         ]
         rationales = [(example.id, TASK.solution_text(example)) for example in EXAMPLES]
         lessons = learn_to_reason.make_lessons(TASK, EXAMPLES, rationales, mistakes, options)
-        encoded = learn_to_reason.encode_lessons(lessons, Prompting(TASK, self.family, self.tokenizer), options, 512)
+        prompting = Prompting(TASK, self.family, self.tokenizer)
+        encoded = learn_to_reason.encode_lessons(lessons, prompting, options, 512)
         dev = [row for lesson in encoded[:HELD_OUT] for row in lesson.samples]
+        measured = GreedyAccuracy(prompting, EXAMPLES[: HELD_OUT - 1], 12, 4, grade=by_chance)
         curve, _ = learn_to_reason.train_lessons(
-            model, self.tokenizer, encoded[HELD_OUT:], dev, options, 0, state, callbacks=callbacks
+            model, self.tokenizer, encoded[HELD_OUT:], dev, options, 0, state, callbacks=callbacks, accuracy=measured
         )
         return model, curve
 
@@ -254,6 +266,7 @@ TRAINERS = {
     "dpo_decoder_only": Dpo("decoder_only"),
     "learn_to_reason_encoder_decoder": LearnToReason("encoder_decoder"),
     "learn_to_reason_decoder_only": LearnToReason("decoder_only"),
+    "learn_to_reason_accuracy": LearnToReason("decoder_only", keep="accuracy", merge_losses=False),
     **{stage: Implicit(stage) for stage in ("no_cot", "icot_student", "icot_emulator", "icot")},
     "latro": Latro(),
 }

@@ -73,6 +73,29 @@ def test_rounds_chain(workflow) -> None:
     assert (control["train_learn_to_reason"], control["ask_teacher"]) == (3, 4)
 
 
+def test_the_paper_preset_asks_trains_and_marks_in_the_authors_form(workflow) -> None:
+    """Whatever reads or writes the student's texts is given the worked examples, in round 0 and after; others are not."""
+    folder = "results/strategy_qa/gptj_6b"
+    targets = [f"{folder}/learn_to_reason_round{number}_acc.json" for number in (0, 1)]
+    shown = workflow.dry("-p", *targets, f"{folder}/greedy_acc.json", "--config", "seeds=[0]")
+    commands = re.findall(r"python \S*RETRACE_SCRIPTS/.*", shown)
+    file = "results/data/strategy_qa/learn_to_reason_examples.txt"
+    assert jobs(shown)["fetch_examples"] == 1
+    student = [line for line in commands if "/learn_to_reason_round" in line]
+    decoding = [line for line in student if "decode.py" in line]
+    assert len(decoding) == 3 * 4  # the exam of round 0 and two tests, in four shards
+    marking = [line for line in student if "mark_exam.py" in line]
+    assert all(f"--form learn_to_reason:{file} " in line for line in [*decoding, *marking])
+    assert all("--model results/models/gptj_6b " in line for line in decoding if "_round0/" in line)
+    (training,) = (line for line in student if "train_learn_to_reason.py" in line)
+    assert f"--examples {file} " in training
+    for words in ("--form learn_to_reason ", "--keep accuracy ", "--answer-tokens 128 ", "--evaluations 10 "):
+        assert words in training
+    plain = [line for line in commands if "decode.py" in line and line not in decoding]
+    assert len(plain) == 4
+    assert not any("--form" in line for line in plain)
+
+
 def test_released_files_replace_exam_and_teacher(workflow) -> None:
     for name in ("rationales", "mistakes"):
         (workflow.folder / f"{name}.json").write_text("{}")

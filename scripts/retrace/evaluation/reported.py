@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from retrace.checkpoints import helped_decoder, system_of
+from retrace.checkpoints import helped_decoder, round_of, system_of
 from retrace.config import Configuration, ModelConfig, Section, TaskConfig
 from retrace.config_icot import STAGES_BEHIND
 from retrace.config_types import speed_options
@@ -139,6 +139,8 @@ def sections_behind(
         sections.append("dpo_st")
     elif system == "icot":
         sections += ["icot_data", *STAGES_BEHIND[checkpoint]]
+    elif system == "learn_to_reason" and round_of(checkpoint) == 0:
+        sections.append("learn_to_reason")  # its text form
     elif system == "learn_to_reason":
         sections += [*(["sft"] if start == "sft" else []), "exam", "teacher", "feedback", "learn_to_reason", "rounds"]
     else:

@@ -215,15 +215,15 @@ def build_result(
     votes: tuple[str, Sequence[Run]] | None = None,
     choices: Sequence[CheckpointChoice] = (),
     sampling: Sequence[SampledSolutions] = (),
-    loss_on: str | None = None,
+    chosen_by: str | None = None,
 ) -> Result:
     """Put the document together.
 
     canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
     changed: options that differ from the paper's preset, None where that is not known. source: the task that the
     checkpoint was trained on, if it is another one. votes: another decoder and its runs, for maj@k and pass@k. choices:
-    how the checkpoints were chosen. sampling: what a discriminator or verifier was trained on. loss_on:
-    another split than dev whose loss decided.
+    how the checkpoints were chosen. sampling: what a discriminator or verifier was trained on. chosen_by: what decided
+    (loss, accuracy) where it was measured on the questions that are scored.
     """
     accuracy = estimate(outcomes(runs))
     per_seed = [_seed_result(run) for run in runs]
@@ -242,7 +242,7 @@ def build_result(
         preset=preset,
         made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n, source)
         + (". The checkpoint was chosen by its accuracy on these very questions" if peeked(choices, split) else "")
-        + (". The checkpoint was chosen by its loss on these very questions" if loss_on == split else ""),
+        + (f". The checkpoint was chosen by its {chosen_by} on these very questions" if chosen_by else ""),
         seeds=[run.seed for run in runs],
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),

@@ -5,7 +5,9 @@ from dataclasses import replace
 from retrace.planning.formulas import formula
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Sizes
-from retrace.planning.work import Work, model_of, option, text_of, training, written
+from retrace.planning.work import Work, decoding_seconds, device_of, model_of, option, text_of, training, written
+
+_EXAMPLES = 400  # tokens of the authors' worked examples in a prompt: 900 to 1,900 characters
 
 
 def taught_questions(job: Job, sizes: Sizes) -> float:
@@ -36,10 +38,20 @@ def ask_teacher(job: Job, sizes: Sizes) -> Work:
 
 @formula("train_learn_to_reason")
 def train_learn_to_reason(job: Job, sizes: Sizes) -> Work:
-    """Each question once with its rationale, another one and a mistake; evaluations on the development split."""
+    """Each question once with its rationale, another one and a mistake; evaluations on the development split, whose
+    questions are answered where the checkpoint is chosen by accuracy."""
     text, dev = text_of(job, sizes, "train"), text_of(job, sizes, "dev")
     sides = 3 if option(job, "ratio", 0.5) else 1
-    tokens = text.question + sides * text.solution
+    shown = _EXAMPLES if job.options.get("form") == "learn_to_reason" else 0
+    tokens = shown + text.question + sides * text.solution
     repeat = option(job, "repeat", 1)
-    work = training(job, sizes, model_of(job, sizes), repeat * taught_questions(job, sizes), tokens, dev.rows)
+    model, answers = model_of(job, sizes), job.options.get("keep") == "accuracy"
+    read = 0 if answers else dev.rows
+    work = training(job, sizes, model, repeat * taught_questions(job, sizes), tokens, read)
+    if answers:
+        each = dev.rows / device_of(job, sizes.assumed).count
+        longest = min(option(job, "answer-tokens", 256), dev.solution * sizes.assumed.longest)
+        batch = option(job, "answer-batch-size", 64)
+        once = decoding_seconds(job, model, each, longest, batch, sizes.assumed)
+        work = replace(work, seconds=work.seconds + option(job, "evaluations", 1) * once)
     return replace(work, sizes_known=text.known and dev.known)

@@ -19,7 +19,7 @@ _COMMIT = re.compile(r"/[0-9a-f]{40}/")
 _NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
 
 
-FORMS = ("steps", "dpo_st")
+FORMS = ("steps", "dpo_st", "learn_to_reason", "learn_to_reason_zero_shot")
 
 
 class Task:
@@ -28,6 +28,7 @@ class Task:
     answer_marker = steps.MARKER
     form = "steps"  # of the texts; see `in_form`
     joint = " "  # between prompt and solution, for a decoder-only model
+    stops: tuple[str, ...] = ()  # texts that end a solution of this form, whoever writes it
     calculator_notation: Literal["angle", "bracket"] = "angle"
     calculator_closing: str | None = None  # see retrace.calculator.Calculator
     calculator_signs = ("<<", ">>")
@@ -45,15 +46,23 @@ class Task:
         """This task in a paper's text form, for models of `family`.
 
         `steps`: GRACE's, `step | step | #### answer`, in which steps are told apart; this task itself. `dpo_st`: see
-        retrace.tasks.dpo_st_form.
+        retrace.tasks.dpo_st_form. `learn_to_reason:FILE`: with the worked examples in FILE, and
+        `learn_to_reason_zero_shot`, without any: see retrace.tasks.learn_to_reason_form.
         """
-        if form == "steps":
+        name, _, examples = form.partition(":")
+        if name == "steps":
             return self
-        if form != "dpo_st":
-            raise UserError(f"text form {form!r} is unknown; use {' or '.join(FORMS)}")
-        from retrace.tasks.dpo_st_form import DpoStTask
+        if name == "dpo_st":
+            from retrace.tasks.dpo_st_form import DpoStTask
 
-        return DpoStTask(self.config, self.path, family)
+            return DpoStTask(self.config, self.path, family)
+        if name.startswith("learn_to_reason") and name in FORMS:
+            from retrace.tasks.learn_to_reason_form import FORM, LearnToReasonTask
+
+            if name == FORM and not examples:
+                raise UserError(f"text form {form!r}: needs the file with the worked examples, as {form}:FILE")
+            return LearnToReasonTask(self.config, self.path, family, examples or None)
+        raise UserError(f"text form {form!r} is unknown; use {', '.join(FORMS)}")
 
     # ---------------------------------------------------------------- text
 
@@ -137,6 +146,10 @@ class Task:
         if self.config.family == "multiplication":
             return multiplication.extract_answer(text)
         return symbolic.extract_answer(text)
+
+    def kept_text(self, text: str) -> str:
+        """What is kept of a student's sample."""
+        return text
 
     def answer_of(self, text: str, example: Example) -> str | None:
         """The answer in a text that answers `example`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from retrace.config import Source
+from retrace.config_learn_to_reason import WorkedExamples
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import answer_rows, hub_data, multiplication, question_files, short_answers, steps, symbolic
@@ -128,7 +129,7 @@ def _read(task: "Task", split: str, source: Source, mirror: str | None) -> list[
         path = origin = f"{base.hub}@{base.revision}"
         everything = list(hub_data.rows(base, base_name, mirror))
     else:
-        path, origin = _locate(task, base_name, base, mirror)
+        path, origin = locate(task.path, f"splits.{base_name}", base, mirror)
         everything = list(rows_of(path, layout, base.skip_faulty))
     if base.rows is not None and len(everything) != base.rows:
         raise UserError(
@@ -172,7 +173,7 @@ def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iter
         if other != split and not given.bulky and not given.generator and used_together(task.config, (split, other))
         for example in read_split(task, other, mirror)
     }
-    path, origin = _locate(task, split, source, mirror)
+    path, origin = locate(task.path, f"splits.{split}", source, mirror)
     layout, left_out = source.format or task.config.format, 0
     for number, row in enumerate(rows_of(path, layout, source.skip_faulty), start=1):
         example = _example(task, source, split, number, split, origin, row)
@@ -184,20 +185,18 @@ def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iter
         print(f"note: {left_out} rows of {split} ask questions of other splits and were left out", file=sys.stderr)
 
 
-def _locate(task: "Task", split: str, source: Source, mirror: str | None) -> tuple[Path, str]:
-    """The local file of a source, and what an example says about where it came from."""
+def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str | None) -> tuple[Path, str]:
+    """The local file of a source that stands in `yaml` under `where`, and what is said about where it came from."""
     if source.url:
         from retrace.download import fetch
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
-    beside = task.path.parent / path
+    beside = yaml.parent / path
     if not path.is_file() and beside.is_file():
         return beside, str(path)
     if not path.is_file():
-        raise UserError(
-            f"{path}: no such file (splits.{split} of {task.path}; relative to the working folder, or to that YAML's)"
-        )
+        raise UserError(f"{path}: no such file ({where} of {yaml}; relative to the working folder, or to that YAML's)")
     return path, str(path)
 
 

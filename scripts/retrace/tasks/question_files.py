@@ -72,8 +72,12 @@ def multiarith(where: str, row: dict[str, Any]) -> tuple[str, str]:
 
 
 def svamp(where: str, row: dict[str, Any]) -> tuple[str, str]:
-    """A word problem in two parts with its equation, `( 76.0 - 25.0 )`."""
-    question = f"{_text(where, row, 'Body')} {_text(where, row, 'Question')}"
+    """A word problem in two parts with its equation, `( 76.0 - 25.0 )`.
+
+    The first part ends in a full stop, also where the data has none, as in Learn-to-Reason's preprocessors.py.
+    """
+    body = _text(where, row, "Body")
+    question = f"{body if body.endswith('.') else f'{body}.'} {_text(where, row, 'Question')}"
     return question, _solution(where, _text(where, row, "Equation"), row.get("Answer"))
 
 

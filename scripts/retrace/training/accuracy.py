@@ -69,7 +69,8 @@ class GreedyAccuracy:
     def _right(self, model: Any, examples: Sequence[Example]) -> int:
         """How many of the examples the model answers right."""
         right = 0
-        with unchanged(model):
+        # Decoding may make weights anew (float64 and back); inference mode's are of no use to a training.
+        with torch.inference_mode(False), torch.no_grad(), unchanged(model):
             for answers in generate(
                 decoder_of(model, self.prompting),
                 [self.prompting.text(example.question) for example in examples],

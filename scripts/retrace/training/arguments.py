@@ -27,6 +27,12 @@ def milestones(options: Training, total: int) -> set[int]:
     return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
 
 
+def warm_up_of(options: Training, total: int) -> int:
+    """The steps in which the learning rate rises: as many as named, or a share of all."""
+    named = getattr(options, "warmup_steps", -1)
+    return named if named >= 0 else math.ceil(options.warmup_ratio * total)
+
+
 def arguments_of_training(
     options: Training,
     seed: int,
@@ -47,7 +53,7 @@ def arguments_of_training(
         gradient_accumulation_steps=passes,
         max_steps=total,
         learning_rate=options.learning_rate,
-        warmup_steps=math.ceil(options.warmup_ratio * total),
+        warmup_steps=warm_up_of(options, total),
         weight_decay=options.weight_decay,
         adam_beta2=options.adam_beta2,
         lr_scheduler_type=options.scheduler,

@@ -98,14 +98,18 @@ def collate_reflection(
     prompt_weight: float,
     start_id: int | None = None,
     official: bool = False,
+    ends: bool = False,
 ) -> dict[str, Tensor]:
     """A batch for `reflection_sums`.
 
     start_id: the decoder's first input of an encoder-decoder, whose question is not predicted and so has no weight.
+    ends: the token that ends a rationale is read, too, and so represents it where the last state does.
     contrast: LongTensor, the rows that have a positive and a negative.
     """
-    build = _seq2seq_batch if start_id is not None else _causal_batch
-    batch = build(rows, pad_id, prompt_weight, start_id, official)
+    if start_id is not None:
+        batch = _seq2seq_batch(rows, pad_id, start_id, ends)
+    else:
+        batch = _causal_batch(rows, pad_id, prompt_weight, official, ends)
     batch["contrast"] = torch.tensor([index for index, row in enumerate(rows) if row.contrasts], dtype=torch.long)
     return batch
 
@@ -119,19 +123,15 @@ def _targets(row: ReflectionRow, masked: int) -> list[int]:
 
 
 def _causal_batch(
-    rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, start_id: int | None, official: bool
+    rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, official: bool, ends: bool
 ) -> dict[str, Tensor]:
     """Blocks beside each other, each padded on the right to its longest: question, sample, positive, negative.
 
-    The last token of a rationale is fed to nobody: it ends the text. input_ids, part, position_ids [B, T] (part: number
-    of the block, PARTS for padding); labels, weights [B, T'] for the columns of question and sample.
+    The last token of a rationale, which ends the text, is read with `ends` only. input_ids, part, position_ids [B, T]
+    (part: number of the block, PARTS for padding); labels, weights [B, T'] for the columns of question and sample.
     """
-    blocks = [
-        [row.sample.ids for row in rows],
-        [row.sample.target[:-1] for row in rows],
-        [row.positive[:-1] for row in rows],
-        [row.negative[:-1] for row in rows],
-    ]
+    sides = [[row.sample.target for row in rows], [row.positive for row in rows], [row.negative for row in rows]]
+    blocks = [[row.sample.ids for row in rows], *([_read(ids, ends) for ids in side] for side in sides)]
     ids, parts, positions = [], [], []
     for number, block in enumerate(blocks):
         mask = mask_of(block)
@@ -159,14 +159,17 @@ def _causal_batch(
     }
 
 
-def _seq2seq_batch(
-    rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, start_id: int | None, official: bool
-) -> dict[str, Tensor]:
+def _read(ids: list[int], ends: bool) -> list[int]:
+    """What is read of a rationale: nothing is to be predicted behind its last token."""
+    return ids if ends else ids[:-1]
+
+
+def _seq2seq_batch(rows: Sequence[ReflectionRow], pad_id: int, start_id: int, ends: bool) -> dict[str, Tensor]:
     """Questions once [B, input]; decoder rows: all samples, then the positives and the negatives of the contrasts."""
     contrasting = [row for row in rows if row.contrasts]
     written = [row.sample.target for row in rows]
     written += [row.positive for row in contrasting] + [row.negative for row in contrasting]
-    fed = [[start_id, *target[:-1]] for target in written]
+    fed = [[start_id, *_read(target, ends)] for target in written]
     labels = pad([_targets(row, 0) for row in rows], IGNORED)
     return {
         "input_ids": pad([row.sample.ids for row in rows], pad_id),
@@ -208,10 +211,15 @@ def bare(model: torch.nn.Module) -> Any:
     return model
 
 
-def reflection_sums(model: torch.nn.Module, batch: dict[str, Tensor], pooled: bool, margin: float) -> Tensor:
-    """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`."""
+def reflection_sums(
+    model: torch.nn.Module, batch: dict[str, Tensor], pooled: bool, margin: float, longest: int | None = None
+) -> Tensor:
+    """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`.
+
+    longest: so many tokens of the sample represent it, whose positives and negatives were cut before.
+    """
     forward = _seq2seq_states if "decoder_input_ids" in batch else _causal_states
-    logits, states = forward(model, batch, pooled)
+    logits, states = forward(model, batch, pooled, longest)
     language = weighted_loss(logits, batch["labels"], batch["weights"])
     if len(batch["contrast"]):
         triplet = triplet_losses(*states, margin).sum()
@@ -234,7 +242,9 @@ def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
     return torch.stack([learned, learned.new_tensor(len(batch["contrast"]))])
 
 
-def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+def _causal_states(
+    model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
+) -> tuple[Tensor, list[Tensor]]:
     """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative.
 
     Without contrasts all hidden states, where `_needs_states`.
@@ -259,7 +269,7 @@ def _causal_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[
     part = part.index_select(0, rows)
     states = []
     for number in range(1, PARTS):
-        columns = torch.nonzero((part == number).any(0))[:, 0]
+        columns = torch.nonzero((part == number).any(0))[:, 0][: longest if number == 1 else None]
         block = hidden[:, columns[0] : columns[-1] + 1]
         states.append(_represent(block, part[:, columns[0] : columns[-1] + 1] == number, pooled))
     return outputs.logits, states
@@ -292,7 +302,9 @@ def share_questions(model: Any) -> None:
     model.forward = forward
 
 
-def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple[Tensor, list[Tensor]]:
+def _seq2seq_states(
+    model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
+) -> tuple[Tensor, list[Tensor]]:
     """As `_causal_states`, of the decoder of a model with `share_questions`."""
     rows, total = batch["contrast"], len(batch["input_ids"])
     asked = torch.cat([torch.arange(total, device=rows.device), rows, rows])
@@ -309,7 +321,12 @@ def _seq2seq_states(model: Any, batch: dict[str, Tensor], pooled: bool) -> tuple
         return logits, list(outputs.decoder_hidden_states[-1:] if outputs.decoder_hidden_states else [])
     hidden, mask = outputs.decoder_hidden_states[-1], batch["decoder_mask"]
     blocks = [rows, torch.arange(total, total + len(rows)), torch.arange(total + len(rows), len(asked))]
-    return logits, [_represent(hidden[block], mask[block], pooled) for block in blocks]
+    first = None if longest is None else 1 + longest  # the start token stands before the rationale
+    widths = (first, None, None)
+    return logits, [
+        _represent(hidden[block, :width], mask[block, :width], pooled)
+        for block, width in zip(blocks, widths, strict=True)
+    ]
 
 
 def _represent(hidden: Tensor, mask: Tensor, pooled: bool) -> Tensor:

@@ -24,6 +24,9 @@ from retrace.schemas import Example, MarkedAnswer
 from retrace.tasks import steps
 from retrace.tasks.base import Task
 from retrace.tasks.cleanup import ANSWER_LINE
+from retrace.tasks.learn_to_reason_form import LearnToReasonTask
+from retrace.training import parallel
+from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.contrastive import (
     ReflectionRow,
     collate_reflection,
@@ -33,16 +36,19 @@ from retrace.training.contrastive import (
 )
 from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
 from retrace.training.sft import DevelopmentLoss, start_token
-from retrace.training.trainer import steps_of, train, world_size
+from retrace.training.trainer import Evaluation, steps_of, train, world_size
 
 _ANSWER_SENTENCE = "Therefore, the answer is"
 
 
 def in_task_form(task: Task, text: str, example: Example) -> str:
-    """A rationale in the form that students write: `step | step | #### answer`, with the reference's final answer.
+    """A rationale in the form that students write, with the reference's final answer.
 
-    What stands before the answer line is cut into steps at line ends, or, on one line, into sentences.
+    In the plain form, `step | step | #### answer`, what stands before the answer line is cut into steps at line ends, or,
+    on one line, into sentences.
     """
+    if isinstance(task, LearnToReasonTask):
+        return task.written(text, example)
     body = text.strip()
     for marker in (steps.MARKER, ANSWER_LINE, _ANSWER_SENTENCE):
         body = body.split(marker)[0].rstrip()
@@ -81,7 +87,8 @@ def make_lessons(
     for one in marks:
         lesson = lessons.get(one.example_id)
         if lesson is not None and not one.correct and one.text.strip():
-            lesson.negatives.append(one.text)
+            official = options.official_mistakes and isinstance(task, LearnToReasonTask)
+            lesson.negatives.append(task.official_mistake(one.text, lesson.example) if official else one.text)
         elif lesson is not None and one.correct and options.own_positives:
             lesson.positives.append(one.text)
     kept = [lesson for lesson in lessons.values() if lesson.samples]
@@ -192,8 +199,7 @@ def plan_visits(
     """Every visit of the training in its order, with the positive and the negative that were drawn for it.
 
     The positive is another right rationale of the question; where there is none the sample is not contrasted, or, with
-    `sample_as_positive`, its own positive. Without `merge_losses` each batch comes twice, to be learned and then to be
-    contrasted, so there are twice as many steps.
+    `sample_as_positive`, its own positive. Without `merge_losses` each row comes twice, see `in_two_passes`.
     """
     samples = [(number, row) for number, lesson in enumerate(lessons) for row in lesson.samples]
     lengths = [row.length for _, row in samples]
@@ -211,14 +217,21 @@ def plan_visits(
         negative = lesson.negatives[draw.integers(len(lesson.negatives))] if lesson.negatives else []
         contrasted = positive and negative and options.ratio > 0
         visits.append(ReflectionRow(sample, positive if contrasted else [], negative if contrasted else []))
-    if options.merge_losses or options.ratio == 0:
-        return visits
-    alternating = []
-    for start in range(0, len(visits), options.batch_size):
-        batch = visits[start : start + options.batch_size]
-        alternating += [ReflectionRow(row.sample, [], []) for row in batch]
-        alternating += [ReflectionRow(row.sample, row.positive, row.negative, learn=False) for row in batch]
-    return alternating
+    return visits
+
+
+def in_two_passes(visits: Sequence[ReflectionRow], options: LearnToReasonTraining, world: int) -> list[ReflectionRow]:
+    """The visits so that what the devices hold at once is learned, and in the next pass contrasted.
+
+    An optimiser's step then has twice as many rows and passes; each loss is still divided by its own number of items.
+    """
+    together = parallel.accumulation_of(options, world)[0] * world
+    passes = []
+    for start in range(0, len(visits), together):
+        rows = visits[start : start + together]
+        passes += [ReflectionRow(row.sample, [], []) for row in rows]
+        passes += [ReflectionRow(row.sample, row.positive, row.negative, learn=False) for row in rows]
+    return passes
 
 
 def fitting(options: LearnToReasonTraining, questions: int, world: int = 1) -> LearnToReasonTraining:
@@ -256,10 +269,12 @@ def train_lessons(
     state: str | Path,
     repeat: int = 1,
     callbacks: Sequence[TrainerCallback] = (),
+    accuracy: GreedyAccuracy | None = None,
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
     """Train in place; returns the curve and what was trained on. repeat: so many times the steps of one round.
 
-    The checkpoint with the lowest development loss is kept where there are development rows and `keep` is best.
+    The checkpoint with the lowest development loss is kept where there are development rows and `keep` is best; that with
+    the highest accuracy where it is accuracy.
     """
     options = fitting(options, len(lessons), world_size())
     samples = sum(len(lesson.samples) for lesson in lessons)
@@ -267,13 +282,20 @@ def train_lessons(
     start, pad_id = start_token(model), tokenizer.pad_token_id
     share_questions(model)
     weights = (1.0, options.ratio)
-    evaluation = None
+    longest = options.contrast_length - (not options.end_token)
+    contrasted, batch_size = sum(row.contrasts for row in visits), options.batch_size
+    taken = options
+    if not options.merge_losses and options.ratio > 0:
+        visits = in_two_passes(visits, options, world_size())
+        device = parallel.accumulation_of(options, world_size())[0]
+        taken = options.model_copy(update={"batch_size": 2 * batch_size, "device_batch_size": device})
+    evaluation: Evaluation | None = accuracy if options.keep == "accuracy" else None
     if dev_rows and options.keep == "best":
         collate = partial(collate_generator, pad_id=pad_id, start_id=start)
         evaluation = DevelopmentLoss(dev_rows, collate, 2 * options.device_batch_size)
 
     def loss(network: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        sums = reflection_sums(network, batch, options.representation == "pooled", options.margin)
+        sums = reflection_sums(network, batch, options.representation == "pooled", options.margin, longest)
         return sums * sums.new_tensor(weights)
 
     curve = train(
@@ -286,24 +308,26 @@ def train_lessons(
             prompt_weight=options.prompt_weight,
             start_id=start,
             official=options.official_prompt_weight,
+            ends=options.end_token,
         ),
         loss,
         reflection_counts,
         evaluation,
-        options,
+        taken,
         seed,
         state,
+        best="accuracy" if options.keep == "accuracy" else "loss",
         callbacks=callbacks,
         order=np.arange(len(visits)),
     )
     for row in curve:  # an epoch is one visit of every rationale
-        row["epoch"] = round(row["step"] * options.batch_size / samples, 4)
+        row["epoch"] = round(row["step"] * batch_size / samples, 4)
     return curve, {
         "questions": len(lessons),
         "rationales": samples,
         "questions_with_mistakes": sum(bool(lesson.negatives) for lesson in lessons),
         "development_rows": len(dev_rows),
-        "batch_size": options.batch_size,
-        "steps": len(visits) // options.batch_size,
-        "contrasted_visits": sum(row.contrasts for row in visits),
+        "batch_size": batch_size,
+        "steps": len(visits) // taken.batch_size,
+        "contrasted_visits": contrasted,
     }

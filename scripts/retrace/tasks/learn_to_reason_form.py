@@ -1,0 +1,199 @@
+"""Tasks in the text form of Learn-to-Reason (arXiv 2310.13332; Raibows/Learn-to-Reason@6417bf8, preprocessors.py).
+
+Every prompt, in training as in decoding, begins with the authors' worked examples of the task; then
+
+    Question: Tom has 3 pens and buys 4. How many pens has he?
+    Reasoning: Tom has 3 + 4 = 7 pens.
+    Answer: 7
+
+with the rationale on one line. Nothing is computed outside the model. A question with choices lists them in lines below
+`Answer Choices:`, and the rationale stands behind `Answer:` and ends in the choice: `... the answer is blotter (e).`
+"""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from retrace.config import TaskConfig
+from retrace.errors import UserError
+from retrace.schemas import Example
+from retrace.tasks import cleanup, short_answers, steps
+from retrace.tasks.base import Task, canonical
+from retrace.text_constants import string_constant
+
+FORM = "learn_to_reason"
+ZERO_SHOT = "learn_to_reason_zero_shot"
+Kind = Literal["number", "yes_no", "choice"]
+
+_CHOICES = re.compile(r"\s*Answer choices:\s*(?=\(a\))")  # as retrace.tasks.question_files writes them
+_LETTER = re.compile(r"\(([a-e])\)")
+_CALCULATION = re.compile(r"<<[^<>]*>>")
+
+
+def prompt_text(kind: Kind, question: str, choices: Sequence[str] = (), examples: str = "") -> str:
+    """What the model reads. choices: texts of (a), (b), ...; examples: the worked ones, a blank line behind each but
+    the last."""
+    before = f"{examples}\n" if examples else ""
+    if kind != "choice":
+        return f"{before}Question: {question}\nReasoning: "
+    listed = "".join(f"\n({letter}) {choice}" for letter, choice in zip(short_answers.LETTERS, choices, strict=False))
+    # Without examples the authors ask for the letter alone, and put the blank before it.
+    return f"{before}Question: {question}\nAnswer Choices:{listed}\nAnswer:" + (" " if examples else "")
+
+
+def written_text(kind: Kind, rationale: str, answer: str, examples: bool = True) -> str:
+    """What stands behind the prompt in a training text, by the authors' code: of a rationale line ends become blanks, and
+    two blanks in a row are removed."""
+    if kind != "choice":
+        return f"{rationale.replace(chr(10), ' ').strip().replace('  ', '').strip()}\nAnswer: {answer}"
+    return rationale.strip() if examples else f" {answer}"
+
+
+def with_choices(question: str) -> tuple[str, list[str]]:
+    """The stem of a question and the texts of its choices, from the task's own one line."""
+    stem, *rest = _CHOICES.split(question, maxsplit=1)
+    if not rest:
+        raise UserError(f"question {question[:60]!r} lists no choices behind 'Answer choices:'; mend the data")
+    found, left = [], rest[0].removeprefix("(a) ")
+    for letter in short_answers.LETTERS[1:]:
+        choice, mark, after = left.partition(f" ({letter}) ")
+        if not mark:
+            break
+        found.append(choice.strip())
+        left = after
+    return stem, [*found, left.strip()]
+
+
+class LearnToReasonTask(Task):
+    """A task as the authors put it to a decoder-only model. examples: file of the worked ones; None: there are none."""
+
+    joint = ""
+
+    def __init__(self, config: TaskConfig, path: Path, family: str, examples: str | Path | None) -> None:
+        super().__init__(config.model_copy(update={"calculator": False}), path)
+        self.form = FORM if examples else ZERO_SHOT
+        self.delimiter = "."  # a step is a sentence
+        if family != "decoder_only":
+            raise UserError(
+                f"Learn-to-Reason's text form is for decoder-only models, this one's family is {family}; set "
+                "learn_to_reason.form to steps"
+            )
+        if config.family not in cleanup.KINDS:
+            raise UserError(
+                f"{path}: Learn-to-Reason's text form is for tasks of family {', '.join(cleanup.KINDS)}, this one's is "
+                f"{config.family}; set learn_to_reason.form to steps"
+            )
+        self.kind: Kind = cleanup.KINDS[config.family]  # type: ignore[assignment]
+        self.answer_marker = "Answer:" if self.kind != "choice" else "the answer is"
+        # The authors read no further: a choice stands in the first line, every other answer before a blank line.
+        self.stops = ("\n",) if self.kind == "choice" else ("\n\n",)
+        self.examples = Path(examples).read_text(encoding="utf-8") if examples else ""
+
+    # ---------------------------------------------------------------- text
+
+    def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "decoder_only") -> str:
+        """The authors' worked examples and the question; `demonstrations` are not theirs and stay out."""
+        stem, choices = with_choices(question) if self.kind == "choice" else (" ".join(question.split()), [])
+        return prompt_text(self.kind, stem, choices, self.examples)
+
+    def written(self, rationale: str, example: Example) -> str:
+        """A right rationale as a model learns to write it, with the reference's answer.
+
+        What states the answer again behind it goes; steps in the task's own form become sentences. Of a choice the
+        authors read the first letter in brackets, in the first line: a rationale where that is not the right one gets one
+        line, its letters lose their brackets, and the answer is added.
+        """
+        body = rationale.strip()
+        if steps.MARKER in body:
+            body = self._sentences(steps.split_steps(body, self.config.delimiter))
+        body = f"\n{body}".split(cleanup.ANSWER_LINE)[0].strip()
+        answer = example.final_answer
+        if self.kind == "choice" and cleanup.cleanup(body, "choice").prediction != answer:
+            _, choices = with_choices(example.question)
+            named = choices[short_answers.LETTERS.index(answer)]
+            said = _LETTER.sub(r"\1", " ".join(body.split()))
+            body = f"{said} Therefore, the answer is {named} ({answer}).".strip()
+        return written_text(self.kind, body, self._shown(answer), bool(self.examples))
+
+    def official_mistake(self, text: str, example: Example) -> str:
+        """A student's mistake as the authors' preprocessing leaves it: behind its own answer stands the right one."""
+        return written_text(self.kind, text, self._shown(example.final_answer), bool(self.examples))
+
+    def solution_text(self, example: Example) -> str:
+        """The reference, without the calculator's notes."""
+        return self.written(self._sentences(example.steps), example)
+
+    def _shown(self, answer: str) -> str:
+        return answer.capitalize() if self.kind == "yes_no" else answer
+
+    def _sentences(self, parts: Sequence[str]) -> str:
+        """Steps as sentences; one that is a calculation and nothing else keeps it: <<3+4=7>> reads 3+4=7."""
+        plain = (_CALCULATION.sub("", part).strip() or part.strip("<>") for part in parts)
+        return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in plain)
+
+    def split_steps(self, text: str) -> list[str]:
+        """Sentences, without their full stop, up to the answer."""
+        body = f"\n{text.strip()}".split(cleanup.ANSWER_LINE)[0]
+        return steps.split_sentences(body) if body.strip() else []
+
+    def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
+        """The inverse of `split_steps`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        body = " ".join(f"{part}." for part in parts)
+        if answer is None:
+            return body
+        if self.kind == "choice":
+            return f"{body} Therefore, the answer is ({answer}).".strip()
+        return f"{body}\nAnswer: {self._shown(answer)}"
+
+    def reference_steps(self, example: Example) -> list[str]:
+        """The steps of the reference, in this form."""
+        return self.split_steps(self.solution_text(example))
+
+    def answer_text(self, example: Example) -> str:
+        """What states the final answer."""
+        if self.kind == "choice":
+            return f"Therefore, the answer is ({example.final_answer})."
+        return f"Answer: {self._shown(example.final_answer)}"
+
+    def kept_text(self, text: str) -> str:
+        """What is kept of a student's sample: up to its answer."""
+        return cleanup.cleanup(text, self.kind).text
+
+    # ---------------------------------------------------------------- answers
+
+    def extract(self, text: str) -> str | None:
+        """The answer by the authors' own reader."""
+        return cleanup.cleanup(text, self.kind).prediction
+
+    def grade(self, text: str, gold: str) -> bool:
+        """Whether the answer is right; numbers are compared as numbers. UserError where gold has no answer."""
+        right, found = self._right(gold), self.extract(text)
+        return found is not None and canonical(found) == canonical(right)
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """Whether the text ENDS in the right answer and states one only."""
+        right, text = self._right(gold), text.strip()
+        if self.kind == "choice":
+            return text.removesuffix(".").endswith(f"({right})") and len(_LETTER.findall(text)) == 1
+        _, marker, tail = f"\n{text}".partition("\nAnswer:")
+        return bool(marker) and canonical(tail) == canonical(right)
+
+    def _right(self, gold: str) -> str:
+        right = gold.rpartition(steps.MARKER)[2].strip() if steps.MARKER in gold else ""
+        if not right:
+            raise UserError(f"the reference solution has no '#### answer': {gold[-80:]!r}; mend the data")
+        return right
+
+
+def examples_of(config: TaskConfig, path: Path, mirror: str | None = None) -> str:
+    """The authors' worked examples of a task, from where its YAML says."""
+    if config.learn_to_reason is None:
+        raise UserError(
+            f"{path}: learn_to_reason: names no worked examples, which Learn-to-Reason's prompts begin with; name some, or "
+            "set learn_to_reason.form to steps or learn_to_reason_zero_shot"
+        )
+    from retrace.tasks.formats import locate
+
+    file, _ = locate(path, "learn_to_reason", config.learn_to_reason, mirror)
+    return string_constant(file, config.learn_to_reason.constant)

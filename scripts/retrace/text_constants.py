@@ -1,0 +1,33 @@
+"""Texts that authors keep as string constants of a Python file: read as data, never run."""
+
+import ast
+from pathlib import Path
+
+from retrace.errors import UserError
+
+_LARGEST = 1_000_000  # bytes of a file
+
+
+def string_constant(path: str | Path, name: str) -> str:
+    """The text of `NAME = "..."` at the top level of a Python file; of several the last, as Python would have it.
+
+    Raises UserError for a file that is too large or no Python, and where no text of this name stands there.
+    """
+    path = Path(path)
+    if path.stat().st_size > _LARGEST:
+        raise UserError(f"{path}: has more than {_LARGEST:,} bytes, too many for a file of texts; check the source")
+    try:
+        statements = ast.parse(path.read_text(encoding="utf-8")).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise UserError(f"{path}: cannot be read as Python text ({str(error)[:80]}); check the source") from None
+    found = {
+        target.id: statement.value.value
+        for statement in statements
+        if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and isinstance(statement.value.value, str)
+    }
+    if name not in found:
+        known = ", ".join(found) or "none"
+        raise UserError(f"{path}: no text constant {name!r}; it has {known}")
+    return found[name]
