@@ -247,9 +247,9 @@ rule train_icot:
 rule measure_icot_speed:
     """Latency and throughput of the three ways on the same questions, in one process."""
     input:
-        no_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/no_cot/model",
-        explicit_cot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/explicit_cot/model",
-        icot=lambda w: f"results/{w.task}/{w.model}/seed{seeds(w.task, w.model)[0]}/icot/model",
+        no_cot=timed_checkpoint("no_cot"),
+        explicit_cot=timed_checkpoint("explicit_cot"),
+        icot=timed_checkpoint("icot"),
         data="results/data/{task}/test.jsonl",
     output:
         "results/{task}/{model}/icot_speed.json",

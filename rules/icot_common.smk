@@ -64,6 +64,12 @@ def longest_row(wildcards):
     return f"--max-length {options.max_length}" + (" --leave-out-long" if options.leave_out_long else "")
 
 
+def timed_checkpoint(checkpoint):
+    """An input function: a checkpoint whose speed is measured, with the first seed."""
+    first = seeds_of_system("icot")
+    return lambda w: f"results/{w.task}/{w.model}/seed{first(w)[0]}/{checkpoint}/model"
+
+
 RELEASED = ["released_student", "released_emulator"]  # options of the section icot that name folders
 ICOT_WAYS = ["no_cot", "explicit_cot", "icot"]
 ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]

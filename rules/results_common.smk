@@ -9,12 +9,18 @@ def test_split(task, model, method):
     return settings.split(task, model, settings.checkpoint(task, model, method), "test")
 
 
-def predictions_of(task, model, method):
-    """One predictions file a seed."""
+def predictions_of(task, model, method, seeds=None):
+    """One predictions file a seed; seeds: some of the method's own."""
     trained = settings.checkpoint(task, model, method)
     decoder = settings.method(method).decoder
     split = test_split(task, model, method)
-    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds(task, model)]
+    chosen = seeds or settings.seeds_of(task, model, method)
+    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in chosen]
+
+
+def compared_predictions(which):
+    """An input function: the predictions of one side of a comparison, `method_a` or `method_b`."""
+    return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
 
 
 def cost_files(task, model, method):
@@ -42,7 +48,9 @@ def cost_files(task, model, method):
             f"{trained}_verifier/train",
             f"{trained}/verifier",
         ]
-    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds(task, model) for job in jobs]
+    return [
+        f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in settings.seeds_of(task, model, method) for job in jobs
+    ]
 
 
 def what_the_result_rests_on(wildcards):
@@ -61,8 +69,9 @@ def what_the_result_rests_on(wildcards):
     chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
     start = settings.generator(wildcards.task, wildcards.model)
     votes = settings.method(wildcards.method).votes
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
-    return json.dumps({name: configuration[name] for name in sorted(kept)})
+    kept = {"preset", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
+    own_seeds = settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
+    return json.dumps({name: configuration[name] for name in sorted(kept)} | {"seeds": own_seeds}, sort_keys=True)
 
 
 # ---------------------------------------------------------------- tables

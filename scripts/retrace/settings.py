@@ -30,6 +30,7 @@ from retrace.checkpoints import (
 from retrace.config import Configuration, MethodConfig, ModelConfig, Override, TaskConfig
 from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
+from retrace.config_seeds import written_out
 from retrace.errors import UserError
 from retrace.tasks import load_task
 from retrace.tasks.splits import TRANSFER, split_of_set
@@ -47,6 +48,12 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _seeds_written_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with a list of seeds as the seeds of all systems, so that it wins over what earlier layers say of one."""
+    seeds = values.get("seeds")
+    return {**values, "seeds": written_out(seeds)} if isinstance(seeds, list) else dict(values)
+
+
 class Settings:
     """The resolved configuration and the names that targets may hold.
 
@@ -55,7 +62,7 @@ class Settings:
 
     def __init__(self, user: Mapping[str, Any], config_dir: str | Path = "config") -> None:
         self.folder = Path(config_dir)
-        self.user = dict(user)
+        self.user = _seeds_written_out(user)
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
         self.values = self._checked(self._layers(None, None), "configuration")
@@ -68,7 +75,7 @@ class Settings:
             raise UserError(f"preset {name!r} is unknown; {closest(name, self._stems('presets'))}")
         if name in seen:
             raise UserError(f"{path}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
-        preset = read_yaml(path)
+        preset = _seeds_written_out(read_yaml(path))
         parent = preset.pop("extends", None)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
 
@@ -98,7 +105,7 @@ class Settings:
                     nested: Any = {last: value}
                     for parent in reversed(parents):
                         nested = {parent: nested}
-                    values = merged(values, nested)
+                    values = merged(values, _seeds_written_out(nested))
         return values
 
     def _layers(self, task: str | None, model: str | None) -> dict[str, Any]:
@@ -275,6 +282,21 @@ class Settings:
         if loop == SINGLE:
             return 1
         return values.rounds.learn_to_reason if loop in VARIANTS else values.dpo_st.rounds
+
+    def seeds(self, task: str, model: str, system: str) -> list[int]:
+        """The seeds of a system's methods (`grace`, `latro`, ...) on this task and model."""
+        return self.for_target(task, model).seeds.of(system)
+
+    def seeds_of(self, task: str, model: str, *methods: str) -> list[int]:
+        """The seeds of a method; of several methods, which may be of different systems, those that all of them have."""
+        first, *others = (self.seeds(task, model, self.method(name).paper) for name in methods)
+        shared = [seed for seed in first if all(seed in seeds for seeds in others)]
+        if not shared:
+            raise UserError(
+                f"{' and '.join(methods)} have no seed in common on {task} with {model} "
+                f"({'; '.join(map(str, [first, *others]))}); give both some in `seeds`"
+            )
+        return shared
 
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""
