@@ -45,7 +45,6 @@ include: "rules/learn_to_reason_common.smk"
 include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
 include: "rules/run_common.smk"
-include: "rules/targets_common.smk"
 
 
 if settings.values.container:
@@ -117,6 +116,7 @@ include: "rules/score.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
 include: "rules/slurm.smk"
+include: "rules/targets_common.smk"
 
 
 onstart:

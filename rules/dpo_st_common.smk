@@ -150,7 +150,9 @@ def source_of(w):
 
 def transferred_predictions(w):
     """One predictions file a seed, of the source task's checkpoint on the task."""
-    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(w.source_task, w.model, w.method)
+    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(
+        w.source_task, w.model, w.method, w.task
+    )
     folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
     return [
         f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl"

@@ -3,7 +3,7 @@
 
 rule make_table:
     input:
-        results=results_of_table,
+        results=results_of_the_table,
     output:
         csv="results/tables/{paper}_{table}.csv",
         md="results/tables/{paper}_{table}.md",

@@ -2,6 +2,7 @@
 
 from retrace.config_icot import STAGES_BEHIND
 from retrace.evaluation.reported import sections_behind
+from retrace.targets import TABLES, Targets, results_of_table
 
 
 def test_split(task, model, method):
@@ -76,73 +77,7 @@ def what_the_result_rests_on(wildcards):
 
 # ---------------------------------------------------------------- tables
 
-# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
-TABLES = {
-    "grace_table1": {
-        "methods": [
-            "greedy",
-            "self_consistency",
-            "verifier",
-            "grace",
-            "grace_self_consistency",
-        ],
-        "rows": {
-            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-            "llama_7b": ["gsm8k", "multiarith", "svamp"],
-        },
-    },
-    "dpo_st_table2": {
-        "methods": ["sft", "st", "dpo_st"],
-        "rows": {
-            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
-            for model in ("flan_t5_base", "flan_t5_large")
-        },
-    },
-    "learn_to_reason_table1": {
-        "methods": [
-            "learn_to_reason_round0",
-            "learn_to_reason",
-            "no_feedback",
-            "no_reflection",
-            "single_round",
-            "random_questions",
-        ],
-        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
-    },
-    "icot_table1": {
-        "methods": ["no_cot", "explicit_cot", "icot"],
-        "rows": {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
-        "small": settings.values.figures.icot_tasks,
-    },
-    "latro_table2": {
-        "methods": [
-            "base",
-            "base_maj",
-            "latro_sft",
-            "latro_sft_maj",
-            "latro",
-            "latro_maj",
-        ],
-        "rows": {model: ["gsm8k", "arc_challenge"] for model in ("phi35_mini", "mistral_7b", "llama31_8b")},
-    },
-}
 
-
-def results_of_table(wildcards):
-    """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    name = f"{wildcards.paper}_{wildcards.table}"
-    if name not in TABLES:
-        raise WorkflowError(f"there is no table {name}; valid: {', '.join(TABLES)}")
-    table = TABLES[name]
-    models = settings.values.headline_models
-    model = models.get(wildcards.paper) or models["default"]
-    small = {model: table.get("small", ["arithmetic"])}
-    rows = table["rows"] if settings.model(model).scratch is None else small
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
-
-
-def result_of(model, task, method):
-    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
-    source, _, target = task.rpartition(">")
-    between = f"transfer/{source}/" if source else ""
-    return f"results/{target}/{model}/{between}{method}_acc.json"
+def results_of_the_table(wildcards):
+    """The results that a paper's table is made of."""
+    return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)

@@ -27,8 +27,8 @@ from retrace.checkpoints import (
     same_model,
     system_of,
 )
+from retrace.compatibility import Case, broken, check
 from retrace.config import Configuration, MethodConfig, ModelConfig, Override, TaskConfig
-from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.config_seeds import written_out
 from retrace.errors import UserError
@@ -174,16 +174,16 @@ class Settings:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
         if name in self.methods:
-            return self._possible(load_method_config(self.folder / "methods" / f"{name}.yaml"))
+            return load_method_config(self.folder / "methods" / f"{name}.yaml")
         if name.endswith(WITHOUT_CALCULATOR) and (helped := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
             if helped.decoder in NEVER_CALCULATE:
                 raise UserError(f"method {name!r}: {NEVER_CALCULATE[helped.decoder]}; there is no calculator")
             changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
             changes["title"] = f"{helped.title}, without the calculator"
             changes["votes"] = helped.votes and helped.votes + WITHOUT_CALCULATOR
-            return self._possible(helped.model_copy(update=changes))
+            return helped.model_copy(update=changes)
         if found := self._method(name):
-            return self._possible(found)
+            return found
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
             f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(DECODERS)}; "
@@ -202,15 +202,6 @@ class Settings:
                 paper = system_of(checkpoint)
                 return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
         return None
-
-    @staticmethod
-    def _possible(method: MethodConfig) -> MethodConfig:
-        if (method.checkpoint == "icot") != (method.decoder == "implicit"):
-            raise UserError(
-                f"method {method.name!r}: the checkpoint icot, and no other, is decoded with implicit: it has an emulator "
-                "and a student; use the method icot"
-            )
-        return method
 
     @staticmethod
     def _method_of_round(name: str) -> MethodConfig:
@@ -242,32 +233,52 @@ class Settings:
         """
         return generator_of(self.task(task), self.model(model))
 
-    def checkpoint(self, task: str, model: str, method: str) -> str:
-        """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
-        checkpoint, config = self.method(method).checkpoint, self.model(model)
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def checkpoint(self, task: str, model: str, method: str, target: str | None = None) -> str:
+        """The checkpoint of a method on this task and model; target: the task whose questions are answered, if another one.
+
+        Raises UserError where these cannot work together (retrace.compatibility).
+        """
+        case = self._case(task, model, method, target)
+        check(case, lambda kind: self._others(kind, case))
+        return case.checkpoint
+
+    def _case(self, task: str, model: str, method: str, target: str | None = None) -> Case:
+        checkpoint, config, loop = self.method(method).checkpoint, self.generator_model(model), None
         if checkpoint.endswith(LAST):
             loop = checkpoint.removesuffix(LAST)
             checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
-        kind = kind_of(checkpoint)
-        if kind and kind.decoder_only and config.family != "decoder_only":
-            fit = [name for name in self.models if self.model(name).family == "decoder_only"]
-            raise UserError(
-                f"method {method!r} needs a decoder-only model, {model} is of family {config.family}; "
-                f"valid: {', '.join(fit)}"
-            )
-        if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
-            raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
-        if config.chat and (reason := self._plain_only(task, model, checkpoint)):
-            raise UserError(f"method {method!r} on {model}: {reason}, and the model has a chat template")
-        return self._or_generator(task, model, same_model(checkpoint))
+        elif round_of(checkpoint) is not None:
+            loop = loop_of(checkpoint)
+        resolved = self._or_generator(task, model, same_model(checkpoint))
+        return Case(
+            task=self.task(task),
+            model=config,
+            method=self.method(method),
+            checkpoint=resolved,
+            values=self.for_target(task, model),
+            splits=(self.split(task, model, resolved, "train"), self.split(task, model, resolved, "dev")),
+            target=self.task(target) if target else None,
+            rounds=self.rounds(task, model, loop) if loop else None,
+        )
 
-    def _plain_only(self, task: str, model: str, checkpoint: str) -> str | None:
-        """Why a checkpoint cannot be trained through a chat template; None where it can."""
-        if system_of(checkpoint) == "learn_to_reason":
-            return "a teacher's rationales are learned as plain text (a model file with `chat: false` does)"
-        if system_of(checkpoint) == "dpo_st" and self.form(task, model, checkpoint) == "steps":
-            return "dpo_st.form steps is plain text (`dpo_st.form: dpo_st` has a prompt of its own)"
-        return None
+    def _others(self, kind: str, case: Case) -> list[str]:
+        """Tasks, models, or methods with the same checkpoint, that work in place of those of `case`."""
+        parts = {"task": case.task.name, "model": case.model.name, "method": case.method.name}
+        target = case.target.name if case.target else None
+        names = {
+            "task": self.tasks,
+            "model": self.models,
+            "method": [f"{case.checkpoint}_{decoder}" for decoder in DECODERS],
+        }[kind]
+
+        def works(name: str) -> bool:
+            try:
+                return broken(self._case(**{**parts, kind: name}, target=target)) is None
+            except UserError:
+                return False
+
+        return [name for name in names if works(name)]
 
     def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
