@@ -182,7 +182,7 @@ def test_the_schema_is_fresh() -> None:
 
 def test_what_is_learned_as_plain_text_is_refused_for_models_with_a_chat_template() -> None:
     settings = Settings({"dpo_st": {"form": "steps"}}, CONFIG)
-    with pytest.raises(UserError, match=r"method 'dpo_st' on phi35_mini: dpo_st\.form steps is plain text"):
+    with pytest.raises(UserError, match=r"method 'dpo_st' of phi35_mini on gsm8k: dpo_st\.form steps is plain text"):
         settings.checkpoint("gsm8k", "phi35_mini", "dpo_st")
     assert Settings({}, CONFIG).checkpoint("gsm8k", "phi35_mini", "dpo_st") == "dpo_st_round3"
     with pytest.raises(UserError, match="a teacher's rationales are learned as plain text"):

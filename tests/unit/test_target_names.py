@@ -55,6 +55,13 @@ T5 = "results/gsm8k/flan_t5_large"
         (f"{T5}/seed007/sft/model", "seed007: write seed7"),
         ("results/svamp/flan_t5_large/transfer/gsm8k/grace_acc.json", "on svamp under transfer/gsm8k: .* sft_greedy"),
         ("results/svamp/flan_t5_large/transfer/gsm8k/seed0/sft/grace/test.jsonl", "on svamp under transfer/gsm8k"),
+        ("results/mult_6x6/icot_acc.json", "task 'mult_6x6' is unknown; did you mean 'mult_"),
+        ("results/mult_4x4/gpt2/compare/icot_vs_nocot.json", "method 'nocot' is unknown; did you mean 'no_cot'"),
+        ("results/gsm8k/learn_to_reason_round01_acc.json", "method 'learn_to_reason_round01' is unknown"),
+        ("results/gsm8k/learn_to_reason_single_round2_acc.json", "method 'learn_to_reason_single_round2' is unknown"),
+        ("results/gsm8k/learn_to_raeson_acc.json", "did you mean 'learn_to_reason'"),
+        ("results/gsm8k/phi35_mini/learn_to_reason_acc.json", "a teacher's rationales are learned as plain text"),
+        ("results/figures/learn_to_reason_arithmetics.svg", "'arithmetics' is unknown; did you mean 'arithmetic'"),
         ("results/svamp/flan_t5_large/transfer/gsm8/dpo_st_acc.json", "task 'gsm8' is unknown; did you mean 'gsm8k'"),
     ],
 )

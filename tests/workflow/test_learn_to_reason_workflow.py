@@ -84,25 +84,6 @@ def test_released_files_replace_exam_and_teacher(workflow) -> None:
     assert rules["decode"] == 4  # of the test split alone, in four shards
 
 
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (f"{FOLDER}/learn_to_reason_round01_acc.json", "method 'learn_to_reason_round01' is unknown"),
-        (f"{FOLDER}/learn_to_reason_single_round2_acc.json", "method 'learn_to_reason_single_round2' is unknown"),
-        (f"{FOLDER}/learn_to_raeson_acc.json", "did you mean 'learn_to_reason'"),
-        (
-            "results/gsm8k/phi35_mini/learn_to_reason_acc.json",
-            "method 'learn_to_reason' on phi35_mini: a teacher's rationales are learned as plain text",
-        ),
-        ("results/figures/learn_to_reason_arithmetics.svg", "task 'arithmetics' is unknown; did you mean 'arithmetic'"),
-    ],
-)
-def test_wrong_names_get_the_valid_ones(workflow, target: str, message: str) -> None:
-    done = workflow.run("--dry-run", target, "--config", "preset=smoke")
-    assert done.returncode != 0
-    assert message in done.stdout + done.stderr
-
-
 # ---------------------------------------------------------------- the loop
 
 
