@@ -123,6 +123,7 @@ onstart:
     hold_this_folder()
     refuse_what_cannot_run()
     refuse_what_slurm_cannot_run()
+    refuse_what_is_missing()
 
 
 onsuccess:

@@ -32,6 +32,7 @@ from retrace.config import Configuration, MethodConfig, ModelConfig, Override, T
 from retrace.config_learn_to_reason import VARIANTS
 from retrace.config_seeds import written_out
 from retrace.errors import UserError
+from retrace.named_models import check_named_models
 from retrace.tasks import load_task
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
@@ -120,17 +121,17 @@ class Settings:
         return self._checked(self._layers(task, model), f"configuration of {task} with {model}")
 
     def _checked(self, layers: Mapping[str, Any], where: str) -> Configuration:
-        """The values as a configuration. Raises UserError for a wrong key or value, and for a backbone that is none."""
+        """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
         values = validated(Configuration, layers, where)
-        for section in ("discriminator", "verifier"):
-            name = getattr(values, section).backbone
-            known = ["scratch", "generator", *self.models]
-            if name not in known and "/" not in name and not Path(name).exists():
-                raise UserError(
-                    f"{where}: {section}.backbone {name!r} is unknown; {closest(name, known)}; or a folder, or a Hub id "
-                    "(OWNER/NAME)"
-                )
+        check_named_models(values, {name: self.model(name).family for name in self.models}, where)
         return values
+
+    def named(self, option: str) -> set[str]:
+        """All values of an option (`align.embedder`), for whatever task and model."""
+        section, name = option.split(".")
+        layers = (*self.presets, self.user)
+        overrides = [one.get("set", {}).get(option) for layer in layers for one in layer.get("overrides") or []]
+        return {str(one) for one in (getattr(getattr(self.values, section), name), *overrides) if one}
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain data, to be saved beside the results."""

@@ -75,6 +75,27 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"icot_states": {"delta": -1}}, r"should be `dynamic` or a whole number from 0 on \(got -1\)"),
         ({"icot": {"released_student": "a"}}, "released_student is set and released_emulator is not; give both"),
         ({"icot": {"released_student": "", "released_emulator": "b"}}, "released_student is empty; name a folder"),
+        (
+            {"align": {"embedder": "rosco"}},
+            r"align.embedder 'rosco' is unknown; did you mean 'roscoe'\? valid: .*minilm, mpnet, .*simcse; or openai:MODEL",
+        ),
+        (
+            {"align": {"embedder": "openai"}},
+            "'openai': name the model, openai:text-embedding-ada-002 .* mpnet or minilm",
+        ),
+        (
+            {"overrides": [{"when": {"task": "gsm8k"}, "set": {"align.embedder": "mpnt"}}]},
+            "configuration of gsm8k with flan_t5_large: align.embedder 'mpnt' is unknown; did you mean 'mpnet'",
+        ),
+        (
+            {"discriminator": {"released": "grace_discrim_gsm9k"}},
+            "released .* is unknown; did you mean 'grace_discrim_gsm",
+        ),
+        (
+            {"discriminator": {"released": "gpt2"}},
+            "discriminator.released 'gpt2' is unknown; .*valid: grace_discrim_coin",
+        ),
+        ({"pair": {"entailment_model": "mnli"}}, "pair.entailment_model 'mnli' is unknown; .*roberta_large_mnli"),
         ({"overrides": [{"when": {"task": "gsmk"}, "set": {"grace.beta": 0}}]}, "when.task: 'gsmk' .*mean 'gsm8k'"),
         ({"overrides": [{"when": {"model": ["gpt2", "gpt3"]}, "set": {}}]}, "when.model: 'gpt3' is unknown; did you"),
         ({"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]}, "'overrides.0.when.tsk'; did you mean 'task'"),
@@ -97,7 +118,18 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Settings(user, CONFIG)
+        Settings(user, CONFIG).for_target("gsm8k", "flan_t5_large")
+
+
+@pytest.mark.parametrize("embedder", ["roscoe", "simcse", "mpnet", "minilm", "openai:any", "nobody/model"])
+def test_embedders_that_may_be_named(embedder: str) -> None:
+    assert Settings({"align": {"embedder": embedder}}, CONFIG).values.align.embedder == embedder
+
+
+def test_all_values_of_an_option_are_found_in_the_presets_and_in_what_the_user_says() -> None:
+    override = {"when": {"task": "gsm8k"}, "set": {"align.embedder": "mpnet"}}
+    assert Settings({"overrides": [override]}, CONFIG).named("align.embedder") == {"roscoe", "mpnet"}
+    assert Settings({}, CONFIG).named("discriminator.released") == set()
 
 
 def test_a_fault_between_keys_is_said_without_the_whole_configuration() -> None:

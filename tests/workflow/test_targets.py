@@ -126,6 +126,14 @@ def test_a_gpu_that_is_missing_stops_the_run_before_the_first_job(workflow) -> N
     assert not (workflow.folder / "results" / "data").exists()
 
 
+def test_an_embedder_that_is_not_there_stops_the_run_before_the_first_job(workflow) -> None:
+    target = "results/arithmetic/tiny_t5/grace_acc.json"
+    done = workflow.run(target, "--config", "preset=smoke", 'align={"embedder": "nobody/embedder"}')
+    assert done.returncode != 0
+    assert "nobody/embedder: not in the Hub's cache, and HF_HUB_OFFLINE is set" in done.stdout + done.stderr
+    assert not (workflow.folder / "results" / "data").exists()
+
+
 def edges(graph: str) -> set[tuple[str, str]]:
     """Arrows of a mermaid graph by rule name; Snakemake numbers the rules anew each time."""
     names = dict(re.findall(r"(id\d+)\[(\w+)\]", graph))
