@@ -5,6 +5,7 @@ from dataclasses import replace
 from retrace.planning.formulas import formula
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Sizes
+from retrace.planning.texts import prompted
 from retrace.planning.work import Work, model_of, option, text_of, training, written
 
 
@@ -20,11 +21,22 @@ def taught_questions(job: Job, sizes: Sizes) -> float:
     return min(missed, limit) if limit >= 0 else missed
 
 
+def rationales_of(job: Job, sizes: Sizes) -> float:
+    """Rationales of a round: one for each mistake of a taught question, within the limit."""
+    exam = sizes.planned("decode", task=job.wildcards["task"], model=job.wildcards["model"], decoder="exam")
+    samples, wrong = option(exam, "samples", 4) if exam else 4, sizes.assumed.wrong_share
+    asks = job if job.rule == "ask_teacher" else None
+    asks = asks or sizes.planned("ask_teacher", task=job.wildcards["task"], model=job.wildcards["model"])
+    most = option(asks, "per-question", 1) if asks else 1
+    mistakes = samples * wrong / max(1e-9, 1 - (1 - wrong) ** samples)  # of a question that has any
+    return taught_questions(job, sizes) * min(most, max(1.0, mistakes))
+
+
 @formula("ask_teacher")
 def ask_teacher(job: Job, sizes: Sizes) -> Work:
     """One response a rationale: from a server so many at once, from a local model like any decoding, from an oracle none."""
     text = text_of(job, sizes, "train")
-    questions = taught_questions(job, sizes) * option(job, "per-question", 1)
+    questions = rationales_of(job, sizes)
     disk = questions * text.solution * BYTES_PER_TOKEN * 2
     if job.options.get("kind") == "local":
         return replace(written(job, sizes, text, questions, 1, option(job, "concurrency", 8)), disk=disk)
@@ -36,10 +48,12 @@ def ask_teacher(job: Job, sizes: Sizes) -> Work:
 
 @formula("train_learn_to_reason")
 def train_learn_to_reason(job: Job, sizes: Sizes) -> Work:
-    """Each question once with its rationale, another one and a mistake; evaluations on the development split."""
+    """Each rationale once, behind the prompt and its worked examples, with another one and a mistake; evaluations on the
+    development split."""
     text, dev = text_of(job, sizes, "train"), text_of(job, sizes, "dev")
     sides = 3 if option(job, "ratio", 0.5) else 1
-    tokens = text.question + sides * text.solution
+    model = model_of(job, sizes)
+    tokens = prompted(model, text) + sides * text.solution
     repeat = option(job, "repeat", 1)
-    work = training(job, sizes, model_of(job, sizes), repeat * taught_questions(job, sizes), tokens, dev.rows)
+    work = training(job, sizes, model, repeat * rationales_of(job, sizes), tokens, dev.rows)
     return replace(work, sizes_known=text.known and dev.known)
