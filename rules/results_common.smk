@@ -2,7 +2,7 @@
 
 from retrace.config_icot import STAGES_BEHIND
 from retrace.evaluation.reported import sections_behind
-from retrace.targets import TABLES, Targets, results_of_table
+from retrace.targets import TABLES, results_of_table
 
 
 def test_split(task, model, method):

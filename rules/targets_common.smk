@@ -1,6 +1,10 @@
 """Helpers only, no rules; included last: a wrong target is explained before Snakemake looks for a rule."""
 
+import os
+
 from snakemake.cli import get_argument_parser
+
+from retrace.targets import FORMS_IN_WORDS, Targets
 
 
 def words_asked_for():
@@ -11,22 +15,25 @@ def words_asked_for():
 
 
 def targets_asked_for():
-    """Result files on the command line."""
-    return [word for word in words_asked_for() if word.startswith("results/")]
+    """Result files on the command line, as Snakemake sees them (`./results/...` too)."""
+    relative = [os.path.normpath(word) for word in words_asked_for() if not os.path.isabs(word)]
+    return [word for word in relative if word.startswith("results/")]
 
 
 def explain_wrong_targets():
     """Stop with the valid names where a target's task, model, method, table or form is none, or where they do not fit."""
     targets = Targets(settings)
     rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
-    for word in map(str, words_asked_for()):
-        try:
+    try:
+        for word in words_asked_for():
             if reason := targets.explain_word(word, Path.cwd(), rules):
-                raise UserError(reason)
-            if word.startswith("results/"):
-                targets.check(word)
-        except UserError as error:
-            raise WorkflowError(f"{word}: {error}") from None
+                raise UserError(f"{word}: {reason}")
+        for target in targets_asked_for():
+            targets.check(target)
+            if not any(rule.is_producer(target) for rule in workflow.rules):
+                raise UserError(f"{target}: no rule makes this file; {FORMS_IN_WORDS}")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 explain_wrong_targets()

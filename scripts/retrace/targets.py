@@ -76,6 +76,7 @@ FORMS = [
     "MODEL/seedN/CHECKPOINT/model",
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
+FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)}"
 
 
 # ---------------------------------------------------------------- tables
@@ -111,9 +112,14 @@ class Targets:
 
     def check(self, target: str) -> None:
         """Raise UserError for a path below results/ that names what there is not, or what cannot work."""
-        parts = Path(os.path.normpath(target)).parts[1:]
+        try:
+            self._check(Path(os.path.normpath(target)).parts[1:])
+        except UserError as error:
+            raise UserError(f"{target}: {error}") from None
+
+    def _check(self, parts: Sequence[str]) -> None:
         if not parts:
-            raise UserError(f"a folder and no target; the results of a task are results/TASK/ and {', '.join(FORMS)}")
+            raise UserError(f"a folder and no target; {FORMS_IN_WORDS}")
         folder, *rest = parts
         if folder in NO_TASKS:
             getattr(self, f"_of_{folder}")(rest)
@@ -123,7 +129,7 @@ class Targets:
     def _of_tables(self, rest: Sequence[str]) -> None:
         name = Path("/".join(rest))
         for result in results_of_table(name.stem, self.settings):
-            self.check(result)
+            self.check(result)  # which of them is named, too
         _check_form(name, TABLE_FORMS)
 
     def _of_figures(self, rest: Sequence[str]) -> None:
@@ -213,16 +219,22 @@ class Targets:
         if len(file) > 1 and trained == checkpoint and decoder not in FOLDERS_OF_CHECKPOINTS:
             if decoder not in settings.decoders:
                 raise UserError(f"decoder {decoder!r} is unknown; {closest(decoder, settings.decoders)}")
-        elif checkpoint.endswith("_discriminator"):
-            decoder = "grace"
-        elif checkpoint.endswith("_verifier"):
-            decoder = "verifier"
+            self._check_split(task, file[1:])
+        elif checkpoint != trained:
+            decoder = "grace" if checkpoint.endswith("_discriminator") else "verifier"
+        elif trained == "icot" or not kind_of(trained):
+            trained, decoder = "icot", "implicit"
+        elif trained == "base" and settings.model(model).scratch is None:
+            raise UserError(f"{model} is fetched once for all tasks and seeds: results/models/{model}")
         else:
             decoder = "greedy"
-            if trained == "base" and settings.model(model).scratch is None:
-                raise UserError(f"{model} is fetched once for all tasks and seeds: results/models/{model}")
-        made = "icot_implicit" if trained in stages and not kind_of(trained) else f"{trained}_{decoder}"
-        settings.checkpoint(task, model, "icot_implicit" if made == "icot_greedy" else made)
+        settings.checkpoint(task, model, f"{trained}_{decoder}")
+
+    def _check_split(self, task: str, file: Sequence[str]) -> None:
+        """`file`: what follows the decoder's name, in parts."""
+        split, splits = file[0].partition(".")[0], self.settings.task(task).splits
+        if len(file) == 1 and split not in splits and file[0] != "marks.jsonl":
+            raise UserError(f"task {task} has no split {split!r}; {closest(split, splits)}")
 
     # ------------------------------------------------------------ words that are no path below results/
 
