@@ -42,8 +42,9 @@ def test_headline_targets_of_the_paper(workflow) -> None:
 
 @pytest.mark.parametrize("preset", ["tiny", "smoke"])
 def test_small_presets_and_every_kind_of_target(workflow, preset: str) -> None:
-    targets = [f"results/{task}/learn_to_reason_acc.json" for task in TASKS]
-    targets += [f"results/arithmetic/tiny_gpt2/learn_to_reason_round{number}_acc.json" for number in (0, 1, 3)]
+    # The oracle, who teaches here, has no worked solutions of CommonsenseQA to give.
+    targets = [f"results/{task}/learn_to_reason_acc.json" for task in TASKS if task != "commonsense_qa"]
+    targets += [f"results/arithmetic/tiny_gpt2/learn_to_reason_round{number}_acc.json" for number in (0, 1, 2)]
     targets += [
         f"{FOLDER}/learn_to_reason_round1_self_consistency_acc.json",
         f"{FOLDER}/learn_to_reason_round1_grace_acc.json",
