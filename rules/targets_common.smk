@@ -23,14 +23,14 @@ def targets_asked_for():
 def explain_wrong_targets():
     """Stop with the valid names where a target's task, model, method, table or form is none, or where they do not fit."""
     targets = Targets(settings)
-    rules = [rule.name for rule in workflow.rules if not rule.has_wildcards()]
+    names = [each.name for each in workflow.rules if not each.has_wildcards()]
     try:
         for word in words_asked_for():
-            if reason := targets.explain_word(word, Path.cwd(), rules):
+            if reason := targets.explain_word(word, Path.cwd(), names):
                 raise UserError(f"{word}: {reason}")
         for target in targets_asked_for():
             targets.check(target)
-            if not any(rule.is_producer(target) for rule in workflow.rules):
+            if not any(each.is_producer(target) for each in workflow.rules):
                 raise UserError(f"{target}: no rule makes this file; {FORMS_IN_WORDS}")
     except UserError as error:
         raise WorkflowError(str(error)) from None
