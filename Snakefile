@@ -47,7 +47,6 @@ include: "rules/icot_common.smk"
 include: "rules/latro_common.smk"
 include: "rules/shards_common.smk"
 include: "rules/run_common.smk"
-include: "rules/targets_common.smk"
 
 
 if settings.values.container:
@@ -120,12 +119,14 @@ include: "rules/score.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
 include: "rules/slurm.smk"
+include: "rules/targets_common.smk"
 
 
 onstart:
     hold_this_folder()
     refuse_what_cannot_run()
     refuse_what_slurm_cannot_run()
+    refuse_what_is_missing()
 
 
 onsuccess:

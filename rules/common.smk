@@ -98,7 +98,7 @@ def default_targets():
     return [
         *[
             f"{folder}/seed{seed}/{settings.generator('arithmetic', model)}_discriminator/report.json"
-            for seed in seeds("arithmetic", model)
+            for seed in settings.seeds("arithmetic", model, "grace")
         ],
         *[f"{folder}/{method}_acc.json" for method in FAMILY],
         *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
@@ -198,12 +198,18 @@ def limit_of(wildcards):
     return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
 
 
-def seeds(task, model):
-    return settings.for_target(task, model).seeds
+def seeds_of_the_method(wildcards):
+    return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
 
 
-def seeds_of_the_job(wildcards):
-    return seeds(wildcards.task, wildcards.model)
+def seeds_of_both(wildcards):
+    """The seeds of a comparison: those that both methods have."""
+    return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method_a, wildcards.method_b)
+
+
+def seeds_of_system(system):
+    """A params function: the seeds of a system's methods."""
+    return lambda wildcards: settings.seeds(wildcards.task, wildcards.model, system)
 
 
 # ---------------------------------------------------------------- artifacts

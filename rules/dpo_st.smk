@@ -342,7 +342,7 @@ rule measure_pass_at_k:
         "../envs/retrace.yaml"
     params:
         checkpoints=around_dpo,
-        seeds=seeds_of_the_job,
+        seeds=seeds_of_system("dpo_st"),
         preset=settings.preset_name,
     message:
         "Measuring pass@k around the DPO steps of {wildcards.model} on {wildcards.task}"

@@ -139,7 +139,7 @@ def predictions_around_dpo(decoder):
     return lambda w: [
         f"results/{w.task}/{w.model}/seed{seed}/{made}/{decoder}/{settings.split(w.task, w.model, made, 'dev')}.jsonl"
         for made in around_dpo(w)
-        for seed in seeds(w.task, w.model)
+        for seed in settings.seeds(w.task, w.model, "dpo_st")
     ]
 
 
@@ -156,6 +156,11 @@ def examples_for_the_source(w):
 
 def transferred_predictions(w):
     """One predictions file a seed, of the source task's checkpoint on the task."""
-    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(w.source_task, w.model, w.method)
+    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(
+        w.source_task, w.model, w.method, w.task
+    )
     folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
-    return [f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl" for seed in seeds(w.source_task, w.model)]
+    return [
+        f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl"
+        for seed in settings.seeds_of(w.source_task, w.model, w.method)
+    ]

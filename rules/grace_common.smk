@@ -60,6 +60,13 @@ def sampling_score_arguments(wildcards):
     return ["--sampling", *files] if files else []
 
 
+def what_it_is_used_as(wildcards):
+    """A params function: how a model is tried out once it is fetched; most need no trial."""
+    if wildcards.model in settings.named("align.embedder"):
+        return "--used-as embedder"
+    return "--used-as discriminator" if wildcards.model in settings.named("discriminator.released") else ""
+
+
 def the_embedder(wildcards):
     """The folder of the embedder, where it is a model of ours."""
     name = settings.for_target(wildcards.task, wildcards.model).align.embedder

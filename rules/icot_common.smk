@@ -54,7 +54,8 @@ def what_icot_is_made_from(wildcards):
 def what_is_timed(wildcards):
     """The checkpoints whose speed is measured; beside a released pair nothing is trained only to be timed."""
     ways = ["icot"] if takes_released(wildcards) else ICOT_WAYS
-    folder = f"results/{wildcards.task}/{wildcards.model}/seed{seeds(wildcards.task, wildcards.model)[0]}"
+    first = seeds_of_system("icot")(wildcards)[0]
+    folder = f"results/{wildcards.task}/{wildcards.model}/seed{first}"
     return {way: f"{folder}/{way}/model" for way in ways}
 
 

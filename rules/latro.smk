@@ -72,7 +72,7 @@ rule train_latro_sft:
 rule plot_latro:
     """Reward, KL, rationale length, finished rationales and accuracy over steps, all seeds in one figure."""
     input:
-        lambda w: [f"results/{w.task}/{w.model}/seed{seed}/latro/curves.jsonl" for seed in seeds(w.task, w.model)],
+        curves_of_latro,
     output:
         "results/figures/latro_{task}_{model}.svg",
     log:
@@ -84,7 +84,7 @@ rule plot_latro:
     conda:
         "../envs/retrace.yaml"
     params:
-        seeds=seeds_of_the_job,
+        seeds=seeds_of_system("latro"),
         preset=settings.preset_name,
     message:
         "Drawing LaTRO's training on {wildcards.task} with {wildcards.model}"

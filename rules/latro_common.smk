@@ -10,6 +10,12 @@ def the_start(wildcards):
     return checkpoint_folder(wildcards, settings.generator(wildcards.task, wildcards.model))
 
 
+def curves_of_latro(wildcards):
+    """One file a seed."""
+    folder = f"results/{wildcards.task}/{wildcards.model}"
+    return [f"{folder}/seed{seed}/latro/curves.jsonl" for seed in seeds_of_system("latro")(wildcards)]
+
+
 def the_compared_questions(wildcards):
     """The questions on which checkpoints are compared: the development split, unless the paper's choice is asked for."""
     return data_of(wildcards.task, settings.for_target(wildcards.task, wildcards.model).latro.choose_on)
@@ -20,7 +26,7 @@ def what_latro_adds_to_a_result(wildcards):
     method, found = settings.method(wildcards.method), {}
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     results = f"results/{wildcards.task}/{wildcards.model}"
-    folders = [f"{results}/seed{seed}/{trained}" for seed in seeds_of_the_job(wildcards)]
+    folders = [f"{results}/seed{seed}/{trained}" for seed in seeds_of_the_method(wildcards)]
     if method.votes:
         split = test_split(wildcards.task, wildcards.model, wildcards.method)
         found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]

@@ -8,6 +8,8 @@ rule fetch_model:
         "logs/models/{model}.log",
     benchmark:
         "benchmarks/models/{model}.tsv"
+    # A model that is not there, or is of no use, is better known before a training.
+    priority: 100
     conda:
         "../envs/retrace.yaml"
     resources:
@@ -17,11 +19,12 @@ rule fetch_model:
         download=1,
     params:
         model=what_defines_the_model,
+        use=what_it_is_used_as,
     message:
         "Fetching {wildcards.model}"
     shell:
         "python $RETRACE_SCRIPTS/fetch_model.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --lock $RETRACE_CONFIG/models.lock.json --output {output} > {log} 2>&1"
+        " --lock $RETRACE_CONFIG/models.lock.json --output {output} {params.use} > {log} 2>&1"
 
 
 rule train_base:

@@ -3,7 +3,7 @@
 
 rule make_table:
     input:
-        results=results_of_table,
+        results=results_of_the_table,
     output:
         csv="results/tables/{paper}_{table}.csv",
         md="results/tables/{paper}_{table}.md",
@@ -28,7 +28,7 @@ rule plot_sweep:
     input:
         sweeps=lambda w: [
             f"results/{w.task}/{w.model}/seed{seed}/{settings.generator(w.task, w.model)}_discriminator/sweep.json"
-            for seed in seeds(w.task, w.model)
+            for seed in settings.seeds(w.task, w.model, "grace")
         ],
     output:
         json="results/{task}/{model}/grace_beta_sweep.json",
@@ -38,7 +38,7 @@ rule plot_sweep:
     conda:
         "../envs/retrace.yaml"
     params:
-        seeds=seeds_of_the_job,
+        seeds=seeds_of_system("grace"),
         preset=settings.preset_name,
     message:
         "Drawing accuracy over beta on {wildcards.task} with {wildcards.model}"

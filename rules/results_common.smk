@@ -2,6 +2,7 @@
 
 from retrace.config_icot import STAGES_BEHIND
 from retrace.evaluation.reported import sections_behind
+from retrace.targets import TABLES, results_of_table
 
 
 def test_split(task, model, method):
@@ -9,12 +10,18 @@ def test_split(task, model, method):
     return settings.split(task, model, settings.checkpoint(task, model, method), "test")
 
 
-def predictions_of(task, model, method):
-    """One predictions file a seed."""
+def predictions_of(task, model, method, seeds=None):
+    """One predictions file a seed; seeds: some of the method's own."""
     trained = settings.checkpoint(task, model, method)
     decoder = settings.method(method).decoder
     split = test_split(task, model, method)
-    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in seeds(task, model)]
+    chosen = seeds or settings.seeds_of(task, model, method)
+    return [f"results/{task}/{model}/seed{seed}/{trained}/{decoder}/{split}.jsonl" for seed in chosen]
+
+
+def compared_predictions(which):
+    """An input function: the predictions of one side of a comparison, `method_a` or `method_b`."""
+    return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
 
 
 def cost_files(task, model, method):
@@ -42,7 +49,9 @@ def cost_files(task, model, method):
             f"{trained}_verifier/train",
             f"{trained}/verifier",
         ]
-    return [f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in seeds(task, model) for job in jobs]
+    return [
+        f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in settings.seeds_of(task, model, method) for job in jobs
+    ]
 
 
 def what_the_result_rests_on(wildcards):
@@ -61,79 +70,14 @@ def what_the_result_rests_on(wildcards):
     chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
     start = settings.generator(wildcards.task, wildcards.model)
     votes = settings.method(wildcards.method).votes
-    kept = {"preset", "seeds", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
-    return json.dumps({name: configuration[name] for name in sorted(kept)})
+    kept = {"preset", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
+    own_seeds = settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
+    return json.dumps({name: configuration[name] for name in sorted(kept)} | {"seeds": own_seeds}, sort_keys=True)
 
 
 # ---------------------------------------------------------------- tables
 
-# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
-TABLES = {
-    "grace_table1": {
-        "methods": [
-            "greedy",
-            "self_consistency",
-            "verifier",
-            "grace",
-            "grace_self_consistency",
-        ],
-        "rows": {
-            "flan_t5_large": ["gsm8k", "svamp", "mathqa"],
-            "llama_7b": ["gsm8k", "multiarith", "svamp"],
-        },
-    },
-    "dpo_st_table2": {
-        "methods": ["sft", "st", "dpo_st"],
-        "rows": {
-            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
-            for model in ("flan_t5_base", "flan_t5_large")
-        },
-    },
-    "learn_to_reason_table1": {
-        "methods": [
-            "learn_to_reason_round0",
-            "learn_to_reason",
-            "no_feedback",
-            "no_reflection",
-            "single_round",
-            "random_questions",
-        ],
-        "rows": {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
-    },
-    "icot_table1": {
-        "methods": ["no_cot", "explicit_cot", "icot"],
-        "rows": {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
-        "small": settings.values.figures.icot_tasks,
-    },
-    "latro_table2": {
-        "methods": [
-            "base",
-            "base_maj",
-            "latro_sft",
-            "latro_sft_maj",
-            "latro",
-            "latro_maj",
-        ],
-        "rows": {model: ["gsm8k", "arc_challenge"] for model in ("phi35_mini", "mistral_7b", "llama31_8b")},
-    },
-}
 
-
-def results_of_table(wildcards):
-    """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    name = f"{wildcards.paper}_{wildcards.table}"
-    if name not in TABLES:
-        raise WorkflowError(f"there is no table {name}; valid: {', '.join(TABLES)}")
-    table = TABLES[name]
-    models = settings.values.headline_models
-    model = models.get(wildcards.paper) or models["default"]
-    small = {model: table.get("small", ["arithmetic"])}
-    rows = table["rows"] if settings.model(model).scratch is None else small
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table["methods"]]
-
-
-def result_of(model, task, method):
-    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
-    source, _, target = task.rpartition(">")
-    between = f"transfer/{source}/" if source else ""
-    return f"results/{target}/{model}/{between}{method}_acc.json"
+def results_of_the_table(wildcards):
+    """The results that a paper's table is made of."""
+    return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)

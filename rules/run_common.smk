@@ -1,5 +1,7 @@
 """Helpers only, no rules: before a run (one in a folder at a time, what a killed one left, what cannot run), and after."""
 
+from retrace.embedding import check_embedder
+from retrace.models.hub import local_folder
 from retrace.run_guard import RunGuard
 
 run_guard = RunGuard()
@@ -36,6 +38,45 @@ def refuse_what_cannot_run():
             "submit to a cluster (--workflow-profile profiles/slurm), or run the small models here "
             "(--workflow-profile profiles/tiny). To try it on the processor all the same: --config require_gpu=false"
         )
+
+
+def hub_ids_of(job):
+    """Models of the Hub (OWNER/NAME) that the job reads and that are no inputs, as those of config/models are."""
+    named = []
+    if job.rule.name == "align_steps":
+        named.append(section_of(job.wildcards, "align").embedder)
+    if job.rule.name == "make_pairs" and section_of(job.wildcards, "pair").step_judge == "entailment":
+        named.append(section_of(job.wildcards, "pair").entailment_model)
+    if job.rule.name in ("train_discriminator", "train_verifier"):
+        named.append(section_of(job.wildcards, job.rule.name.removeprefix("train_")).backbone)
+    return [
+        name
+        for name in named
+        if name not in settings.models and len(Path(name).parts) == 2 and ":" not in name and not Path(name).is_dir()
+    ]
+
+
+def fetch_beforehand(jobs, why):
+    """Fill the Hub's cache with what no rule fetches (HF_HOME, in the home folder unless you moved it)."""
+    for name in sorted({name for job in jobs for name in hub_ids_of(job)}):
+        print(f"note: fetching {name} into the Hub's cache, {why}", file=sys.stderr)
+        hub, _, revision = name.partition("@")
+        local_folder(hub, revision or None, settings.values.mirror)
+
+
+def refuse_what_is_missing():
+    """Before the first job: stop where a step that comes late would find no embedder, or no model of the Hub."""
+    jobs = list(workflow.dag.needrun_jobs())
+    try:
+        if not workflow.deployment_settings.deployment_method:  # else the packages are in the jobs' own environment
+            for job in jobs:
+                if job.rule.name == "align_steps" and not section_of(job.wildcards, "align").skip_alignment:
+                    given = section_of(job.wildcards, "align")
+                    check_embedder(given.embedder, given.embedder_url)
+        if workflow.local_exec:
+            fetch_beforehand(jobs, "so that a wrong name is known before the first job")
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def show_measured_results():

@@ -41,7 +41,7 @@ rule score_method:
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
-        seeds=seeds_of_the_job,
+        seeds=seeds_of_the_method,
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
@@ -77,8 +77,8 @@ rule score_headline:
 
 rule compare_methods:
     input:
-        a=lambda w: predictions_of(w.task, w.model, w.method_a),
-        b=lambda w: predictions_of(w.task, w.model, w.method_b),
+        a=compared_predictions("method_a"),
+        b=compared_predictions("method_b"),
         data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method_a)),
     output:
         "results/{task}/{model}/compare/{method_a}_vs_{method_b}.json",
@@ -90,7 +90,7 @@ rule compare_methods:
         mem_mb=2000,
         runtime=30,
     params:
-        seeds=seeds_of_the_job,
+        seeds=seeds_of_both,
         preset=settings.preset_name,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"

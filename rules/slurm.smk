@@ -1,7 +1,6 @@
 """What SLURM is told of every job. Helpers only, included last: it goes over the rules that are there by then."""
 
 from retrace.cluster import told_to_slurm
-from retrace.models.hub import local_folder
 from retrace.site_checks import Job, refuse_for_slurm
 
 
@@ -81,30 +80,6 @@ def refuse_what_slurm_cannot_run():
     try:
         refuse_for_slurm(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
         if settings.values.slurm.offline_nodes:
-            fetch_for_nodes(sorted({name for job in submitted for name in hub_ids_of(job)}))
+            fetch_beforehand(submitted, "for nodes without a network")
     except UserError as error:
         raise WorkflowError(str(error)) from None
-
-
-def hub_ids_of(job):
-    """Models of the Hub (OWNER/NAME) that the job reads and that are no inputs, as those of config/models are."""
-    named = []
-    if job.rule.name == "align_steps":
-        named.append(section_of(job.wildcards, "align").embedder)
-    if job.rule.name == "make_pairs" and section_of(job.wildcards, "pair").step_judge == "entailment":
-        named.append(section_of(job.wildcards, "pair").entailment_model)
-    if job.rule.name in ("train_discriminator", "train_verifier"):
-        named.append(section_of(job.wildcards, job.rule.name.removeprefix("train_")).backbone)
-    return [
-        name
-        for name in named
-        if name not in settings.models and len(Path(name).parts) == 2 and ":" not in name and not Path(name).is_dir()
-    ]
-
-
-def fetch_for_nodes(names):
-    """Fill the Hub's cache, which nodes without a network read (HF_HOME, in the home folder unless you moved it)."""
-    for name in names:
-        print(f"note: fetching {name} into the Hub's cache, for nodes without a network", file=sys.stderr)
-        hub, _, revision = name.partition("@")
-        local_folder(hub, revision or None, settings.values.mirror)

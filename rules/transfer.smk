@@ -60,7 +60,7 @@ rule score_transfer:
         split=lambda w: settings.transfer_split(w.task),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
-        seeds=lambda w: seeds(w.source_task, w.model),
+        seeds=lambda w: settings.seeds_of(w.source_task, w.model, w.method),
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=lambda w: what_the_result_rests_on(source_of(w)),

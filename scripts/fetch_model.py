@@ -5,12 +5,27 @@
 
 In: a model's YAML with `hub` or `file`. Out: a folder with configuration, tokenizer and weights. The first download
 writes revision and checksums to the lock file; later ones are refused if they differ. Offline: HF_HUB_OFFLINE=1 with a
-filled Hub cache, or a mirror folder (--mirror or RETRACE_MIRROR).
+filled Hub cache, or a mirror folder (--mirror or RETRACE_MIRROR). A model that cannot be what its YAML or --used-as says
+it is, is refused here, before anything is made with it.
 """
 
 from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
 
 from retrace import cli
+
+
+def try_as(use: str | None, name: str, folder: Path) -> None:
+    """Raise UserError for a folder that cannot be used as an embedder or a discriminator."""
+    if use == "embedder":
+        from retrace.embedding import embed_steps, load_embedder
+
+        embed_steps(["Tom has 3 apples."], load_embedder(name, folder=str(folder)))
+    elif use == "discriminator":
+        from retrace.models.discriminator import load_discriminator
+
+        load_discriminator(folder)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -19,13 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--lock", required=True, help="the lock file, read and extended")
     parser.add_argument("--output", required=True, help="folder of the model")
     parser.add_argument("--mirror", help="folder with MIRROR/huggingface.co/ID/FILE, looked at first")
+    parser.add_argument("--used-as", choices=["embedder", "discriminator"], help="try it as such, too")
     given = parser.parse_args(arguments)
 
     from retrace.models.hub import fetch_model
-    from retrace.settings import load_model_config
+    from retrace.yaml_files import load_model_config
 
     model = load_model_config(given.model_file)
-    entry = fetch_model(model, given.lock, given.output, given.mirror)
+    entry = fetch_model(model, given.lock, given.output, given.mirror, partial(try_as, given.used_as, model.name))
     print(f"{model.hub or model.file} at {entry['revision'] or 'no revision'}: {len(entry['files'])} files")
 
 

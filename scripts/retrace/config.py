@@ -6,7 +6,7 @@ as far as a value does not depend on task and model; config/presets/ holds the r
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from retrace.config_dpo_st import DpoSt
 from retrace.config_grace import (
@@ -36,6 +36,7 @@ from retrace.config_icot import (
 from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
 from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher, WorkedExamples
+from retrace.config_seeds import Seeds, SeedsOfSystems
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
 from retrace.decoding_options import Decoding, Greedy, SelfConsistency
@@ -287,18 +288,12 @@ class MethodConfig(Section):
     about: str = ""
 
 
-def _all_different(seeds: list[int]) -> list[int]:
-    if len(set(seeds)) < len(seeds):
-        raise ValueError("each seed counts once; leave out the repeated ones")
-    return seeds
-
-
 class Configuration(Section):
     """All that config/config.yaml, a preset or `--config` may hold."""
 
     preset: Name = "paper"
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(_all_different)] = Field(
-        default=[0], min_length=1, description="one run of everything each"
+    seeds: Seeds = Field(
+        default=SeedsOfSystems(), description="one run of everything for each: a list for all systems, or one for each"
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
     require_gpu: bool = Field(default=True, description="stop before the first job where no GPU can be found")

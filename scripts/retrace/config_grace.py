@@ -55,7 +55,8 @@ class Aligning(Section):
 
     embedder: str = Field(
         default="roscoe",
-        description="roscoe, simcse, minilm (in a PyPI package), a sentence-transformers id, or openai:MODEL",
+        description="roscoe, simcse, mpnet, minilm (in a PyPI package), a folder or a Hub id (OWNER/NAME) of "
+        "sentence-transformers, or openai:MODEL",
     )
     embedder_url: str | None = Field(default=None, description="base URL of an OpenAI-compatible embeddings endpoint")
     gap_cost: float = Field(default=0.5, gt=0)

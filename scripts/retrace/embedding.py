@@ -1,8 +1,9 @@
 """Sentence embeddings of solution steps: every distinct step once, in batches of like length.
 
-Choices of `align.embedder`: `roscoe`, `simcse`, `minilm`, a sentence-transformers id or folder, `openai:MODEL`.
+Choices of `align.embedder`: `roscoe`, `simcse`, `mpnet`, `minilm`, a sentence-transformers id or folder, `openai:MODEL`.
 """
 
+import importlib.util
 import os
 import re
 from collections.abc import Callable, Sequence
@@ -66,19 +67,45 @@ def embed_steps(steps: Sequence[str], embedder: Embedder) -> np.ndarray:
     return (vectors / norms)[rows]
 
 
+def _installed(package: str) -> bool:
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ValueError:  # imported without success before
+        return False
+
+
+def check_embedder(name: str, url: str | None = None) -> None:
+    """Raise UserError where an embedder's package or its key is missing here; no weights are looked for."""
+    kind, _, model = name.partition(":")
+    if kind == "openai":
+        if not model:
+            raise UserError(f"align.embedder {name!r}: name the model, as in openai:text-embedding-3-small")
+        if not _installed("openai"):
+            raise UserError("align.embedder openai: the package openai is missing; pip install openai")
+        if not os.environ.get("OPENAI_API_KEY") and url is None:
+            raise UserError(
+                "align.embedder openai: OPENAI_API_KEY is not set; export it, or give the URL of a server "
+                "of your own in align.embedder_url, or set align.embedder to minilm"
+            )
+        return
+    if url is not None:
+        raise UserError(f"align.embedder_url is for openai:MODEL only; the embedder is {name!r}")
+    if name == "minilm":
+        _minilm_folder()
+    elif name not in KNOWN and not _installed("sentence_transformers"):
+        raise UserError(f"align.embedder {name!r} needs a package; pip install sentence-transformers")
+
+
 def load_embedder(name: str, url: str | None = None, batch_size: int = 256, folder: str | None = None) -> Embedder:
     """The embedder of that name; see the module's text. Weights come from the Hub or its cache, except minilm's.
 
     url: base URL of an OpenAI-compatible endpoint, for `openai:MODEL` only. folder: where a named embedder's files
     lie already, as the workflow fetches them, pinned.
     """
+    check_embedder(name, url)
     kind, _, model = name.partition(":")
     if kind == "openai":
-        if not model:
-            raise UserError(f"align.embedder {name!r}: name the model, as in openai:text-embedding-3-small")
         return EndpointEmbedder(model, url, batch_size)
-    if url is not None:
-        raise UserError(f"align.embedder_url is for openai:MODEL only; the embedder is {name!r}")
     if name == "minilm":
         return TransformerEmbedder(_minilm_folder(), "mean", 256, batch_size)
     if name in KNOWN:
@@ -129,7 +156,11 @@ class TransformerEmbedder:
         except (OSError, ValueError) as error:
             raise _no_model(model, error) from None
         if pooling == "pooler" and any("pooler" in key for key in loading["missing_keys"]):
-            raise UserError(f"align.embedder: {model} holds no pooler; it is no SimCSE model")
+            raise UserError(
+                f"align.embedder: {model} holds no pooler weights, and is no SimCSE model: random ones would stand in their "
+                "place. Set align.embedder to simcse, mpnet or minilm, or to the folder or the Hub id of an embedder of "
+                "sentence-transformers"
+            )
         self.encoder = encoder.float().eval().to(_device())
         self.pooling, self.max_length, self.batch_size = pooling, max_length, batch_size
         self.revision = getattr(encoder.config, "_commit_hash", None)
@@ -164,10 +195,8 @@ class SentenceTransformersEmbedder:
     """Any model of the sentence-transformers library, by Hub id or folder, with the pooling that it declares."""
 
     def __init__(self, model: str, batch_size: int = 256) -> None:
-        try:
-            from sentence_transformers import SentenceTransformer
-        except ImportError:
-            raise UserError(f"align.embedder {model!r} needs a package; pip install sentence-transformers") from None
+        from sentence_transformers import SentenceTransformer
+
         try:
             self.model = SentenceTransformer(model, device=_device())
         except (OSError, ValueError) as error:
@@ -185,16 +214,9 @@ class EndpointEmbedder:
     MOST_INPUTS = 2048  # of one request, by OpenAI's own limit
 
     def __init__(self, model: str, url: str | None = None, batch_size: int = 256, retries: int = 5) -> None:
-        try:
-            import openai
-        except ImportError:
-            raise UserError("align.embedder openai: the package openai is missing; pip install openai") from None
+        import openai
+
         self.key = os.environ.get("OPENAI_API_KEY", "")
-        if not self.key and url is None:
-            raise UserError(
-                "align.embedder openai: OPENAI_API_KEY is not set; export it, or give the URL of a server "
-                "of your own in align.embedder_url, or set align.embedder to minilm"
-            )
         # A server of one's own often wants no key, but the client insists on one.
         self.client = openai.OpenAI(api_key=self.key or "none", base_url=url, max_retries=retries, timeout=60.0)
         self.model, self.batch_size = model, min(batch_size, self.MOST_INPUTS)

@@ -27,12 +27,13 @@ from retrace.checkpoints import (
     same_model,
     system_of,
 )
+from retrace.compatibility import Case, broken, check
 from retrace.config import Configuration, MethodConfig, ModelConfig, Override, TaskConfig
-from retrace.config_icot import FROM_SCRATCH_ONLY
 from retrace.config_learn_to_reason import VARIANTS
+from retrace.config_seeds import written_out
 from retrace.errors import UserError
+from retrace.named_models import check_named_models
 from retrace.tasks import load_task
-from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.yaml_files import closest, load_method_config, load_model_config, read_yaml, validated
 
@@ -48,6 +49,12 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _seeds_written_out(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with a list of seeds as the seeds of all systems, so that it wins over what earlier layers say of one."""
+    seeds = values.get("seeds")
+    return {**values, "seeds": written_out(seeds)} if isinstance(seeds, list) else dict(values)
+
+
 class Settings:
     """The resolved configuration and the names that targets may hold.
 
@@ -56,7 +63,7 @@ class Settings:
 
     def __init__(self, user: Mapping[str, Any], config_dir: str | Path = "config") -> None:
         self.folder = Path(config_dir)
-        self.user = dict(user)
+        self.user = _seeds_written_out(user)
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
         self.values = self._checked(self._layers(None, None), "configuration")
@@ -69,7 +76,7 @@ class Settings:
             raise UserError(f"preset {name!r} is unknown; {closest(name, self._stems('presets'))}")
         if name in seen:
             raise UserError(f"{path}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
-        preset = read_yaml(path)
+        preset = _seeds_written_out(read_yaml(path))
         parent = preset.pop("extends", None)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
 
@@ -99,7 +106,7 @@ class Settings:
                     nested: Any = {last: value}
                     for parent in reversed(parents):
                         nested = {parent: nested}
-                    values = merged(values, nested)
+                    values = merged(values, _seeds_written_out(nested))
         return values
 
     def _layers(self, task: str | None, model: str | None) -> dict[str, Any]:
@@ -114,17 +121,17 @@ class Settings:
         return self._checked(self._layers(task, model), f"configuration of {task} with {model}")
 
     def _checked(self, layers: Mapping[str, Any], where: str) -> Configuration:
-        """The values as a configuration. Raises UserError for a wrong key or value, and for a backbone that is none."""
+        """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
         values = validated(Configuration, layers, where)
-        for section in ("discriminator", "verifier"):
-            name = getattr(values, section).backbone
-            known = ["scratch", "generator", *self.models]
-            if name not in known and "/" not in name and not Path(name).exists():
-                raise UserError(
-                    f"{where}: {section}.backbone {name!r} is unknown; {closest(name, known)}; or a folder, or a Hub id "
-                    "(OWNER/NAME)"
-                )
+        check_named_models(values, {name: self.model(name).family for name in self.models}, where)
         return values
+
+    def named(self, option: str) -> set[str]:
+        """All values of an option (`align.embedder`), for whatever task and model."""
+        section, name = option.split(".")
+        layers = (*self.presets, self.user)
+        overrides = [one.get("set", {}).get(option) for layer in layers for one in layer.get("overrides") or []]
+        return {str(one) for one in (getattr(getattr(self.values, section), name), *overrides) if one}
 
     def resolved(self) -> dict[str, Any]:
         """Everything as plain data, to be saved beside the results."""
@@ -168,16 +175,16 @@ class Settings:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
         if name in self.methods:
-            return self._possible(load_method_config(self.folder / "methods" / f"{name}.yaml"))
+            return load_method_config(self.folder / "methods" / f"{name}.yaml")
         if name.endswith(WITHOUT_CALCULATOR) and (helped := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
             if helped.decoder in NEVER_CALCULATE:
                 raise UserError(f"method {name!r}: {NEVER_CALCULATE[helped.decoder]}; there is no calculator")
             changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
             changes["title"] = f"{helped.title}, without the calculator"
             changes["votes"] = helped.votes and helped.votes + WITHOUT_CALCULATOR
-            return self._possible(helped.model_copy(update=changes))
+            return helped.model_copy(update=changes)
         if found := self._method(name):
-            return self._possible(found)
+            return found
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
             f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(DECODERS)}; "
@@ -196,15 +203,6 @@ class Settings:
                 paper = system_of(checkpoint)
                 return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
         return None
-
-    @staticmethod
-    def _possible(method: MethodConfig) -> MethodConfig:
-        if (method.checkpoint == "icot") != (method.decoder == "implicit"):
-            raise UserError(
-                f"method {method.name!r}: the checkpoint icot, and no other, is decoded with implicit: it has an emulator "
-                "and a student; use the method icot"
-            )
-        return method
 
     @staticmethod
     def _method_of_round(name: str) -> MethodConfig:
@@ -236,26 +234,52 @@ class Settings:
         """
         return generator_of(self.task(task), self.model(model))
 
-    def checkpoint(self, task: str, model: str, method: str) -> str:
-        """The checkpoint of a method on this task and model. Raises UserError where the method cannot be run on it."""
-        checkpoint, config = self.method(method).checkpoint, self.model(model)
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def checkpoint(self, task: str, model: str, method: str, target: str | None = None) -> str:
+        """The checkpoint of a method on this task and model; target: the task whose questions are answered, if another one.
+
+        Raises UserError where these cannot work together (retrace.compatibility).
+        """
+        case = self._case(task, model, method, target)
+        check(case, lambda kind: self._others(kind, case))
+        return case.checkpoint
+
+    def _case(self, task: str, model: str, method: str, target: str | None = None) -> Case:
+        checkpoint, config, loop = self.method(method).checkpoint, self.generator_model(model), None
         if checkpoint.endswith(LAST):
             loop = checkpoint.removesuffix(LAST)
             checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
-        kind = kind_of(checkpoint)
-        if kind and kind.decoder_only and config.family != "decoder_only":
-            fit = [name for name in self.models if self.model(name).family == "decoder_only"]
-            raise UserError(
-                f"method {method!r} needs a decoder-only model, {model} is of family {config.family}; "
-                f"valid: {', '.join(fit)}"
-            )
-        if checkpoint in FROM_SCRATCH_ONLY and config.scratch is None:
-            raise UserError(f"method {method!r} is a control for models from scratch; {model} comes pretrained")
-        if config.chat and (reason := self._plain_only(task, model, checkpoint)):
-            raise UserError(f"method {method!r} on {model}: {reason}, and the model has a chat template")
-        if system_of(checkpoint) == "learn_to_reason" and (reason := self._no_form(task, model)):
-            raise UserError(f"method {method!r} on {model}: {reason}; set learn_to_reason.form to steps")
-        return self._standing(task, model, checkpoint)
+        elif round_of(checkpoint) is not None:
+            loop = loop_of(checkpoint)
+        resolved = self._standing(task, model, checkpoint)
+        return Case(
+            task=self.task(task),
+            model=config,
+            method=self.method(method),
+            checkpoint=resolved,
+            values=self.for_target(task, model),
+            splits=(self.split(task, model, resolved, "train"), self.split(task, model, resolved, "dev")),
+            target=self.task(target) if target else None,
+            rounds=self.rounds(task, model, loop) if loop else None,
+        )
+
+    def _others(self, kind: str, case: Case) -> list[str]:
+        """Tasks, models, or methods with the same checkpoint, that work in place of those of `case`."""
+        parts = {"task": case.task.name, "model": case.model.name, "method": case.method.name}
+        target = case.target.name if case.target else None
+        names = {
+            "task": self.tasks,
+            "model": self.models,
+            "method": [f"{case.checkpoint}_{decoder}" for decoder in DECODERS],
+        }[kind]
+
+        def works(name: str) -> bool:
+            try:
+                return broken(self._case(**{**parts, kind: name}, target=target)) is None
+            except UserError:
+                return False
+
+        return [name for name in names if works(name)]
 
     def _standing(self, task: str, model: str, checkpoint: str) -> str:
         """The name under which a checkpoint stands; before the first round of Learn-to-Reason, in the authors' form, one
@@ -270,29 +294,6 @@ class Settings:
         own_form = self.for_target(task, model).learn_to_reason.form != "steps"
         return "base" if own_form else self.generator(task, model)
 
-    def _no_form(self, task: str, model: str) -> str | None:
-        """Why there is no student of this task and model in Learn-to-Reason's own form; None where there is one."""
-        form, kind = self.for_target(task, model).learn_to_reason.form, self.task(task).family
-        if form == "steps":
-            return None
-        if self.model(model).scratch is not None:
-            return f"learn_to_reason.form {form} is for pretrained models"
-        if self.model(model).family != "decoder_only":
-            return f"learn_to_reason.form {form} is for decoder-only models"
-        if kind not in ANSWER_KINDS:
-            return f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task} is of {kind}"
-        if form == "learn_to_reason" and self.task(task).learn_to_reason is None:
-            return f"config/tasks/{task}.yaml names no worked examples for these prompts (learn_to_reason)"
-        return None
-
-    def _plain_only(self, task: str, model: str, checkpoint: str) -> str | None:
-        """Why a checkpoint cannot be trained through a chat template; None where it can."""
-        if system_of(checkpoint) == "learn_to_reason":
-            return "a teacher's rationales are learned as plain text (a model file with `chat: false` does)"
-        if system_of(checkpoint) == "dpo_st" and self.form(task, model, checkpoint) == "steps":
-            return "dpo_st.form steps is plain text (`dpo_st.form: dpo_st` has a prompt of its own)"
-        return None
-
     def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
         return self.generator(task, model) if checkpoint == "generator" else checkpoint
 
@@ -306,6 +307,21 @@ class Settings:
         if loop == SINGLE:
             return 1
         return values.rounds.learn_to_reason if loop in VARIANTS else values.dpo_st.rounds
+
+    def seeds(self, task: str, model: str, system: str) -> list[int]:
+        """The seeds of a system's methods (`grace`, `latro`, ...) on this task and model."""
+        return self.for_target(task, model).seeds.of(system)
+
+    def seeds_of(self, task: str, model: str, *methods: str) -> list[int]:
+        """The seeds of a method; of several methods, which may be of different systems, those that all of them have."""
+        first, *others = (self.seeds(task, model, self.method(name).paper) for name in methods)
+        shared = [seed for seed in first if all(seed in seeds for seeds in others)]
+        if not shared:
+            raise UserError(
+                f"{' and '.join(methods)} have no seed in common on {task} with {model} "
+                f"({'; '.join(map(str, [first, *others]))}); give both some in `seeds`"
+            )
+        return shared
 
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""

@@ -53,10 +53,10 @@ def test_both_self_trainings_begin_with_one_warm_up():
         ("st", "st_round3", "greedy"),
         ("sft", "dpo_st_round0", "greedy"),
         ("sft_greedy", "sft", "greedy"),
-        ("dpo_st_round7", "dpo_st_round7", "greedy"),
+        ("dpo_st_round2", "dpo_st_round2", "greedy"),
         ("st_round0", "dpo_st_round0", "greedy"),
         ("dpo_round2", "dpo_round2", "greedy"),
-        ("sft_extra_round1", "sft_extra_round1", "greedy"),
+        ("sft_continued_round1", "sft_continued_round1", "greedy"),
         ("dpo_st_round3_grace", "dpo_st_round3", "grace"),
         ("dpo_round1_self_consistency", "dpo_round1", "self_consistency"),
         ("dpo_st_round1_samples", "dpo_st_round1", "samples"),
@@ -78,7 +78,8 @@ def test_the_number_of_rounds_is_configuration():
     two = Settings({"preset": "paper", "dpo_st": {"rounds": 2}}, CONFIG)
     assert two.checkpoint("gsm8k", "flan_t5_large", "dpo_st") == "dpo_st_round2"
     assert two.checkpoint("gsm8k", "flan_t5_large", "dpo_st_no_calculator") == "dpo_st_round2"
-    assert two.checkpoint("gsm8k", "flan_t5_large", "dpo_st_round5") == "dpo_st_round5"
+    with pytest.raises(UserError, match=r"has 2 rounds here \(dpo_st.rounds\); for more, set dpo_st.rounds"):
+        two.checkpoint("gsm8k", "flan_t5_large", "dpo_st_round3")
 
 
 @pytest.mark.parametrize(

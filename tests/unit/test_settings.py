@@ -83,7 +83,11 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"seds": [1]}, "unknown key 'seds'; did you mean 'seeds'"),
         ({"grace": {"bta": 0.3}}, "unknown key 'grace.bta'; did you mean 'beta'"),
         ({"grace": {"top_p": 1.5}}, "grace.top_p: .*less than or equal to 1.*1.5"),
-        ({"seeds": []}, "seeds: "),
+        ({"seeds": []}, "seeds.default: "),
+        ({"seeds": 3}, r"seeds: give a list, \[0, 1, 2\], or a list for each system.* \(got 3\)"),
+        ({"seeds": {"lattro": [0]}}, "unknown key 'seeds.lattro'; did you mean 'latro'"),
+        ({"seeds": [10**20]}, "seeds.default.0: .*less than or equal to 4294967295.*100000000000000000000"),
+        ({"seeds": [-1]}, "seeds.default.0: .*greater than or equal to 0"),
         (
             {"icot_states": {"delta": "dynamics"}},
             r"icot_states\.delta: should be `dynamic` or a whole number from 0 on \(got 'dynamics'\)",
@@ -91,11 +95,32 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"icot_states": {"delta": -1}}, r"should be `dynamic` or a whole number from 0 on \(got -1\)"),
         ({"icot": {"released_student": "a"}}, "released_student is set and released_emulator is not; give both"),
         ({"icot": {"released_student": "", "released_emulator": "b"}}, "released_student is empty; name a folder"),
+        (
+            {"align": {"embedder": "rosco"}},
+            r"align.embedder 'rosco' is unknown; did you mean 'roscoe'\? valid: .*minilm, mpnet, .*simcse; or openai:MODEL",
+        ),
+        (
+            {"align": {"embedder": "openai"}},
+            "'openai': name the model, openai:text-embedding-ada-002 .* mpnet or minilm",
+        ),
+        (
+            {"overrides": [{"when": {"task": "gsm8k"}, "set": {"align.embedder": "mpnt"}}]},
+            "configuration of gsm8k with flan_t5_large: align.embedder 'mpnt' is unknown; did you mean 'mpnet'",
+        ),
+        (
+            {"discriminator": {"released": "grace_discrim_gsm9k"}},
+            "released .* is unknown; did you mean 'grace_discrim_gsm",
+        ),
+        (
+            {"discriminator": {"released": "gpt2"}},
+            "discriminator.released 'gpt2' is unknown; .*valid: grace_discrim_coin",
+        ),
+        ({"pair": {"entailment_model": "mnli"}}, "pair.entailment_model 'mnli' is unknown; .*roberta_large_mnli"),
         ({"overrides": [{"when": {"task": "gsmk"}, "set": {"grace.beta": 0}}]}, "when.task: 'gsmk' .*mean 'gsm8k'"),
         ({"overrides": [{"when": {"model": ["gpt2", "gpt3"]}, "set": {}}]}, "when.model: 'gpt3' is unknown; did you"),
         ({"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]}, "'overrides.0.when.tsk'; did you mean 'task'"),
         ({"launch": {"trainings": {"gpus": {"gpu": 1}}}}, "'launch.trainings.gpus.gpu'; did you mean 'gpus'"),
-        ({"seeds": [0, 1, 0]}, "seeds: .*each seed counts once"),
+        ({"seeds": [0, 1, 0]}, "seeds.default: .*each seed counts once"),
         ({"grace": {"beta": 1.2}}, "grace.beta: .*less than or equal to 1.*1.2"),
         ({"grace": {"beta": float("nan")}}, "grace.beta.*nan"),
         ({"sweep": {"betas": [0.5, -0.1]}}, "sweep.betas.1: .*greater than or equal to 0"),
@@ -113,7 +138,18 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        Settings(user, CONFIG)
+        Settings(user, CONFIG).for_target("gsm8k", "flan_t5_large")
+
+
+@pytest.mark.parametrize("embedder", ["roscoe", "simcse", "mpnet", "minilm", "openai:any", "nobody/model"])
+def test_embedders_that_may_be_named(embedder: str) -> None:
+    assert Settings({"align": {"embedder": embedder}}, CONFIG).values.align.embedder == embedder
+
+
+def test_all_values_of_an_option_are_found_in_the_presets_and_in_what_the_user_says() -> None:
+    override = {"when": {"task": "gsm8k"}, "set": {"align.embedder": "mpnet"}}
+    assert Settings({"overrides": [override]}, CONFIG).named("align.embedder") == {"roscoe", "mpnet"}
+    assert Settings({}, CONFIG).named("discriminator.released") == set()
 
 
 def test_a_fault_between_keys_is_said_without_the_whole_configuration() -> None:
@@ -198,7 +234,7 @@ def test_the_schema_is_fresh() -> None:
 
 def test_what_is_learned_as_plain_text_is_refused_for_models_with_a_chat_template() -> None:
     settings = Settings({"dpo_st": {"form": "steps"}}, CONFIG)
-    with pytest.raises(UserError, match=r"method 'dpo_st' on phi35_mini: dpo_st\.form steps is plain text"):
+    with pytest.raises(UserError, match=r"method 'dpo_st' of phi35_mini on gsm8k: dpo_st\.form steps is plain text"):
         settings.checkpoint("gsm8k", "phi35_mini", "dpo_st")
     assert Settings({}, CONFIG).checkpoint("gsm8k", "phi35_mini", "dpo_st") == "dpo_st_round3"
     with pytest.raises(UserError, match="a teacher's rationales are learned as plain text"):

@@ -35,7 +35,7 @@ def test_headline_targets_of_the_paper(workflow, task: str) -> None:
         "score_method",
         "score_headline",
     }
-    assert rules["train_icot"] == 5  # one a seed
+    assert rules["train_icot"] == 1  # the paper names no number of runs
     assert "Fetching gpt2\n" in shown
     assert ("Preparing icot_train of gsm8k" in shown) == (task == "gsm8k")
     assert f"Preparing test of {task}\n" in shown
@@ -124,23 +124,6 @@ def test_the_training_split_can_be_chosen(workflow) -> None:
     done = workflow.run("--dry-run", "results/gsm8k/no_cot_acc.json", "--config", 'icot_data={"train": "none_such"}')
     assert done.returncode != 0
     assert "icot_data.train: task gsm8k has no split 'none_such'; it has train, dev, test" in done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        ("results/gsm8k/flan_t5_large/icot_acc.json", "method 'icot' needs a decoder-only model, flan_t5_large is of"),
-        ("results/mult_4x4/gpt2/icot_greedy_acc.json", "the checkpoint icot, and no other, is decoded with implicit"),
-        ("results/mult_4x4/gpt2/sft_implicit_acc.json", "the checkpoint icot, and no other, is decoded with implicit"),
-        ("results/mult_4x4/no_cot_deep_acc.json", "'no_cot_deep' is a control for models from scratch; gpt2 comes"),
-        ("results/mult_6x6/icot_acc.json", "task 'mult_6x6' is unknown; did you mean 'mult_"),
-        ("results/mult_4x4/gpt2/compare/icot_vs_nocot.json", "method 'nocot' is unknown; did you mean 'no_cot'?"),
-    ],
-)
-def test_what_cannot_be_is_refused_at_once(workflow, target: str, message: str) -> None:
-    done = workflow.run("--dry-run", target)
-    assert done.returncode != 0
-    assert message in done.stdout + done.stderr
 
 
 # ---------------------------------------------------------------- a run

@@ -16,7 +16,7 @@ import fnmatch
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from retrace.config import ModelConfig
 from retrace.download import mirror_folder
 from retrace.errors import UserError
+from retrace.models.architectures import check_generator
 from retrace.storage import atomic_path, read_json, sha256_of, write_json
 
 HOST = "huggingface.co"
@@ -77,19 +78,25 @@ def _names_in(folder: Path) -> list[str]:
 
 
 def fetch_model(
-    model: ModelConfig, lock: str | Path, output: str | Path, mirror: str | Path | None = None
+    model: ModelConfig,
+    lock: str | Path,
+    output: str | Path,
+    mirror: str | Path | None = None,
+    try_out: Callable[[Path], None] = lambda folder: None,
 ) -> dict[str, Any]:
     """Bring a model's files into the folder `output` and return its lock entry {revision, files: {name: sha256}}.
 
     `file` in the model's YAML: the files of that folder, which no lock concerns. `hub`: from the mirror (argument or
-    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honoured). Raises UserError for files that differ
-    from the lock, a gated or unknown repository, and a Hub that cannot be reached; nothing is written then.
+    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honoured). try_out: raises UserError for a folder
+    that cannot be used as it shall be. Raises UserError for that, for a network that is not of the YAML's family, for files
+    that differ from the lock, a gated or unknown repository, and a Hub that cannot be reached; nothing is written then.
     """
     if model.file is not None:
         folder = Path(model.file)
         if not (folder / "config.json").exists():
             raise UserError(f"{folder / 'config.json'}: missing; `file` of model {model.name} must be a model folder")
         files = needed_files(_names_in(folder))
+        _check_use(model, folder, try_out)
         _place(folder, files, output)
         return {"revision": None, "files": {name: sha256_of(folder / name) for name in files}}
     if model.hub is None:
@@ -109,6 +116,7 @@ def fetch_model(
             f"{found.folder}: {lacking[0]} is missing ({len(lacking)} of the weights' files); complete the folder, or "
             "delete it to download anew"
         )
+    _check_use(model, found.folder, try_out)
     if not locked:
         checksums = {name: sha256_of(found.folder / name) for name in found.files}
         entry = {"revision": found.revision, "files": checksums}
@@ -119,6 +127,12 @@ def fetch_model(
     verify(found, locked["files"], f"{lock}: {model.hub}")
     _place(found.folder, sorted(locked["files"]), output)
     return locked
+
+
+def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]) -> None:
+    if reason := check_generator(folder, model.family):
+        raise UserError(f"model {model.name}: {reason}")
+    try_out(folder)
 
 
 def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:

@@ -13,11 +13,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from retrace.errors import UserError
+from retrace.models.architectures import unfit
 from retrace.storage import BY_COMMAND
-
-FAMILIES = {False: "decoder_only", True: "encoder_decoder"}
-ENCODERS = {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"}
-ENCODERS |= {"roberta", "xlm-roberta", "t5", "mt5"}  # T5's encoder alone is no encoder-decoder
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -44,26 +41,11 @@ def load_config(path: str | Path) -> Any:
         raise UserError(f"{file}: unreadable model configuration ({fault}); delete the folder, rebuild it") from None
 
 
-def _is_encoder(config: Any) -> bool:
-    """Whether a configuration is that of an encoder alone; the library would load some as poor decoders."""
-    writes = any(mark in name for name in config.architectures or [] for mark in ("CausalLM", "LMHead"))
-    return config.model_type in ENCODERS and not getattr(config, "is_encoder_decoder", False) and not writes
-
-
 def check_family(path: str | Path, family: str) -> None:
     """Raise UserError if the checkpoint in `path` is not of `family` (encoder_decoder or decoder_only)."""
-    config = load_config(path)
-    if _is_encoder(config) or (Path(path) / "retrace.json").exists():
-        raise UserError(
-            f"{Path(path) / 'config.json'}: an encoder ({config.model_type}), such as a discriminator or an embedder, "
-            f"which writes no text; a generator of 'family: {family}' is needed: point to the generator's folder"
-        )
-    found = FAMILIES[bool(getattr(config, "is_encoder_decoder", False))]
-    if found != family:
-        raise UserError(
-            f"{Path(path) / 'config.json'}: a {found} model ({config.model_type}), but the model's YAML says "
-            f"'family: {family}'; set 'family: {found}' there or point it to another model"
-        )
+    scores = (Path(path) / "retrace.json").exists()  # a discriminator or a verifier of ours
+    if reason := unfit(load_config(path).to_dict(), family, scores):
+        raise UserError(f"{Path(path) / 'config.json'}: {reason}")
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:

@@ -22,7 +22,8 @@ class Assumptions(Section):
     gpu_step_seconds: float = Field(
         default=0.03,
         gt=0,
-        description="least time of a decoding step or a training batch on a GPU, the model's kernel calls",
+        description="least time of a decoding step on a GPU, the kernel calls of a model as deep as FLAN-T5-Large (72 "
+        "attentions and feed-forward layers); less in proportion for a less deep one",
     )
     cpu_flops: float = Field(
         default=1.5e10, gt=0, description="the same for one processor thread in float32, with small matrices"

@@ -9,6 +9,7 @@ from math import ceil
 
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Sizes
+from retrace.planning.texts import decoded
 from retrace.planning.work import (
     Work,
     encoder_of,
@@ -108,8 +109,9 @@ def sample_trajectories(job: Job, sizes: Sizes) -> Work:
 
 @formula("decode")
 def decode(job: Job, sizes: Sizes) -> Work:
-    """One shard of a split with any decoder; an exam may be of the first questions only."""
-    text = text_of(job, sizes, job.wildcards["split"])
+    """One shard of a split with any decoder; an exam may be of the first questions only. What implicit chain of thought
+    trains writes equations, or answers alone; its emulator reads the question as its student does."""
+    text = decoded(job, sizes, text_of(job, sizes, job.wildcards["split"]))
     most = option(job, "max-questions", -1)
     questions = (min(text.rows, most) if most >= 0 else text.rows) / option(job, "shards", 1)
     samples = option(job, "samples", 1)

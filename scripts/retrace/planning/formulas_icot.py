@@ -1,4 +1,4 @@
-"""What the jobs of implicit chain of thought take. Lengths of multiplications follow from their digits."""
+"""What the jobs of implicit chain of thought take."""
 
 from dataclasses import replace
 
@@ -6,6 +6,7 @@ from retrace.config import ModelConfig
 from retrace.planning.formulas import formula
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import Model, Sizes, Text
+from retrace.planning.texts import answer_of, separated
 from retrace.planning.work import (
     Work,
     decoding_seconds,
@@ -16,8 +17,7 @@ from retrace.planning.work import (
     text_given,
     training,
 )
-from retrace.tasks.multiplication import line_of
-from retrace.yaml_files import load_model_config, read_yaml
+from retrace.yaml_files import load_model_config
 
 # What student and emulator have of weights in all, in units of the wrapped model's: an MLP a layer comes on top, which
 # is 8 or 12 squared widths beside a layer's 12, and the emulator's LSTM.
@@ -26,19 +26,7 @@ STUDENT, EMULATOR = 1.7, 2.1
 
 def text_behind(job: Job, sizes: Sizes, name: str) -> Text:
     """The split whose file a job is given as `--train`, `--dev` or `--data`, with separators."""
-    text = text_given(job, sizes, name)
-    path = sizes.config / "tasks" / f"{job.wildcards['task']}.yaml"
-    digits = read_yaml(path).get("digits") if path.exists() else None
-    if digits:
-        low = 10 ** (digits - 1)
-        question, solution = line_of(low, low, digits).split("||")
-        text = replace(text, question=len(question.split()), solution=len(solution.split()), steps=digits)
-    return replace(text, question=text.question + 1, solution=text.solution + 2)
-
-
-def answer_of(text: Text) -> float:
-    """Tokens of marker, answer and end: as long as one step."""
-    return text.solution / (text.steps + 1)
+    return separated(job, sizes, text_given(job, sizes, name))
 
 
 def states_bytes(config: ModelConfig, rows: float) -> float:

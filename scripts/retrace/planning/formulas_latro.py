@@ -18,7 +18,8 @@ def train_latro(job: Job, sizes: Sizes) -> Work:
     batch, each = option(job, "batch-size", 384), option(job, "rationales", 16)
     steps = option(job, "max-steps", -1)
     if steps < 0:
-        counted = 1 if job.options.get("epochs-count") == "rationales" else each
+        # Where epochs count rationales, as in the authors' code, a question's rationales are as many episodes.
+        counted = each if job.options.get("epochs-count", "questions") == "questions" else 1
         steps = ceil(option(job, "epochs", 6) * text.rows * counted / batch)
     length = min(option(job, "max-rationale-tokens", 500), text.solution)
     longest = min(option(job, "max-rationale-tokens", 500), text.solution * assumed.longest)

@@ -30,17 +30,30 @@ class Text:
 
 @dataclass(frozen=True)
 class Model:
-    """parameters: all of them. family as in the configuration; bytes_each: of a weight while decoding."""
+    """parameters: all of them. family as in the configuration; bytes_each: of a weight while decoding. layers: of the
+    decoder, or of the only stack; None where the configuration does not say. demonstrations: worked examples in its prompts.
+    """
 
     parameters: float
     family: str
     bytes_each: int
     pinned: bool
+    layers: int | None = None
+    demonstrations: int = 0
 
     @property
     def active(self) -> float:
         """Parameters that one token passes: about half of an encoder-decoder's."""
         return self.parameters / 2 if self.family == "encoder_decoder" else self.parameters
+
+    @property
+    def depth(self) -> float:
+        """Attentions and feed-forward layers that a token passes one after the other, with those of FLAN-T5-Large's decoder
+        (24 layers of 3) as one. Depths of pretrained models follow from their size as those of T5 and of GPT-2 do (12
+        layers at 250 and at 124 million parameters)."""
+        each, base, most = (3, 7.8e8, 24) if self.family == "encoder_decoder" else (2, 1.24e8, 36)
+        guessed = (24 if each == 3 else 12) * (self.parameters / base) ** 0.6
+        return each * (self.layers or min(most, guessed)) / 72
 
 
 def scratch_parameters(config: ModelConfig) -> float:
@@ -145,7 +158,9 @@ class Sizes:
             return Model(self.assumed.parameters, "decoder_only", 2, False)
         config = load_model_config(path)
         parameters = config.parameters or (scratch_parameters(config) if config.scratch else self.assumed.parameters)
-        return Model(parameters, config.family, _BYTES[config.dtype], config.scratch is None)
+        layers = config.scratch.layers if config.scratch else None
+        shown = config.demonstrations if config.generator == "base" else 0
+        return Model(parameters, config.family, _BYTES[config.dtype], config.scratch is None, layers, shown)
 
 
 def planned_rows(task: TaskConfig, split: str) -> int | None:
@@ -156,7 +171,7 @@ def planned_rows(task: TaskConfig, split: str) -> int | None:
     origin = task.splits.get(source.part_of or "", source)
     if split in task.rows:
         return task.rows[split]
-    rows = source.count or origin.count
+    rows = source.count or source.rows or origin.count or origin.rows
     if rows is None and (file := source.file or origin.file) and Path(file).is_file():
         with open(file, "rb") as handle:
             rows = sum(1 for _ in handle)

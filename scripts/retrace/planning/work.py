@@ -2,7 +2,8 @@
 
 Training: floating-point operations = 6 x active parameters x tokens (Kaplan et al. 2020, section 2.1: 2 for the forward,
 4 for the backward pass); an encoder-decoder's token passes about half of its parameters. Seconds are the larger of
-operations over throughput and batches times the least time of a batch (twice that of a decoding step).
+operations over throughput and batches times the least time of a batch (twice that of a decoding step). On a GPU the least
+time of a step is in proportion to the model's depth.
 
 Decoding: a batch takes as many steps as its longest sequence has tokens; a step takes the largest of the least time, the
 decoder's weights over the memory bandwidth, and 2 x active parameters x sequences over the throughput. Prompts are read
@@ -16,6 +17,7 @@ from pathlib import Path
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Model, Sizes, Text
+from retrace.planning.texts import prompted
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,17 @@ def start_seconds(job: Job, models: float, assumed: Assumptions) -> float:
     return assumed.start_seconds + models / assumed.disk_bandwidth
 
 
+def depth_on(job: Job, model: Model) -> float:
+    """How the least time of a step goes with a model: on a processor kernel calls are no measure."""
+    return model.depth if job.gpus else 1.0
+
+
 def training_seconds(job: Job, model: Model, tokens: float, batches: float, read: float, assumed: Assumptions) -> float:
     """tokens: with backward pass. batches: of one device. read: tokens without backward pass (evaluation)."""
     device = device_of(job, assumed)
     computing = 2 * model.active * (3 * tokens + read) / device.flops
-    return start_seconds(job, 4 * model.parameters, assumed) + max(computing, batches * 2 * device.step_seconds)
+    least = batches * 2 * device.step_seconds * depth_on(job, model)
+    return start_seconds(job, 4 * model.parameters, assumed) + max(computing, least)
 
 
 def decoding_seconds(
@@ -80,7 +88,7 @@ def decoding_seconds(
     device = device_of(job, assumed)
     weights = model.active * model.bytes_each / device.bandwidth
     together = min(batch, sequences)
-    step = max(device.step_seconds, weights, 2 * model.active * together / device.flops)
+    step = max(device.step_seconds * depth_on(job, model), weights, 2 * model.active * together / device.flops)
     return ceil(sequences / max(1.0, batch)) * steps * step
 
 
@@ -139,7 +147,7 @@ def written(job: Job, sizes: Sizes, text: Text, questions: float, samples: float
     model, assumed = model_of(job, sizes), sizes.assumed
     longest = min(option(job, "max-new-tokens", 256), text.solution * assumed.longest)
     seconds = start_seconds(job, model.parameters * model.bytes_each, assumed)
-    seconds += reading_seconds(job, model, questions * text.question, assumed)
+    seconds += reading_seconds(job, model, questions * prompted(model, text), assumed)
     seconds += decoding_seconds(job, model, questions * samples, longest, batch, assumed)
     tokens = questions * samples * min(text.solution, longest)
     return Work(seconds, tokens, tokens * BYTES_PER_TOKEN * 2, text.known)
@@ -159,7 +167,7 @@ def guided(job: Job, sizes: Sizes, text: Text, questions: float, samples: float)
     sequences = questions * samples * candidates
     batch = max(candidates, option(job, "batch-size", 64))
     seconds = start_seconds(job, 2 * model.parameters * model.bytes_each, assumed)
-    seconds += reading_seconds(job, model, questions * text.question, assumed)
+    seconds += reading_seconds(job, model, questions * prompted(model, text), assumed)
     seconds += steps * decoding_seconds(job, model, sequences, longest, batch, assumed)
     if option(job, "beta", 1) != 0:  # beta may be `choose`
         read = sequences * assumed.distinct_share * steps * (text.question + text.solution / 2 + length)
