@@ -1,7 +1,9 @@
 """LaTRO with low-rank adapters: the model without them is the reference, and the checkpoint is a plain, merged model."""
 
 import gc
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,6 +124,15 @@ def test_stopped_training_goes_on_to_the_same_weights_and_curve(folder, tmp_path
     assert two.train(tmp_path / "two") == (curve, report)
     assert "resuming at" in capsys.readouterr().err
     assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True))
+
+
+def test_saved_states_of_adapters_need_the_room_of_adapters(folder, tmp_path, monkeypatch) -> None:
+    short = {"max_steps": 1, "evaluations": 1}
+    size = 4 * sum(weight.numel() for weight in Setting(folder, options()).model.parameters())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=size, used=0, free=3 * size))
+    with pytest.raises(UserError, match="saved states need up to"):
+        Setting(folder, whole(**short)).train(tmp_path / "whole")
+    Setting(folder, options(lora_rank=1, lora_modules=["c_attn"], **short)).train(tmp_path / "adapters")
 
 
 @pytest.mark.parametrize(
