@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from retrace.errors import UserError
 from retrace.models.load import load_model
 from retrace.training import sft
+from retrace.training.adapters import saved_weights
 from retrace.training.latro import LatroTrainer
 from unit.stopping import Stop, StopAt
 from unit.test_latro_training import EXAMPLES, TASK, Setting, alternating, first_texts
@@ -132,7 +133,12 @@ def test_saved_states_of_adapters_need_the_room_of_adapters(folder, tmp_path, mo
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=size, used=0, free=3 * size))
     with pytest.raises(UserError, match="saved states need up to"):
         Setting(folder, whole(**short)).train(tmp_path / "whole")
-    Setting(folder, options(lora_rank=1, lora_modules=["c_attn"], **short)).train(tmp_path / "adapters")
+    given = options(lora_rank=1, lora_modules=["c_attn"], **short)
+    setting = Setting(folder, given)
+    setting.train(tmp_path / "adapters")
+    (saved,) = (tmp_path / "adapters" / "checkpoint-1").glob("adapter_model.safetensors")
+    told = saved_weights(load_model(folder, "decoder_only")[0], given)
+    assert told == sum(weight.numel() for weight in load_file(saved).values())
 
 
 @pytest.mark.parametrize(
