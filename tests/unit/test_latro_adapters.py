@@ -1,7 +1,9 @@
 """LaTRO with low-rank adapters: the model without them is the reference, and the checkpoint is a plain, merged model."""
 
 import gc
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from transformers import TrainerCallback
 from retrace.errors import UserError
 from retrace.models.load import load_model
 from retrace.training import sft
+from retrace.training.adapters import saved_weights
 from retrace.training.latro import LatroTrainer
 from unit.stopping import Stop, StopAt
 from unit.test_latro_training import EXAMPLES, TASK, Setting, alternating, first_texts
@@ -122,6 +125,20 @@ def test_stopped_training_goes_on_to_the_same_weights_and_curve(folder, tmp_path
     assert two.train(tmp_path / "two") == (curve, report)
     assert "resuming at" in capsys.readouterr().err
     assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), two.model.parameters(), strict=True))
+
+
+def test_saved_states_of_adapters_need_the_room_of_adapters(folder, tmp_path, monkeypatch) -> None:
+    short = {"max_steps": 1, "evaluations": 1}
+    size = 4 * sum(weight.numel() for weight in Setting(folder, options()).model.parameters())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(total=size, used=0, free=3 * size))
+    with pytest.raises(UserError, match="saved states need up to"):
+        Setting(folder, whole(**short)).train(tmp_path / "whole")
+    given = options(lora_rank=1, lora_modules=["c_attn"], **short)
+    setting = Setting(folder, given)
+    setting.train(tmp_path / "adapters")
+    (saved,) = (tmp_path / "adapters" / "checkpoint-1").glob("adapter_model.safetensors")
+    told = saved_weights(load_model(folder, "decoder_only")[0], given)
+    assert told == sum(weight.numel() for weight in load_file(saved).values())
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from transformers.modeling_utils import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from retrace.errors import UserError
 from retrace.training.parallel import is_sharded
-from retrace.training_options import AdapterTraining
+from retrace.training_options import AdapterTraining, Training
 
 
 def adapter_options(options: AdapterTraining, family: str) -> Any:
@@ -67,6 +69,21 @@ def has_adapters(model: Any) -> bool:
 def inner(model: Any) -> PreTrainedModel:
     """The model of the library; adapters, where it has some, are parts of its layers and stay in use."""
     return model.get_base_model() if has_adapters(model) else model
+
+
+def saved_weights(model: nn.Module, options: Training) -> int:
+    """How many weights a saved state holds: all of the model, or at most so many of adapters, which it has or will get."""
+    if has_adapters(model):
+        return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    rank, names = getattr(options, "lora_rank", 0), getattr(options, "lora_modules", [])
+    if not rank:
+        return sum(weight.numel() for weight in model.parameters())
+    layers = [
+        module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and (not names or name.split(".")[-1] in names)
+    ]
+    return rank * sum(sum(layer.weight.shape) for layer in layers)
 
 
 def merged(model: Any) -> PreTrainedModel:

@@ -33,7 +33,7 @@ from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
 from retrace.storage import disk_of, refusal
 from retrace.training import parallel
-from retrace.training.adapters import has_adapters
+from retrace.training.adapters import saved_weights
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
@@ -294,6 +294,7 @@ def run_trainer(
     owner, checkpoint = Owner(state), None
     if is_first_process():
         owner.claim(_fingerprint(model, rows, options, seed, also))
+        _check_room(state, saved_weights(model, options), evaluates)
         checkpoint = last_checkpoint(state)
     checkpoint = from_first(checkpoint)
     outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
@@ -302,8 +303,6 @@ def run_trainer(
     transformers_logging.disable_progress_bar()
     try:
         trainer = build(owner)
-        if is_first_process():
-            _check_room(state, trainer.model, evaluates)
         trainer.remove_callback(PrinterCallback)
         if world_size() > 1:
             torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
@@ -352,11 +351,10 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _check_room(state: Path, model: torch.nn.Module, keeps_best: bool) -> None:
-    """Raise UserError before the training if its checkpoints cannot fit on the disk."""
+def _check_room(state: Path, weights: int, keeps_best: bool) -> None:
+    """Raise UserError before the training if its checkpoints, of so many weights, cannot fit on the disk."""
     state.mkdir(parents=True, exist_ok=True)
-    # Of a model with adapters these alone are saved.
-    size = sum(weight.numel() * 4 for weight in model.parameters() if weight.requires_grad or not has_adapters(model))
+    size = 4 * weights
     # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
     needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2)
     free = shutil.disk_usage(state).free
