@@ -157,5 +157,7 @@ def test_rerank(words, tmp_path):
         assert new.chosen == scores.index(max(scores))
         assert new.answer == new.samples[new.chosen].answer
     assert decoding_seconds(tmp_path / "reranked.jsonl") > decoding_seconds(tmp_path / "out.jsonl") > 0
-    rerank.main([*arguments, "--output", str(tmp_path / "voted.jsonl"), "--vote"])
+    rerank.main([*arguments, "--output", str(tmp_path / "voted.jsonl"), "--vote", "--batch-size", "auto"])
     assert len(read_jsonl(tmp_path / "voted.jsonl", Prediction)) == 4
+    with pytest.raises(UserError, match="--batch-size 'many': give a number from 1, or auto"):
+        rerank.main([*arguments, "--output", str(tmp_path / "none.jsonl"), "--batch-size", "many"])
