@@ -122,7 +122,9 @@ include: "rules/slurm.smk"
 onstart:
     hold_this_folder()
     refuse_what_cannot_run()
+    refuse_missing_trackers()
     refuse_what_slurm_cannot_run()
+    follow_the_jobs()
 
 
 onsuccess:

@@ -1,6 +1,7 @@
 """What a training's options mean for Hugging Face's trainers."""
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import torch
 from transformers import TrainingArguments
 
 from retrace.config import Training
+from retrace.tracking import tracking_options
 from retrace.training import parallel
 
 
@@ -63,7 +65,7 @@ def arguments_of_training(
         logging_strategy="steps",
         logging_steps=max(1, total // 100),
         logging_nan_inf_filter=False,
-        report_to=[],
+        **tracking_options(state, first=os.environ.get("RANK", "0") == "0"),
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
