@@ -21,7 +21,7 @@ from retrace.errors import UserError
 from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
 from retrace.tasks.splits import plain_split
-from retrace.tracking import LOG_TO
+from retrace.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)
@@ -60,9 +60,8 @@ def environment_of_jobs():
         # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
         "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
         "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
+        **variables_for(settings.values.logging.to),
     }
-    if settings.values.logging.to:
-        values[LOG_TO] = " ".join(settings.values.logging.to)
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
     # True in a job on a node; what stays on the login node may download.

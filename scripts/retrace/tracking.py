@@ -8,7 +8,7 @@ here. Keys are read by the trackers themselves, from the environment or their ow
 import netrc
 import os
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,14 @@ def check_installed(trackers: Iterable[str]) -> None:
                 f"logging.to: {name} is not installed for {sys.executable}; pip install {PACKAGES[name][0]}, "
                 "or take it out of logging.to"
             )
+
+
+def variables_for(trackers: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The environment in which a job is started that reports to these trackers."""
+    values = {LOG_TO: " ".join(trackers)} if trackers else {}
+    if "trackio" in trackers and "TRACKIO_DIR" not in environment:
+        values["TRACKIO_DIR"] = str((LOGS / "trackio").absolute())  # read when the package is imported
+    return values
 
 
 def run_name(state: str | Path) -> str:
@@ -72,8 +80,6 @@ def tracking_options(
         if "WANDB_MODE" not in environment and (reason := _offline(environment)):
             environment["WANDB_MODE"] = "offline"
             print(f"note: wandb keeps this run in {LOGS}/wandb: {reason}; `wandb sync` sends it", file=sys.stderr)
-    if "trackio" in trackers:
-        environment.setdefault("TRACKIO_DIR", str((LOGS / "trackio").absolute()))
     return {"report_to": trackers, "run_name": name, "project": PROJECT, "trackio_static_space_id": False}
 
 

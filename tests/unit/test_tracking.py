@@ -1,5 +1,7 @@
 """Trainings report to experiment trackers, under their targets' names, and end as they would without."""
 
+import os
+import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,7 +11,8 @@ import torch
 
 from retrace.config import Configuration
 from retrace.errors import UserError
-from retrace.tracking import LOG_TO, check_installed, run_name, tracking_options
+from retrace.tracking import LOG_TO, check_installed, run_name, tracking_options, variables_for
+from unit import tiny_trainers
 from unit.tiny_trainers import TRAINERS
 
 STATE = "results/gsm8k/tiny_t5/seed0/sft/state"
@@ -76,6 +79,7 @@ def test_tensorboard_hears_of_a_training_and_changes_nothing(name: str, folder, 
 @needs("wandb")
 def test_wandb_without_a_login_stays_on_this_machine(folder, monkeypatch, capfd) -> None:
     monkeypatch.setenv("HOME", str(folder))
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
     monkeypatch.setenv(LOG_TO, "wandb")
     TRAINERS["sft_decoder_only"].train(Path(STATE), max_steps=4)
     import wandb
@@ -87,10 +91,12 @@ def test_wandb_without_a_login_stays_on_this_machine(folder, monkeypatch, capfd)
 
 
 @needs("trackio")
-def test_trackio_keeps_the_run_on_this_machine(folder, monkeypatch) -> None:
-    monkeypatch.setenv(LOG_TO, "trackio")
-    TRAINERS["sft_decoder_only"].train(Path(STATE), max_steps=4)
-    assert list((folder / "logs/trackio").rglob("retrace*"))
+def test_trackio_keeps_the_run_on_this_machine(folder) -> None:
+    variables = variables_for(["trackio"])
+    assert variables == {LOG_TO: "trackio", "TRACKIO_DIR": str(folder / "logs/trackio")}
+    words = [sys.executable, tiny_trainers.__file__, "sft_decoder_only", "--folder", str(folder)]
+    subprocess.run(words, env={**os.environ, **variables}, check=True, capture_output=True)
+    assert list((folder / "logs/trackio").glob("retrace*"))
 
 
 def test_where_wandb_goes(tmp_path, monkeypatch, folder) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,9 @@ def _scheduler_options(options: Training) -> dict[str, float]:
     if options.scheduler == "cosine_with_min_lr":
         return {"min_lr_rate": options.min_lr_rate}  # type: ignore[attr-defined]
     return {}
+
+
+def checkpointing(wanted: bool) -> dict[str, bool]:
+    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
+    names = {field.name for field in fields(TrainingArguments)}
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}

@@ -17,6 +17,7 @@ from retrace.schemas import Preference
 from retrace.tasks import Task
 from retrace.training import parallel
 from retrace.training import trainer as shared
+from retrace.training.arguments import checkpointing
 from retrace.training.adapters import adapter_options
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
@@ -128,7 +129,7 @@ def train_dpo_causal(
         max_length=None,
         precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
         disable_dropout=not options.dropout,
-        activation_checkpointing=options.activation_checkpointing,
+        **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,
     )
     disable_progress_bars()
