@@ -14,6 +14,7 @@ Output:  Prediction rows in the order of the data; of shard I of N the I-th bloc
 
 import argparse
 import json
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -126,7 +127,6 @@ def unguided(
 ) -> "list[Prediction]":
     """Greedy decoding (implicit too), beam search or self-consistency, in the order of the examples."""
     from retrace.decoding.vote import majority, make_prediction, make_sample
-    from retrace.progress import report
 
     prompts = [generator.prompt(example.question) for example in examples]
     shared: dict[str, Any] = {
@@ -159,8 +159,15 @@ def unguided(
         samples = [make_sample(generator.task, example, one.text, one.tokens, one.logprob) for one in answer.samples]
         chosen = majority([sample.answer for sample in samples], generator.task.canonical)
         predictions[answer.index] = make_prediction(example, samples, chosen, answer.seconds)
-        report(len(predictions), len(examples), "questions")
+        report(len(predictions), len(examples))
     return [predictions[index] for index in range(len(examples))]
+
+
+def report(done: int, total: int) -> None:
+    """A line of progress on stderr now and then, with the seconds left."""
+    from retrace.progress import say
+
+    say(done, total, "questions", sys.stderr)
 
 
 def with_choices(options: Guided, path: str | None) -> Guided:
@@ -185,13 +192,12 @@ def guided(
     """Stepwise decoding, in the order of the examples."""
     from retrace.decoding.guided import decode_guided
     from retrace.models.discriminator import load_discriminator
-    from retrace.progress import report
 
     judge = load_discriminator(discriminator, generator.decoder.device) if options.beta else None
     predictions = []
     for prediction in decode_guided(generator, judge, examples, options, seed):
         predictions.append(prediction)
-        report(len(predictions), len(examples), "questions")
+        report(len(predictions), len(examples))
     return predictions
 
 

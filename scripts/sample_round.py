@@ -11,6 +11,7 @@ Output:  Trajectory rows, --samples for every question in the order of the data,
 """
 
 import json
+import sys
 from collections.abc import Sequence
 
 from retrace import cli
@@ -38,7 +39,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.preferences import first_of
-    from retrace.progress import report
     from retrace.schemas import Example, Trajectory
     from retrace.storage import read_jsonl, write_jsonl
 
@@ -78,7 +78,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             for number, one in enumerate(answer.samples, start=given.first_sample)
         ]
-        report(len(drawn), len(examples), "questions")
+        if len(drawn) % max(1, len(examples) // 20) == 0:
+            print(f"{len(drawn)}/{len(examples)} questions", file=sys.stderr, flush=True)
     rows = [trajectory for index in range(len(examples)) for trajectory in drawn[index]]
     write_jsonl(given.output, rows)
     print(json.dumps({"questions": len(examples), "samples": len(rows), "correct": sum(row.correct for row in rows)}))

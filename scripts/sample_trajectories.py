@@ -54,7 +54,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
-    from retrace.progress import report
     from retrace.schemas import Example, Trajectory
     from retrace.storage import read_jsonl, write_jsonl
     from retrace.tasks import load_task
@@ -95,8 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             first_sample=passes * options.samples_per_pass,
             stops=generator.stops,
         )
-        for count, answer in enumerate(answers, start=1):
-            report(count, len(going), f"questions of pass {passes + 1}")
+        for answer in answers:
             index = going[answer.index]
             example, known = examples[index], found[index]
             for one in answer.samples:

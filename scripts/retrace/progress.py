@@ -5,8 +5,8 @@ A line names what is counted and, where it can be told, the seconds left: `step 
 """
 
 import re
-import sys
 import time
+from typing import TextIO
 
 LONGEST = 60.0  # seconds between two lines
 SHARE = 0.05  # of the time so far that passes until the next line
@@ -46,14 +46,14 @@ class Pace:
 _paces: dict[str, Pace] = {}
 
 
-def report(done: int, total: int, what: str) -> None:
-    """A line on standard error: so many of all questions (or what else is counted) are done."""
+def say(done: int, total: int, what: str, stream: TextIO) -> None:
+    """A line where one is due: so many of all questions (or what else is counted) are done."""
     pace = _paces.get(what)
     if pace is None or done <= pace.first:
         pace = _paces[what] = Pace()
         pace.start(done)
     if pace.due() or done == total:
-        print(f"{done}/{total} {what}{pace.left(done, total)}", file=sys.stderr, flush=True)
+        print(f"{done}/{total} {what}{pace.left(done, total)}", file=stream, flush=True)
 
 
 def last_progress(text: str, age: float = 0.0) -> str | None:

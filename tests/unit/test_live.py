@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
+import decode
 from retrace.live import JobEvents, last_words, name_of
 from retrace.progress import Pace, last_progress
 from unit.tiny_trainers import TRAINERS
@@ -147,3 +148,12 @@ def test_last_words() -> None:
     assert last_words("error: mine\nerror: process 1 of 2 failed; its last words stand above\n") == "error: mine"
     assert last_words("Traceback\n  File\nRuntimeError: boom\n\n") == "RuntimeError: boom"
     assert name_of(Path("logs/gsm8k/sft.log")) == "gsm8k/sft"
+
+
+def test_decoding_says_how_far_it_is(capfd, monkeypatch) -> None:
+    monkeypatch.setattr("retrace.progress._paces", {})
+    for done in range(1, 41):
+        decode.report(done, 40)
+    said = capfd.readouterr().err.splitlines()
+    assert said == ["1/40 questions", "40/40 questions  0 s left"]  # and none in between: all in one second
+    assert last_progress("\n".join(said)) == said[-1]

@@ -17,8 +17,8 @@ from retrace.schemas import Preference
 from retrace.tasks import Task
 from retrace.training import parallel
 from retrace.training import trainer as shared
-from retrace.training.arguments import checkpointing
 from retrace.training.adapters import adapter_options
+from retrace.training.arguments import checkpointing
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
