@@ -20,7 +20,8 @@ from typing import Any
 
 HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2] / "scripts")]
-os.environ.update({"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "RETRACE_REQUIRE_GPU": "no"})
+# Of all that is run here: no network, and the processor where there is no GPU.
+ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "RETRACE_REQUIRE_GPU": "no"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--limit", type=float, default=450, help="seconds after which no section begins (default 450)")
     parser.add_argument("--list", action="store_true", help="name the sections and stop")
     given = parser.parse_args(arguments)
+    os.environ.update(ENVIRONMENT)
     import torch
 
     torch.set_num_threads(max(1, min(8, os.cpu_count() or 1)) if torch.cuda.is_available() else 1)

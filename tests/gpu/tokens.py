@@ -76,12 +76,12 @@ def equal_share(ours: Sequence[Sequence[int]], theirs: Sequence[Sequence[int]]) 
 def compare(world: World, name: str) -> dict[str, float]:
     """Figures of one architecture. Raises AssertionError where a token is none that rounding explains."""
     found: dict[str, float] = {}
+    torch.set_float32_matmul_precision("highest")  # trainings of other sections may have lowered it
     family = FAMILIES[name]
     prompts = [world.task.prompt(example.question, family=family) for example in world.short[:6]]
-    kinds = [(torch.float32, world.device), (torch.bfloat16, world.device)]
-    for dtype, device in kinds:
+    for dtype in (torch.float32, torch.bfloat16):
         clean()
-        model, tokenizer = world.build(name, dtype, device)
+        model, tokenizer = world.build(name, dtype, world.device)
         ours, theirs = decoded(model, tokenizer, family, prompts), generated(model, tokenizer, prompts)
         kind = str(dtype).removeprefix("torch.")
         found[f"{kind}_as_generate"] = equal_share(ours, theirs)
@@ -90,7 +90,7 @@ def compare(world: World, name: str) -> dict[str, float]:
         assert farthest <= ROUNDING[dtype], f"{name} in {kind}: a token is {farthest:.3f} deviations below the best"
         if dtype == torch.float32:
             assert ours == theirs, f"{name} in float32: other tokens than generate's ({found[f'{kind}_as_generate']})"
-        if dtype == torch.float32 and device != "cpu":
+        if dtype == torch.float32 and world.device != "cpu":
             found["cpu_as_gpu"] = equal_share(decoded(model.cpu(), tokenizer, family, prompts[:2]), ours[:2])
             assert found["cpu_as_gpu"] == 1, f"{name}: the CPU writes other tokens than the GPU ({found['cpu_as_gpu']})"
         del model

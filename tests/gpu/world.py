@@ -38,6 +38,7 @@ from retrace.tasks.multiplication_pairs import generate as multiply
 PROJECT = Path(__file__).resolve().parents[2]
 TASK_FILE = PROJECT / "config/tasks/arithmetic.yaml"
 ICOT_FILE = PROJECT / "config/tasks/mult_2x2.yaml"
+LIGHT_VOCABULARY = 32128
 FAMILIES = {
     "flan_t5": "encoder_decoder",
     "llama3": "decoder_only",
@@ -174,13 +175,18 @@ class World:
         made = build_tokenizer(self.texts, self.task.delimiter, 400, "whole", family)
         return made if size is None else filled(made, size)
 
-    def build(self, name: str, dtype: torch.dtype, device: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-        """A fresh model; always the same weights on a kind of device."""
+    def build(
+        self, name: str, dtype: torch.dtype, device: str, light: bool = False
+    ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+        """A fresh model; always the same weights on a kind of device. light: see `model`."""
         family = FAMILIES[name]
         plain = self.tokenizer(family, None)
         ids = {"pad_token_id": plain.pad_token_id, "eos_token_id": plain.eos_token_id}
         starts = {"bos_token_id": plain.eos_token_id, "decoder_start_token_id": plain.pad_token_id}
         config = config_of(name, self.toy, len(plain), **ids, **starts)
+        if light and not self.toy:
+            config.num_hidden_layers = min(config.num_hidden_layers, 2)
+            config.vocab_size = min(config.vocab_size, LIGHT_VOCABULARY)
         tokenizer = plain if self.toy else self.tokenizer(family, config.vocab_size)
         torch.manual_seed(0)
         kind = Seq2Seq if family == "encoder_decoder" else Causal
@@ -189,11 +195,14 @@ class World:
         model.generation_config.update(**ids, decoder_start_token_id=tokenizer.pad_token_id)
         return model.to(device).eval(), tokenizer
 
-    def model(self, name: str, dtype: str = "bfloat16") -> Path:
-        """The folder of a model, and beside it its YAML (`NAME_DTYPE.yaml`)."""
-        folder = self / f"{name}_{dtype}"
+    def model(self, name: str, dtype: str = "bfloat16", light: bool = False) -> Path:
+        """The folder of a model, and beside it its YAML (`NAME_DTYPE.yaml`).
+
+        light: to be trained. Of a large vocabulary a part: a training writes its state, twelve bytes a weight, to disk.
+        """
+        folder = self / f"{name}_{dtype}{'_light' if light else ''}"
         if not folder.exists():
-            model, tokenizer = self.build(name, getattr(torch, dtype), self.device)
+            model, tokenizer = self.build(name, getattr(torch, dtype), self.device, light)
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
             text = f"name: {folder.name}\ntitle: {name}\nfamily: {FAMILIES[name]}\nscratch: {{}}\ndtype: {dtype}\n"

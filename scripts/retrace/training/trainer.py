@@ -14,6 +14,7 @@ import math
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -29,11 +30,11 @@ from retrace.config import Training
 from retrace.config_types import speed_options
 from retrace.errors import UserError
 from retrace.models.share import from_first, measuring_together, share
-from retrace.progress import Pace
 from retrace.storage import disk_of, refusal
 from retrace.training import parallel
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
+from retrace.training.follow import SaysHowFar
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
@@ -134,41 +135,17 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         return metrics
 
 
-class SaysHowFar(TrainerCallback):
-    """Prints lines of progress: step, loss, seconds left."""
-
-    def __init__(self) -> None:
-        self.pace = Pace()
-        self.loss = ""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.pace.start(state.global_step)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
-        if "loss" in (logs or {}):
-            self.loss = f"  loss {float(logs['loss']):.4f}"  # TRL logs text
-            self._say(state)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not control.should_log:  # the loss of this very step is about to come
-            self._say(state)
-
-    def _say(self, state: Any) -> None:
-        if state.is_world_process_zero and self.pace.due():
-            left = self.pace.left(state.global_step, state.max_steps)
-            print(f"step {state.global_step}/{state.max_steps}{self.loss}{left}", file=sys.stderr, flush=True)
-
-
 class Milestones(TrainerCallback):
-    """Evaluates and saves at the given steps, prints what was measured, and stops at a loss that is no number."""
+    """Evaluates and saves at the given steps, prints progress, and stops at a loss that is no number."""
 
     def __init__(self, steps: set[int], evaluates: bool) -> None:
         self.steps = steps
         self.evaluates = evaluates
-        self.pace = Pace()
+        self.started = 0.0
+        self.first = 0
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.pace.start(state.global_step)
+        self.started, self.first = time.monotonic(), state.global_step
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in self.steps:
@@ -182,9 +159,10 @@ class Milestones(TrainerCallback):
         if "loss" in logs and not math.isfinite(logs["loss"]):
             raise not_finite("training", state.global_step)
         if "eval_loss" in logs and state.is_world_process_zero:
+            speed = (state.global_step - self.first) / max(time.monotonic() - self.started, 1e-9)
             shown = "  ".join(f"{key[5:]} {value:.4f}" for key, value in logs.items() if key.startswith("eval_"))
-            left = self.pace.left(state.global_step, state.max_steps)
-            print(f"step {state.global_step}/{state.max_steps}  development {shown}{left}", flush=True)
+            left = (state.max_steps - state.global_step) / speed if speed else 0
+            print(f"step {state.global_step}/{state.max_steps}  development {shown}  {left:.0f} s left", flush=True)
 
 
 def not_finite(where: str, step: int) -> UserError:
