@@ -201,7 +201,7 @@ class World:
         light: to be trained. Of a large vocabulary a part: a training writes its state, twelve bytes a weight, to disk.
         """
         folder = self / f"{name}_{dtype}{'_light' if light else ''}"
-        if not folder.exists():
+        if not folder.with_suffix(".yaml").exists():
             model, tokenizer = self.build(name, getattr(torch, dtype), self.device, light)
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)

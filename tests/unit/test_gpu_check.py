@@ -1,6 +1,7 @@
 """The check of a GPU (tests/gpu) at toy size on a processor: its ways exist and its figures are what they say."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -77,3 +78,13 @@ def test_the_command_names_its_sections() -> None:
     missing = subprocess.run([GPU / "run", "--wheels", "/nowhere"], capture_output=True, text=True, check=False)
     assert missing.returncode == 2
     assert "no such folder" in missing.stderr
+
+
+def test_wheels_have_the_pins_of_the_environment() -> None:
+    pins, wheels = (
+        dict(line.split(" ")[0].split("==") for line in file.read_text().splitlines() if re.match(r"\w[\w.-]*==", line))
+        for file in (GPU.parents[1] / "envs/requirements.txt", GPU / "wheels.txt")
+    )
+    shared = set(pins) & set(wheels)
+    assert {"snakemake", "trl", "pydantic", "datasets", "deepspeed"} <= shared
+    assert {name: pins[name] for name in shared} == {name: wheels[name] for name in shared}

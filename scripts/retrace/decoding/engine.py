@@ -23,7 +23,7 @@ from transformers.masking_utils import sdpa_mask
 
 from retrace.errors import UserError
 from retrace.models.exact import ATTENTION as EXACT
-from retrace.models.exact import exact_attention, is_exact, make_rows_independent
+from retrace.models.exact import exact_attention, is_exact, make_rows_independent, set_attention
 
 GROUPED = "retrace_grouped"
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
@@ -256,7 +256,7 @@ class Decoder:
                 raise UserError(
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
-            model.set_attn_implementation(GROUPED)
+            set_attention(model, GROUPED)
         make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property

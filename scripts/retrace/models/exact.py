@@ -54,6 +54,17 @@ def is_exact(device: torch.device | str) -> bool:
     return torch.device(device).type == "cpu"
 
 
+def set_attention(model: nn.Module, attention: str) -> bool:
+    """Let a network, and each network inside it, use this registered attention function; whether all of them now do.
+
+    transformers 5.17 passes by the parts whose configuration has the class of the whole's: the stacks of T5.
+    """
+    parts = [module for module in model.modules() if hasattr(module, "set_attn_implementation")]
+    for part in parts:
+        part.set_attn_implementation(attention)
+    return bool(parts) and all(part.config._attn_implementation == attention for part in parts)
+
+
 def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -> None:
     """Prepare a network in evaluation mode on a processor, in place; on a GPU, or in half precision, nothing is done.
 
@@ -68,10 +79,8 @@ def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -
         model.double()
     for layer in layers:
         layer.forward = partial(_on_enough_rows, type(layer).forward, layer)
-    for module in model.modules():
-        if attention is not None and hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation(attention)
-            break  # the outermost sets all that are inside
+    if attention is not None:
+        set_attention(model, attention)
 
 
 def fewest_rows() -> int:
