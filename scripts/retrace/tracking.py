@@ -56,15 +56,13 @@ def run_name(state: str | Path) -> str:
     return folder.name
 
 
-def tracking_options(
-    state: str | Path, environment: MutableMapping[str, str] = os.environ, first: bool = True
-) -> dict[str, Any]:
+def tracking_options(state: str | Path, environment: MutableMapping[str, str] = os.environ) -> dict[str, Any]:
     """Options of `transformers.TrainingArguments` by which a training reports to the trackers that are wanted.
 
-    state: the training's state folder, which says its name. first: this is the process that reports. The environment
-    gets what a tracker needs and the user has not set. Raises UserError for a package that is not installed.
+    state: the training's state folder, which says its name. The environment gets what a tracker needs and the user has
+    not set. Of several processes the first one reports. Raises UserError for a package that is not installed.
     """
-    trackers = environment.get(LOG_TO, "").split() if first else []
+    trackers = environment.get(LOG_TO, "").split() if environment.get("RANK", "0") == "0" else []
     if not trackers:
         return {"report_to": []}
     check_installed(trackers)

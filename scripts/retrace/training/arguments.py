@@ -1,8 +1,6 @@
 """What a training's options mean for Hugging Face's trainers."""
 
 import math
-import os
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +64,7 @@ def arguments_of_training(
         logging_strategy="steps",
         logging_steps=max(1, total // 100),
         logging_nan_inf_filter=False,
-        **tracking_options(state, first=os.environ.get("RANK", "0") == "0"),
+        **tracking_options(state),
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),
@@ -85,9 +83,3 @@ def _scheduler_options(options: Training) -> dict[str, float]:
     if options.scheduler == "cosine_with_min_lr":
         return {"min_lr_rate": options.min_lr_rate}  # type: ignore[attr-defined]
     return {}
-
-
-def checkpointing(wanted: bool) -> dict[str, bool]:
-    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
-    names = {field.name for field in fields(TrainingArguments)}
-    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}

@@ -1,6 +1,7 @@
 """Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from retrace.tasks import Task
 from retrace.training import parallel
 from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options
-from retrace.training.arguments import checkpointing
 from retrace.training.data import bucketed_order
 from retrace.training.dpo import PreferenceRow
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
@@ -91,6 +91,12 @@ def texts_of(task: Task, pairs: Sequence[Preference], rows: Sequence[PreferenceR
             "ref_rejected_logps": [row.reference[1] for row in rows],
         }
     )
+
+
+def checkpointing(wanted: bool) -> dict[str, bool]:
+    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
+    names = {field.name for field in fields(DPOConfig)}
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}
 
 
 def train_dpo_causal(
