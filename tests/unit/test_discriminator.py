@@ -83,7 +83,8 @@ def test_own_checkpoint_keeps_scores_and_settings(tmp_path) -> None:
     again = load_discriminator(tmp_path)
     assert (again.pooling, again.pool_step_only, again.max_length) == ("mean", True, 64)
     given = (["Tom has 3 pens."], ["<<3+4=7>> |"], ["<<7+1=8>> |"])
-    assert torch.equal(again.score(*given), network.score(*given))
+    # What is loaded computes its attention more exactly (`retrace.models.exact`).
+    assert torch.allclose(again.score(*given), network.score(*given), atol=1e-6)
     with pytest.raises(UserError, match="a verifier is needed"):
         load_verifier(tmp_path)
 
