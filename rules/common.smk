@@ -21,6 +21,7 @@ from retrace.errors import UserError
 from retrace.run_guard import HOLD_IN_SHELL
 from retrace.settings import Settings, section_classes
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
+from retrace.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)
@@ -59,6 +60,7 @@ def environment_of_jobs():
         # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
         "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
         "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
+        **variables_for(settings.values.logging.to),
     }
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror

@@ -1,8 +1,14 @@
-"""Helpers only, no rules: before a run (one in a folder at a time, what a killed one left, what cannot run), and after."""
+"""Helpers only, no rules: before a run (one in a folder at a time, what a killed one left, what cannot run), during it (how
+far the jobs are), and after."""
+
+from snakemake.logging import logger as snakemake_logger
+from snakemake.settings.enums import Quietness
 
 from retrace.embedding import check_embedder
 from retrace.models.hub import local_folder
+from retrace.live import JobEvents
 from retrace.run_guard import RunGuard
+from retrace.tracking import check_installed
 
 run_guard = RunGuard()
 
@@ -77,6 +83,27 @@ def refuse_what_is_missing():
             fetch_beforehand(jobs, "so that a wrong name is known before the first job")
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def refuse_missing_trackers():
+    """Before the first job: stop where trainings shall report to a tracker that is not installed."""
+    if workflow.deployment_settings.deployment_method:
+        return  # jobs have an environment of their own; each training looks there
+    try:
+        check_installed(settings.values.logging.to)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def follow_the_jobs():
+    """From the first job on: one line a running job, and the error of each that fails, whatever else is quiet."""
+    if not workflow.is_main_process:
+        return
+    quiet = workflow.output_settings.quiet or set()
+    # A logger plugin that draws on the terminal is left alone.
+    plain = any(handler.name == "DefaultStreamHandler" for handler in snakemake_logger.handlers)
+    shows = plain and not quiet & {Quietness.ALL, Quietness.PROGRESS}
+    JobEvents(sys.stderr, shows).attach(snakemake_logger)
 
 
 def show_measured_results():

@@ -210,9 +210,10 @@ def unguided(generator: "Generator", options: Decoding | Implicit, examples: "li
 
 
 def report(done: int, total: int) -> None:
-    """A line of progress on stderr about twenty times a run."""
-    if done == total or done % max(1, total // 20) == 0:
-        print(f"{done}/{total} questions", file=sys.stderr, flush=True)
+    """A line of progress on stderr now and then, with the seconds left."""
+    from retrace.progress import say
+
+    say(done, total, "questions", sys.stderr)
 
 
 def with_choices(options: Guided, path: str | None) -> Guided:

@@ -36,6 +36,7 @@ from retrace.config_icot import (
 from retrace.config_latro import ChatPrompt, FewShot, FewShotMajority, LatroTraining, Majority
 from retrace.config_launch import Launch
 from retrace.config_learn_to_reason import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher, WorkedExamples
+from retrace.config_logging import Logging
 from retrace.config_seeds import Seeds, SeedsOfSystems
 from retrace.config_slurm import ResourceFactors, Slurm
 from retrace.config_types import Count, Name, Section, Share
@@ -307,6 +308,7 @@ class Configuration(Section):
     shards: Shards = Shards()
     threads: Threads = Threads()
     launch: Launch = Launch()
+    logging: Logging = Logging()
     resource_factors: ResourceFactors = ResourceFactors()
     slurm: Slurm | None = Field(
         default=None, description="the cluster that jobs go to; profiles/slurm/site.yaml sets it"

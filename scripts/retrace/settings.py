@@ -134,8 +134,9 @@ class Settings:
         return {str(one) for one in (getattr(getattr(self.values, section), name), *overrides) if one}
 
     def resolved(self) -> dict[str, Any]:
-        """Everything as plain data, to be saved beside the results."""
-        return self.values.model_dump(mode="json")
+        """Everything that results are made with as plain data, to be saved beside them; where trainings are followed
+        is no part of it."""
+        return self.values.model_dump(mode="json", exclude={"logging"})
 
     @cached_property
     def tasks(self) -> list[str]:

@@ -17,7 +17,7 @@ from retrace.models.scratch import save_model
 from retrace.schemas import Preference
 from retrace.storage import write_jsonl
 from retrace.training import adapters, dpo
-from retrace.training.dpo_causal import OrderedDPOTrainer, texts_of, train_dpo_causal
+from retrace.training.dpo_causal import OrderedDPOTrainer, checkpointing, texts_of, train_dpo_causal
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
 from retrace.training.restarts import Owner
 from unit.stopping import Stop, StopAt
@@ -110,7 +110,7 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
         for weight in model.parameters():
             weight.add_(0.05 * torch.randn(weight.shape, generator=torch.Generator().manual_seed(1)))
     arguments = DPOConfig(
-        str(tmp_path), beta=0.3, bf16=False, use_cpu=True, activation_checkpointing=False, max_length=None, report_to=[]
+        str(tmp_path), beta=0.3, bf16=False, use_cpu=True, **checkpointing(False), max_length=None, report_to=[]
     )
     theirs = OrderedDPOTrainer(
         model=model,

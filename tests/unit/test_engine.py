@@ -12,7 +12,7 @@ from transformers import (
 )
 
 from retrace.config import ScratchModel
-from retrace.decoding.engine import Decoder
+from retrace.decoding.engine import GROUPED, Decoder
 from retrace.errors import UserError
 from retrace.models.scratch import build_tokenizer
 
@@ -161,3 +161,11 @@ def test_scratch_model_has_the_shape_that_the_engine_needs(tokenizer):
         state = Decoder(build_model(scratch, family, tokenizer, 0), tokenizer, family).prefill(["Tom"])
         assert state.logits.shape == (1, len(tokenizer))
         assert state.logits.isfinite().all()
+
+
+def test_all_parts_of_an_encoder_decoder_attend_by_question(tokenizer) -> None:
+    """transformers 5.17 sets the attention of the whole and not of T5's stacks, which are what attends."""
+    model = make_model("t5", len(tokenizer))
+    Decoder(model, tokenizer, "encoder_decoder")
+    used = {part.config._attn_implementation for part in (model, model.encoder, model.decoder)}
+    assert used == {GROUPED}

@@ -24,7 +24,7 @@ from transformers.masking_utils import sdpa_mask
 
 from retrace.errors import UserError
 from retrace.models.exact import ATTENTION as EXACT
-from retrace.models.exact import exact_attention, make_rows_independent, takes_float64
+from retrace.models.exact import exact_attention, make_rows_independent, set_attention, takes_float64
 
 GROUPED = "retrace_grouped"
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
@@ -263,7 +263,7 @@ class Decoder:
                 raise UserError(
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
-            model.set_attn_implementation(GROUPED)
+            set_attention(model, GROUPED)
         self.exact = make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property

@@ -60,6 +60,17 @@ def takes_float64(weight: Tensor) -> bool:
     return is_exact(weight.device) and weight.dtype in (torch.float32, torch.float64)
 
 
+def set_attention(model: nn.Module, attention: str) -> bool:
+    """Let a network, and each network inside it, use this registered attention function; whether all of them now do.
+
+    transformers 5.17 passes by the parts whose configuration has the class of the whole's: the stacks of T5.
+    """
+    parts = [module for module in model.modules() if hasattr(module, "set_attn_implementation")]
+    for part in parts:
+        part.set_attn_implementation(attention)
+    return bool(parts) and all(part.config._attn_implementation == attention for part in parts)
+
+
 def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -> bool:
     """Prepare a network in evaluation mode on a processor, in place; on a GPU, or in half precision, nothing is done.
 
@@ -81,11 +92,7 @@ def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -
         for module in own:
             module._attn = partial(_exact_scaled_attention, module)
         return True
-    for module in model.modules():
-        if hasattr(module, "set_attn_implementation"):
-            module.set_attn_implementation(attention)  # the outermost sets all that are inside
-            return module.config._attn_implementation == attention
-    return False
+    return set_attention(model, attention)
 
 
 def _exact_scaled_attention(

@@ -15,6 +15,7 @@ from retrace.calculator import Calculator
 from retrace.decoding.sampling import generate
 from retrace.decoding.setup import decoder_of
 from retrace.errors import UserError
+from retrace.models.exact import set_attention
 from retrace.models.share import share
 from retrace.prompting import Prompting
 from retrace.schemas import Example
@@ -89,7 +90,9 @@ class GreedyAccuracy:
 def unchanged(model: nn.Module) -> Iterator[None]:
     """Whatever decoding does to a model inside (mode, attention, exact layers, wider numbers) is undone at the end."""
     modes = [(module, module.training) for module in model.modules()]
-    forwards = [(module, module.__dict__.get("forward")) for module in model.modules()]
+    replaced = [
+        (module, name, module.__dict__.get(name)) for module in model.modules() for name in ("forward", "_attn")
+    ]
     attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
     dtype = next(model.parameters()).dtype
     try:
@@ -97,12 +100,12 @@ def unchanged(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes:
             module.training = training
-        for module, forward in forwards:
-            if forward is not None:
-                module.forward = forward
+        for module, name, own in replaced:
+            if own is not None:
+                setattr(module, name, own)
             else:
-                module.__dict__.pop("forward", None)
+                module.__dict__.pop(name, None)
         if attention is not None:
-            model.set_attn_implementation(attention)
+            set_attention(model, attention)
         if next(model.parameters()).dtype != dtype:
             model.to(dtype)

@@ -10,6 +10,7 @@ from transformers import TrainingArguments
 
 from retrace.config import Training
 from retrace.errors import UserError
+from retrace.tracking import tracking_options
 from retrace.training import parallel
 
 _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}  # by the library's names
@@ -73,7 +74,7 @@ def arguments_of_training(
         logging_strategy="steps",
         logging_steps=max(1, total // 100),
         logging_nan_inf_filter=False,
-        report_to=[],
+        **tracking_options(state),
         disable_tqdm=True,
         dataloader_num_workers=0,
         dataloader_pin_memory=torch.cuda.is_available(),

@@ -1,6 +1,7 @@
 """Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,12 @@ def texts_of(task: Task, pairs: Sequence[Preference], rows: Sequence[PreferenceR
     )
 
 
+def checkpointing(wanted: bool) -> dict[str, bool]:
+    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
+    names = {field.name for field in fields(DPOConfig)}
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}
+
+
 def train_dpo_causal(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -128,7 +135,7 @@ def train_dpo_causal(
         max_length=None,
         precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
         disable_dropout=not options.dropout,
-        activation_checkpointing=options.activation_checkpointing,
+        **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,
     )
     disable_progress_bars()

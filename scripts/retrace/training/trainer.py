@@ -36,6 +36,7 @@ from retrace.training import parallel
 from retrace.training.adapters import saved_weights
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
+from retrace.training.follow import SaysHowFar
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
@@ -304,6 +305,7 @@ def run_trainer(
     try:
         trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(SaysHowFar())
         if world_size() > 1:
             torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
         if checkpoint:
