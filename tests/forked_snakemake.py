@@ -21,9 +21,7 @@ class ForkedSnakemake:
         self.project = project
         self._server: subprocess.Popen[str] | None = None
 
-    def run(
-        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         """What `subprocess.run` would give for the same call, as text."""
         if self._server is None:
             self._server = subprocess.Popen(
@@ -35,7 +33,12 @@ class ForkedSnakemake:
         assert self._server.stdin is not None
         assert self._server.stdout is not None
         with tempfile.NamedTemporaryFile("r") as out, tempfile.NamedTemporaryFile("r") as err:
-            call = {"arguments": list(arguments), "folder": str(folder), "env": dict(env), "files": [out.name, err.name]}
+            call = {
+                "arguments": list(arguments),
+                "folder": str(folder),
+                "env": dict(env),
+                "files": [out.name, err.name],
+            }
             self._server.stdin.write(json.dumps(call) + "\n")
             self._server.stdin.flush()
             answer = self._server.stdout.readline()
