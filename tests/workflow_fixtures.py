@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from forked_snakemake import ForkedSnakemake
 from workflow.smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[1]
+PLANNING = {"--dry-run", "-n", "--dag", "--rulegraph", "--filegraph", "--list", "--summary", "--lint"}
+FORKED = ForkedSnakemake(PROJECT)
 
 
 class Workflow:
@@ -29,13 +32,19 @@ class Workflow:
 
     def command(self, *arguments: str) -> list[str]:
         """The words of a call of Snakemake, on two cores if nothing else is said."""
-        words = [sys.executable, "-m", "snakemake", "--snakefile", str(self.project / "Snakefile"), "--nocolor"]
-        return [*words, *arguments, *([] if "--cores" in arguments else ["--cores", "2"])]
+        return [sys.executable, "-m", "snakemake", *self._words(*arguments)]
+
+    def _words(self, *arguments: str) -> list[str]:
+        words = ["--snakefile", str(self.project / "Snakefile"), "--nocolor", *arguments]
+        return [*words, *([] if "--cores" in arguments else ["--cores", "2"])]
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        command = self.command(*arguments)
+        """The call in a process of its own; one that only plans in a fork of a process that has imported Snakemake."""
+        around = {**os.environ, **(env or {})}
+        if PLANNING & set(arguments):
+            return FORKED.run(self._words(*arguments), self.folder, around)
         return subprocess.run(
-            command, cwd=self.folder, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False, env=around
         )
 
     def dry(self, *arguments: str) -> str:
@@ -54,6 +63,13 @@ class Workflow:
         done = self.run(*arguments, "--show-failed-logs")
         assert done.returncode != 0
         return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forked_snakemake():
+    """Ends with the session."""
+    yield
+    FORKED.close()
 
 
 @pytest.fixture

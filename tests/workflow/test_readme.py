@@ -1,15 +1,17 @@
-"""The commands of the README can be planned, and a target can be drawn."""
+"""The commands of the README and of the pages can be planned, their links lead somewhere, and a target can be drawn."""
 
 import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 
 def readme_commands(text: str) -> list[list[str]]:
-    """The words behind `snakemake` of each such command in the console and bash blocks."""
+    """The words behind `snakemake` of each such command in console and bash blocks, and in cells of a table."""
     commands = []
-    for block in re.findall(r"^```(?:console|bash)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+    blocks = re.findall(r"^```(?:console|bash)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    for block in [*blocks, *re.findall(r"^\|[^|]*\| `([^`]*)` \|$", text, flags=re.MULTILINE)]:
         for line in block.replace("\\\n", " ").splitlines():
             for part in line.removeprefix("$ ").split("&&"):
                 words = shlex.split(part, comments=True)
@@ -18,9 +20,35 @@ def readme_commands(text: str) -> list[list[str]]:
     return commands
 
 
-def test_the_commands_of_the_readme_can_be_planned(workflow, copied_project, workflow_class) -> None:
-    commands = readme_commands((workflow.project / "README.md").read_text(encoding="utf-8"))
-    assert len(commands) >= 5
+def pages(project: Path) -> list[Path]:
+    return [project / "README.md", *sorted((project / "docs").glob("*.md"))]
+
+
+def test_every_link_between_the_pages_leads_somewhere(workflow) -> None:
+    for page in pages(workflow.project):
+        text = page.read_text(encoding="utf-8")
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            if link.startswith("http"):
+                continue
+            name, _, heading = link.partition("#")
+            target = (page.parent / name).resolve() if name else page
+            assert target.exists(), f"{page.name}: {link}"
+            headings = (
+                re.findall(r"^#+ (.*)$", target.read_text(encoding="utf-8"), flags=re.MULTILINE) if heading else []
+            )
+            anchors = [re.sub(r"[^\w\- ]", "", words.lower()).replace(" ", "-") for words in headings]
+            assert not heading or heading in anchors, f"{page.name}: {link}"
+
+
+def test_the_readme_is_short(workflow) -> None:
+    assert len((workflow.project / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
+
+
+def test_the_commands_of_the_pages_can_be_planned(workflow, copied_project, workflow_class) -> None:
+    commands = [
+        words for page in pages(workflow.project) for words in readme_commands(page.read_text(encoding="utf-8"))
+    ]
+    assert len(commands) >= 40
     project = copied_project()  # profiles are looked up in the working folder
     for words in commands:
         for folder in re.findall(r'"released_(?:student|emulator)": "([^"]+)"', " ".join(words)):

@@ -146,9 +146,9 @@ def edges(graph: str) -> set[tuple[str, str]]:
     return {(names[a], names[b]) for a, b in re.findall(r"(id\d+) --> (id\d+)", graph)}
 
 
-def test_the_rule_graph_of_the_readme_is_fresh(workflow) -> None:
-    readme = (workflow.project / "README.md").read_text(encoding="utf-8")
-    shown = edges(readme.split("```mermaid")[1].split("```")[0])
+def test_the_rule_graph_of_the_page_is_fresh(workflow) -> None:
+    page = (workflow.project / "docs/grace.md").read_text(encoding="utf-8")
+    shown = edges(page.split("```mermaid")[1].split("```")[0])
     assert ("make_pairs", "train_discriminator") in shown
     assert shown == edges(workflow.run("--rulegraph", "mermaid-js", "results/gsm8k/grace_acc.json").stdout)
 
