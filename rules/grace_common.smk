@@ -51,7 +51,7 @@ def what_was_sampled(wildcards):
     released = settings.for_target(wildcards.task, wildcards.model).discriminator.released
     if method.decoder != "verifier" and (not guided or released):
         return {}
-    folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}" for seed in seeds_of_the_job(wildcards)]
+    folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}" for seed in seeds_of_the_method(wildcards)]
     return {"sampling": [f"{folder}/{trained}_discriminator/trajectories.counts.jsonl" for folder in folders]}
 
 
