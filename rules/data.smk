@@ -25,7 +25,9 @@ rule prepare_data:
 
 
 rule fetch_examples:
-    """The worked examples that Learn-to-Reason's own prompts begin with."""
+    """The worked examples that Learn-to-Reason's own prompts begin with; none of them may be a test question."""
+    input:
+        test="results/data/{task}/test.jsonl",
     output:
         "results/data/{task}/learn_to_reason_examples.txt",
     log:
@@ -40,11 +42,17 @@ rule fetch_examples:
     message:
         "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/fetch_examples.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --output {output} > {log} 2>&1"
+        "python $RETRACE_SCRIPTS/fetch_examples.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --test {input.test}"
+        " --output {output} > {log} 2>&1"
 
 
 rule data:
     """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     input:
         [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
+        [
+            data_of(task, SAMPLING_DEMONSTRATIONS)
+            for task in settings.tasks
+            if settings.task(task).sampling_demonstrations
+        ],
         [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],

@@ -3,6 +3,7 @@
 
 rule align_steps:
     input:
+        unpack(examples_in_prompts("generator")),
         unpack(the_embedder),
         data=split_for("train"),
         trajectories="results/{task}/{model}/seed{seed}/{generator}_discriminator/trajectories.jsonl",
@@ -60,6 +61,7 @@ rule make_pairs:
 
 rule train_discriminator:
     input:
+        unpack(examples_in_prompts("generator")),
         unpack(the_backbone("discriminator")),
         generator=the_generator,
         pairs="results/{task}/{model}/seed{seed}/{generator}_discriminator/pairs.jsonl",
@@ -132,6 +134,7 @@ rule train_verifier:
 rule sweep_guided:
     """The discriminator's weight and the temperature, chosen on the development split."""
     input:
+        unpack(examples_in_prompts("generator")),
         model=the_generator,
         discriminator=the_discriminator,
         dev=split_for("dev"),
@@ -166,6 +169,7 @@ rule sweep_guided:
 rule measure_step_choice:
     """The discriminator's report: pair accuracy, and how often the right one of several sampled steps is chosen."""
     input:
+        unpack(examples_in_prompts("generator")),
         unpack(training_report),
         model=the_generator,
         discriminator=the_discriminator,

@@ -3,6 +3,7 @@
 
 rule sample_trajectories:
     input:
+        unpack(examples_in_prompts("generator")),
         unpack(the_drawn_examples),
         model=the_generator,
         data=split_for("train"),

@@ -75,7 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_references(prompting.task, dev, given.dev)
         calculates = prompting.task.config.calculator and not config.chat
         calculator = calculator_of(prompting.task, tokenizer) if calculates else None
-        accuracy = GreedyAccuracy(prompting, dev, options.answer_tokens, options.answer_batch_size, calculator)
+        # Asked as the checkpoint will be, whatever texts it is trained on.
+        asked = replace(prompting, latro_sft=False)
+        accuracy = GreedyAccuracy(asked, dev, options.answer_tokens, options.answer_batch_size, calculator)
     best = {"best": "loss", "accuracy": "accuracy", "last": None}[options.keep]
     curve = sft.train_generator(
         model, tokenizer, rows, dev_rows, options, given.seed, given.state, best=best, accuracy=accuracy

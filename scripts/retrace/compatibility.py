@@ -133,15 +133,19 @@ def _separated(case: Case) -> bool:
 
 def _no_form(case: Case) -> str | None:
     """Why there is no student of this task and model in Learn-to-Reason's own form; None where there is one."""
-    form, kind = case.form, case.task.family
+    form = case.form
     if case.model.scratch is not None:
         return f"learn_to_reason.form {form} is for pretrained models"
     if case.model.family != "decoder_only":
         return f"learn_to_reason.form {form} is for decoder-only models"
-    if kind not in ANSWER_KINDS:
-        return f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {case.task.name} is of {kind}"
-    if form == "learn_to_reason" and case.task.learn_to_reason is None:
-        return f"config/tasks/{case.task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
+    for task in (case.task, case.answered):
+        if task.family not in ANSWER_KINDS:
+            return (
+                f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task.name} is of "
+                f"{task.family}"
+            )
+        if form == "learn_to_reason" and task.learn_to_reason is None:
+            return f"config/tasks/{task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
     return None
 
 

@@ -85,6 +85,10 @@ class Source(Section):
     skip_faulty: bool = Field(
         default=False, description="rows that cannot be read are left out and counted, as the authors' reader does it"
     )
+    without: list[str] = Field(
+        default=[],
+        description="ids of questions that are left out, because worked examples of a prompt show them with their answer",
+    )
     equations_of: list[Name] = Field(
         default=[], description="take the steps from the same questions in these splits: their <<a+b=c>> alone"
     )

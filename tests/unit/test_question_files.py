@@ -31,10 +31,10 @@ FAMILY = {
 }
 GOOD = {"commonsense_qa": CSQA, "strategy_qa": SQA, "multiarith": ARITH, "svamp": SVAMP}
 REAL = {
-    "commonsense_qa": (9254, 487, 1221),
-    "strategy_qa": (1488, 114, 687),
-    "multiarith_kojima": (377, 29, 174),
-    "svamp_kojima": (650, 50, 300),
+    "commonsense_qa": (9254, 486, 1221),
+    "strategy_qa": (1488, 114, 685),
+    "multiarith_kojima": (377, 29, 173),
+    "svamp_kojima": (650, 50, 299),
 }
 
 
@@ -133,3 +133,18 @@ def test_the_real_files(name: str, request) -> None:
             assert task.grade(task.solution_text(example), example.answer)
             assert task.grade_strict(task.solution_text(example), example.answer)
     assert len(task.demonstrations(6, mirror)) == 6
+
+
+def test_questions_that_a_prompt_shows_with_their_answers_are_left_out(tmp_path) -> None:
+    rows = [SVAMP, SVAMP | {"ID": "chal-2", "Question": "How many are there?"}]
+    task = task_of("svamp", rows, tmp_path)
+    path = tmp_path / "mine.yaml"
+    ids = [example.id for example in read_split(task, "test")]
+    whole = path.read_text()
+    path.write_text(whole.replace("file: rows.json", f"file: rows.json, without: [{ids[0]}]"))
+    assert [example.id for example in read_split(load_task(path), "test")] == ids[1:]
+    path.write_text(whole.replace("file: rows.json", "file: rows.json, without: [chal-9]"))
+    with pytest.raises(
+        UserError, match=r"mine.yaml: splits.test.without: no question has the id 'chal-9'; mend the list"
+    ):
+        read_split(load_task(path), "test")

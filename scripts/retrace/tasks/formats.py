@@ -36,8 +36,16 @@ def read_split(task: "Task", split: str, mirror: str | None = None, limit: int |
     if not examples:
         place = f" ({source.file or source.url})" if source.file or source.url else ""
         raise UserError(f"{task.path}: splits.{split}{place}: holds no rows; check the file, `part` and `count`")
+    examples = _without(task, split, source, examples)
     _refuse_twins(task, split, examples, _base(task, split, source)[1].repeats)
     return examples[:limit] if limit is not None and limit >= 0 else examples
+
+
+def _without(task: "Task", split: str, source: Source, examples: list[Example]) -> list[Example]:
+    """The examples but those that `without` names. Raises UserError for a name that none of them has."""
+    if unknown := set(source.without) - {example.id for example in examples}:
+        raise UserError(f"{task.path}: splits.{split}.without: no question has the id {min(unknown)!r}; mend the list")
+    return [example for example in examples if example.id not in source.without]
 
 
 def streamed(task: "Task", split: str, mirror: str | None = None) -> Iterator[Example] | None:

@@ -11,7 +11,7 @@ with the rationale on one line. Nothing is computed outside the model. A questio
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -63,6 +63,24 @@ def with_choices(question: str) -> tuple[str, list[str]]:
         found.append(choice.strip())
         left = after
     return stem, [*found, left.strip()]
+
+
+def refuse_shown(examples: str, questions: Iterable[Example], path: str | Path) -> None:
+    """Raise UserError for questions that the worked examples show with their answers: nobody may be tested on them.
+
+    path: the task's YAML, for the message.
+    """
+    shown = {_words(line.removeprefix("Question:")) for line in examples.splitlines() if line.startswith("Question:")}
+    ids = [one.id for one in questions if {_words(one.question), _words(_CHOICES.split(one.question)[0])} & shown]
+    if ids:
+        raise UserError(
+            f"{path}: splits.test: the worked examples of learn_to_reason show {', '.join(ids)} with the answer; leave these "
+            f"questions out (`without: [{', '.join(ids)}]`)"
+        )
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(re.findall(r"\w+", text.lower()))
 
 
 class LearnToReasonTask(Task):
