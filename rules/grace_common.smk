@@ -11,17 +11,13 @@ def shows_examples(wildcards):
 
 
 def the_drawn_examples(wildcards):
-    """The worked examples that each pass of sampling draws from, where it shall."""
+    """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of the
+    prompts, or else the training questions."""
     wanted = settings.for_target(wildcards.task, wildcards.model).sample.demonstrations_per_pass
     if not wanted or not shows_examples(wildcards):
         return {}
-    found = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if examples_apart(wildcards.task, name)]
-    if not found:
-        raise WorkflowError(
-            f"sample.demonstrations_per_pass {wanted}: task {wildcards.task} has no worked examples to draw from; give it "
-            f"{SAMPLING_DEMONSTRATIONS} in its YAML, or set the option to 0"
-        )
-    return {"demonstrations": data_of(wildcards.task, found[0])}
+    apart = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if examples_apart(wildcards.task, name)]
+    return {"demonstrations": data_of(wildcards.task, [*apart, "train"][0])}
 
 
 def options_of_trajectories(wildcards):

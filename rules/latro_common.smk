@@ -45,13 +45,13 @@ def latro_score_arguments(wildcards):
 
 
 def memory_to_train_latro(wildcards, attempt):
-    """As for other trainings, and the reference model in its own type; adapters need none. Under ddp each process reads
-    its own, else the first one."""
+    """As for other trainings, and the reference model in its own type; adapters need none. Only ZeRO-3 divides it: else
+    each process reads its own."""
     values = settings.for_target(wildcards.task, wildcards.model)
     needed, placement = memory_to_train("latro")(wildcards, attempt), values.launch.of("latro")
     if values.latro.lora_rank or not values.latro.kl_coef:
         return needed
     processes = max(1, to_train("latro")["gpus"](wildcards) or placement.processes)
-    readers = processes if placement.strategy == "ddp" else 1
+    readers = 1 if placement.strategy.startswith("zero3") else processes
     size = 1 if settings.model(wildcards.model).dtype == "float32" else 0.5
     return needed + int(copies_of(settings.model(wildcards.model), readers * size))

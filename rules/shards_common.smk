@@ -12,7 +12,8 @@ def number_of_shards(step, made_by, words, inputs, *names):
     """A function of the job's wildcards: as many shards as `shards` says for the step (sample, decode), or more where
     one would take longer than `shards.longest_hours` by the estimate.
 
-    made_by: the rule of the shards. words: a function that gives the options of the job's command. inputs: one that gives the files it reads. names: the
+    made_by: the rule of the shards. words: a function that gives the options of the job's command; those that only change
+    its speed are left out, since changing them redoes nothing. inputs: one that gives the files it reads. names: the
     wildcards, beside task and model, that make a difference.
     """
     found = {}
@@ -37,7 +38,7 @@ def number_of_shards(step, made_by, words, inputs, *names):
         job = Job(
             made_by,
             {"task": task, "model": wildcards.model, **{name: getattr(wildcards, name) for name in names}},
-            options=options_of(map(str, words(wildcards))),
+            options=options_of(map(str, [*words(wildcards), "--batch-size", "auto"])),
             # What the configuration asks for, and not what this machine has: a job on a node plans, too.
             gpus=min(1, wanted) if wanted >= 0 else int(model.scratch is None),
             threads=getattr(settings.values.threads, step),
@@ -51,7 +52,7 @@ def number_of_shards(step, made_by, words, inputs, *names):
 decode_shards = number_of_shards(
     "decode",
     "decode",
-    lambda w: [*decoder_arguments(w), *speed()(w, 1)],
+    lambda w: decoder_arguments(w),
     lambda w: [data_of(w.task, w.split)],
     "checkpoint",
     "decoder",
@@ -60,14 +61,14 @@ decode_shards = number_of_shards(
 sample_shards = number_of_shards(
     "sample",
     "sample_trajectories",
-    lambda w: [*options("sample")(w), *speed("sample")(w, 1)],
+    lambda w: options("sample")(w),
     lambda w: [split_for("train", "generator")(w)],
     "generator",
 )
 round_shards = number_of_shards(
     "sample",
     "sample_round",
-    lambda w: [*sampled_questions(w).split(), *sampling_options(w), *speed_of_sampling(w, 1)],
+    lambda w: [*sampled_questions(w).split(), *sampling_options(w)],
     lambda w: [dpo_st_split("train")(w)],
     "sampled",
 )

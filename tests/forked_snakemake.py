@@ -79,6 +79,7 @@ def _become(call: dict[str, Any]) -> None:
         os.environ.update(call["env"])
         os.chdir(call["folder"])
         sys.argv = ["snakemake", *call["arguments"]]
+        sys.path[1:1] = filter(None, call["env"].get("PYTHONPATH", "").split(os.pathsep))
         from snakemake.cli import main
 
         try:

@@ -14,6 +14,7 @@ from retrace.config_icot import STAGES_BEHIND
 from retrace.config_seeds import LARGEST_SEED
 from retrace.errors import UserError
 from retrace.settings import Settings
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 from retrace.yaml_files import closest
 
 # The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
@@ -160,10 +161,13 @@ class Targets:
     def _of_data(self, rest: Sequence[str]) -> None:
         if not rest:
             raise UserError("name a split: results/data/TASK/SPLIT.jsonl")
-        splits = self.settings.task(rest[0]).splits
-        file = rest[1] if len(rest) == 2 else ""
-        if not file.endswith(".jsonl") or file.removesuffix(".jsonl") not in splits:
-            raise UserError(f"task {rest[0]} has {', '.join(f'results/data/{rest[0]}/{one}.jsonl' for one in splits)}")
+        task = self.settings.task(rest[0])
+        files = [f"{split}.jsonl" for split in task.splits]
+        files += [f"{DEMONSTRATIONS}.jsonl"] if task.demonstrations else []
+        files += [f"{SAMPLING_DEMONSTRATIONS}.jsonl"] if task.sampling_demonstrations else []
+        files += ["learn_to_reason_examples.txt"] if task.learn_to_reason else []
+        if list(rest[1:]) not in [[file] for file in files]:
+            raise UserError(f"task {rest[0]} has {', '.join(f'results/data/{rest[0]}/{file}' for file in files)}")
 
     def _of_models(self, rest: Sequence[str]) -> None:
         if not rest:
@@ -233,7 +237,7 @@ class Targets:
     def _check_split(self, task: str, file: Sequence[str]) -> None:
         """`file`: what follows the decoder's name, in parts."""
         split, splits = file[0].partition(".")[0], self.settings.task(task).splits
-        if len(file) == 1 and split not in splits and file[0] != "marks.jsonl":
+        if len(file) == 1 and split not in splits and file[0] not in ("marks.jsonl", "marks.json"):
             raise UserError(f"task {task} has no split {split!r}; {closest(split, splits)}")
 
     # ------------------------------------------------------------ words that are no path below results/

@@ -145,7 +145,9 @@ def test_learn_to_reason_has_the_authors_form_where_it_exists(settings):
 )
 def test_learn_to_reason_is_refused_where_the_authors_form_does_not_exist(task: str, model: str, reason: str):
     settings = Settings({"learn_to_reason": {"form": "learn_to_reason"}, "preset": "tiny"}, CONFIG)
-    with pytest.raises(UserError, match=f"method .learn_to_reason. on {model}: .*{reason}.*; set learn_to_reason"):
+    with pytest.raises(
+        UserError, match=f"method .learn_to_reason. of {model} on {task}: .*{reason}.*; set learn_to_reason"
+    ):
         settings.checkpoint(task, model, "learn_to_reason")
 
 

@@ -126,6 +126,18 @@ def test_a_combination_that_cannot_work_gets_one_that_does(combination: tuple[st
         SETTINGS.checkpoint(*combination)
 
 
+@pytest.mark.parametrize("task", ["asdiv", "mathqa", "coin_flip", "arithmetic"])
+@pytest.mark.parametrize("form", ["learn_to_reason", "learn_to_reason_zero_shot"])
+def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: str, form: str) -> None:
+    settings = Settings({"preset": "paper", "learn_to_reason": {"form": form}}, CONFIG)
+    fits = form == "learn_to_reason_zero_shot" and settings.task(task).family == "word_problems"
+    if fits:
+        assert settings.checkpoint("gsm8k", "gptj_6b", "learn_to_reason", task)
+    else:
+        with pytest.raises(UserError, match=rf"under transfer/gsm8k: .*{task}.*set learn_to_reason.form to steps"):
+            settings.checkpoint("gsm8k", "gptj_6b", "learn_to_reason", task)
+
+
 @pytest.mark.parametrize(
     ("user", "combination", "said"),
     [

@@ -87,6 +87,27 @@ def test_a_file_of_texts_is_read_and_never_run(tmp_path) -> None:
         string_constant(path, "WORKED")
 
 
+def test_nobody_is_tested_on_a_question_that_the_examples_show(tmp_path) -> None:
+    form_of(tmp_path)
+    rows = [
+        example(question).model_copy(update={"id": name})
+        for name, question in [("one", "How many legs have 3 cats?"), ("two", "how many legs have  2 cats")]
+    ]
+    words = [
+        "--task-file",
+        f"{tmp_path}/pens.yaml",
+        "--output",
+        f"{tmp_path}/again.txt",
+        "--test",
+        f"{tmp_path}/test.jsonl",
+    ]
+    write_jsonl(tmp_path / "test.jsonl", rows[:1])
+    fetch_examples.main(words)
+    write_jsonl(tmp_path / "test.jsonl", rows)
+    with pytest.raises(UserError, match=r"learn_to_reason show two with the answer; leave these .*without: \[two\]"):
+        fetch_examples.main(words)
+
+
 def test_where_the_examples_come_from_is_checked(tmp_path) -> None:
     task = form_of(tmp_path)
     assert (tmp_path / "examples.txt").read_text() == task.examples == examples_of(task.config, task.path)

@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from retrace.planning.jobs import PLUGINS
+from retrace.settings import Settings
+from retrace.targets import Targets
 from retrace.yaml_files import read_yaml
 
 PROJECT = Path(__file__).parents[2]
 SCRIPTS = PROJECT / "scripts"
 # What may stand in a computing script's command without the launcher: it asks nobody and loads no model.
 COMPUTES_NOTHING = {"price_of_the_teacher": "--dry-run"}
+TRIES_ON_PROCESSOR = {"fetch_model"}  # an embedder or a discriminator, once, where downloads run
 
 # Between them these rest on every rule that computes.
 TARGETS = [
@@ -43,7 +46,7 @@ SETTINGS = [
     "resource_factors={time: 4}",
     "shards={sample: 1, decode: 1}",
     "icot_states={cached: true}",
-    "pair={step_judge: entailment}",
+    'overrides=[{"when": {"task": "coin_flip"}, "set": {"pair.step_judge": "entailment"}}]',
     "teacher={kind: local, model: llama_7b}",
     "rounds={learn_to_reason: 1}",
     "dpo_st={rounds: 1, labelled: 100}",
@@ -107,7 +110,8 @@ def computing_rules() -> set[str]:
     return {
         rule
         for rule, scripts in scripts_of_rules().items()
-        if rule not in COMPUTES_NOTHING and any(uses_torch(script) for script in scripts - {"launch.py"})
+        if rule not in {*COMPUTES_NOTHING, *TRIES_ON_PROCESSOR}
+        and any(uses_torch(script) for script in scripts - {"launch.py"})
     }
 
 
@@ -203,6 +207,16 @@ def test_processes_that_read_the_model_onto_their_gpus_ask_for_no_copies_of_it(p
         size = 4 * read_yaml(PROJECT / f"config/models/{model}.yaml")["parameters"] / 1e6
         assert 4 * size < megabytes < 4.5 * size + 8 * 4000 + 100
     assert len(asked) in (0, 2)
+
+
+def test_every_file_of_a_plan_may_be_asked_for(planned) -> None:
+    """By its own name, as a target."""
+    user = {"preset": "paper", "dpo_st": {"rounds": 1, "labelled": 100}, "icot_states": {"cached": True}}
+    targets = Targets(Settings(user, PROJECT / "config"))
+    files = {file for job in planned for file in job["output"] if file.startswith("results/")}
+    assert len(files) > 100
+    for file in files:
+        targets.check(file)
 
 
 def test_what_computes_nothing_needs_no_launcher() -> None:

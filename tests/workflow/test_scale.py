@@ -66,6 +66,11 @@ def test_long_steps_are_split_further_and_gathered_whole(workflow) -> None:
     # Gathering has asked for so many files, and each job is told of how many it is one.
     told = re.findall(r"decode.py guided .* --shards (\d+) ", shown)
     assert told == [str(len(many))] * len(many)
+    # What only changes the speed changes no plan.
+    faster = workflow.dry(
+        *targets, "--printshellcmds", "--config", "seeds=[0]", longest, "grace_self_consistency={batch_size: 8}"
+    )
+    assert len(re.findall(r"decode.py guided ", faster)) == len(many)
     # Where an override says so, for one model alone.
     override = (
         'overrides=[{"when": {"model": "flan_t5_large"}, "set": {"shards.decode": 7, "shards.longest_hours": 0}}]'

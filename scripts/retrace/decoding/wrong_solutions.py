@@ -104,16 +104,18 @@ class Examples:
             raise UserError(
                 "sample.demonstrations_per_pass: the checkpoint was trained on texts without worked examples; set it to 0"
             )
-        if len(pool) <= count:
+        if len(pool) < count:
             raise UserError(
-                f"{source}: holds {len(pool)} worked examples; {count} are to be drawn and one may be the question itself, "
-                "so more are needed: set sample.demonstrations_per_pass lower"
+                f"{source}: holds {len(pool)} worked examples, {count} are to be drawn; set sample.demonstrations_per_pass "
+                "lower"
             )
         self.prompting, self.pool, self.count, self.seed = prompting, list(pool), count, seed
 
     def prompts(self, questions: Sequence[str], number: int) -> list[str]:
-        """The model's inputs in pass `number`. A question that stands in the pool is never shown its own solution."""
-        order = random.Random(f"{self.seed}\ndemonstrations of pass {number}").sample(self.pool, self.count + 1)
+        """The model's inputs in pass `number`. A question that stands in the pool is never shown its own solution, and one
+        example fewer where the pool has no other."""
+        drawn = min(self.count + 1, len(self.pool))
+        order = random.Random(f"{self.seed}\ndemonstrations of pass {number}").sample(self.pool, drawn)
         prompts = []
         for question in questions:
             shown = [example for example in order if example.question != question][: self.count]

@@ -74,8 +74,8 @@ def refuse_shown(examples: str, questions: Iterable[Example], path: str | Path) 
     ids = [one.id for one in questions if {_words(one.question), _words(_CHOICES.split(one.question)[0])} & shown]
     if ids:
         raise UserError(
-            f"{path}: splits.test: the worked examples of learn_to_reason show {', '.join(ids)} with the answer; leave these "
-            f"questions out (`without: [{', '.join(ids)}]`)"
+            f"{path}: splits.test: the worked examples of learn_to_reason show {', '.join(ids)} with the answer; leave "
+            f"these questions out (`without: [{', '.join(ids)}]`)"
         )
 
 
