@@ -71,6 +71,7 @@ def loop_of(name: str) -> str:
     return name if number is None else name.removesuffix(f"_round{number}")
 
 
+@cache
 def system_of(name: str) -> str:
     """The system that makes a checkpoint: its text form and its splits hold for what is done with it."""
     kind = kind_of(name)

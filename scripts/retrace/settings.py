@@ -324,6 +324,7 @@ class Settings:
             )
         return shared
 
+    @lru_cache(maxsize=4096)  # noqa: B019
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""
         values, system = self.for_target(task, model), system_of(checkpoint)
