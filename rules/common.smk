@@ -14,14 +14,14 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
-from retrace.checkpoints import helped_decoder, round_of, system_of
+from retrace.workflow.names import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
-from retrace.config_types import speed_options
+from retrace.sections import speed_options
 from retrace.errors import UserError
-from retrace.run_guard import HOLD_IN_SHELL
-from retrace.settings import Settings, section_classes
+from retrace.machine.run_guard import HOLD_IN_SHELL
+from retrace.workflow.settings import Settings, section_classes
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
-from retrace.tracking import variables_for
+from retrace.machine.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)

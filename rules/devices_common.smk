@@ -1,6 +1,6 @@
 """Helpers only, no rules: which GPUs a job gets, and how a training is spread over them."""
 
-from retrace.devices import visible_devices
+from retrace.machine.devices import visible_devices
 
 
 def devices_here():

@@ -1,7 +1,7 @@
 """Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator and what guides
 decoding."""
 
-from retrace.planning.reach import what_cannot_be_found
+from retrace.systems.grace.reach import what_cannot_be_found
 
 
 def shows_examples(wildcards):

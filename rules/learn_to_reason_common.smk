@@ -1,7 +1,7 @@
 """Helpers of Learn-to-Reason only, no rules: rounds that chain by files, who takes which exam, and whom a round asks."""
 
-from retrace.checkpoints import SINGLE
-from retrace.config_learn_to_reason import VARIANTS
+from retrace.workflow.names import SINGLE
+from retrace.systems.learn_to_reason.options import VARIANTS
 
 # What each variant does otherwise: words for ask_teacher.py and for train_learn_to_reason.py.
 ASKED_OTHERWISE = {"learn_to_reason_no_feedback": ["--blind"]}

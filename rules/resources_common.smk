@@ -1,7 +1,7 @@
 """Helpers only, no rules: memory and run time that jobs ask for, by the size of the model and by the attempt."""
 
-from retrace.cluster import grown
-from retrace.launch import OFFLOADING
+from retrace.machine.cluster import grown
+from retrace.machine.launch import OFFLOADING
 
 
 def is_small(wildcards):

@@ -1,8 +1,8 @@
 """Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
 
-from retrace.config_icot import STAGES_BEHIND
-from retrace.evaluation.reported import sections_behind
-from retrace.targets import TABLES, results_of_table
+from retrace.systems.icot.options import STAGES_BEHIND
+from retrace.workflow.sections_behind import sections_behind
+from retrace.workflow.targets import TABLES, results_of_table
 
 
 def test_split(task, model, method):

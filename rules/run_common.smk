@@ -4,11 +4,11 @@ far the jobs are), and after."""
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
-from retrace.embedding import check_embedder
+from retrace.systems.grace.embedding import check_embedder
 from retrace.models.hub import local_folder
-from retrace.live import JobEvents
-from retrace.run_guard import RunGuard
-from retrace.tracking import check_installed
+from retrace.machine.live import JobEvents
+from retrace.machine.run_guard import RunGuard
+from retrace.machine.tracking import check_installed
 
 run_guard = RunGuard()
 

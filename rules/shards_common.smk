@@ -31,6 +31,9 @@ def number_of_shards(step, made_by, words, inputs, *names):
     def number_by_estimate(least, hours, wildcards):
         from retrace.planning.jobs import Job, options_of
         from retrace.planning.shards import shards_within
+        from retrace.systems.costs import register_formulas
+
+        register_formulas()
 
         task, model = wildcards.task, settings.model(wildcards.model)
         wanted = settings.for_target(task, wildcards.model).launch.gpus

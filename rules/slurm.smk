@@ -1,7 +1,7 @@
 """What SLURM is told of every job. Helpers only, included last: it goes over the rules that are there by then."""
 
-from retrace.cluster import told_to_slurm
-from retrace.site_checks import Job, refuse_for_slurm
+from retrace.machine.cluster import told_to_slurm
+from retrace.machine.site_checks import Job, refuse_for_slurm
 
 
 def value_of(resource, wildcards, context, otherwise):

@@ -4,7 +4,7 @@ import os
 
 from snakemake.cli import get_argument_parser
 
-from retrace.targets import FORMS_IN_WORDS, Targets
+from retrace.workflow.targets import FORMS_IN_WORDS, Targets
 
 
 def words_asked_for():

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.alignment import GAP, Aligned, Job, align_by_position, align_jobs
-from retrace.config import Aligning
 from retrace.errors import UserError
+from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import Alignment, Example, Trajectory
-from retrace.storage import read_jsonl, write_jsonl
-from retrace.tasks import load_task
+from retrace.systems.grace.alignment import GAP, Aligned, Job, align_by_position, align_jobs
+from retrace.systems.grace.options import Aligning
+from retrace.tasks.base import load_task
 
 
 def collect(
@@ -67,7 +67,7 @@ def align_all(jobs: list[Job], options: Aligning, embedder_folder: str | None = 
     """Alignments by embeddings, or by position where the options say so; then no model is loaded."""
     if options.skip_alignment:
         return align_by_position(jobs)
-    from retrace.embedding import embed_steps, load_embedder
+    from retrace.systems.grace.embedding import embed_steps, load_embedder
 
     embedder = load_embedder(options.embedder, options.embedder_url, options.batch_size, embedder_folder)
     if revision := getattr(embedder, "revision", None):

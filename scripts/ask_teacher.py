@@ -20,14 +20,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config_learn_to_reason import Feedback
-from retrace.config_learn_to_reason import Teacher as TeacherOptions
 from retrace.errors import UserError
+from retrace.systems.learn_to_reason.options import Feedback
+from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
 
 if TYPE_CHECKING:
     from retrace.schemas import Example
+    from retrace.systems.learn_to_reason.teachers.base import Teacher
     from retrace.tasks.base import Task
-    from retrace.teachers.base import Teacher
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -51,12 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options, teacher_options = cli.section_from(given, Feedback), cli.section_from(given, TeacherOptions)
 
-    from retrace import feedback
-    from retrace.released import read_released
+    from retrace.machine.storage import read_jsonl
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
-    from retrace.storage import read_jsonl
-    from retrace.tasks import load_task
-    from retrace.teachers.prompts import conversation, load_template
+    from retrace.systems.learn_to_reason import feedback
+    from retrace.systems.learn_to_reason.released import read_released
+    from retrace.systems.learn_to_reason.teachers.prompts import conversation, load_template
+    from retrace.tasks.base import load_task
 
     if not given.dry_run and not (given.output and given.report and given.released_folder):
         raise UserError("give --output, --report and --released-folder, or --dry-run")
@@ -109,7 +109,7 @@ def demonstrations(task: "Task", count: int) -> "list[Example]":
 
 def show_plan(given: Any, plan: dict[str, object]) -> None:
     """Print what would be sent, and write it where a report is wanted."""
-    from retrace.storage import write_json
+    from retrace.machine.storage import write_json
 
     print(json.dumps(plan, indent=2))
     if given.report:
@@ -125,10 +125,10 @@ def open_teacher(
     needed: bool,
 ) -> "Teacher":
     """The teacher that the options name; recordings are closed with the stack."""
-    from retrace.teachers.oracle import Oracle
-    from retrace.teachers.recording import open_recording
-    from retrace.teachers.replay import Replay
-    from retrace.teachers.served import Served
+    from retrace.systems.learn_to_reason.teachers.oracle import Oracle
+    from retrace.systems.learn_to_reason.teachers.recording import open_recording
+    from retrace.systems.learn_to_reason.teachers.replay import Replay
+    from retrace.systems.learn_to_reason.teachers.served import Served
 
     if options.kind == "oracle":
         return Oracle(task, examples)
@@ -137,8 +137,8 @@ def open_teacher(
     recording = stack.enter_context(open_recording(options.recording))
     if options.kind == "openai":
         return Served(options, recording, dry=given.dry_run or not needed)
-    from retrace.teachers.local import Local
-    from retrace.yaml_files import load_model_config
+    from retrace.models.options import load_model_config
+    from retrace.systems.learn_to_reason.teachers.local import Local
 
     if not (given.local_folder and given.local_file):
         raise UserError("--kind local: needs --local-folder and --local-file, the model's folder and YAML")
@@ -166,8 +166,8 @@ def write_results(
     report: dict[str, object],
 ) -> None:
     """The rationales, the counts and the two files in the authors' format."""
-    from retrace.released import mistakes_name, rationales_name, write_released
-    from retrace.storage import atomic_path, write_json, write_jsonl
+    from retrace.machine.storage import atomic_path, write_json, write_jsonl
+    from retrace.systems.learn_to_reason.released import mistakes_name, rationales_name, write_released
 
     questions = {example.id: example.question for example in examples}
     mistakes = [(questions[one.example_id], one.text) for one in marks if not one.correct]

@@ -11,7 +11,7 @@ bfloat16 numbers [rows, layers, width] and states.json. The size is printed befo
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_icot import TeacherStates
+from retrace.systems.icot.options import TeacherStates
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,12 +27,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, TeacherStates)
 
     from retrace.decoding.setup import best_device
+    from retrace.machine.storage import atomic_path
     from retrace.models.load import load_model
-    from retrace.storage import atomic_path
-    from retrace.tasks import load_task
-    from retrace.training.separated_rows import read_rows
+    from retrace.systems.icot.rows import read_rows
+    from retrace.systems.icot.states import check_teacher, teacher_fingerprint, write_states
+    from retrace.tasks.base import load_task
     from retrace.training.sft import limit_of
-    from retrace.training.teacher_states import check_teacher, teacher_fingerprint, write_states
 
     task = load_task(given.task_file)
     check_teacher(given.teacher)

@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(words[:cut])
     options = [*workflow_words(given), *words[cut + 1 :]]
 
-    from retrace.checksums import faults_of
     from retrace.errors import UserError
+    from retrace.machine.checksums import faults_of
 
     artifacts = artifacts_to_check(given.checksums, given.targets, options)
     faults = [fault for artifact in artifacts for fault in faults_of(artifact, given.checksums)]
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:
     """Files and folders with a record; with targets those that the targets are made from, themselves included."""
-    from retrace.checksums import recorded_artifacts
     from retrace.errors import UserError
+    from retrace.machine.checksums import recorded_artifacts
 
     if not Path(records).is_dir():
         raise UserError(f"{records}: no such folder; start this where results/ lies, after a run")

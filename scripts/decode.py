@@ -21,19 +21,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import (
-    Beam,
-    Decoding,
-    Exam,
-    FewShot,
-    FewShotMajority,
-    Greedy,
-    Guided,
-    Implicit,
-    Majority,
-    SelfConsistency,
-)
+from retrace.decoding.options import Beam, Decoding, FewShot, FewShotMajority, Greedy, Guided, Majority, SelfConsistency
 from retrace.errors import UserError
+from retrace.systems.icot.options import Implicit
+from retrace.systems.learn_to_reason.options import Exam
 
 if TYPE_CHECKING:
     from retrace.decoding.partial import PartialFile
@@ -81,12 +72,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, DECODERS[given.decoder])
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
-    from retrace.decoding.setup import check_references, open_coupled, open_generator, shard_of
+    from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.machine.storage import read_jsonl
+    from retrace.models.options import load_model_config
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl
-    from retrace.tasks import load_task
+    from retrace.systems.icot.decoding import open_coupled
     from retrace.tasks.answer_task import in_chat
-    from retrace.yaml_files import load_model_config
+    from retrace.tasks.base import load_task
 
     everything = read_jsonl(given.data, Example)
     task = (
@@ -211,7 +203,7 @@ def unguided(generator: "Generator", options: Decoding | Implicit, examples: "li
 
 def report(done: int, total: int) -> None:
     """A line of progress on stderr now and then, with the seconds left."""
-    from retrace.progress import say
+    from retrace.machine.progress import say
 
     say(done, total, "questions", sys.stderr)
 
@@ -222,7 +214,7 @@ def with_choices(options: Guided, path: str | None) -> Guided:
         return options
     if path is None:
         raise UserError("--beta choose: needs --choices, the JSON that sweep_guided.py makes; or give --beta a number")
-    from retrace.storage import read_json
+    from retrace.machine.storage import read_json
 
     chosen = read_json(path)
     try:

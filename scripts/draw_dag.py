@@ -53,8 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     given = parser.parse_args(words[:cut])
 
-    from retrace.graph import parse_dot, to_svg
-    from retrace.storage import write_text
+    from retrace.evaluation.graph import parse_dot, to_svg
+    from retrace.machine.storage import write_text
 
     output = Path(given.output or default_output(given.target, given.kind))
     text = dot_of(given.target, given.kind, words[cut + 1 :])

@@ -44,7 +44,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.planning.records import read_records
     from retrace.planning.sizes import Sizes
     from retrace.planning.tables import estimate_lines
-    from retrace.storage import write_json
+    from retrace.systems.costs import register_formulas
+
+    register_formulas()
+    from retrace.machine.storage import write_json
 
     project = project_of(given)
     rules = Rules(project / "rules")

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--mirror", help="folder that holds URLs as HOST/PATH (default: RETRACE_MIRROR)")
     given = parser.parse_args(arguments)
 
+    from retrace.machine.storage import read_jsonl, write_text
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl, write_text
-    from retrace.tasks import load_task
+    from retrace.tasks.base import load_task
     from retrace.tasks.learn_to_reason_form import examples_of, refuse_shown
 
     task = load_task(given.task_file)

@@ -19,7 +19,7 @@ from retrace import cli
 def try_as(use: str | None, name: str, folder: Path) -> None:
     """Raise UserError for a folder that cannot be used as an embedder or a discriminator."""
     if use == "embedder":
-        from retrace.embedding import embed_steps, load_embedder
+        from retrace.systems.grace.embedding import embed_steps, load_embedder
 
         embed_steps(["Tom has 3 apples."], load_embedder(name, folder=str(folder)))
     elif use == "discriminator":
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.models.hub import fetch_model
-    from retrace.yaml_files import load_model_config
+    from retrace.models.options import load_model_config
 
     model = load_model_config(given.model_file)
     entry = fetch_model(model, given.lock, given.output, given.mirror, partial(try_as, given.used_as, model.name))

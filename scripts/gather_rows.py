@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--counts", action="store_true", help="gather the counts beside the parts, too")
     given = parser.parse_args(arguments)
 
-    from retrace.storage import counts_path, timing_path
+    from retrace.machine.storage import counts_path, timing_path
 
     parts = [Path(part) for part in given.parts]
     if given.timings:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def gather(parts: Sequence[Path], output: Path) -> None:
     """Write the parts one behind the other."""
-    from retrace.storage import atomic_path
+    from retrace.machine.storage import atomic_path
 
     with atomic_path(output) as temporary, open(temporary, "wb") as handle:
         for part in parts:

@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from retrace import cli, launch
+from retrace import cli
 from retrace.errors import UserError
+from retrace.machine import launch
 
 
 def count(text: str) -> int:
@@ -91,7 +92,7 @@ def claim_devices(gpus: int) -> None:
     if not gpus:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a job that asked for none must not sit on another one's
         return
-    from retrace.devices import hold_devices, lock_folder, visible_devices
+    from retrace.machine.devices import hold_devices, lock_folder, visible_devices
 
     devices = visible_devices()
     if not devices and os.environ.get(launch.REQUIRE_GPU) == "no":

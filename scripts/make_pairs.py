@@ -13,12 +13,12 @@ import json
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config import Pairing
 from retrace.errors import UserError
-from retrace.pairs import StepCorrect, make_pairs
+from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import Alignment, Example
-from retrace.storage import read_jsonl, write_jsonl
-from retrace.tasks import Task, load_task
+from retrace.systems.grace.options import Pairing
+from retrace.systems.grace.pairs import StepCorrect, make_pairs
+from retrace.tasks.base import Task, load_task
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,7 +58,7 @@ def entailment(task: Task, alignments: Sequence[Alignment], options: Pairing) ->
             f"--step-judge entailment: for symbolic tasks only; {task.name} is of family {task.config.family}, whose "
             "steps are judged by their values: set pair.step_judge to task"
         )
-    from retrace.tasks.entailment import EntailmentJudge, aligned_steps
+    from retrace.systems.grace.entailment import EntailmentJudge, aligned_steps
 
     judge = EntailmentJudge(options.entailment_model)
     judged = judge.judge(aligned_steps(alignments))

@@ -14,7 +14,7 @@ import json
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_dpo_st import PreferencePairs
+from retrace.systems.dpo_st.options import PreferencePairs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,11 +37,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     import random
 
-    from retrace.preferences import counts_of, first_of, gather, gold_solutions, pairs_of_question, token_sets
+    from retrace.machine.storage import read_jsonl, write_json, write_jsonl
+    from retrace.models.options import load_model_config
     from retrace.schemas import Example, Preference, Trajectory
-    from retrace.storage import read_jsonl, write_json, write_jsonl
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.systems.dpo_st.preferences import (
+        counts_of,
+        first_of,
+        gather,
+        gold_solutions,
+        pairs_of_question,
+        token_sets,
+    )
+    from retrace.tasks.base import load_task
 
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
     examples = first_of(read_jsonl(given.data, Example), given.max_questions)

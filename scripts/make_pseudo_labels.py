@@ -15,7 +15,7 @@ import json
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_dpo_st import PseudoLabels
+from retrace.systems.dpo_st.options import PseudoLabels
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -36,7 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, PseudoLabels)
 
     from retrace.errors import UserError
-    from retrace.preferences import (
+    from retrace.machine.storage import read_jsonl, write_json, write_jsonl
+    from retrace.models.options import load_model_config
+    from retrace.schemas import Example, PseudoLabel, Trajectory
+    from retrace.systems.dpo_st.preferences import (
         cap_at_percentile,
         counts_of,
         first_of,
@@ -46,10 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         solutions_of_question,
         token_sets,
     )
-    from retrace.schemas import Example, PseudoLabel, Trajectory
-    from retrace.storage import read_jsonl, write_json, write_jsonl
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.tasks.base import load_task
 
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
     examples = read_jsonl(given.data, Example)

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.config import Configuration, MethodConfig, ModelConfig, TaskConfig
 from retrace.errors import UserError
-from retrace.storage import write_text
+from retrace.machine.storage import write_text
+from retrace.models.options import ModelConfig
+from retrace.tasks.options import TaskConfig
+from retrace.workflow.configuration import Configuration, MethodConfig
 
 SCHEMA = Path(__file__).parent.parent / "config" / "schema.json"
 

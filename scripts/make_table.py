@@ -22,10 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.add_argument(f"--{form}", help=f"{form} file to write")
     given = parser.parse_args(arguments)
 
+    from retrace.evaluation.report import table_rows, to_csv, to_html, to_markdown
     from retrace.evaluation.reported import load_paper
     from retrace.evaluation.result import Result, load_document
-    from retrace.report import table_rows, to_csv, to_html, to_markdown
-    from retrace.storage import write_text
+    from retrace.machine.storage import write_text
 
     if not (given.csv or given.md or given.html):
         raise UserError("nothing to write: give --csv, --md or --html")

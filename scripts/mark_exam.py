@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if (given.predictions is None) == (given.released is None):
         raise UserError("give either --predictions or --released")
 
-    from retrace.exam import mark, mark_released
-    from retrace.released import read_released
+    from retrace.machine.storage import read_jsonl, write_json, write_jsonl
     from retrace.schemas import Example, Prediction
-    from retrace.storage import read_jsonl, write_json, write_jsonl
-    from retrace.tasks import load_task
+    from retrace.systems.learn_to_reason.exam import mark, mark_released
+    from retrace.systems.learn_to_reason.released import read_released
+    from retrace.tasks.base import load_task
 
     task = load_task(given.task_file).in_form(given.form, "decoder_only")  # answers are read alike for all models
     examples = read_jsonl(given.data, Example)

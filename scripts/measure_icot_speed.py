@@ -5,7 +5,7 @@
         --data results/data/mult_2x2/test.jsonl --preset tiny --output icot_speed.json --batch-sizes 1 64
 
 Inputs: the three checkpoints (or --icot alone, where a released pair has no baselines) and the test questions. Output: a
-Speed document (scripts/retrace/evaluation/speed.py): latency at batch size 1, throughput at larger ones, both divided by
+Speed document (scripts/retrace/systems/icot/speed.py): latency at batch size 1, throughput at larger ones, both divided by
 those of no-CoT, as the paper does, how many answers --max-new-tokens cut off, and which ways are missing.
 """
 
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_icot import Speed
+from retrace.systems.icot.options import Speed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -32,11 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     import torch
 
     from retrace.decoding.sampling import generate
-    from retrace.decoding.setup import Generator, best_device, open_coupled, open_generator
-    from retrace.evaluation import speed
+    from retrace.decoding.setup import Generator, best_device, open_generator
     from retrace.evaluation.provenance import machine
+    from retrace.machine.storage import read_jsonl, write_json
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl, write_json
+    from retrace.systems.icot import speed
+    from retrace.systems.icot.decoding import open_coupled
 
     examples = read_jsonl(given.data, Example)[: options.questions]
     files = given.model_file, given.task_file

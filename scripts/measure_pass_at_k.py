@@ -36,10 +36,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.intervals import estimate
     from retrace.evaluation.metrics import pass_at_k
     from retrace.evaluation.reported import load_papers
+    from retrace.machine.storage import read_jsonl, sha256_of, write_json
+    from retrace.models.options import load_model_config
     from retrace.schemas import Prediction
-    from retrace.storage import read_jsonl, sha256_of, write_json
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.tasks.base import load_task
 
     task, model = load_task(given.task_file), load_model_config(given.model_file)
     wanted = len(given.checkpoints) * len(given.seeds)

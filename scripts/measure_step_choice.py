@@ -17,7 +17,7 @@ is a candidate drawn at random.
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config import Guided
+from retrace.decoding.options import Guided
 from retrace.errors import UserError
 
 
@@ -39,9 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.decoding.setup import open_generator
     from retrace.decoding.step_choice import held_out_contexts, measure_step_choice
+    from retrace.machine.storage import read_json, read_jsonl, write_json
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Pair, SamplingCounts, counts_together
-    from retrace.storage import read_json, read_jsonl, write_json
 
     contexts = held_out_contexts(read_jsonl(given.pairs, Pair))[: given.limit]
     if not contexts:

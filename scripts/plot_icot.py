@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.evaluation.result import Result, load_document
-    from retrace.evaluation.speed import Speed, draw, paired
-    from retrace.storage import atomic_path
+    from retrace.machine.storage import atomic_path
+    from retrace.systems.icot.speed import Speed, draw, paired
 
     speeds = [load_document(path, Speed) for path in given.speeds]
     pairs = paired(speeds, [load_document(path, Result) for path in given.results])

@@ -21,10 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="SVG file to write")
     given = parser.parse_args(arguments)
 
-    from retrace.latro_curves import draw, read_curves
-    from retrace.storage import atomic_path
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.machine.storage import atomic_path
+    from retrace.models.options import load_model_config
+    from retrace.systems.latro.curves import draw, read_curves
+    from retrace.tasks.base import load_task
 
     curves = read_curves(given.curves, given.seeds)
     task, model = load_task(given.task_file).config, load_model_config(given.model_file)

@@ -4,7 +4,7 @@
         --json dpo_st_rounds.json --svg dpo_st_rounds.svg
 
 Inputs:  Result documents of one task and model (methods NAME_roundN; round 0 is the model before the first round).
-Outputs: the points as JSON (RoundFigure of scripts/retrace/rounds.py), and the figure.
+Outputs: the points as JSON (RoundFigure of scripts/retrace/workflow/rounds.py), and the figure.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.evaluation.reported import load_papers
     from retrace.evaluation.result import Result, load_document
-    from retrace.rounds import curves_of, draw_rounds
-    from retrace.storage import atomic_path, write_json
+    from retrace.machine.storage import atomic_path, write_json
+    from retrace.workflow.rounds import curves_of, draw_rounds
 
     results = [(path, load_document(path, Result)) for path in given.results]
     figure = curves_of(results, load_papers(given.papers))

@@ -5,7 +5,7 @@
         --json grace_beta_sweep.json --svg grace_beta_sweep.svg
 
 Inputs:  one sweep.json a seed (sweep_guided.py), config/papers.
-Outputs: a Curve document (scripts/retrace/sweep.py) and the figure.
+Outputs: a Curve document (scripts/retrace/systems/grace/sweep.py) and the figure.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.evaluation.reported import load_papers
-    from retrace.storage import atomic_path, write_json
-    from retrace.sweep import Curve, aggregate, draw_curve, reported_curve
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.machine.storage import atomic_path, write_json
+    from retrace.models.options import load_model_config
+    from retrace.systems.grace.sweep import Curve, aggregate, draw_curve, reported_curve
+    from retrace.tasks.base import load_task
 
     task = load_task(given.task_file)
     model = load_model_config(given.model_file)

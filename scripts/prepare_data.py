@@ -15,7 +15,7 @@ from itertools import islice
 
 from retrace import cli
 from retrace.errors import UserError
-from retrace.storage import write_jsonl
+from retrace.machine.storage import write_jsonl
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=-1, help="keep the first so many examples; -1: all")
     given = parser.parse_args(arguments)
 
-    from retrace.tasks import load_task
+    from retrace.tasks.base import load_task
     from retrace.tasks.formats import read_split, shared_questions, streamed
 
     if given.limit == 0 or given.limit < -1:

@@ -32,12 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", help="also write the report to this file")
     given = parser.parse_args(words[:cut])
 
+    from retrace.machine.storage import write_json
     from retrace.planning.jobs import planned_jobs
     from retrace.planning.patterns import Rules
     from retrace.planning.records import read_records
     from retrace.planning.spent import behind, files_by_rule, report
     from retrace.planning.tables import report_lines
-    from retrace.storage import write_json
 
     rules = Rules(project_of(given) / "rules")
     records = read_records(benchmarks_of(given), rules)

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
-    from retrace.storage import read_json, write_json
+    from retrace.machine.storage import read_json, write_json
 
     parts = {name: read_json(getattr(given, name)) for name in ("pairs", "dpo", "labels", "sft")}
     notes = notes_of(parts["pairs"], parts["dpo"], parts["labels"])

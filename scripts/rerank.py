@@ -32,11 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.setup import best_device
     from retrace.decoding.vote import best, choose, majority
     from retrace.evaluation.predictions import decoding_seconds, write_predictions
+    from retrace.machine.storage import read_jsonl
+    from retrace.models.options import load_model_config
     from retrace.models.verifier import load_verifier
     from retrace.schemas import Prediction, Sample
-    from retrace.storage import read_jsonl
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.tasks.base import load_task
 
     load_model_config(given.model_file)
     task = load_task(given.task_file)

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_dpo_st import RoundSampling
+from retrace.systems.dpo_st.options import RoundSampling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,9 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
-    from retrace.preferences import first_of
+    from retrace.machine.storage import read_jsonl, write_jsonl
     from retrace.schemas import Example, Trajectory
-    from retrace.storage import read_jsonl, write_jsonl
+    from retrace.systems.dpo_st.preferences import first_of
 
     everything = first_of(read_jsonl(given.data, Example), given.max_questions)
     examples = shard_of(everything, given.shard, given.shards)

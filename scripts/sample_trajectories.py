@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrace import cli
-from retrace.config import Sampling
 from retrace.errors import UserError
+from retrace.systems.grace.options import Sampling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
-    from retrace.decoding.wrong_solutions import Examples, Search, blocks_of
+    from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
     from retrace.schemas import Example, SamplingCounts, Trajectory
-    from retrace.storage import counts_path, read_jsonl, write_jsonl
-    from retrace.tasks import load_task
+    from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
+    from retrace.tasks.base import load_task
 
     everything = read_jsonl(given.data, Example)
     check_references(load_task(given.task_file), everything, given.data)

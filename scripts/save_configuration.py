@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import yaml
 
 from retrace import cli
-from retrace.config import Configuration
-from retrace.storage import write_text
+from retrace.machine.storage import write_text
+from retrace.workflow.configuration import Configuration
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

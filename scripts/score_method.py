@@ -22,8 +22,8 @@ def differences_from_paper(
     configuration: dict[str, Any] | None, config_dir: Path, task: str, model: str, sections: Sequence[str]
 ) -> list[str] | None:
     """Options that are not as in the preset `paper`; None where there is no configuration or no such preset."""
-    from retrace.evaluation.reported import differences
-    from retrace.settings import Settings
+    from retrace.workflow.sections_behind import differences
+    from retrace.workflow.settings import Settings
 
     if configuration is None or not (config_dir / "presets" / "paper.yaml").exists():
         return None
@@ -77,15 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="JSON file to write")
     given = parser.parse_args(arguments)
 
-    from retrace.checkpoints import helped_decoder, round_of, system_of
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
     from retrace.evaluation.result import build_result, read_choices, read_sampling
-    from retrace.settings import generator_of
-    from retrace.storage import write_json
-    from retrace.tasks import load_task
-    from retrace.yaml_files import load_model_config
+    from retrace.machine.storage import write_json
+    from retrace.models.options import load_model_config
+    from retrace.tasks.base import load_task
+    from retrace.workflow.names import helped_decoder, round_of, system_of
+    from retrace.workflow.settings import generator_of
 
     task = load_task(given.task_file)
     source = load_task(given.source_task_file).config if given.source_task_file else None

@@ -18,9 +18,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.evaluation.paired import Comparison
+    from retrace.evaluation.report import comparison_lines, result_lines
     from retrace.evaluation.result import Result, load_document
-    from retrace.report import comparison_lines, result_lines
-    from retrace.storage import read_json
+    from retrace.machine.storage import read_json
 
     results, comparisons = [], []
     for path in given.files:

@@ -18,7 +18,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config import Guided, Sweep
+from retrace.decoding.options import Guided
+from retrace.systems.grace.options import Sweep
 
 if TYPE_CHECKING:
     from retrace.decoding.partial import PartialFile
@@ -42,9 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.setup import check_references, open_generator
+    from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl, write_json
 
     examples = read_jsonl(given.data, Example)[: sweep.limit]
     generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)

@@ -12,8 +12,8 @@ A run that was killed goes on from its --state folder.
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config import BaseTraining
 from retrace.errors import UserError
+from retrace.training.options import BaseTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,15 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, BaseTraining)
 
+    from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_tokenizer
+    from retrace.models.options import load_model_config
     from retrace.models.scratch import build_model, build_tokenizer, build_word_tokenizer
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl
-    from retrace.tasks import load_task
+    from retrace.tasks.base import load_task
     from retrace.training import sft
     from retrace.training.data import add_noise, generator_rows
     from retrace.training.trainer import finish, set_seed
-    from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
     if config.scratch is None:

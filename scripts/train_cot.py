@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.config_icot import SeparatedTraining
+from retrace.systems.icot.options import SeparatedTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -35,15 +35,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, SeparatedTraining)
 
-    from retrace.models.controls import as_large_as_both
     from retrace.models.load import load_model
-    from retrace.tasks import load_task
-    from retrace.training.implicit import train_text
-    from retrace.training.implicit_stage import keeps_each
-    from retrace.training.separated_rows import read_rows
+    from retrace.models.options import load_model_config
+    from retrace.systems.icot.controls import as_large_as_both
+    from retrace.systems.icot.rows import read_rows
+    from retrace.systems.icot.stage import keeps_each
+    from retrace.systems.icot.train import train_text
+    from retrace.tasks.base import load_task
     from retrace.training.sft import limit_of, write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
-    from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
     task = load_task(given.task_file)

@@ -12,7 +12,7 @@ pair accuracy on held-out questions, beside the generator's own by log-probabili
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config import DiscriminatorTraining
+from retrace.systems.grace.options import DiscriminatorTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,13 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, DiscriminatorTraining)
 
     from retrace.decoding.setup import best_device
+    from retrace.machine.storage import atomic_path, read_jsonl, write_json
     from retrace.models.discriminator import StepDiscriminator
     from retrace.models.load import check_delimiter, check_family, load_model, load_tokenizer
+    from retrace.models.options import load_model_config
     from retrace.schemas import Pair
-    from retrace.settings import load_model_config
-    from retrace.storage import atomic_path, read_jsonl, write_json
-    from retrace.tasks import load_task
-    from retrace.training import discriminator as training
+    from retrace.systems.grace import train_discriminator as training
+    from retrace.tasks.base import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
     config = load_model_config(given.model_file)

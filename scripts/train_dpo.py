@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_dpo_st import DpoTraining
+from retrace.systems.dpo_st.options import DpoTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -31,15 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DpoTraining)
 
-    from retrace.layouts import has_masked_results
+    from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import load_model
+    from retrace.models.options import load_model_config
+    from retrace.prompting.layouts import has_masked_results
     from retrace.schemas import Preference
-    from retrace.storage import read_jsonl, write_json
-    from retrace.tasks import load_task
-    from retrace.training import dpo, sft
+    from retrace.systems.dpo_st import dpo
+    from retrace.tasks.base import load_task
+    from retrace.training import sft
     from retrace.training.adapters import merged, with_adapters
-    from retrace.training.trainer import finish, is_first_process, set_seed, steps_of
-    from retrace.yaml_files import load_model_config
+    from retrace.training.arguments import steps_of
+    from retrace.training.trainer import finish, is_first_process, set_seed
 
     config = load_model_config(given.model_file)
     task = load_task(given.task_file).in_form(given.form, config.family)
@@ -68,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model = with_adapters(model, options, config.family, given.seed)
             curve = dpo.train_dpo(model, tokenizer, learned, held_out, options, given.seed, given.state)
         else:
-            from retrace.training.dpo_causal import train_dpo_causal
+            from retrace.systems.dpo_st.dpo_causal import train_dpo_causal
 
             parts = ([pairs[place] for place in sides[name]] for name in ("train", "dev"))
             model, curve = train_dpo_causal(

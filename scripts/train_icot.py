@@ -14,8 +14,8 @@ import argparse
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_icot import CoupledTraining
 from retrace.errors import UserError
+from retrace.systems.icot.options import CoupledTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -48,9 +48,9 @@ def need(given: argparse.Namespace, *names: str) -> None:
 
 def bring_in(options: CoupledTraining, base: str, output: str) -> None:
     """Write the released student and emulator as the checkpoint."""
-    from retrace.models.implicit import Coupled
-    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student, write_parts
-    from retrace.storage import atomic_path
+    from retrace.machine.storage import atomic_path
+    from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
+    from retrace.systems.icot.networks import Coupled
 
     student = load_student(str(options.released_student), base)
     emulator = load_emulator(str(options.released_emulator), base)
@@ -62,12 +62,12 @@ def bring_in(options: CoupledTraining, base: str, output: str) -> None:
 
 def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     """Train both together and write the checkpoint."""
-    from retrace.models.implicit import Coupled
-    from retrace.models.implicit_files import load_emulator, load_parts_tokenizer, load_student, write_parts
-    from retrace.tasks import load_task
-    from retrace.training.implicit import train_coupled
-    from retrace.training.implicit_stage import keeps_each, write_stage
-    from retrace.training.separated_rows import read_rows
+    from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
+    from retrace.systems.icot.networks import Coupled
+    from retrace.systems.icot.rows import read_rows
+    from retrace.systems.icot.stage import keeps_each, write_stage
+    from retrace.systems.icot.train import train_coupled
+    from retrace.tasks.base import load_task
     from retrace.training.sft import limit_of
     from retrace.training.trainer import set_seed
 

@@ -13,8 +13,8 @@ are those that did best on the development examples. A run that was killed goes 
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_icot import EmulatorTraining, TeacherStates
-from retrace.training.implicit_arguments import add_arguments
+from retrace.systems.icot.arguments import add_arguments
+from retrace.systems.icot.options import EmulatorTraining, TeacherStates
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options, of_states = cli.section_from(given, EmulatorTraining), cli.section_from(given, TeacherStates)
 
-    from retrace.models.implicit import Emulator
-    from retrace.models.implicit_files import write_parts
-    from retrace.training.implicit import train_emulator
-    from retrace.training.implicit_stage import keeps_each, open_stage, write_stage
+    from retrace.systems.icot.files import write_parts
+    from retrace.systems.icot.networks import Emulator
+    from retrace.systems.icot.stage import keeps_each, open_stage, write_stage
+    from retrace.systems.icot.train import train_emulator
 
     stage = open_stage(given, options, of_states)
     emulator = Emulator(stage.base, options.mixture_size, options.softmax_temperature)

@@ -13,8 +13,8 @@ are those that did best on the development examples. A run that was killed goes 
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config_icot import StudentTraining, TeacherStates
-from retrace.training.implicit_arguments import add_arguments
+from retrace.systems.icot.arguments import add_arguments
+from retrace.systems.icot.options import StudentTraining, TeacherStates
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options, of_states = cli.section_from(given, StudentTraining), cli.section_from(given, TeacherStates)
 
-    from retrace.models.implicit import Student
-    from retrace.models.implicit_files import write_parts
-    from retrace.training.implicit import train_student
-    from retrace.training.implicit_stage import keeps_each, open_stage, write_stage
+    from retrace.systems.icot.files import write_parts
+    from retrace.systems.icot.networks import Student
+    from retrace.systems.icot.stage import keeps_each, open_stage, write_stage
+    from retrace.systems.icot.train import train_student
 
     stage = open_stage(given, options, of_states)
     student = Student(stage.base)

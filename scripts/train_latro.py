@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 
 from retrace import cli
-from retrace.config import LatroTraining
 from retrace.errors import UserError
+from retrace.systems.latro.options import LatroTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,20 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, LatroTraining)
 
-    from retrace.calculator import Calculator
     from retrace.decoding.setup import check_references
-    from retrace.layouts import has_masked_results
+    from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import load_model
-    from retrace.prompting import prompting_of
+    from retrace.models.options import load_model_config
+    from retrace.prompting.layouts import has_masked_results
+    from retrace.prompting.prompting import prompting_of
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl, write_json
-    from retrace.tasks import load_task
+    from retrace.systems.latro.rollouts import Question, RationaleWriter
+    from retrace.systems.latro.run import train_latro
+    from retrace.systems.latro.trainer import check_batches
+    from retrace.tasks.base import load_task
+    from retrace.text.calculator import Calculator
     from retrace.training import sft
-    from retrace.training.latro import check_batches
-    from retrace.training.latro_run import train_latro
-    from retrace.training.rollouts import Question, RationaleWriter
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size, write_curve
-    from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
     if config.family != "decoder_only":
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     masked = has_masked_results(given.model)
     sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
     if is_first_process():
-        from retrace.storage import atomic_path
+        from retrace.machine.storage import atomic_path
 
         with atomic_path(given.curves) as temporary:
             write_curve(temporary, curve)

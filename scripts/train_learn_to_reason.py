@@ -15,14 +15,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from retrace import cli
-from retrace.config_learn_to_reason import LearnToReasonTraining
 from retrace.errors import UserError
+from retrace.systems.learn_to_reason.options import LearnToReasonTraining
 
 if TYPE_CHECKING:
-    from retrace.prompting import Prompting
+    from retrace.prompting.prompting import Prompting
     from retrace.schemas import Example
+    from retrace.systems.learn_to_reason.lessons import Encoded
     from retrace.training.data import Row
-    from retrace.training.learn_to_reason import Encoded
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -44,16 +44,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, LearnToReasonTraining)
 
     from retrace.decoding.setup import calculator_of
-    from retrace.layouts import has_masked_results
+    from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import check_tokenizer, load_model
-    from retrace.prompting import prompting_of
+    from retrace.models.options import load_model_config
+    from retrace.prompting.layouts import has_masked_results
+    from retrace.prompting.prompting import prompting_of
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
-    from retrace.storage import read_jsonl, write_json
-    from retrace.tasks import load_task
-    from retrace.training import learn_to_reason, sft
+    from retrace.systems.learn_to_reason import lessons as learn_to_reason
+    from retrace.tasks.base import load_task
+    from retrace.training import sft
     from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size
-    from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
     if config.chat:
@@ -136,7 +137,7 @@ def with_development(
     lessons: "list[Encoded]", rows: "list[Row]", options: LearnToReasonTraining, seed: int
 ) -> "tuple[list[Encoded], list[Row]]":
     """Lessons and development rows; where the split has no worked solutions, some lessons are held out for them."""
-    from retrace.training.learn_to_reason import hold_out
+    from retrace.systems.learn_to_reason.lessons import hold_out
 
     if rows or options.keep != "best":
         return lessons, rows

@@ -16,8 +16,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrace import cli
-from retrace.config_dpo_st import RoundSft
 from retrace.errors import UserError
+from retrace.systems.dpo_st.options import RoundSft
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -39,16 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     options = cli.section_from(given, RoundSft)
 
+    from retrace.machine.storage import read_json, read_jsonl, write_json
     from retrace.models.load import check_tokenizer, load_model
-    from retrace.prompting import Prompting
+    from retrace.models.options import load_model_config
+    from retrace.prompting.prompting import Prompting
     from retrace.schemas import Example, PseudoLabel
-    from retrace.storage import read_json, read_jsonl, write_json
-    from retrace.tasks import load_task
+    from retrace.tasks.base import load_task
     from retrace.training import sft
     from retrace.training.adapters import merged, with_adapters
+    from retrace.training.arguments import steps_of
     from retrace.training.data import generator_rows, short_rows, solution_rows
-    from retrace.training.trainer import finish, is_first_process, set_seed, steps_of
-    from retrace.yaml_files import load_model_config
+    from retrace.training.trainer import finish, is_first_process, set_seed
 
     config = load_model_config(given.model_file)
     task = load_task(given.task_file).in_form(given.form, config.family)

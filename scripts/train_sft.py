@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from retrace import cli
-from retrace.config import SftTraining
+from retrace.training.options import SftTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -30,16 +30,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, SftTraining)
 
     from retrace.decoding.setup import calculator_of, check_references
+    from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_tokenizer, load_model
-    from retrace.prompting import prompting_of
+    from retrace.models.options import load_model_config
+    from retrace.prompting.prompting import prompting_of
     from retrace.schemas import Example
-    from retrace.storage import read_jsonl
-    from retrace.tasks import load_task
+    from retrace.tasks.base import load_task
     from retrace.training import sft
     from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.data import generator_rows
     from retrace.training.trainer import finish, set_seed
-    from retrace.yaml_files import load_model_config
 
     config = load_model_config(given.model_file)
     task = load_task(given.task_file)

@@ -11,7 +11,7 @@ Out: a folder with the checkpoint of the best development macro-F1, tokenizer an
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.config import VerifierTraining
+from retrace.systems.grace.options import VerifierTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -29,14 +29,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(given, VerifierTraining)
 
     from retrace.decoding.setup import best_device
+    from retrace.machine.storage import atomic_path, read_jsonl, write_json
     from retrace.models.load import check_family
+    from retrace.models.options import load_model_config
     from retrace.models.verifier import Verifier
     from retrace.schemas import Example, Trajectory
-    from retrace.settings import load_model_config
-    from retrace.storage import atomic_path, read_jsonl, write_json
-    from retrace.tasks import load_task
-    from retrace.training import verifier as training
-    from retrace.training.discriminator import make_network
+    from retrace.systems.grace import train_verifier as training
+    from retrace.systems.grace.train_discriminator import make_network
+    from retrace.tasks.base import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
     config = load_model_config(given.model_file)

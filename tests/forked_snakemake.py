@@ -58,7 +58,7 @@ def _serve() -> None:
 
     sys.path.insert(0, sys.argv[1])
     import retrace.evaluation.reported
-    import retrace.settings  # noqa: F401 - the same
+    import retrace.workflow.settings  # noqa: F401 - the same
 
     for line in sys.stdin:
         call = json.loads(line)

@@ -11,8 +11,8 @@ from functools import cache
 from pydantic import BaseModel, ValidationError
 
 from retrace.errors import UserError
-from retrace.launch import join_launcher
-from retrace.storage import refusal
+from retrace.machine.launch import join_launcher
+from retrace.machine.storage import refusal
 
 SectionType = typing.TypeVar("SectionType", bound=BaseModel)
 

@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args, get_origin
 import yaml
 from pydantic import ValidationError
 
-from retrace.config import MethodConfig, ModelConfig, Section
 from retrace.errors import UserError
+from retrace.sections import Section
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -83,16 +83,3 @@ def read_named(section: type[SectionType], path: str | Path) -> SectionType:
     if value.name != path.stem:  # type: ignore[attr-defined]
         raise UserError(f"{path}: its name is {value.name!r}; make it {path.stem!r}")  # type: ignore[attr-defined]
     return value
-
-
-def load_model_config(path: str | Path) -> ModelConfig:
-    """A model's YAML; exactly one of hub, file and scratch says where it comes from."""
-    model = read_named(ModelConfig, path)
-    if sum(value is not None for value in (model.hub, model.file, model.scratch)) != 1:
-        raise UserError(f"{path}: give exactly one of `hub`, `file` and `scratch`")
-    return model
-
-
-def load_method_config(path: str | Path) -> MethodConfig:
-    """A method's YAML: a named checkpoint and decoder pair."""
-    return read_named(MethodConfig, path)

@@ -64,7 +64,7 @@ def sentence_jobs(count, each):
     """Wrong solutions in GSM8K's form, `each` a question, 2 to 8 steps; every other step worded anew."""
     import random
 
-    from retrace.alignment import Job
+    from retrace.systems.grace.alignment import Job
 
     draw = random.Random(0)
     things = ["apples", "books", "cards", "marbles", "tickets", "shirts", "flowers", "coins", "stamps", "chairs"]
@@ -90,7 +90,7 @@ def equation_jobs(count, each):
     """Wrong solutions of the task `arithmetic`, `each` a question: + and - taken for each other, results carried on."""
     import random
 
-    from retrace.alignment import Job
+    from retrace.systems.grace.alignment import Job
     from retrace.tasks import arithmetic
 
     draw = random.Random(0)
@@ -119,8 +119,8 @@ def whole_step(jobs, embedder):
     """Seconds of ours, seconds of one solution at a time, distinct steps; results compared."""
     import numpy as np
 
-    from retrace.alignment import align_jobs
-    from retrace.embedding import embed_steps
+    from retrace.systems.grace.alignment import align_jobs
+    from retrace.systems.grace.embedding import embed_steps
 
     def one_by_one():
         result = []
@@ -154,8 +154,8 @@ def main():
     import torch
     from test_alignment import padded, plain_align
 
-    from retrace.alignment import align_batch
-    from retrace.embedding import load_embedder
+    from retrace.systems.grace.alignment import align_batch
+    from retrace.systems.grace.embedding import load_embedder
 
     torch.set_num_threads(given.threads)
     row = {"benchmark": "alignment", "solutions": given.solutions, "threads": given.threads, "cpus": os.cpu_count()}

@@ -58,7 +58,7 @@ class Rereading:
         return torch.tensor(forced, device=new.device)
 
     def _next(self, row: list[int]) -> int:
-        from retrace.calculator import evaluate, format_number
+        from retrace.text.calculator import evaluate, format_number
 
         found = self.open.search(self.tokenizer.decode(row))
         value = evaluate(found.group(1)) if found else None
@@ -99,13 +99,13 @@ def main() -> None:
 def measure(given: argparse.Namespace, batch: int) -> dict:
     import torch
 
-    from retrace.calculator import Calculator, evaluate
-    from retrace.config import ScratchModel
     from retrace.decoding.engine import Decoder
     from retrace.decoding.random_streams import row_keys, uniform
     from retrace.decoding.sampling import draw
+    from retrace.models.options import ScratchModel
     from retrace.models.scratch import build_model, build_tokenizer
     from retrace.tasks.dpo_st_form import one_line
+    from retrace.text.calculator import Calculator, evaluate
 
     texts = [solution(row) for row in range(batch)]
     if given.notation == "bracket":

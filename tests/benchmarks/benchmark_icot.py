@@ -54,13 +54,13 @@ class World:
     def __init__(self, given: argparse.Namespace) -> None:
         import torch
 
-        from retrace.models.implicit import Coupled, Emulator, Student, without_dropout
+        from retrace.machine.storage import write_jsonl
+        from retrace.models.options import load_model_config
         from retrace.models.scratch import build_model, build_word_tokenizer
-        from retrace.storage import write_jsonl
-        from retrace.tasks import load_task
+        from retrace.systems.icot.networks import Coupled, Emulator, Student, without_dropout
+        from retrace.systems.icot.rows import read_rows
+        from retrace.tasks.base import load_task
         from retrace.tasks.multiplication_pairs import generate
-        from retrace.training.separated_rows import read_rows
-        from retrace.yaml_files import load_model_config
 
         self.given = given
         self.clock = time.process_time if given.device == "cpu" else time.perf_counter
@@ -106,10 +106,10 @@ class World:
         """Examples a second from the cache over those with the teacher in every step."""
         import torch
 
-        from retrace.config_icot import TeacherStates
-        from retrace.training.implicit import states_loss
-        from retrace.training.separated_rows import question_batch, text_batch
-        from retrace.training.teacher_states import CachedStates, ComputedStates, write_states
+        from retrace.systems.icot.options import TeacherStates
+        from retrace.systems.icot.rows import question_batch, text_batch
+        from retrace.systems.icot.states import CachedStates, ComputedStates, write_states
+        from retrace.systems.icot.train import states_loss
 
         given, teacher, options = self.given, self.fresh(0), TeacherStates()
         device = torch.device(given.device)
@@ -158,9 +158,9 @@ class World:
     def decoding(self) -> dict[str, float]:
         """One batch of 64 over one by one; and explicit over implicit at batch size 1."""
         from retrace.decoding.engine import Decoder
-        from retrace.decoding.implicit import ImplicitDecoder
         from retrace.decoding.sampling import generate
-        from retrace.separated import prompt_text
+        from retrace.prompting.separated import prompt_text
+        from retrace.systems.icot.decoding import ImplicitDecoder
 
         questions = 64
         end = self.tokenizer.eos_token

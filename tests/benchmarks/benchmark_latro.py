@@ -115,10 +115,10 @@ def run(kind, given, policy, reference, rows) -> None:
 
 
 def our_step(policy, reference, rows, k: int, batch: int) -> None:
-    """As `retrace.training.latro.LatroTrainer` does it: rows by length, whole groups in one pass where they fit."""
+    """As `retrace.systems.latro.trainer.LatroTrainer` does it: rows by length, whole groups in one pass where they fit."""
     import torch
 
-    from retrace.training import rationales as pieces
+    from retrace.systems.latro import rationales as pieces
 
     device = next(policy.parameters()).device
 
@@ -157,7 +157,7 @@ def make_model(given, seed: int):
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Phi3Config
 
-    from retrace.training.token_logprobs import add_scorer
+    from retrace.systems.latro.token_logprobs import add_scorer
 
     ends = {"bos_token_id": END, "eos_token_id": END, "pad_token_id": PAD}
     if given.size == "tiny":
@@ -186,7 +186,7 @@ def make_model(given, seed: int):
 
 def make_rows(given):
     """Questions with their rationales: lengths between half and one and a half times the average."""
-    from retrace.training.rationales import Rationale
+    from retrace.systems.latro.rationales import Rationale
 
     draw = random.Random(0)
 

@@ -77,9 +77,9 @@ def worker(given: argparse.Namespace) -> None:
     import torch
     from transformers import T5Config, T5ForConditionalGeneration, TrainerCallback
 
-    from retrace.config import SftTraining
     from retrace.training import sft
     from retrace.training.data import Row, collate_generator
+    from retrace.training.options import SftTraining
     from retrace.training.trainer import is_first_process, train
 
     class Clock(TrainerCallback):

@@ -49,9 +49,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
 
+    from retrace.machine.storage import write_jsonl
     from retrace.models.scratch import build_tokenizer
     from retrace.schemas import Example, Trajectory
-    from retrace.storage import write_jsonl
 
     draw = random.Random(0)
     examples, trajectories = [], []

@@ -38,7 +38,7 @@ def main() -> None:
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
-    from retrace.training.contrastive import (
+    from retrace.systems.learn_to_reason.contrastive import (
         ReflectionRow,
         collate_reflection,
         last_state,
@@ -105,7 +105,7 @@ def main() -> None:
 
     def pass_over(network: torch.nn.Module, batch: dict) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """One plain forward pass, with logits of everything."""
-        from retrace.training.contrastive import weighted_loss
+        from retrace.systems.learn_to_reason.contrastive import weighted_loss
 
         if given.family == "encoder_decoder":
             names = ("input_ids", "attention_mask", "decoder_input_ids")

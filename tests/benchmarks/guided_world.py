@@ -8,16 +8,17 @@ from typing import Any
 
 import torch
 
-from retrace.config import ModelConfig, ScratchModel, TaskConfig
 from retrace.decoding.engine import Decoder
 from retrace.decoding.setup import Generator
 from retrace.models.discriminator import StepDiscriminator
 from retrace.models.encoder_head import scratch_encoder
+from retrace.models.options import ModelConfig, ScratchModel
 from retrace.models.scratch import build_model, build_tokenizer
-from retrace.prompting import Prompting
+from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example
 from retrace.tasks.arithmetic import generate
 from retrace.tasks.base import Task
+from retrace.tasks.options import TaskConfig
 
 SIZES = {
     "tiny": {"width": 128, "layers": 3, "heads": 4, "feedforward": 256},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import torch
 from transformers.modeling_outputs import BaseModelOutput
 
-from retrace.config import Guided
+from retrace.decoding.options import Guided
 from retrace.decoding.setup import Generator
 from retrace.models.discriminator import StepDiscriminator, discriminator_input
 from retrace.models.encoder_head import pad_rows

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from retrace.training.rationales import Rationale
+from retrace.systems.latro.rationales import Rationale
 
 
 def left_padded(texts: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from slurm_cluster import wait_until
 
-from retrace.cluster import told_to_slurm
-from retrace.config_slurm import Slurm
-from retrace.site_checks import Job, what_slurm_refuses
+from retrace.machine.cluster import told_to_slurm
+from retrace.machine.site_checks import Job, what_slurm_refuses
+from retrace.machine.slurm_options import Slurm
 from workflow.smoke_run import TARGETS
 
 FOLDER = "results/arithmetic/tiny_t5"

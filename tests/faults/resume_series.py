@@ -21,7 +21,7 @@ if __name__ == "__main__":
 import torch
 from transformers import Trainer, TrainerCallback
 
-from retrace.config import BaseTraining
+from retrace.training.options import BaseTraining
 from unit.tiny_trainers import TRAINERS, Sft
 
 # A new trainer joins here, or in TRAINERS, with one line.

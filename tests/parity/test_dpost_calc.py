@@ -1,6 +1,6 @@
 """DPO-ST's token constraint, one sequence at a time, over a stub vocabulary."""
 
-from retrace.calculator import bracket_forced
+from retrace.text.calculator import bracket_forced
 
 
 def encode_with(vocabulary):

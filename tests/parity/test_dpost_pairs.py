@@ -2,7 +2,7 @@
 
 import random
 
-from retrace.preferences import pairs_of_question
+from retrace.systems.dpo_st.preferences import pairs_of_question
 from retrace.tasks.dpo_st_form import INSTRUCTION, one_line
 
 

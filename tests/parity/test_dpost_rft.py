@@ -1,7 +1,7 @@
 """DPO-ST's pseudo-labels."""
 
 from parity.test_dpost_pairs import Words
-from retrace.preferences import cap_at_percentile, solutions_of_question
+from retrace.systems.dpo_st.preferences import cap_at_percentile, solutions_of_question
 from retrace.tasks.dpo_st_form import one_line
 
 

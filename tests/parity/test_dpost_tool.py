@@ -1,6 +1,6 @@
 """DPO-ST's calculator tool."""
 
-from retrace.calculator import format_result
+from retrace.text.calculator import format_result
 
 
 def test_dpost_tool(vectors):

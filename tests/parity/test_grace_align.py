@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retrace.alignment import align
+from retrace.systems.grace.alignment import align
 
 
 def test_grace_align(vectors):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from retrace.calculator import use_calculator
+from retrace.text.calculator import use_calculator
 
 
 def test_grace_calculator(vectors):

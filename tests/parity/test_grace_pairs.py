@@ -1,6 +1,6 @@
 """Stitching aligned solutions into triples against the official code's outputs."""
 
-from retrace.pairs import stitch
+from retrace.systems.grace.pairs import stitch
 from retrace.tasks import programs, word_problems
 
 

@@ -1,10 +1,10 @@
 """Lines of a data file as token rows against the texts that the authors' code tokenizes."""
 
-from retrace.prompting import Prompting
-from retrace.storage import write_jsonl
-from retrace.tasks import load_task
+from retrace.machine.storage import write_jsonl
+from retrace.prompting.prompting import Prompting
+from retrace.systems.icot.rows import read_rows
+from retrace.tasks.base import load_task
 from retrace.tasks.formats import read_split
-from retrace.training.separated_rows import read_rows
 from unit.byte_tokenizer import END, byte_tokenizer
 
 TASK = """

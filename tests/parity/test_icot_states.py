@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from retrace.models.implicit import Emulator, Student, positions_of, teacher_states
-from retrace.models.implicit_files import restore
+from retrace.systems.icot.files import restore
+from retrace.systems.icot.networks import Emulator, Student, positions_of, teacher_states
 
 END = 49
 TOLERANCE = 1e-4
@@ -62,7 +62,7 @@ def check_emulator(vectors, document: dict, given: dict, expected: dict) -> None
     states = emulator(ids, separator(ids, 0))
     torch.testing.assert_close(states.transpose(0, 1), torch.tensor(expected["states"]), atol=TOLERANCE, rtol=0)
     if "teacher_states" in given:
-        from retrace.training.implicit import states_loss
+        from retrace.systems.icot.train import states_loss
 
         targets = torch.tensor(given["teacher_states"]).transpose(0, 1)
         assert states_loss(states, targets).item() / len(ids) == pytest.approx(
@@ -71,7 +71,7 @@ def check_emulator(vectors, document: dict, given: dict, expected: dict) -> None
 
 
 def check_student(vectors, document: dict, given: dict, expected: dict) -> None:
-    from retrace.training.implicit import answer_counts
+    from retrace.systems.icot.train import answer_counts
 
     ids, labels = torch.tensor(given["input_ids"]), torch.tensor(given["labels"])
     student = network(vectors, document, "student", given["model"])

@@ -5,8 +5,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from retrace.training import rationales as pieces
-from retrace.training.token_logprobs import add_scorer
+from retrace.systems.latro import rationales as pieces
+from retrace.systems.latro.token_logprobs import add_scorer
 
 
 class Models:

@@ -3,7 +3,13 @@
 import pytest
 import torch
 
-from retrace.training.contrastive import last_state, pooled_state, prompt_weights, triplet_losses, weighted_loss
+from retrace.systems.learn_to_reason.contrastive import (
+    last_state,
+    pooled_state,
+    prompt_weights,
+    triplet_losses,
+    weighted_loss,
+)
 from retrace.training.data import IGNORED
 
 

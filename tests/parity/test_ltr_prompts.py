@@ -7,8 +7,8 @@ lengths of the texts where it has not.
 from hashlib import sha256
 from pathlib import Path
 
-from retrace.download import mirror_path
-from retrace.tasks import load_task
+from retrace.machine.download import mirror_path
+from retrace.tasks.base import load_task
 from retrace.tasks.learn_to_reason_form import examples_of, written_text
 
 CONFIG = Path(__file__).parents[2] / "config"

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace.evaluation.predictions import write_predictions
+from retrace.machine.storage import write_jsonl
 from retrace.schemas import Example, Prediction, Sample
-from retrace.storage import write_jsonl
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 

@@ -6,6 +6,9 @@ from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.planning.patterns import Rules
 from retrace.planning.sizes import Sizes
+from retrace.systems.costs import register_formulas
+
+register_formulas()
 
 PROJECT = Path(__file__).parents[2]
 RULES = Rules(PROJECT / "rules")

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
+from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import MarkedAnswer, TeacherRationale
-from retrace.storage import read_jsonl, write_jsonl
-from retrace.teachers.recording import FILE
+from retrace.systems.learn_to_reason.teachers.recording import FILE
 from unit.chat_server import rightly
 from unit.tiny_models import problems
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 
-from retrace.config import ScratchModel
+from retrace.models.options import ScratchModel
 from retrace.models.scratch import build_model, build_tokenizer, save_model
 from retrace.schemas import Example
 

@@ -9,13 +9,14 @@ from pathlib import Path
 from torch import nn
 from transformers import TrainerCallback
 
-from retrace.calculator import Calculator
-from retrace.config import LatroTraining, ModelConfig
 from retrace.models.load import load_model
-from retrace.prompting import prompting_of
+from retrace.models.options import ModelConfig
+from retrace.prompting.prompting import prompting_of
+from retrace.systems.latro.options import LatroTraining
+from retrace.systems.latro.rollouts import RationaleWriter
+from retrace.systems.latro.run import train_latro
+from retrace.text.calculator import Calculator
 from retrace.training import sft
-from retrace.training.latro_run import train_latro
-from retrace.training.rollouts import RationaleWriter
 from retrace.training.trainer import set_seed
 from unit.tiny_models import arithmetic_task, problems, tiny_folder
 

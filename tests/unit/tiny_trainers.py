@@ -21,23 +21,28 @@ import torch
 from torch import nn
 from transformers import TrainerCallback
 
-from retrace.config import DiscriminatorTraining, LearnToReasonTraining, SftTraining, Training, VerifierTraining
-from retrace.config_dpo_st import DpoTraining
-from retrace.config_icot import SeparatedTraining, TeacherStates
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.encoder_head import scratch_encoder
-from retrace.models.implicit_files import load_coupled, load_emulator, load_student, write_parts
 from retrace.models.load import load_model
 from retrace.models.verifier import Verifier, load_verifier
-from retrace.prompting import Prompting
+from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer, Pair, Preference, Trajectory
-from retrace.training import dpo, implicit, learn_to_reason, sft
+from retrace.systems.dpo_st import dpo
+from retrace.systems.dpo_st.options import DpoTraining
+from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
+from retrace.systems.grace.train_discriminator import pair_rows, train_discriminator
+from retrace.systems.grace.train_verifier import solution_rows, train_verifier
+from retrace.systems.icot import train as implicit
+from retrace.systems.icot.files import load_coupled, load_emulator, load_student, write_parts
+from retrace.systems.icot.options import SeparatedTraining, TeacherStates
+from retrace.systems.icot.states import ComputedStates
+from retrace.systems.learn_to_reason import lessons as learn_to_reason
+from retrace.systems.learn_to_reason.options import LearnToReasonTraining
+from retrace.training import sft
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import generator_rows
-from retrace.training.discriminator import pair_rows, train_discriminator
-from retrace.training.teacher_states import ComputedStates
+from retrace.training.options import SftTraining, Training
 from retrace.training.trainer import is_first_process, set_seed
-from retrace.training.verifier import solution_rows, train_verifier
 from unit import implicit_world as world
 from unit.tiny_latro import Latro
 from unit.tiny_models import arithmetic_task, problems, tiny_generator, write_in_this_process
@@ -169,7 +174,7 @@ class Dpo(OfGenerators):
         learned, held_out = rows[HELD_OUT:], rows[:HELD_OUT]
         if self.family == "encoder_decoder":
             return model, dpo.train_dpo(model, self.tokenizer, learned, held_out, options, 0, state, callbacks)
-        from retrace.training.dpo_causal import train_dpo_causal
+        from retrace.systems.dpo_st.dpo_causal import train_dpo_causal
 
         # With FSDP, TRL loads the model's folder once more.
         folder = state.parent / f"start{os.environ.get('RANK', '0')}"

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
+from retrace.machine.storage import read_json
 from retrace.planning.jobs import planned_jobs
 from retrace.planning.patterns import Rules
-from retrace.storage import read_json
 
 FOLDER = "results/arithmetic/tiny_t5"
 

@@ -7,8 +7,8 @@ import shutil
 import pytest
 
 from retrace.evaluation.result import Result, load_document
+from retrace.machine.storage import read_jsonl
 from retrace.schemas import Preference, PseudoLabel, Trajectory
-from retrace.storage import read_jsonl
 
 ROUND = {"sample_round", "gather_round", "make_preferences", "train_dpo", "make_pseudo_labels", "train_round"}
 

@@ -13,12 +13,12 @@ import psutil
 import pytest
 import yaml
 
-from retrace.config import Configuration
 from retrace.evaluation.paired import Comparison
 from retrace.evaluation.result import Result, load_document
+from retrace.machine.storage import read_jsonl, timing_path
 from retrace.schemas import Example, Prediction, Timing
-from retrace.settings import Settings
-from retrace.storage import read_jsonl, timing_path
+from retrace.workflow.configuration import Configuration
+from retrace.workflow.settings import Settings
 from workflow.smoke_run import TARGETS
 
 FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]

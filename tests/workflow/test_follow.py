@@ -76,7 +76,7 @@ def test_a_running_job_has_a_line_on_the_terminal(workflow) -> None:
 
 def test_a_tracker_that_is_not_installed_is_refused_before_the_first_job(workflow, copied_project) -> None:
     workflow.project = copied_project()
-    tracking = Path(workflow.project / "scripts/retrace/tracking.py")
+    tracking = Path(workflow.project / "scripts/retrace/machine/tracking.py")
     tracking.write_text(tracking.read_text().replace('("wandb",)', '("no_such_package",)'))
     words = ["results/data/arithmetic/dev.jsonl", "--config", "preset=smoke", "logging={to: [wandb]}"]
     shown = workflow.refused(*words)

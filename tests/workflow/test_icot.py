@@ -7,9 +7,9 @@ import pytest
 
 from retrace.evaluation.paired import Comparison
 from retrace.evaluation.result import Result, load_document
-from retrace.evaluation.speed import Speed
+from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example, Prediction
-from retrace.storage import read_jsonl
+from retrace.systems.icot.speed import Speed
 
 TASKS = ["mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5", "gsm8k"]
 WAYS = ["no_cot", "explicit_cot", "icot"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrace.evaluation.result import Result, load_document
-from retrace.settings import Settings
+from retrace.workflow.settings import Settings
 
 FOLDER = "results/arithmetic/tiny_gpt2"
 METHODS = ["latro", "latro_sft", "base"]

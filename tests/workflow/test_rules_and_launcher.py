@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from retrace.planning.jobs import PLUGINS
-from retrace.settings import Settings
-from retrace.targets import Targets
+from retrace.workflow.settings import Settings
+from retrace.workflow.targets import Targets
 from retrace.yaml_files import read_yaml
 
 PROJECT = Path(__file__).parents[2]
@@ -82,7 +82,7 @@ def imported(file: Path) -> tuple[str, ...]:
 
 def uses_torch(script: str) -> bool:
     """Whether a script reaches torch in any way but the launcher's own, and so may compute on a device."""
-    seen, todo = {module_file("retrace.launch")}, [SCRIPTS / script]
+    seen, todo = {module_file("retrace.machine.launch")}, [SCRIPTS / script]
     while todo:
         file = todo.pop()
         if file in seen:

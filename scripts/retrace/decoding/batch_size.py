@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
-from retrace.config_types import BatchSize
 from retrace.errors import UserError
 from retrace.models.exact import takes_float64
+from retrace.sections import BatchSize
 
 if TYPE_CHECKING:
     from retrace.decoding.engine import Decoder

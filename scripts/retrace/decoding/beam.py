@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from retrace.calculator import Calculator
-from retrace.config_types import BatchSize
 from retrace.decoding.batch_size import in_batches, rows_for
 from retrace.decoding.engine import Decoder, no_numbers
 from retrace.decoding.sampling import Answers, Generated, StopTexts
-from retrace.token_text import TokenText
+from retrace.sections import BatchSize
+from retrace.text.calculator import Calculator
+from retrace.text.token_text import TokenText
 
 
 class CalculatorProcessor(LogitsProcessor):

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from retrace.calculator import Calculator, CalculatorState
-from retrace.config import Guided
 from retrace.decoding.engine import Decoder, State
+from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import uniform
 from retrace.decoding.sampling import truncated
 from retrace.decoding.selection import beam_scores, language_model_scores
 from retrace.errors import UserError
-from retrace.token_text import TokenText
+from retrace.text.calculator import Calculator, CalculatorState
+from retrace.text.token_text import TokenText
 
 _SHARED = 0.75  # share rows while there are at most so many different ones a candidate
 _KEPT = 0.8  # drop finished rows as soon as at most so many are left

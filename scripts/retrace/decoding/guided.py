@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from retrace.config import Guided
 from retrace.decoding.batch_size import ROWS_ON_PROCESSOR, in_batches, rows_for
 from retrace.decoding.candidates import Candidates, StepWriter
 from retrace.decoding.engine import State
+from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.selection import mixed_scores, select
 from retrace.decoding.setup import Generator

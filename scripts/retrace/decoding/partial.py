@@ -20,9 +20,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from retrace.config_types import speed_options
 from retrace.errors import UserError
-from retrace.storage import refusal
+from retrace.machine.storage import refusal
+from retrace.sections import speed_options
 
 FOLDER = "state"
 _SYNC_SECONDS = 30.0  # what a machine that goes down may lose; a kill loses nothing that was written

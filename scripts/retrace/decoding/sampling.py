@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from retrace.calculator import Calculator
-from retrace.config_types import BatchSize
 from retrace.decoding.batch_size import in_batches, rows_for
 from retrace.decoding.engine import Decoder
 from retrace.decoding.random_streams import row_keys, uniform
-from retrace.token_text import TokenText
+from retrace.sections import BatchSize
+from retrace.text.calculator import Calculator
+from retrace.text.token_text import TokenText
 
 _PART = 512  # tokens looked at before a whole vocabulary is sorted
 

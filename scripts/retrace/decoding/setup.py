@@ -5,17 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from retrace.calculator import Calculator
-from retrace.config import ModelConfig
 from retrace.errors import UserError
-from retrace.layouts import has_masked_results
-from retrace.prompting import Prompting, end_tokens, prompting_of
+from retrace.models.options import ModelConfig, load_model_config
+from retrace.prompting.layouts import has_masked_results
+from retrace.prompting.prompting import Prompting, end_tokens, prompting_of
+from retrace.prompting.separated import END_TOKENS
 from retrace.schemas import Example
-from retrace.separated import END_TOKENS
-from retrace.tasks import load_task
 from retrace.tasks.answer_task import AnswerTask
-from retrace.tasks.base import Task
-from retrace.yaml_files import load_model_config
+from retrace.tasks.base import Task, load_task
+from retrace.text.calculator import Calculator
 
 if TYPE_CHECKING:
     from retrace.decoding.engine import Decoder
@@ -123,15 +121,3 @@ def open_generator(
         prompting=prompting,
         masked_results=has_masked_results(model),
     )
-
-
-def open_coupled(
-    model: str | Path, model_file: str | Path, task_file: str | Path, device: str | None = None
-) -> Generator:
-    """Load the coupled checkpoint `model` of implicit chain of thought. Raises UserError for what does not fit together."""
-    from retrace.decoding.implicit import open_implicit
-
-    config = load_model_config(model_file)
-    task, decoder = load_task(task_file), open_implicit(model, config.dtype, device or best_device())
-    prompting = Prompting(task, config.family, decoder.tokenizer, layout="no_cot")
-    return Generator(task, config, decoder, None, prompting)

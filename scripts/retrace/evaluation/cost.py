@@ -1,17 +1,14 @@
 """What a result cost: times and memory from Snakemake's benchmark files, tokens and seconds from the predictions."""
 
-import csv
 import glob
-import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pydantic import Field
 
-from retrace.errors import UserError
 from retrace.evaluation.predictions import Run
-from retrace.planning.jobs import gpus_in, plain_mapping
+from retrace.machine.benchmarks import benchmark_rows, gpus_in, number, plain_mapping
 from retrace.schemas import Row
 
 _SHARD = re.compile(r"_?\d+")
@@ -51,26 +48,6 @@ def benchmark_files(names: Iterable[str | Path], split: str) -> list[Path]:
                 if _SHARD.fullmatch(file.stem.removeprefix(split)) or file.stem == split:
                     found[file] = None
     return list(found)
-
-
-def number(text: str | None) -> float | None:
-    """A cell of a benchmark file; `-`, `NA`, `nan` and an empty cell are no measurement (the job was too short)."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def benchmark_rows(file: Path) -> list[dict[str, str | None]]:
-    """The rows of a benchmark file, column by name. Raises UserError where it is none of Snakemake's."""
-    try:
-        rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{file}: unreadable benchmark file ({error}); delete it and run the job again") from None
-    if rows and "s" not in rows[0]:
-        raise UserError(f"{file}:1: no column `s`, so this is no benchmark file of Snakemake; delete it")
-    return rows
 
 
 def read_benchmarks(files: Sequence[Path], gpus: int | None) -> tuple[float | None, float | None, float | None]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from retrace.errors import UserError
+from retrace.machine.storage import iter_jsonl, read_jsonl, timing_path, write_jsonl
 from retrace.schemas import Example, Prediction, Timing
-from retrace.storage import iter_jsonl, read_jsonl, timing_path, write_jsonl
 
 
 @dataclass(frozen=True)

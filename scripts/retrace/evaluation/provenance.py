@@ -19,10 +19,11 @@ from typing import Any
 import yaml
 from pydantic import Field
 
-from retrace.config import ModelConfig, TaskConfig
 from retrace.errors import UserError
+from retrace.machine.storage import read_json, sha256_of
+from retrace.models.options import ModelConfig
 from retrace.schemas import Row
-from retrace.storage import read_json, sha256_of
+from retrace.tasks.options import TaskConfig
 
 LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"

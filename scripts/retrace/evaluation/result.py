@@ -6,7 +6,6 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from retrace.config import ModelConfig, TaskConfig
 from retrace.errors import UserError
 from retrace.evaluation.cost import Cost, measure_cost
 from retrace.evaluation.intervals import Estimate, estimate
@@ -14,8 +13,10 @@ from retrace.evaluation.metrics import sample_curves
 from retrace.evaluation.predictions import Run, outcomes
 from retrace.evaluation.provenance import Provenance
 from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
+from retrace.machine.storage import read_json, read_jsonl
+from retrace.models.options import ModelConfig
 from retrace.schemas import Prediction, Row, SamplingCounts, counts_together
-from retrace.storage import read_json, read_jsonl
+from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import plain_split
 
 UNIT = "accuracies are shares of 1; multiply by 100 for the papers' percent"

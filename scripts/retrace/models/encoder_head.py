@@ -14,10 +14,10 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.machine.storage import REBUILD, read_json, write_json
 from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer
 from retrace.models.share import share
-from retrace.storage import REBUILD, read_json, write_json
 
 Pooling = Literal["max", "mean", "cls"]
 FORMAT_FILE = "retrace.json"

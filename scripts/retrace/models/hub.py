@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from retrace.config import ModelConfig
-from retrace.download import mirror_folder
 from retrace.errors import UserError
+from retrace.machine.download import mirror_folder
+from retrace.machine.storage import atomic_path, read_json, sha256_of, write_json
 from retrace.models.architectures import check_generator
-from retrace.storage import atomic_path, read_json, sha256_of, write_json
+from retrace.models.options import ModelConfig
 
 HOST = "huggingface.co"
 DESCRIPTIONS = [

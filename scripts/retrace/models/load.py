@@ -13,8 +13,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from retrace.errors import UserError
+from retrace.machine.storage import BY_COMMAND
 from retrace.models.architectures import unfit
-from retrace.storage import BY_COMMAND
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -177,7 +177,7 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, task: Any, path: str | P
 
     Needed: the step delimiter as one token of its own; the answer marker, and the calculator's brackets where the
     task has a calculator, without an unknown token. (To decode, `check_delimiter` is enough: GRACE's released
-    generators have learned to write the unknown token for '<<'; see retrace.token_text.)
+    generators have learned to write the unknown token for '<<'; see retrace.text.token_text.)
     """
     check_delimiter(tokenizer, task, path)
     for text in [task.answer_marker, *(task.calculator_signs if task.config.calculator else ())]:

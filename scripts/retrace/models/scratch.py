@@ -16,8 +16,8 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast, T5Config, T5ForConditionalGeneration
 from transformers.modeling_utils import PreTrainedModel
 
-from retrace.config import ScratchModel
 from retrace.errors import UserError
+from retrace.models.options import ScratchModel
 
 PAD, END, UNKNOWN, CLS, SEP = "<pad>", "</s>", "<unk>", "[CLS]", "[SEP]"
 ANSWER_MARKER = "####"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from retrace.config import Count, Section, Share
+from retrace.sections import Count, Section, Share
 
 
 class Assumptions(Section):

@@ -19,9 +19,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from retrace.planning.formulas import work_of
 from retrace.planning.jobs import Job
 from retrace.planning.records import Record
+from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
 from retrace.planning.work import Work
 from retrace.schemas import Row

@@ -1,6 +1,5 @@
 """Planned jobs, read from a dry run of Snakemake; the options of a job, read from its command."""
 
-import ast
 import json
 import os
 import shlex
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
+from retrace.machine.benchmarks import gpus_in
 
 PLUGINS = Path(__file__).resolve().parents[2] / "snakemake_plugins"
 # Of the same job with another seed or shard, or with its files elsewhere, everything else is the same.
@@ -62,28 +62,6 @@ def options_of_command(command: str) -> dict[str, str]:
         return options_of(shlex.split(command))
     except ValueError:
         return {}
-
-
-def count_of(resources: Mapping[str, Any], *names: str) -> int:
-    """The first of these resources that holds a number."""
-    for name in names:
-        if isinstance(resources.get(name), int | float):
-            return int(resources[name])
-    return 0
-
-
-def gpus_in(resources: Mapping[str, Any]) -> int:
-    """GPUs of a job on all its nodes."""
-    return count_of(resources, "gpus", "gpu") * max(1, count_of(resources, "nodes"))
-
-
-def plain_mapping(text: str | None, file: Path) -> dict[str, Any]:
-    """A mapping that Snakemake printed as a Python literal."""
-    try:
-        value = ast.literal_eval(text or "{}")
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        raise UserError(f"{file}: malformed settings ({(text or '')[:60]!r}); delete the file") from None
-    return value if isinstance(value, dict) else {}
 
 
 def planned_job(row: Mapping[str, Any]) -> Job:

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.evaluation.cost import benchmark_rows, number
-from retrace.planning.jobs import Job, gpus_in, options_of, plain_mapping
+from retrace.machine.benchmarks import benchmark_rows, gpus_in, number, plain_mapping
+from retrace.planning.jobs import Job, options_of
 from retrace.planning.patterns import Rules
 
 

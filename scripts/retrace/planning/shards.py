@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from retrace.planning.assumptions import Assumptions
-from retrace.planning.formulas import work_of
 from retrace.planning.jobs import Job
+from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
 
 MOST_SHARDS = 64

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from retrace.config import ModelConfig, TaskConfig
 from retrace.errors import UserError
+from retrace.models.options import ModelConfig, load_model_config
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
-from retrace.yaml_files import load_model_config, read_yaml, validated
+from retrace.tasks.options import TaskConfig
+from retrace.yaml_files import read_yaml, validated
 
 BYTES_PER_TOKEN = 4.5  # of a row on disk
 BYTES_PER_ROW = 800  # of a row of solutions whose file is gone

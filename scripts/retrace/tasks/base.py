@@ -6,10 +6,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import multiplication, programs, short_answers, steps, symbolic, word_problems
+from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, STANDARD
 from retrace.yaml_files import read_named
 
@@ -30,7 +30,7 @@ class Task:
     joint = " "  # between prompt and solution, for a decoder-only model
     stops: tuple[str, ...] = ()  # texts that end a solution of this form, whoever writes it
     calculator_notation: Literal["angle", "bracket"] = "angle"
-    calculator_closing: str | None = None  # see retrace.calculator.Calculator
+    calculator_closing: str | None = None  # see retrace.text.calculator.Calculator
     calculator_signs = ("<<", ">>")
 
     def __init__(self, config: TaskConfig, path: Path) -> None:

@@ -11,11 +11,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import steps
 from retrace.tasks.base import Task
+from retrace.tasks.options import TaskConfig
 
 INSTRUCTION = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"

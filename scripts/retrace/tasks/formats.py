@@ -8,11 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from retrace.config import Source
-from retrace.config_learn_to_reason import WorkedExamples
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import answer_rows, hub_data, multiplication, question_files, short_answers, steps, symbolic
+from retrace.tasks.options import Source, WorkedExamples
 from retrace.tasks.raw_rows import Row, field_of, joined, number_of, rows_of
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, used_together
 
@@ -196,7 +195,7 @@ def _bulky(task: "Task", split: str, source: Source, mirror: str | None) -> Iter
 def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str | None) -> tuple[Path, str]:
     """The local file of a source that stands in `yaml` under `where`, and what is said about where it came from."""
     if source.url:
-        from retrace.download import fetch
+        from retrace.machine.download import fetch
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from retrace.config import Source
-from retrace.download import mirror_folder
 from retrace.errors import UserError
+from retrace.machine.download import mirror_folder
+from retrace.tasks.options import Source
 
 HOST = "huggingface.co"
 _READERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}

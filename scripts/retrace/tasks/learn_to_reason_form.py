@@ -15,12 +15,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
-from retrace.config import TaskConfig
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import cleanup, short_answers, steps
 from retrace.tasks.base import Task, canonical
-from retrace.text_constants import string_constant
+from retrace.tasks.options import TaskConfig
+from retrace.text.constants import string_constant
 
 FORM = "learn_to_reason"
 ZERO_SHOT = "learn_to_reason_zero_shot"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from retrace.config import TaskConfig
+from retrace.tasks.options import TaskConfig
 
 STANDARD = ("train", "dev", "test")  # what a split set may replace
 DEMONSTRATIONS = "demonstrations"  # for prompts of frozen models; no system with splits of its own has any

@@ -63,7 +63,7 @@ def step_state(step: str, kind: str) -> dict[str, str] | None:
 def step_correct(step: str, reference_step: str, kind: str) -> bool:
     """Whether both steps tell the same state; False where either tells none.
 
-    The paper asks an entailment model in both directions (retrace.tasks.entailment, pair.step_judge). The states of
+    The paper asks an entailment model in both directions (retrace.systems.grace.entailment, pair.step_judge). The states of
     these tasks are exact, so by default they are compared.
     """
     found, right = step_state(step, kind), step_state(reference_step, kind)

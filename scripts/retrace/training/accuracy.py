@@ -11,15 +11,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from retrace.calculator import Calculator
 from retrace.decoding.sampling import generate
 from retrace.decoding.setup import decoder_of
 from retrace.errors import UserError
 from retrace.models.exact import set_attention
 from retrace.models.share import share
-from retrace.prompting import Prompting
+from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example
-from retrace.token_text import TokenText
+from retrace.text.calculator import Calculator
+from retrace.text.token_text import TokenText
 
 Grader = Callable[[str, Example], bool]  # whether a solution's text answers the question
 

@@ -10,8 +10,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from retrace.errors import UserError
+from retrace.training.options import AdapterTraining, Training
 from retrace.training.parallel import is_sharded
-from retrace.training_options import AdapterTraining, Training
 
 
 def adapter_options(options: AdapterTraining, family: str) -> Any:

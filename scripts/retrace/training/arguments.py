@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from transformers import TrainingArguments
 
-from retrace.config import Training
 from retrace.errors import UserError
-from retrace.tracking import tracking_options
+from retrace.machine.tracking import tracking_options
 from retrace.training import parallel
+from retrace.training.options import Training
 
 _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}  # by the library's names
 

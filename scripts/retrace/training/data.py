@@ -11,9 +11,9 @@ import torch
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
-from retrace.prompting import Prompting, answer_end
+from retrace.prompting.prompting import Prompting, answer_end
 from retrace.schemas import Example
-from retrace.tasks import Task
+from retrace.tasks.base import Task
 
 IGNORED = -100  # label of a position that the loss leaves out
 _RESULT = re.compile(r"<<[^<>=]*=([^<>=]*)>>|\[[^\[\]=]*=([^\[\]=]*)\]")

@@ -5,7 +5,7 @@ from typing import Any
 
 from transformers import TrainerCallback
 
-from retrace.progress import Pace
+from retrace.machine.progress import Pace
 
 
 class SaysHowFar(TrainerCallback):

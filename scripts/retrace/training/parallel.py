@@ -15,10 +15,10 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from retrace.config import Training
 from retrace.errors import UserError
-from retrace.launch import STRATEGY
-from retrace.storage import read_json
+from retrace.machine.launch import STRATEGY
+from retrace.machine.storage import read_json
+from retrace.training.options import Training
 
 ENVS = Path(__file__).resolve().parents[3] / "envs"
 FILES = {"fsdp": "fsdp.json"} | {

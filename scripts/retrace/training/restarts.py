@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedModel, TrainerCallback
 
 from retrace.errors import UserError
-from retrace.storage import bring_to_disk, write_text
+from retrace.machine.storage import bring_to_disk, write_text
 
 TIMES = 20.0  # a save may wait for so many times what saving takes, if that is longer than the minutes it is given
 KEPT = 2  # saved states

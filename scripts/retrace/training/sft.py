@@ -12,15 +12,15 @@ from transformers import TrainerCallback
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
-from retrace.config import Training
 from retrace.errors import UserError
-from retrace.layouts import Layout, note_masked_results, write_layout
+from retrace.machine.storage import atomic_path
 from retrace.models.load import is_known, resize_embeddings
 from retrace.models.share import share
-from retrace.storage import atomic_path
+from retrace.prompting.layouts import Layout, note_masked_results, write_layout
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, Row, collate_generator
 from retrace.training.evaluated import bring_each
+from retrace.training.options import Training
 from retrace.training.trainer import is_first_process, train, write_curve
 
 Collate = Callable[[Sequence[Row]], dict[str, torch.Tensor]]

@@ -27,16 +27,16 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallback
 from transformers.utils import logging as transformers_logging
 
-from retrace.config import Training
-from retrace.config_types import speed_options
 from retrace.errors import UserError
+from retrace.machine.storage import disk_of, refusal
 from retrace.models.share import from_first, measuring_together, share
-from retrace.storage import disk_of, refusal
+from retrace.sections import speed_options
 from retrace.training import parallel
 from retrace.training.adapters import saved_weights
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.follow import SaysHowFar
+from retrace.training.options import Training
 from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]

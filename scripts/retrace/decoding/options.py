@@ -1,0 +1,99 @@
+"""What decoders share, and the two plainest ones."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from retrace.sections import SPEED_ONLY, BatchSize, Count, Section, Share
+
+
+class Decoding(Section):
+    """What all decoders share."""
+
+    max_new_tokens: Count = 256
+    batch_size: BatchSize = Field(
+        default=64,
+        description="sequences decoded together, or auto: as many as the device's memory holds; does not change the output",
+        json_schema_extra=SPEED_ONLY,
+    )
+    calculator: bool = True
+
+
+class Greedy(Decoding):
+    """The most probable token each time."""
+
+
+class SelfConsistency(Decoding):
+    """Several samples, majority vote over their answers."""
+
+    samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
+    temperature: float = Field(default=0.7, gt=0)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+
+
+class Guided(Decoding):
+    """Stepwise decoding guided by a discriminator. GRACE section 3.3; beta 0 is the language model alone."""
+
+    beta: Share | Literal["choose"] = Field(
+        default="choose", description="weight of the discriminator, or chosen on the development split"
+    )
+    candidates: Count = Field(default=20, description="candidate steps (J in the paper)")
+    step_sampling: Literal["top_p", "top_k", "random", "beam"] = "top_p"
+    top_p: float = Field(default=0.95, gt=0, le=1)
+    top_k: int = Field(default=50, ge=1)
+    temperature: float = Field(default=1.0, gt=0)
+    max_steps: Count = 8
+    max_step_tokens: Count = Field(default=60, description="longest step in tokens")
+    selection: Literal["greedy", "sample"] = "greedy"
+    normalize_scores: bool = Field(default=True, description="softmax over the candidates' discriminator scores")
+    samples: Count = Field(default=1, description="guided solutions a question; more than one: majority vote")
+    forced_tokens: Literal["auto", "model", "zero"] = Field(
+        default="auto",
+        description="how tokens that the calculator forces count in a step's score: with the model's own "
+        "log-probability (model, as the official code does it), as certain (zero), or auto: zero where the generator was "
+        "trained with the calculator's results masked and so cannot know them, else model; no part in step_sampling beam",
+    )
+    official: bool = Field(
+        default=False,
+        description="the discriminator reads the official code's row: the generator's own token ids behind the question, "
+        "and the pads behind shorter candidates",
+    )
+
+
+class Stepwise(Guided):
+    """Stepwise decoding by the language model alone: the control for the discriminator."""
+
+    beta: Annotated[float, Field(ge=0, le=0)] = Field(default=0.0, description="always 0")  # type: ignore[assignment]
+
+
+class GuidedVote(Guided):
+    """Several guided solutions and a majority vote over their answers."""
+
+    samples: Count = Field(default=40, description="as many as self-consistency draws")
+
+
+class Majority(SelfConsistency):
+    """Majority vote over samples, as LaTRO evaluates (maj@8)."""
+
+    samples: Count = Field(default=8, description="LaTRO section 5.1")
+    temperature: float = Field(default=1.0, gt=0, description="LaTRO section 5.1")
+
+
+class FewShot(Greedy):
+    """The most probable token each time, behind worked examples."""
+
+    demonstrations: Count = Field(default=8, description="worked examples in the prompt")
+
+
+class FewShotMajority(Majority):
+    """Majority vote over samples, behind worked examples."""
+
+    demonstrations: Count = Field(default=8, description="worked examples in the prompt")
+
+
+class Beam(Decoding):
+    """Beam search; the best beam counts."""
+
+    beams: Annotated[int, Field(ge=2)] = 5
+    length_penalty: float = 1.0

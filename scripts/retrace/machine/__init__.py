@@ -1,0 +1,1 @@
+"""Files, checksums, downloads, devices, launching and clusters."""

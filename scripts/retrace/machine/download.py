@@ -1,0 +1,196 @@
+"""Files from pinned URLs: looked up in a mirror folder first, verified, whole or not at all."""
+
+import hashlib
+import http.client
+import os
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from retrace.errors import UserError
+from retrace.machine.storage import atomic_path, refusal, sha256_of
+
+MIRROR_VARIABLE = "RETRACE_MIRROR"
+CACHE_VARIABLE = "RETRACE_CACHE"
+BLOCK = 1 << 16
+
+
+class _Temporary(Exception):
+    """A failure that another attempt may mend."""
+
+
+def mirror_path(url: str, mirror: str | Path) -> Path:
+    """Where a mirror folder keeps the file behind `url`: MIRROR/HOST/PATH.
+
+    Refuses URLs that lead out of the folder, and URLs with a name and password, which would go into logs and results.
+    """
+    parts = urlsplit(url)
+    if parts.username is not None or parts.password is not None:
+        raise UserError(
+            f"a URL of {parts.hostname} holds a user name or password; take it out, and put the file into a mirror folder"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(f"{url}: not an http(s) URL")
+    path = unquote(parts.path).strip("/")
+    if ".." in path.split("/"):
+        raise UserError(f"{url}: a URL may not hold '..'")
+    return Path(mirror) / parts.hostname / path
+
+
+def download(
+    url: str,
+    sha256: str | None,
+    target: str | Path,
+    mirror: str | Path | None = None,
+    *,
+    attempts: int = 4,
+    timeout: float = 30.0,
+    pause: float = 1.0,
+) -> Path:
+    """Bring the file behind `url` to `target` and return it; nothing is done if it is there already.
+
+    The mirror folder (argument, or the environment's RETRACE_MIRROR) is looked at first, then the network: up to
+    `attempts` times, waiting `pause`, 2 x `pause`, ... seconds between; `timeout` is in seconds and counts per read.
+    Proxies of the environment (https_proxy, no_proxy) are honoured. Raises UserError for a checksum that differs, a
+    missing page, or a network that does not answer, naming what was tried and what to do.
+    """
+    target = Path(target)
+    if target.is_file() and sha256_of(target) == sha256:
+        return target
+    found = _in_mirror(url, sha256, mirror)
+    with atomic_path(target) as temporary:
+        if found is not None:
+            temporary.write_bytes(found.read_bytes())
+        else:
+            _from_network(url, sha256, temporary, mirror, attempts, timeout, pause)
+    return target
+
+
+def fetch(url: str, sha256: str | None, mirror: str | Path | None = None) -> Path:
+    """The verified file behind `url`: the mirror's own, or one in the cache (RETRACE_CACHE, ~/.cache/retrace).
+
+    sha256 None: nothing is known to verify it by; the caller checks what it holds.
+    """
+    found = _in_mirror(url, sha256, mirror)
+    if found is not None:
+        return found
+    home = (
+        os.environ.get(CACHE_VARIABLE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrace"
+    )
+    name = Path(urlsplit(url).path).name
+    if sha256 is None:
+        kept = Path(home) / hashlib.sha256(url.encode()).hexdigest() / name
+        return kept if kept.is_file() else download(url, None, kept, mirror)
+    return download(url, sha256, Path(home) / sha256 / name, mirror)
+
+
+def mirror_folder(mirror: str | Path | None) -> Path | None:
+    """The mirror folder of the argument or of RETRACE_MIRROR; None without one, UserError for one that is not there."""
+    chosen = mirror or os.environ.get(MIRROR_VARIABLE)
+    if not chosen:
+        return None
+    folder = Path(chosen)
+    if not folder.is_dir():
+        raise UserError(f"mirror {folder}: no such folder; mend the setting `mirror` or {MIRROR_VARIABLE}")
+    return folder
+
+
+def _in_mirror(url: str, sha256: str | None, mirror: str | Path | None) -> Path | None:
+    folder = mirror_folder(mirror)
+    if folder is None:
+        return None
+    path = mirror_path(url, folder)
+    if not path.is_file():
+        return None
+    found = sha256_of(path)
+    if sha256 is not None and found != sha256:
+        raise UserError(f"{path}: sha256 is {found}, expected {sha256}; replace the mirror's file by the one at {url}")
+    return path
+
+
+def _from_network(
+    url: str, sha256: str | None, target: Path, mirror: str | Path | None, attempts: int, timeout: float, pause: float
+) -> None:
+    mirror_path(url, ".")  # refuses what is no http(s) URL, such as file:
+    tried: list[str] = []
+    for attempt in range(1, attempts + 1):
+        try:
+            found = _read(url, target, timeout)
+        except _Temporary as error:
+            tried.append(str(error))
+            if attempt < attempts:
+                print(f"{url}: {error}; attempt {attempt + 1} of {attempts} follows", file=sys.stderr)
+                time.sleep(pause * 2 ** (attempt - 1))
+            continue
+        if sha256 is not None and found != sha256:
+            raise UserError(
+                f"{url}: sha256 is {found}, expected {sha256}; the download is corrupt or the file changed. "
+                "Nothing was kept: run again, or put the right file into a mirror folder"
+            )
+        return
+    folder = mirror_folder(mirror)
+    place = mirror_path(url, folder or "MIRROR")
+    looked = f"{place} does not exist; " if folder else "no mirror folder was given; "
+    raise UserError(
+        f"{url}: not reached in {attempts} attempts ({'; '.join(dict.fromkeys(tried))}); {looked}"
+        f"either allow network access to {urlsplit(url).hostname} (proxies: https_proxy), "
+        f"or put the file at {place} and set `mirror` or {MIRROR_VARIABLE}"
+    )
+
+
+def _read(url: str, target: Path, timeout: float) -> str:
+    """Stream `url` into `target` and return its SHA-256. Raises _Temporary where another attempt may help."""
+    digest = hashlib.sha256()
+    request = urllib.request.Request(url, headers={"User-Agent": "retrace", "Accept-Encoding": "identity"})
+    # An opener of its own, because urlopen keeps the proxies of the process's first request.
+    opener = urllib.request.build_opener()
+    try:
+        with opener.open(request, timeout=timeout) as response, open(target, "wb") as handle:
+            length = response.headers.get("Content-Length", "")
+            progress = _Progress(url, int(length) if length.isdigit() else None)
+            while block := response.read(BLOCK):
+                handle.write(block)
+                digest.update(block)
+                progress.add(len(block))
+            progress.end()
+    except urllib.error.HTTPError as error:
+        if error.code >= 500 or error.code in (408, 429):
+            raise _Temporary(f"the server answered {error.code} {error.reason}") from None
+        raise UserError(f"{url}: the server answered {error.code} {error.reason}; check the URL") from None
+    except urllib.error.URLError as error:
+        raise _Temporary(str(error.reason)) from None
+    except (OSError, http.client.HTTPException) as error:
+        if refusal(error):  # of the disk, not of the network: another attempt would not help
+            raise
+        raise _Temporary(str(error) or type(error).__name__) from None
+    if progress.total is not None and progress.done != progress.total:
+        raise _Temporary(f"cut off after {progress.done} of {progress.total} bytes")
+    return digest.hexdigest()
+
+
+class _Progress:
+    """What has come so far, on standard error: a running line on a terminal, else a line every ten seconds."""
+
+    def __init__(self, url: str, total: int | None) -> None:
+        self.name = url.rsplit("/", 1)[-1]
+        self.total = total
+        self.done = 0
+        self._terminal = sys.stderr.isatty()
+        self._last = time.monotonic()
+
+    def add(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self._last >= (0.2 if self._terminal else 10):
+            self._last = now
+            self._show("\r" if self._terminal else "\n")
+
+    def end(self) -> None:
+        self._show("\n", start="\r" if self._terminal else "")
+
+    def _show(self, end: str, start: str = "") -> None:
+        share = f" of {self.total / 1e6:.1f}" if self.total else ""
+        print(f"{start}{self.name}: {self.done / 1e6:.1f}{share} MB", end=end, file=sys.stderr, flush=True)

@@ -1,0 +1,307 @@
+"""Whether a SLURM cluster can run the jobs that it is about to get; every fault with its mend, before the first job.
+
+What SLURM itself would say of a job is asked with `sbatch --test-only`; what it would accept and never start (a run
+time above the partition's) and what only a job would find out (a folder that the nodes do not see) is looked up here.
+"""
+
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retrace.errors import UserError
+from retrace.machine.cluster import Told, sbatch_words
+from retrace.machine.slurm_options import Slurm
+from retrace.yaml_files import closest
+
+SITE_FILE = "profiles/slurm/site.yaml"
+NEEDED = ("sbatch", "srun", "sinfo", "squeue", "scancel")
+# File systems that a cluster's nodes share by their nature; statfs knows no more than the mount table's names.
+NETWORK_FILE_SYSTEMS = (
+    "nfs nfs4 lustre gpfs beegfs ceph fuse.ceph panfs afs pvfs2 orangefs cifs smb3 9p glusterfs fuse.glusterfs wekafs "
+    "fhgfs quobyte fuse.quobyte fuse.juicefs ocfs2 gfs2 daos fuse.daos vast"
+).split()
+
+
+@dataclass(frozen=True)
+class Node:
+    """What one of like nodes has. gpus: number of each type; SLURM calls them `gpu` where the site names no type."""
+
+    cpus: int
+    memory_mb: int
+    gpus: dict[str, int]
+
+
+@dataclass
+class Found:
+    """A partition as `sinfo` shows it. minutes: longest run time, None without a limit."""
+
+    up: bool
+    minutes: int | None
+    nodes: list[Node] = field(default_factory=list)
+    count: int = 0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one job asks of SLURM. told: as from told_to_slurm; gpus: a node; weights_mb: what its model takes at least."""
+
+    rule: str
+    about: str
+    told: Told
+    gpus: int
+    threads: int
+    memory_mb: int
+    minutes: int
+    weights_mb: int = 0
+
+    @property
+    def kind(self) -> tuple:
+        """Equal for jobs that SLURM cannot tell apart."""
+        return (tuple(self.told.items()), self.threads, self.memory_mb, self.minutes)
+
+
+# ---------------------------------------------------------------- what the cluster has
+
+
+def minutes_of(text: str) -> int | None:
+    """A time limit of SLURM (`days-hours:minutes:seconds`, leading parts left out at will) in minutes."""
+    if text in ("infinite", "UNLIMITED", "n/a"):
+        return None
+    days, _, clock = text.rpartition("-")
+    parts = [int(part) for part in clock.split(":")]
+    hours, minutes = [*parts, 0][:2] if days or len(parts) == 3 else [0, parts[0]]
+    return int(days or 0) * 1440 + hours * 60 + minutes
+
+
+def gpus_of(text: str) -> dict[str, int]:
+    """The GPUs in a node's generic resources, by type: `gpu:a100:4(S:0-1),shard:8` holds 4 of type a100."""
+    found: dict[str, int] = {}
+    for words in re.findall(r"(?:^|,)gpu((?::[^:,(]+){1,2})", text):
+        *kind, count = words[1:].split(":")
+        name = kind[0] if kind else "gpu"
+        found[name] = found.get(name, 0) + int(count)
+    return found
+
+
+def read_partitions(text: str) -> dict[str, Found]:
+    """Partitions by name, from lines `name|nodes|cpus|memory in MB|generic resources|time limit|up or not`."""
+    partitions: dict[str, Found] = {}
+    for line in text.splitlines():
+        name, count, cpus, memory, resources, limit, state = (part.strip() for part in line.split("|"))
+        found = partitions.setdefault(name, Found(state == "up", minutes_of(limit)))
+        found.count += int(count)
+        found.nodes.append(Node(int(cpus.rstrip("+")), int(memory.rstrip("+")), gpus_of(resources)))
+    return partitions
+
+
+def _call(command: Sequence[str], seconds: float = 60) -> tuple[int, str, str]:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return 124, "", f"no answer in {seconds:.0f} s"
+    return done.returncode, done.stdout, done.stderr.strip()
+
+
+def ask_sinfo() -> dict[str, Found]:
+    """The cluster's partitions. Raises UserError where SLURM's commands are missing or its controller does not answer."""
+    missing = [name for name in NEEDED if shutil.which(name) is None]
+    if missing:
+        raise UserError(
+            f"no {missing[0]} on PATH, so this is no machine that jobs can be submitted from: log in on the cluster's login "
+            "node, or load SLURM's module there; on one machine: --workflow-profile profiles/default"
+        )
+    code, text, fault = _call(["sinfo", "--noheader", "--exact", "--format", "%R|%D|%c|%m|%G|%l|%a"])
+    if code:
+        raise UserError(f"SLURM does not answer (sinfo: {fault}); try again when it does, `sinfo` shows it")
+    return read_partitions(text)
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+def misfit(job: Job, found: Found, site: Slurm) -> str | None:
+    """Why no node of its partition can run the job, and the mend; None where one can."""
+    name = job.told["slurm_partition"]
+    key = f"slurm.{'gpu' if job.gpus else 'cpu'}"
+    asks = f"{job.rule} ({job.about})"
+    if job.memory_mb < job.weights_mb:
+        return (
+            f"{asks} gets {job.memory_mb:,} MB of memory, the model's weights alone take {job.weights_mb:,} MB: "
+            "raise mem_mb (--set-resources) or resource_factors.memory"
+        )
+    most = max(sum(node.gpus.values()) for node in found.nodes)
+    if job.gpus > most:
+        return (
+            f"{asks} asks for {job.gpus} GPUs on a node, a node of partition {name} has at most {most}: "
+            f"lower launch.gpus (and raise launch.nodes), or set {key}.partition in {SITE_FILE}"
+        )
+    kind = site.gpu.gpu_type if job.gpus and site.gpu else None
+    types = sorted({kind for node in found.nodes for kind in node.gpus})
+    if kind and kind not in types:
+        return f"partition {name} has no GPU of type {kind!r}; {closest(kind, types)}: set slurm.gpu.gpu_type in {SITE_FILE}"
+    with_gpus = [
+        node for node in found.nodes if (node.gpus.get(kind, 0) if kind else sum(node.gpus.values())) >= job.gpus
+    ]
+    if not with_gpus:
+        return (
+            f"{asks} asks for {job.gpus} GPUs of type {kind} on a node, and no node of partition {name} has so many: "
+            f"lower launch.gpus, or set slurm.gpu.gpu_type in {SITE_FILE}"
+        )
+    memory = max(node.memory_mb for node in with_gpus)
+    if job.memory_mb > memory:
+        return (
+            f"{asks} needs {job.memory_mb:,} MB of memory, the largest node of partition {name} has {memory:,}: use a "
+            f"partition with larger nodes ({key}.partition in {SITE_FILE}), a smaller model, or less: --set-resources "
+            f"{job.rule}:mem_mb={memory}"
+        )
+    cpus = max(node.cpus for node in with_gpus)
+    if job.threads > cpus:
+        return (
+            f"{asks} asks for {job.threads} processors, the largest node of partition {name} has {cpus}: lower `threads` in "
+            "the configuration"
+        )
+    nodes = int(job.told["nodes"] or 1)
+    if nodes > found.count:
+        return f"{asks} asks for {nodes} nodes, partition {name} has {found.count}: lower launch.nodes"
+    if found.minutes is not None and job.minutes > found.minutes:
+        return (
+            f"{asks} asks for {job.minutes / 60:.1f} hours, partition {name} allows {found.minutes / 60:.1f}: set "
+            f"{key}.hours: {max(1, found.minutes // 60)} in {SITE_FILE}, so that no job asks for more"
+        )
+    return None
+
+
+def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
+    """One line a fault, one for each rule and partition."""
+    faults: dict[tuple, str | None] = {}
+    for job in jobs:
+        name = str(job.told["slurm_partition"])
+        key = f"slurm.{'gpu' if job.gpus else 'cpu'}.partition"
+        if job.gpus and site.gpu is None:
+            faults["no gpu",] = f"{job.rule} ({job.about}) needs a GPU and slurm.gpu in {SITE_FILE} is null"
+        elif name not in partitions:
+            faults[name,] = f"partition {name!r} is unknown; {closest(name, partitions)}: set {key} in {SITE_FILE}"
+        elif not partitions[name].up:
+            faults[name,] = f"partition {name} is down (sinfo shows it): wait, or set {key} in {SITE_FILE}"
+        elif not faults.get((name, job.rule)):
+            faults[name, job.rule] = misfit(job, partitions[name], site)
+    return list(dict.fromkeys(fault for fault in faults.values() if fault))
+
+
+def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
+    """What SLURM itself says against jobs of each kind (account, quality of service, limits of the site)."""
+    kinds = {job.kind: job for job in jobs}
+    faults: dict[str, str] = {}
+    for job in kinds.values():
+        asked = [f"--mem={job.memory_mb}", f"--cpus-per-task={job.threads}", f"--time={job.minutes}"]
+        command = ["sbatch", "--test-only", *sbatch_words(job.told), *asked, "--wrap=true"]
+        code, _, fault = _call(command)
+        said, words = " ".join(fault.split()), " ".join(command)
+        if code and "Requested node configuration is not available" in said:
+            # Some nodes have all of it, as `sinfo` says, but none that is up; SLURM keeps such a job until one is.
+            print(
+                f"note: {job.rule} ({job.about}) will wait: the nodes that can run it are down or reserved",
+                file=sys.stderr,
+            )
+        elif code:
+            faults[said] = f"SLURM would refuse {job.rule} ({job.about}): {said}. Mend {SITE_FILE}; asked was: {words}"
+    return list(faults.values())
+
+
+# ---------------------------------------------------------------- the working folder
+
+
+def file_system_of(folder: Path, mounts: str) -> str:
+    """The type of the file system that holds `folder`, by the text of /proc/self/mounts; empty if that is unknown."""
+    best, kind = -1, ""
+    for line in mounts.splitlines():
+        _, place, name, *_ = line.split(" ")
+        place = place.replace("\\040", " ")
+        inside = folder == Path(place) or Path(place) in folder.parents
+        if inside and len(place) >= best:  # a later mount covers an earlier one
+            best, kind = len(place), name
+    return kind
+
+
+def is_on_network(folder: Path) -> bool:
+    """Whether the folder lies on a file system that machines share by its nature."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return file_system_of(folder.resolve(), mounts) in NETWORK_FILE_SYSTEMS
+
+
+def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int = 20) -> str | None:
+    """What is wrong with the folder as a node sees it, tried by a job of a second; None where nothing is.
+
+    The node reads a word that was written here and writes one that is read here. wanted: other files that jobs need.
+    Where no node is free within `seconds`, nothing is known: a note says so and None is returned.
+    """
+    word = secrets.token_hex(8)
+    asked, answer = (folder / f".retrace-{word}-{name}" for name in ("asked", "answer"))
+    files = " ".join(f"'{path}'" for path in wanted)
+    script = (
+        f"[ -e '{asked}' ] && cat '{asked}' > '{answer}' || exit 3; "
+        f'for file in {files}; do [ -e "$file" ] || {{ echo "$file"; exit 4; }}; done'
+    )
+    limits = ["--ntasks=1", "--mem=50", "--time=1", f"--immediate={seconds}", "--job-name=retrace_folder", "--chdir=/"]
+    asked.write_text(word, encoding="utf-8")
+    try:
+        code, text, fault = _call(["srun", *sbatch_words(told), *limits, "sh", "-c", script], seconds + 40)
+        seen = code in (0, 4) and _comes(answer, word)
+    finally:
+        asked.unlink()
+        answer.unlink(missing_ok=True)
+    where = f"a node of partition {told['slurm_partition']}"
+    if code == 4:
+        missing = text.splitlines()[0]
+        return f"{where} does not see {missing}: put project and environment on a file system that all nodes share"
+    if code == 0 and not seen:
+        return f"{where} wrote into {folder} and nothing arrived here: {_MEND}"
+    if code == 3 or "No such file" in fault:
+        return f"{where} does not see {folder}, or may not write there: {_MEND}"
+    if code:
+        why = fault.splitlines()[0] if fault else f"srun ended with {code}"
+        print(f"note: whether the nodes see {folder} could not be tried ({why})", file=sys.stderr)
+    return None
+
+
+_MEND = (
+    "work in a folder that all nodes share (home, scratch or project space; `df -T .` shows the file system), or set "
+    f"slurm.check_folder: never in {SITE_FILE} if this is a mistake"
+)
+
+
+def _comes(file: Path, word: str, seconds: float = 20) -> bool:
+    """Whether the word arrives in the file in time; network file systems show new files late."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if file.exists() and file.read_text(encoding="utf-8").strip() == word:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def refuse_for_slurm(jobs: Sequence[Job], site: Slurm, folder: Path, wanted: Sequence[Path]) -> None:
+    """Raise UserError with every fault found; returns where the jobs can be submitted.
+
+    jobs: those that would go to nodes. folder: where the results are. wanted: what jobs read beside it.
+    """
+    partitions = ask_sinfo()
+    faults = what_cannot_run(jobs, partitions, site) or what_slurm_refuses(jobs)
+    if not faults and site.check_folder != "never" and (site.check_folder == "always" or not is_on_network(folder)):
+        places = {str(job.told["slurm_partition"]): job.told for job in jobs}
+        for told in places.values():
+            faults += [fault for fault in [folder_fault(folder, told, wanted)] if fault]
+    if faults:
+        raise UserError("nothing was submitted to SLURM:\n" + "\n".join(f"  - {fault}" for fault in faults))

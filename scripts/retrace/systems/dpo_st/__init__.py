@@ -1,0 +1,1 @@
+"""DPO-ST (arXiv 2407.18248): self-training with a DPO step in every round."""

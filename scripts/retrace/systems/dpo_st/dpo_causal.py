@@ -1,0 +1,165 @@
+"""Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
+
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, disable_progress_bars
+from torch.utils.data import Sampler
+from transformers import TrainerCallback
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from trl import DPOConfig, DPOTrainer
+
+from retrace.schemas import Preference
+from retrace.systems.dpo_st.dpo import PreferenceRow
+from retrace.systems.dpo_st.options import DpoTraining
+from retrace.tasks.base import Task
+from retrace.training import parallel
+from retrace.training import trainer as shared
+from retrace.training.adapters import adapter_options, explained
+from retrace.training.data import bucketed_order
+from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
+
+
+class InOrder(Sampler[int]):
+    """The rows in the order of a whole training, epochs on end."""
+
+    def __init__(self, order: np.ndarray) -> None:
+        self.order = order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __iter__(self) -> Any:
+        return iter(self.order.tolist())
+
+
+# Of what TRL measures, what our own trainer measures too, by our names.
+_MEASURES = {
+    "eval_loss": "eval_loss",
+    "eval_rewards/accuracies": "eval_accuracy",
+    "eval_rewards/margins": "eval_margin",
+}
+
+
+def plain(logs: dict[str, float]) -> dict[str, float]:
+    """A line of TRL's log with our names for the development measures, and without the others."""
+    return {_MEASURES.get(key, key): value for key, value in logs.items() if key in _MEASURES or key[:5] != "eval_"}
+
+
+class Progress(shared.Milestones):
+    """Milestones that read TRL's logs."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
+        super().on_log(args, state, control, logs=plain(logs or {}), **kwargs)
+
+
+class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
+    """TRL's trainer on an order of rows that is fixed before training, so that a run that was killed can go on."""
+
+    def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
+        self.order, self.owner = order, owner
+        super().__init__(*args, **kwargs)
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> InOrder:
+        return InOrder(self.order)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        super().log(logs, start_time)
+        self.state.log_history[-1] = plain(self.state.log_history[-1])
+
+    def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset  # it holds them; TRL would hand them from process to process by a file of the first one alone
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """None: what a checkpoint was made from stands in the results."""
+
+
+def texts_of(task: Task, pairs: Sequence[Preference], rows: Sequence[PreferenceRow]) -> Dataset:
+    """The pairs as TRL reads them: prompt, chosen, rejected and what the reference model thinks of both; TRL appends the
+    end token by itself."""
+    prompts = [task.prompt(pair.question, family="decoder_only") for pair in pairs]
+    return Dataset.from_dict(
+        {
+            "prompt": prompts,
+            "chosen": [f"{task.joint}{pair.chosen}" for pair in pairs],
+            "rejected": [f"{task.joint}{pair.rejected}" for pair in pairs],
+            "ref_chosen_logps": [row.reference[0] for row in rows],
+            "ref_rejected_logps": [row.reference[1] for row in rows],
+        }
+    )
+
+
+def checkpointing(wanted: bool) -> dict[str, bool]:
+    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
+    names = {field.name for field in fields(DPOConfig)}
+    return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}
+
+
+def train_dpo_causal(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    pairs: Sequence[Preference],
+    rows: Sequence[PreferenceRow],
+    dev_pairs: Sequence[Preference],
+    dev_rows: Sequence[PreferenceRow],
+    options: DpoTraining,
+    seed: int,
+    state: str | Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> tuple[Any, list[dict[str, float]]]:
+    """Train in place; returns the trained model, with its adapters where the options ask for some, and the curve.
+
+    rows, dev_rows: the token rows of the pairs, with their reference (`retrace.systems.dpo_st.dpo.with_reference`).
+    """
+    state = Path(state)
+    device_batch, passes = parallel.accumulation_of(options, shared.world_size())
+    total = shared.steps_of(options, len(rows))
+    order = bucketed_order([row.length for row in rows], options.batch_size, total, seed)
+    arguments = shared.arguments_of_training(
+        options,
+        seed,
+        state,
+        device_batch,
+        passes,
+        total,
+        "loss" if options.keep == "best" else None,
+        bool(dev_pairs),
+        DPOConfig,
+        beta=options.beta,
+        # Rows over the limit were left out; TRL shall cut nothing.
+        max_length=None,
+        precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
+        disable_dropout=not options.dropout,
+        **checkpointing(options.activation_checkpointing),
+        per_device_eval_batch_size=2 * device_batch,
+    )
+    disable_progress_bars()
+
+    def build(owner: Owner) -> OrderedDPOTrainer:
+        with explained(options):
+            return trainer_of(owner)
+
+    def trainer_of(owner: Owner) -> OrderedDPOTrainer:
+        return OrderedDPOTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=texts_of(task, pairs, rows),
+            eval_dataset=texts_of(task, dev_pairs, dev_rows) if dev_pairs else None,
+            processing_class=tokenizer,
+            peft_config=adapter_options(options, "decoder_only"),
+            callbacks=[
+                Progress(shared.milestones(options, total), bool(dev_pairs)),
+                SavesInTime(60 * options.save_minutes),
+                *callbacks,
+            ],
+            order=order,
+            owner=owner,
+        )
+
+    trainer = shared.run_trainer(build, model, rows, options, seed, state, bool(dev_pairs))
+    return trainer.model, shared.curve_of(trainer, options.batch_size, len(rows))

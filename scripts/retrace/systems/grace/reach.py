@@ -1,0 +1,29 @@
+"""What a configuration cannot reach, as far as it can be known before anything is run."""
+
+from retrace.systems.grace.options import Sampling
+from retrace.tasks.options import TaskConfig
+
+
+def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
+    """How many questions of a split are used; None where only its file can say. limit: of its rows; -1: all."""
+    source = task.splits.get(split)
+    if source is None:
+        return None
+    rows = source.count or task.rows.get(split) or source.rows
+    return rows if rows is None or limit < 0 else min(rows, limit)
+
+
+def what_cannot_be_found(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
+    """Why `sample.incorrect` wrong solutions cannot be found, in a sentence; None where they can, or nobody knows yet."""
+    rows = rows_known(task, split, limit)
+    if rows is None:
+        return None
+    questions = rows if options.max_questions < 0 else min(rows, options.max_questions)
+    most = questions * options.max_passes * options.samples_per_pass
+    if options.max_passes < 0 or most >= options.incorrect:
+        return None
+    return (
+        f"{options.incorrect:,} wrong solutions (sample.incorrect) cannot be found: {questions:,} questions, "
+        f"{options.max_passes} passes (sample.max_passes) and {options.samples_per_pass} solutions a pass give {most:,} "
+        "solutions at most; sampling ends with fewer, and results say how many"
+    )

@@ -1,0 +1,238 @@
+"""Training the step discriminator on pairs of a right and a wrong step. GRACE section 3.2."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import TrainerCallback
+from transformers.modeling_utils import PreTrainedModel
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+
+from retrace.errors import UserError
+from retrace.evaluation.intervals import wilson
+from retrace.models.discriminator import StepDiscriminator, discriminator_input, pair_loss
+from retrace.models.encoder_head import add_separators, encoder_from_pretrained, scratch_encoder
+from retrace.models.load import ensure_pad, load_config, load_tokenizer, resize_embeddings
+from retrace.schemas import Pair
+from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
+from retrace.tasks.base import Task
+from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
+from retrace.training.likelihood import log_probabilities
+from retrace.training.trainer import train
+
+
+@dataclass(frozen=True)
+class PairRow:
+    """Token ids of `[CLS] context [SEP] step` with the right and with the wrong step."""
+
+    positive: list[int]
+    negative: list[int]
+
+    @property
+    def length(self) -> int:
+        return max(len(self.positive), len(self.negative))
+
+
+def make_network(
+    cls: type,
+    options: DiscriminatorTraining | VerifierTraining,
+    generator: str | Path,
+    task: Task,
+    seed: int,
+    **settings: Any,
+) -> Any:
+    """A network of class `cls` before training: a pretrained backbone, or a fresh encoder beside the generator.
+
+    backbone `scratch`: a T5 encoder with the generator's tokenizer, in the generator's sizes unless the options give
+    others. `generator`: the generator's own encoder, a fresh one where it has none. Otherwise a model folder or a
+    Hub id, whose tokenizer gets [CLS], [SEP] and the calculator's brackets where it lacks them, as the official code
+    does.
+    """
+    backbone = options.backbone
+    if backbone == "generator" and not load_config(generator).is_encoder_decoder:
+        print(f"note: {generator} has no encoder of its own; a fresh one of its sizes is trained", file=sys.stderr)
+        backbone = "scratch"
+    if backbone == "scratch":
+        tokenizer = load_tokenizer(generator)
+        sizes = load_config(generator)
+        width = options.width if options.width > 0 else sizes.hidden_size
+        layers = options.layers if options.layers > 0 else sizes.num_hidden_layers
+        heads = sizes.num_attention_heads
+        feedforward = getattr(sizes, "d_ff", None) or getattr(sizes, "n_inner", None) or 4 * width
+        if width % heads:
+            raise UserError(f"width {width} is no multiple of the generator's {heads} heads; choose another width")
+        add_separators(tokenizer, brackets=False)
+        encoder = scratch_encoder(tokenizer, width, layers, heads, feedforward, 0.0, seed)
+    else:
+        from retrace.models.hub import local_folder
+
+        folder = Path(generator) if backbone == "generator" else local_folder(backbone)
+        tokenizer = load_tokenizer(folder)
+        add_separators(tokenizer, brackets=task.config.calculator)
+        encoder = encoder_from_pretrained(folder)
+        if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
+            resize_embeddings(encoder, len(tokenizer))
+    ensure_pad(tokenizer)
+    positions = getattr(encoder.config, "max_position_embeddings", None)
+    limit = min(options.max_length, positions) if positions else options.max_length
+    return cls(encoder, tokenizer, max_length=limit, **settings)
+
+
+def pair_rows(network: StepDiscriminator, task: Task, pairs: Sequence[Pair]) -> list[PairRow]:
+    """Token rows of the pairs. Rows over the limit lose the start of their context; how many is said on stderr."""
+    texts = [(*discriminator_input(task, pair.question, pair.prefix, pair.positive), pair.negative) for pair in pairs]
+    contexts = [context for context, _, _ in texts]
+    positive = [step for _, step, _ in texts]
+    negative = [discriminator_input(task, "", [], wrong)[1] for _, _, wrong in texts]
+    cut = sorted({*network.too_long(contexts, positive), *network.too_long(contexts, negative)})
+    names = [pairs[index].example_id for index in cut]
+    report_long(names, len(pairs), network.max_length, "pairs", "cut at the start of the context")
+    rows = zip(network.encode(contexts, positive), network.encode(contexts, negative), strict=True)
+    return [PairRow(right, wrong) for right, wrong in rows]
+
+
+def collate_pairs(rows: Sequence[PairRow], pad_id: int) -> dict[str, torch.Tensor]:
+    """input_ids, attention_mask [2n, longest]: all right ones, then all wrong ones, for one forward pass."""
+    ids = [row.positive for row in rows] + [row.negative for row in rows]
+    return {"input_ids": pad(ids, pad_id), "attention_mask": mask_of(ids)}
+
+
+def sum_pair_loss(network: torch.nn.Module, batch: dict[str, torch.Tensor], kind: str, margin: float) -> torch.Tensor:
+    """Sum of the loss over the pairs of a batch."""
+    positive, negative = network(**batch).float().chunk(2)
+    return pair_loss(positive, negative, kind, margin) * len(positive)
+
+
+def count_pairs(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Number of pairs in a batch."""
+    return torch.tensor(len(batch["input_ids"]) // 2, device=batch["input_ids"].device)
+
+
+class PairEvaluation:
+    """Loss and accuracy over the development pairs."""
+
+    def __init__(self, rows: Sequence[PairRow], options: DiscriminatorTraining) -> None:
+        self.rows = rows
+        self.options = options
+
+    def scores(self, network: StepDiscriminator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Scores of the right and of the wrong steps, each FloatTensor [n]."""
+        both = [row.positive for row in self.rows] + [row.negative for row in self.rows]
+        positive, negative = torch.tanh(network.infer(both, 4 * self.options.device_batch_size)).squeeze(-1).chunk(2)
+        return positive, negative
+
+    def __call__(self, network: StepDiscriminator) -> dict[str, float]:
+        positive, negative = self.scores(network)
+        loss = pair_loss(positive, negative, self.options.loss, self.options.margin).item()
+        return {"loss": loss, "pair_accuracy": (positive > negative).float().mean().item()}
+
+
+def train_discriminator(
+    network: StepDiscriminator,
+    rows: Sequence[PairRow],
+    dev_rows: Sequence[PairRow],
+    options: DiscriminatorTraining,
+    seed: int,
+    state: str | Path,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> list[dict[str, float]]:
+    """Train in place; the checkpoint with the lowest development loss is kept. Returns the curve."""
+    return train(
+        network,
+        rows,
+        [row.length for row in rows],
+        partial(collate_pairs, pad_id=network.tokenizer.pad_token_id),
+        partial(sum_pair_loss, kind=options.loss, margin=options.margin),
+        count_pairs,
+        PairEvaluation(dev_rows, options) if dev_rows else None,
+        options,
+        seed,
+        state,
+        callbacks=callbacks,
+    )
+
+
+# ---------------------------------------------------------------- what the generator itself thinks of the pairs
+
+
+def step_rows(
+    task: Task,
+    tokenizer: PreTrainedTokenizerBase,
+    family: str,
+    questions: Sequence[str],
+    prefixes: Sequence[list[str]],
+    steps: Sequence[str],
+    demonstrations: int = 0,
+) -> list[Row]:
+    """For each step a row whose only labelled tokens are the step's free ones, its delimiter included.
+
+    What a calculator fills in (where the task has one) is not the generator's choice and does not count.
+    """
+    examples = task.demonstrations(demonstrations)
+    prompts = [task.prompt(question, examples, family=family) for question in questions]
+    inputs = dict(zip(prompts, tokenizer(prompts, verbose=False)["input_ids"], strict=True))
+    before = encode_solutions(tokenizer, [task.join_steps(prefix) for prefix in prefixes], special=False)
+    after = encode_solutions(
+        tokenizer,
+        [task.join_steps([*prefix, step]) for prefix, step in zip(prefixes, steps, strict=True)],
+        special=False,
+    )
+    rows = []
+    for prompt, (head, _), (ids, results) in zip(prompts, before, after, strict=True):
+        start = len(head) if ids[: len(head)] == head else _shared(head, ids)
+        free = [place < start or (inside and task.config.calculator) for place, inside in enumerate(results)]
+        rows.append(Row(inputs[prompt], ids, free))
+    return rows
+
+
+def _shared(one: list[int], other: list[int]) -> int:
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+def generator_pair_accuracy(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    task: Task,
+    family: str,
+    pairs: Sequence[Pair],
+    batch_size: int,
+    demonstrations: int = 0,
+) -> dict[str, dict[str, float]]:
+    """How often the generator finds the right step likelier than the wrong one: by the mean log-probability a token
+    and by the sum."""
+    questions = [pair.question for pair in pairs] * 2
+    prefixes = [pair.prefix for pair in pairs] * 2
+    steps = [pair.positive for pair in pairs] + [pair.negative for pair in pairs]
+    rows = step_rows(task, tokenizer, family, questions, prefixes, steps, demonstrations)
+    distinct = {(tuple(row.ids), tuple(row.target), tuple(row.ignored)): row for row in rows}
+    sums, counts = log_probabilities(model, tokenizer.pad_token_id, list(distinct.values()), batch_size)
+    place = {key: index for index, key in enumerate(distinct)}
+    index = torch.tensor([place[tuple(row.ids), tuple(row.target), tuple(row.ignored)] for row in rows])
+    means = sums / counts.clamp(min=1)
+    return {
+        "generator_mean_logprob": accuracy_of(*means[index].chunk(2)),
+        "generator_sum_logprob": accuracy_of(*sums[index].chunk(2)),
+    }
+
+
+def accuracy_of(positive: torch.Tensor, negative: torch.Tensor) -> dict[str, float]:
+    """Share of the pairs whose right step scores higher, with a 95 % Wilson interval; ties count as wrong."""
+    right, total = int((positive > negative).sum()), len(positive)
+    low, high = wilson(right, total)
+    return {"accuracy": right / total, "low": low, "high": high, "n": total, "ties": int((positive == negative).sum())}
+
+
+def split_pairs(pairs: Sequence[Pair], source: str) -> tuple[list[Pair], list[Pair]]:
+    """(training pairs, development pairs). Raises UserError if a part is empty or they share a question."""
+    parts = {name: [pair for pair in pairs if pair.split == name] for name in ("train", "dev")}
+    for name, part in parts.items():
+        if not part:
+            raise UserError(f"{source}: no pair has split {name!r}; sample more wrong solutions, or raise max_cost")
+    shared = {pair.example_id for pair in parts["train"]} & {pair.example_id for pair in parts["dev"]}
+    if shared:
+        raise UserError(f"{source}: question {min(shared)!r} is in both train and dev; make the pairs again")
+    return parts["train"], parts["dev"]

@@ -1,0 +1,123 @@
+"""The search for wrong solutions of training questions: when a block of questions has enough, and what a pass shows.
+
+A pass draws solutions for every question of the blocks that are still going. Questions are searched in blocks that know
+nothing of each other, so that neither shards nor batches change what is found.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from retrace.errors import UserError
+from retrace.prompting.prompting import Prompting
+from retrace.schemas import Example
+from retrace.systems.grace.options import Sampling
+
+
+class Block(NamedTuple):
+    """Questions `start` to `stop` - 1 of the data, which together want so many wrong solutions."""
+
+    start: int
+    stop: int
+    wanted: int
+
+
+def blocks_of(questions: int, size: int, incorrect: int) -> list[Block]:
+    """Blocks of `size` questions (the last may be smaller) whose shares add up to `incorrect`."""
+    edges = [*range(0, questions, size), questions]
+    return [
+        Block(start, stop, incorrect * stop // questions - incorrect * start // questions)
+        for start, stop in pairwise(edges)
+    ]
+
+
+@dataclass
+class Search:
+    """How far each block is. A block is done when it has its share, when its last `idle_passes` passes brought nothing
+    new, or after `max_passes`; its last pass is kept whole."""
+
+    blocks: Sequence[Block]
+    options: Sampling
+    passes: int = 0
+    found: list[int] = field(init=False)  # different wrong solutions of each block
+    idle: list[int] = field(init=False)  # passes since the last new one
+
+    def __post_init__(self) -> None:
+        self.found = [0] * len(self.blocks)
+        self.idle = [0] * len(self.blocks)
+
+    @property
+    def wanted(self) -> int:
+        return sum(block.wanted for block in self.blocks)
+
+    @property
+    def reached(self) -> bool:
+        return all(found >= block.wanted for found, block in zip(self.found, self.blocks, strict=True))
+
+    def going(self) -> set[int]:
+        """The blocks that the next pass is for."""
+        if 0 <= self.options.max_passes <= self.passes:
+            return set()
+        return {
+            number
+            for number, block in enumerate(self.blocks)
+            if self.found[number] < block.wanted and self.idle[number] < self.options.idle_passes
+        }
+
+    def finish_pass(self, new: Sequence[int]) -> None:
+        """new: different wrong solutions that this pass brought for each block."""
+        self.passes += 1
+        for number, count in enumerate(new):
+            self.found[number] += count
+            self.idle[number] = 0 if count else self.idle[number] + 1
+
+    def shortfall(self) -> str | None:
+        """Why blocks stay below their share, in a line; None where all have it."""
+        if self.reached:
+            return None
+        short = [number for number, block in enumerate(self.blocks) if self.found[number] < block.wanted]
+        idle = sum(self.idle[number] >= self.options.idle_passes for number in short)
+        reasons = [
+            f"{idle} of {len(self.blocks)} blocks found nothing new in {self.options.idle_passes} passes"
+            if idle
+            else "",
+            f"{len(short) - idle} of {len(self.blocks)} blocks ended at sample.max_passes {self.options.max_passes}"
+            if len(short) > idle
+            else "",
+        ]
+        return (
+            f"{sum(self.found)} of {self.wanted} wrong solutions were found: {'; '.join(filter(None, reasons))}. "
+            "A higher sample.temperature finds more"
+        )
+
+
+class Examples:
+    """The worked examples of each pass, drawn anew from a pool; the same ones whatever the shards.
+
+    Raises UserError where the pool is too small, and where the model's texts have no room for worked examples.
+    """
+
+    def __init__(self, prompting: Prompting, pool: Sequence[Example], count: int, seed: int, source: str) -> None:
+        if prompting.separated or prompting.task.form != "steps":
+            raise UserError(
+                "sample.demonstrations_per_pass: the checkpoint was trained on texts without worked examples; set it to 0"
+            )
+        if len(pool) < count:
+            raise UserError(
+                f"{source}: holds {len(pool)} worked examples, {count} are to be drawn; set sample.demonstrations_per_pass "
+                "lower"
+            )
+        self.prompting, self.pool, self.count, self.seed = prompting, list(pool), count, seed
+
+    def prompts(self, questions: Sequence[str], number: int) -> list[str]:
+        """The model's inputs in pass `number`. A question that stands in the pool is never shown its own solution, and one
+        example fewer where the pool has no other."""
+        drawn = min(self.count + 1, len(self.pool))
+        order = random.Random(f"{self.seed}\ndemonstrations of pass {number}").sample(self.pool, drawn)
+        prompts = []
+        for question in questions:
+            shown = [example for example in order if example.question != question][: self.count]
+            prompts.append(replace(self.prompting, demonstrations=shown).text(question))
+        return prompts

@@ -1,0 +1,1 @@
+"""Implicit chain of thought (arXiv 2311.01460): reasoning moved into the hidden states."""

@@ -1,0 +1,81 @@
+"""What the stages of implicit chain of thought open: base model, tokenizer, rows and the teacher's states."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+
+from retrace.errors import UserError
+from retrace.machine.storage import atomic_path
+from retrace.models.load import load_model
+from retrace.systems.icot.files import write_parts
+from retrace.systems.icot.layers import blocks_of
+from retrace.systems.icot.networks import Emulator, Student
+from retrace.systems.icot.options import SeparatedTraining, TeacherStates
+from retrace.systems.icot.rows import SeparatedRows, read_rows
+from retrace.systems.icot.states import open_states
+from retrace.systems.icot.train import States
+from retrace.tasks.base import load_task
+from retrace.training.evaluated import KeepsEach, bring_each
+from retrace.training.sft import limit_of
+from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
+
+
+class Stage(NamedTuple):
+    """Everything that the training of a student or an emulator needs."""
+
+    base: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    rows: SeparatedRows
+    dev_rows: SeparatedRows
+    states: States
+    dev_states: States
+
+
+def open_stage(given: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> Stage:
+    """Open what the arguments name. Raises UserError for what does not fit together."""
+    if of_states.cached and not given.states:
+        raise UserError("--states: name the folder that cache_states.py made, or give --cached false")
+    set_seed(given.seed)
+    start = given.teacher if getattr(options, "start", "base") == "teacher" else given.model
+    # The weights are trained in full precision; `precision` is that of the computation.
+    base, tokenizer = load_model(start, "decoder_only", "float32")
+    task, limit = load_task(given.task_file), limit_of(base, options.max_length)
+    rows, dev_rows = (
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+    )
+    sources = open_states(
+        given.states if of_states.cached else None,
+        given.teacher,
+        {"train": rows, "dev": dev_rows},
+        of_states,
+        len(blocks_of(base)),
+        base.config.hidden_size,
+        tokenizer,
+    )
+    return Stage(base, tokenizer, rows, dev_rows, sources["train"], sources["dev"])
+
+
+def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
+    """The callback that keeps every evaluation's checkpoint, where the options ask for it."""
+    return [KeepsEach(state, write)] if options.keep_each else []
+
+
+def write_stage(
+    output: str | Path,
+    state: str | Path,
+    tokenizer: PreTrainedTokenizerBase,
+    curve: Sequence[dict[str, float]],
+    student: Student | None = None,
+    emulator: Emulator | None = None,
+) -> None:
+    """Write a checkpoint's folder, whole or not at all (of several processes the first does), and end the training."""
+    if is_first_process():
+        with atomic_path(output) as folder:
+            folder.mkdir()
+            write_parts(folder, tokenizer, student, emulator)
+            write_curve(folder / "curves.jsonl", curve)
+            bring_each(state, folder)
+    finish(state)

@@ -1,0 +1,133 @@
+"""LaTRO's pieces (arXiv 2411.04282, section 4): rows of prompt, rationale and answer, rewards, advantages, losses.
+
+A rationale is sampled from the policy behind the prompt and cut where the answer would begin. Its reward is
+log p(answer | prompt, rationale) under the same policy, so one forward pass over the three parts in a row gives both
+the rationale's and the answer's likelihood.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers.modeling_utils import PreTrainedModel
+
+from retrace.training.data import mask_of, pad
+
+
+@dataclass(frozen=True)
+class Rationale:
+    """One sampled rationale with its question and the reference answer, as token ids."""
+
+    prompt: list[int]
+    ids: list[int]  # of the rationale, cut before its stop; may be empty
+    answer: list[int]
+    sampled: list[bool]  # per token of the rationale: written by the policy, not by the calculator
+    finished: bool  # a stop was found within the limit
+
+
+def stop_starts(ids: Sequence[int], stop: Sequence[int]) -> list[bool]:
+    """For each place in `ids` whether the whole token sequence `stop` begins there."""
+    stop = list(stop)
+    return [list(ids[place : place + len(stop)]) == stop for place in range(len(ids))]
+
+
+def cut_at_stop(ids: Sequence[int], stops: Sequence[Sequence[int]]) -> tuple[list[int], bool]:
+    """The tokens before the first place where one of the stop sequences begins, and whether there is one.
+
+    A stop at place 0 gives no tokens.
+    """
+    found = [starts.index(True) for stop in stops if True in (starts := stop_starts(ids, stop))]
+    return (list(ids[: min(found)]), True) if found else (list(ids), False)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows of prompt, rationale and answer, one behind the other, padded on the right only.
+
+    input_ids, attention_mask [B, T]. For each of n scored tokens: `scored`, the place in the flattened [B, T] that
+    predicts it; `targets`, its id; `parts` = 2 * row, or 2 * row + 1 for the answer.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    scored: Tensor
+    targets: Tensor
+    parts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def to(self, device: torch.device | str) -> "Packed":
+        """The same on another device."""
+        return Packed(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official: bool = False) -> Packed:
+    """Put rows together so that no padding lies between prompt, rationale and answer.
+
+    answers: with the answers (for the reference's likelihood of the rationales they are not needed). official: the
+    token before the answer counts as one of the answer's, as in the authors' code.
+    """
+    texts, places, targets, parts = [], [], [], []
+    width = max(len(row.prompt) + len(row.ids) + (len(row.answer) if answers else 0) for row in rows)
+    for number, row in enumerate(rows):
+        text = [*row.prompt, *row.ids, *(row.answer if answers else [])]
+        start, end = len(row.prompt), len(row.prompt) + len(row.ids)
+        wanted = [(place, 0) for place, own in zip(range(start, end), row.sampled, strict=True) if own]
+        wanted += [(place, 1) for place in range(end - official, len(text))] if answers else []
+        wanted = [(place, part) for place, part in wanted if place > 0]  # nothing predicts the first token
+        places += [number * width + place - 1 for place, _ in wanted]
+        targets += [text[place] for place, _ in wanted]
+        parts += [2 * number + part for _, part in wanted]
+        texts.append(text)
+    return Packed(pad(texts, pad_id), mask_of(texts), *map(torch.tensor, (places, targets, parts)))
+
+
+def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
+    """(log p(rationale | prompt), log p(answer | prompt, rationale)), each float32 [B]; 0 for what has no tokens.
+
+    model: with `retrace.systems.latro.token_logprobs.add_scorer`, or wrapped around such a one. It is called even if there
+    is nothing to score: processes that divide a model gather its weights together, layer by layer.
+    """
+    found = model(
+        input_ids=packed.input_ids,
+        attention_mask=packed.attention_mask,
+        scored=packed.scored.long(),
+        targets=packed.targets.long(),
+    )
+    sums = torch.zeros(2 * len(packed), device=found.device).index_add(0, packed.parts.long(), found)
+    rationales, answers = sums.view(-1, 2).unbind(1)
+    return rationales, answers
+
+
+def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
+    """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
+
+    The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
+    processes have a part of it; None: these n are all.
+    """
+    return torch.where(finished, rewards, factor * (rewards if batch is None else batch).mean())
+
+
+def leave_one_out(values: Tensor, k: int) -> Tensor:
+    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbours (equation 3)."""
+    groups = values.view(-1, k)
+    others = (groups.sum(1, keepdim=True) - groups) / (k - 1)
+    return (groups - others).flatten()
+
+
+def advantages_of(rewards: Tensor, kl: Tensor, kl_coef: float, k: int) -> Tensor:
+    """Leave-one-out advantages [n] of rewards less `kl_coef` times the log-ratio of policy and reference."""
+    return leave_one_out(rewards - kl_coef * kl, k)
+
+
+def policy_loss(rationales: Tensor, advantages: Tensor) -> Tensor:
+    """Mean of -advantage * log p(rationale | prompt): the first term of the gradient (equation 4)."""
+    return -(advantages * rationales).mean()
+
+
+def latro_loss(rationales: Tensor, answers: Tensor, advantages: Tensor, sft_penalty: float) -> Tensor:
+    """The policy loss plus `sft_penalty` times the mean of -log p(answer | prompt, rationale), equation 4's second term."""
+    loss = policy_loss(rationales, advantages)
+    return loss - sft_penalty * answers.mean() if sft_penalty else loss

@@ -1,0 +1,118 @@
+"""A whole LaTRO training: from questions and options to the best checkpoint, its curve and a report."""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import PreTrainedModel, TrainerCallback
+from trl import RLOOConfig
+
+from retrace.errors import UserError
+from retrace.systems.latro.decline import Evaluations
+from retrace.systems.latro.options import LatroTraining
+from retrace.systems.latro.rollouts import Question, RationaleWriter
+from retrace.systems.latro.trainer import DevelopmentAccuracy, Judge, LatroTrainer, Watch, check_batches
+from retrace.training import parallel
+from retrace.training.adapters import merged
+from retrace.training.arguments import arguments_of_training, milestones, steps_of
+from retrace.training.data import bucketed_order
+from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.trainer import COLUMNS, curve_of, run_trainer, world_size
+
+_CURVE = (*COLUMNS, "reward", "kl", "rationale_length", "finished_share", "equal_share")
+
+
+def train_latro(
+    model: PreTrainedModel,
+    writer: RationaleWriter,
+    questions: Sequence[Question],
+    dev_questions: Sequence[Question],
+    judge: Judge,
+    options: LatroTraining,
+    seed: int,
+    state: str | Path,
+    reference_dtype: str = "float32",
+    callbacks: Sequence[TrainerCallback] = (),
+) -> tuple[list[dict[str, float]], dict[str, object]]:
+    """Train `model` in place; it ends as the checkpoint with the highest development accuracy, the start included.
+
+    Where the options ask for adapters, these are trained, and merged into the weights in the end.
+
+    Returns the curve, one dict a logged step, and the report on the choice. model: loaded from a folder, which the
+    reference model is read from once more. judge: says of a question and a solution's text whether it is right.
+    state: folder for restarts, as in `retrace.training.trainer.train`. Raises UserError for batch sizes that do not
+    fit, a full disk, and likelihoods that are no finite numbers.
+    """
+    if parallel.strategy() == "fsdp":
+        raise UserError("launch.strategy fsdp: LaTRO's rationales are not sampled under it; use zero3, zero2 or ddp")
+    state = Path(state)
+    device_batch, passes = check_batches(options, world_size())
+    together = options.batch_size // options.rationales
+    total = latro_steps(options, len(questions))
+    order = bucketed_order([question.length for question in questions], together, total, seed)
+    watch, kept = Watch(milestones(options, total), options.stop_on_decline), Evaluations(state)
+    quiet_trl()
+    arguments = arguments_of_training(
+        options,
+        seed,
+        state,
+        device_batch,
+        passes,
+        total,
+        "accuracy",
+        True,
+        kind=RLOOConfig,
+        **_own_arguments(options, writer, reference_dtype),
+    )
+    arguments.ddp_find_unused_parameters = False
+
+    def build(owner: Owner) -> LatroTrainer:
+        evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
+        trainer = LatroTrainer(model, arguments, writer, questions, order, evaluation, options, owner)
+        watch.trainer = trainer
+        for callback in (watch, SavesInTime(60 * options.save_minutes), *callbacks):
+            trainer.add_callback(callback)
+        return trainer
+
+    trainer = run_trainer(build, model, [*questions, *dev_questions], options, seed, state, evaluates=True)
+    merged(trainer.model)
+    curve = curve_of(trainer, together, len(questions), _CURVE, options.choose_on)
+    return curve, kept.report(options.choose_on, watch.stopped)
+
+
+def latro_steps(options: LatroTraining, questions: int) -> int:
+    """Optimiser steps of a training on so many questions; see `epochs_count`."""
+    each = options.rationales if options.epochs_count == "questions" else 1
+    return steps_of(options, questions * each)
+
+
+def quiet_trl() -> None:
+    """Keep TRL's remarks out of the log: on names that it uses itself, and on how the reference model is read."""
+    logging.getLogger("trl").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
+
+
+def _own_arguments(options: LatroTraining, writer: RationaleWriter, reference_dtype: str) -> dict[str, Any]:
+    """What RLOOConfig has beyond the arguments of all trainers."""
+    own: dict[str, Any] = {
+        "num_generations": options.rationales,
+        "num_generations_eval": 1,  # never used: evaluations are ours
+        "max_completion_length": options.max_rationale_tokens,
+        "temperature": options.temperature,
+        "beta": options.kl_coef,
+        "disable_dropout": True,  # the policy that writes is the policy that is scored
+        "shuffle_dataset": False,  # the order is drawn beforehand
+        "gradient_checkpointing": options.gradient_checkpointing,
+        "model_init_kwargs": {"dtype": reference_dtype},  # of the reference model
+    }
+    if options.generation == "vllm":
+        stops = {"stop": writer.stops, "include_stop_str_in_output": True, "stop_token_ids": writer.end_ids}
+        own |= {
+            "use_vllm": True,
+            "vllm_mode": "colocate",
+            "vllm_gpu_memory_utilization": options.vllm_memory_share,
+            "generation_kwargs": stops,
+        }
+    return own

@@ -1,0 +1,278 @@
+"""Feedback: for which questions a teacher writes, and which of its rationales are kept (arXiv 2310.13332)."""
+
+import random
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from retrace.errors import UserError
+from retrace.schemas import Example, MarkedAnswer, TeacherRationale
+from retrace.systems.learn_to_reason.exam import is_right
+from retrace.systems.learn_to_reason.options import Feedback
+from retrace.systems.learn_to_reason.teachers.base import Request, Response, Teacher, estimated_tokens
+from retrace.tasks import steps
+from retrace.tasks.base import Task
+from retrace.tasks.cleanup import ANSWER_LINE, answer_in
+
+ACCEPTED = "accepted"
+_REFUSAL = re.compile(r"(?:i'm|i am) sorry|^sorry|^i can(?:no|')t|^i am unable|^i'm unable|^as an ai", re.IGNORECASE)
+_LETTERS = re.compile(r"[^\W\d_]{2,}")
+_FEW_WORDS = 10  # a rationale with fewer words is not judged by its language
+_COMMON = 0.02  # a word is common that stands in this share of the questions
+_LEAST_COMMON = 0.05  # share of a rationale's words that are common, if it is in the questions' language
+_ENOUGH_QUESTIONS = 50
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One rationale that is wanted. mistake: what the teacher is shown of the student's answers; None: nothing."""
+
+    example: Example
+    mistake: str | None
+
+
+# ---------------------------------------------------------------- for what the teacher is asked
+
+
+def choose(
+    examples: Sequence[Example],
+    marks: Sequence[MarkedAnswer],
+    options: Feedback,
+    number: int,
+    seed: int,
+    blind: bool = False,
+    random_count: int | None = None,
+) -> list[Ask]:
+    """What the teacher is asked in a round, in the order of the data.
+
+    number: of the round, from 1. blind: the teacher sees no mistake. random_count: so many random questions of the exam,
+    or of the training split where the exam had fewer, instead of missed ones (the control).
+    """
+    mistakes: dict[str, list[str]] = {}
+    for one in marks:
+        if not one.correct:
+            mistakes.setdefault(one.example_id, []).append(one.text)
+    draw = random.Random(f"feedback {seed} {number}")
+    if random_count is not None:
+        examined = {one.example_id for one in marks}
+        pool = [place for place, example in enumerate(examples) if example.id in examined]
+        if random_count > len(pool):
+            pool = list(range(len(examples)))
+        if random_count > len(pool):
+            raise UserError(f"{random_count} random questions are wanted and the training split has {len(pool)}")
+        chosen = draw.sample(pool, random_count)
+    else:
+        everyone = number == 1 and options.first_round == "all"
+        chosen = [place for place, example in enumerate(examples) if everyone or example.id in mistakes]
+        if 0 <= options.max_questions < len(chosen):
+            chosen = draw.sample(chosen, options.max_questions)
+    asks = []
+    for place in sorted(chosen):
+        example = examples[place]
+        texts = [text for text in mistakes.get(example.id, []) if text.strip()]
+        shown: list[str | None] = [*texts[: options.per_question]]
+        asks += [Ask(example, mistake) for mistake in ([None] if blind or not shown else shown)]
+    return asks
+
+
+# ---------------------------------------------------------------- what is kept
+
+
+def judge(
+    task: Task, example: Example, response: Response | None, options: Feedback, common: frozenset[str] = frozenset()
+) -> str:
+    """`accepted`, or the first reason against a teacher's rationale."""
+    if response is None:
+        return "no_response"
+    text = response.text
+    if response.finish in ("refusal", "content_filter"):
+        return "refusal"
+    if not text.strip():
+        return "empty"
+    if len(text) > options.max_characters:
+        return "too_long"
+    if not is_right(task, answer_in(task, text), example):
+        if _REFUSAL.search(text.strip()):
+            return "refusal"
+        if response.finish == "length":
+            return "unfinished"
+        return "no_answer" if answer_in(task, text) is None else "wrong_answer"
+    if not rationale_of(text):
+        return "no_rationale"
+    if another_language(text, example.question, common):
+        return "another_language"
+    return ACCEPTED
+
+
+def rationale_of(text: str) -> str:
+    """What stands before the answer."""
+    body = text.strip()
+    for marker in (steps.MARKER, ANSWER_LINE):
+        body = body.split(marker)[0]
+    return "" if body.lower().startswith("answer:") else body.strip(" |\n")
+
+
+def common_words(questions: Iterable[str]) -> frozenset[str]:
+    """Words of two letters or more that stand in many questions; none where there are too few questions to tell."""
+    counts: Counter[str] = Counter()
+    total = 0
+    for question in questions:
+        counts.update(set(_LETTERS.findall(question.lower())))
+        total += 1
+    if total < _ENOUGH_QUESTIONS:
+        return frozenset()
+    return frozenset(word for word, count in counts.items() if count >= max(2, _COMMON * total))
+
+
+def another_language(text: str, question: str, common: frozenset[str]) -> bool:
+    """Whether a rationale is not in the language of its question.
+
+    It is not where most of its letters are of a writing system that the question does not use, or where it has ten words
+    or more of which hardly any is common in the questions. Equations alone are in every language.
+    """
+    letters = [letter for letter in rationale_of(text) if letter.isalpha()]
+    systems = {_system(letter) for letter in question if letter.isalpha()}
+    if systems and sum(_system(letter) not in systems for letter in letters) > len(letters) / 2:
+        return True
+    words = _LETTERS.findall(rationale_of(text).lower())
+    if len(words) < _FEW_WORDS or not common:
+        return False
+    return sum(word in common for word in words) < _LEAST_COMMON * len(words)
+
+
+def _system(letter: str) -> str:
+    return unicodedata.name(letter, "?").split()[0]
+
+
+def collect(
+    task: Task,
+    asks: Sequence[Ask],
+    teacher: Teacher,
+    messages: Callable[[Ask], tuple[tuple[str, str], ...]],
+    options: Feedback,
+    common: frozenset[str] = frozenset(),
+) -> tuple[list[TeacherRationale], dict[str, object]]:
+    """Ask for every rationale, again (`retries` times at most) where one is rejected; exactly one row an ask, and counts."""
+    rows: list[TeacherRationale | None] = [None] * len(asks)
+    responses = [0] * len(asks)
+    verdicts: Counter[str] = Counter()
+    open_asks = list(range(len(asks)))
+    for attempt in range(options.retries + 1):
+        if not open_asks:
+            break
+        requests = [Request(asks[place].example.id, messages(asks[place]), attempt) for place in open_asks]
+        still_open = []
+        for place, response in zip(open_asks, teacher.answer(requests), strict=True):
+            ask = asks[place]
+            verdict = judge(task, ask.example, response, options, common)
+            verdicts[verdict] += 1
+            responses[place] += response is not None
+            rows[place] = TeacherRationale(
+                example_id=ask.example.id,
+                mistake=ask.mistake,
+                accepted=verdict == ACCEPTED,
+                verdict=verdict,
+                text=response.text if response else "",
+                responses=responses[place],
+                teacher=response.model if response else teacher.name,
+                time=response.time if response else None,
+            )
+            if verdict not in (ACCEPTED, "no_response"):
+                still_open.append(place)
+        open_asks = still_open if teacher.name != "oracle" else []  # it would say the same again
+    final = [row for row in rows if row is not None]
+    return final, {
+        "asked": len(asks),
+        "accepted": sum(row.accepted for row in final),
+        "rejected": dict(Counter(row.verdict for row in final if not row.accepted)),
+        "responses_judged": sum(responses),
+        "responses_by_verdict": dict(verdicts),
+    }
+
+
+def take_released(
+    task: Task,
+    asks: Sequence[Ask],
+    further: Sequence[Example],
+    released: Mapping[str, list[str]],
+    name: str,
+    options: Feedback,
+    common: frozenset[str] = frozenset(),
+) -> tuple[list[TeacherRationale], dict[str, object]]:
+    """Rationales from a file in the authors' format (retrace.systems.learn_to_reason.released), judged like any other.
+
+    They are those of the questions asked for and of the `further` ones that the file has: whoever wrote it had an exam of
+    their own. A question has a row for each of its texts; one that was asked for and that the file lacks has a rejected
+    row without text.
+    """
+    rows = []
+    counts: Counter[str] = Counter()
+    examples = {_plain(ask.example): ask.example for ask in asks}
+    known = {_plain(example): example for example in further}
+    wanted = examples | {question: known[question] for question in released if question in known}
+    for question, example in wanted.items():
+        texts = list(dict.fromkeys(released.get(question, [])))
+        counts["questions_missing"] += not texts
+        for text in texts or [None]:
+            response = None if text is None else Response(text, name, None, "stop")
+            verdict = judge(task, example, response, options, common)
+            rows.append(
+                TeacherRationale(
+                    example_id=example.id,
+                    mistake=None,
+                    accepted=verdict == ACCEPTED,
+                    verdict=verdict,
+                    text=text or "",
+                    responses=int(text is not None),
+                    teacher=name,
+                )
+            )
+    return rows, {
+        "asked": len(wanted),
+        "accepted": sum(row.accepted for row in rows),
+        "rejected": dict(Counter(row.verdict for row in rows if not row.accepted)),
+        "questions_missing": counts["questions_missing"],
+        "questions_not_asked_for": len(wanted) - len(examples),
+        "questions_left_out": sum(question not in wanted for question in released),
+    }
+
+
+def _plain(example: Example) -> str:
+    """The question as retrace.systems.learn_to_reason.released writes it."""
+    return " ".join(example.question.split())
+
+
+# ---------------------------------------------------------------- the price
+
+
+def estimate(
+    asks: Sequence[Ask],
+    teacher: Teacher,
+    messages: Callable[[Ask], tuple[tuple[str, str], ...]],
+    expected_characters: float,
+    max_tokens: int,
+    prices: tuple[float, float],
+) -> dict[str, object]:
+    """What asking once for every rationale would take; what is recorded already costs nothing.
+
+    expected_characters: of a response, from worked solutions. prices: of a million tokens in and out.
+    """
+    requests = [Request(ask.example.id, messages(ask)) for ask in asks]
+    new = [request for request, known in zip(requests, teacher.known(requests), strict=True) if not known]
+    inputs = sum(estimated_tokens(content) + 4 for request in new for _, content in request.messages)
+    outputs = round(len(new) * min(max_tokens, expected_characters / 4))
+    cost = (inputs * prices[0] + outputs * prices[1]) / 1e6
+    most = (inputs * prices[0] + len(new) * max_tokens * prices[1]) / 1e6
+    return {
+        "rationales": len(asks),
+        "requests": len(new),
+        "recorded_already": len(requests) - len(new),
+        "estimated_input_tokens": inputs,
+        "estimated_output_tokens": outputs,
+        "most_output_tokens": len(new) * max_tokens,
+        "estimated_cost": round(cost, 4),
+        "most_cost": round(most, 4),
+        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again",
+    }

@@ -1,0 +1,142 @@
+"""Every response ever paid for, in one file that only grows: a second run, or one after a kill, pays for none again.
+
+A line is written and brought to the disk as soon as its response has come; what a kill cut short is dropped when the file
+is opened again. Requests are stored as they were sent, keys are no part of them.
+"""
+
+import fcntl
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.machine.storage import refusal
+from retrace.systems.learn_to_reason.teachers.base import Response
+
+FILE = "responses.jsonl"
+
+
+@dataclass
+class Totals:
+    """What the whole recording has cost."""
+
+    responses: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+
+    def cost(self, input_price: float, output_price: float) -> float:
+        """Money, at prices for a million tokens each."""
+        return (self.input_tokens * input_price + self.output_tokens * output_price) / 1e6
+
+
+class Recording:
+    """Responses by the key of their request. Made by `open_recording`."""
+
+    def __init__(self, path: Path, writable: bool) -> None:
+        self.path = path
+        self.totals = Totals()
+        self._found: dict[str, Response] = {}
+        self._handle: Any = None
+        if path.exists():
+            self._read(writable)
+        if writable:
+            self._handle = open(path, "ab")
+
+    def _read(self, writable: bool) -> None:
+        whole = 0
+        with open(self.path, "rb") as handle:
+            for number, line in enumerate(handle, start=1):
+                if not line.endswith(b"\n"):
+                    break  # cut short by a kill
+                self._add(line, number)
+                whole += len(line)
+        if whole < self.path.stat().st_size:
+            print(f"note: {self.path}: the last line was cut off and is dropped", file=sys.stderr)
+            if writable:
+                os.truncate(self.path, whole)
+
+    def _add(self, line: bytes, number: int) -> None:
+        try:
+            row = json.loads(line)
+            response = Response(**row["response"])
+            key = row["key"]
+            if not (isinstance(key, str) and isinstance(response.text, str)):
+                raise TypeError
+            self.totals.input_tokens += response.input_tokens
+            self.totals.output_tokens += response.output_tokens
+        except (ValueError, TypeError, KeyError):
+            raise UserError(
+                f"{self.path}:{number}: no recorded response; remove the line (its request will be sent again)"
+            ) from None
+        self.totals.responses += 1
+        self._found[key] = response
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def get(self, key: str) -> Response | None:
+        return self._found.get(key)
+
+    def add(self, key: str, address: str, request: dict[str, Any], attempt: int, response: Response) -> None:
+        """Store a response for good: on the disk when this returns."""
+        row = {"key": key, "address": address, "request": request, "attempt": attempt, "response": vars(response)}
+        line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+        try:
+            self._handle.write(line)
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+        except OSError as error:
+            if not (fault := refusal(error)):
+                raise
+            raise UserError(f"{self.path}: {fault}. The last response could not be kept") from None
+        self._add(line, len(self) + 1)
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.close()
+
+
+@contextmanager
+def open_recording(folder: str | Path, writable: bool = True) -> Iterator[Recording]:
+    """The recording in a folder. Whoever writes has it alone: a second job waits, so that both do not pay for the same.
+
+    Raises UserError for a folder that cannot be used, and, where it is only read, for one without a recording.
+    """
+    path = Path(folder) / FILE
+    if not writable:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; name the folder of recorded responses as teacher.recording")
+        yield Recording(path, writable=False)
+        return
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        guard = open(path.parent / ".lock", "w")
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be used: {refusal(error) or error.strerror}") from None
+    with guard:
+        _lock(guard, path)
+        recording = Recording(path, writable=True)
+        try:
+            yield recording
+        finally:
+            recording.close()
+
+
+def _lock(guard: Any, path: Path) -> None:
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{path.parent}: another job asks the teacher; waiting for it", file=sys.stderr, flush=True)
+        fcntl.flock(guard, fcntl.LOCK_EX)
+    except OSError as error:  # a file system that knows no locks is used without
+        print(
+            f"note: {path.parent} cannot be locked ({error.strerror}); ask this teacher from one job at a time, or two may "
+            "pay for the same response",
+            file=sys.stderr,
+            flush=True,
+        )

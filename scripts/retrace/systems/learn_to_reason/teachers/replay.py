@@ -1,0 +1,37 @@
+"""Recorded responses instead of a teacher: no network, no key, nothing to pay."""
+
+from collections.abc import Sequence
+
+from retrace.errors import UserError
+from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
+from retrace.systems.learn_to_reason.teachers.base import Request, Response, key_of
+from retrace.systems.learn_to_reason.teachers.recording import Recording
+from retrace.systems.learn_to_reason.teachers.served import address_of, body_of
+
+
+class Replay:
+    """A teacher that knows what a served one answered to the same requests with the same options."""
+
+    def __init__(self, options: TeacherOptions, recording: Recording) -> None:
+        self.name = options.model
+        self.options = options
+        self.recording = recording
+
+    def _key(self, request: Request) -> str:
+        return key_of(address_of(self.options), body_of(self.options, request), request.attempt)
+
+    def answer(self, requests: Sequence[Request]) -> list[Response | None]:
+        """The recorded responses; None for a request that was never answered.
+
+        Raises UserError where none was, to which first attempts are put: the recording is of something else.
+        """
+        found = [self.recording.get(self._key(request)) for request in requests]
+        if requests and not any(found) and not any(request.attempt for request in requests):
+            raise UserError(
+                f"{self.options.recording}: holds no answer of {self.name!r} at {address_of(self.options)} to any of the "
+                f"{len(requests)} requests; name the recording that was made with this task, template and teacher"
+            )
+        return found
+
+    def known(self, requests: Sequence[Request]) -> list[bool]:
+        return [self.recording.get(self._key(request)) is not None for request in requests]

@@ -1,0 +1,172 @@
+"""A task's YAML: where its splits come from, how it is asked and how it is answered."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from retrace.sections import Count, Name, Section
+
+
+class ChatPrompt(Section):
+    """How a task's questions are put to a model with a chat template, and how it shall answer."""
+
+    prompt: str = Field(default="{question}", description="the user's message; {question} is replaced, nothing else")
+    answer: str = Field(
+        default="The answer is {answer}.",
+        description="what states the final answer; a rationale ends where the part before {answer} begins",
+    )
+    direct_prompt: str | None = Field(
+        default=None, description="the user's message where the model shall answer without a rationale"
+    )
+    sft_prompt: str | None = Field(
+        default=None,
+        description="the user's message in LaTRO's fine-tuning baseline (latro_sft.texts); none: `prompt`",
+    )
+    grader: Literal["phrase", "latro_number", "latro_option"] = Field(
+        default="phrase",
+        description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "
+        "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer)",
+    )
+
+
+class WorkedExamples(Section):
+    """The authors' worked examples of a task: one string constant of a Python file, which is read and never run."""
+
+    url: str | None = Field(default=None, description="https URL at a pinned commit")
+    sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
+    file: str | None = Field(
+        default=None, description="a local file (your own); relative to the working folder or to this YAML's"
+    )
+    constant: str = Field(description="name of the constant that holds the examples")
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "WorkedExamples":
+        if (self.url is None) == (self.file is None):
+            raise ValueError("give either a url or a file")
+        if self.url and not self.sha256:
+            raise ValueError("a url needs the sha256 of its file (sha256sum FILE)")
+        return self
+
+
+class Source(Section):
+    """Where the rows of one split come from."""
+
+    url: str | None = Field(default=None, description="https URL at a pinned commit")
+    sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
+    rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
+    file: str | None = Field(
+        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+    )
+    hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
+    revision: str | None = Field(default=None, description="its commit")
+    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
+    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
+    generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
+    settings: dict[str, float | int | str | bool | list[float]] = Field(
+        default={}, description="the generator's own settings"
+    )
+    count: int | None = Field(default=None, ge=1, description="rows that a generator makes, or to keep of a file")
+    seed: int = Field(
+        default=0, ge=0, description="seed of the generator, or of the draw that holds a development split out"
+    )
+    part_of: str | None = Field(default=None, description="take the rows from this split's source ...")
+    part: list[float] | None = Field(
+        default=None, description="... from this share to that share, after a seeded shuffle"
+    )
+    format: Literal["question_answer", "question_number", "lines"] | None = Field(
+        default=None, description="adapter for this source's rows, if not the task's"
+    )
+    question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
+    answer_field: str | None = Field(default=None, description="field of the answer, if not the task's")
+    repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
+    bulky: bool = Field(
+        default=False,
+        description="a large file that only its own job reads: questions that stand in another split of the same system "
+        "are left out and counted, and no other job looks for its own among them",
+    )
+    skip_faulty: bool = Field(
+        default=False, description="rows that cannot be read are left out and counted, as the authors' reader does it"
+    )
+    without: list[str] = Field(
+        default=[],
+        description="ids of questions that are left out, because worked examples of a prompt show them with their answer",
+    )
+    equations_of: list[Name] = Field(
+        default=[], description="take the steps from the same questions in these splits: their <<a+b=c>> alone"
+    )
+
+
+class TaskConfig(Section):
+    """A task: config/tasks/NAME.yaml."""
+
+    name: Name
+    title: str
+    family: Literal[
+        "word_problems",
+        "programs",
+        "symbolic",
+        "multiplication",
+        "lettered_choice",
+        "yes_no",
+        "numeric",
+        "multiple_choice",
+        "exact_match",
+    ] = Field(
+        description="how steps are judged and answers extracted; lettered_choice and yes_no: Learn-to-Reason's; the last "
+        "three: answers behind a phrase, no steps"
+    )
+    format: Literal[
+        "question_answer",
+        "question_number",
+        "lines",
+        "coin_flip",
+        "object_tracking",
+        "generated",
+        "commonsense_qa",
+        "strategy_qa",
+        "multiarith",
+        "svamp",
+        "arc",
+        "queries_responses",
+    ] = Field(
+        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
+        "`question||steps #### answer`"
+    )
+    delimiter: str = Field(default="|", min_length=1, max_length=4)
+    step_kind: Literal["none", "coin_flip", "object_tracking"] = Field(
+        default="none", description="which symbolic state a step holds"
+    )
+    digits: Annotated[int, Field(ge=1, le=9)] | None = Field(default=None, description="of a factor (multiplication)")
+    question_field: str = "question"
+    answer_field: str = "answer"
+    prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
+    answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
+    chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
+    demonstrations: Source | None = Field(
+        default=None, description="worked examples for few-shot prompts; without it those of train"
+    )
+    sampling_demonstrations: Source | None = Field(
+        default=None,
+        description="worked examples that sampling draws from anew for each pass (sample.demonstrations_per_pass), none of "
+        "them a training question; without it `demonstrations`",
+    )
+    learn_to_reason: WorkedExamples | None = Field(
+        default=None, description="worked examples that Learn-to-Reason's own prompts begin with"
+    )
+    splits: dict[Name, Source] = Field(description="train, dev, test and, for models trained from scratch, corpus")
+    split_sets: list[Name] = Field(
+        default=[],
+        description="systems with splits of their own, SET_train, SET_dev, SET_test; the plain split where one is missing",
+    )
+    calculator: bool = Field(default=True, description="force the results of <<a+b=c>> while decoding")
+    paper_names: list[str] = Field(default=[], description="this data set's names in the papers' tables")
+    repeats_left_out: int = Field(
+        default=0,
+        ge=0,
+        description="questions that a raw file holds again, as counted; the first stays, more is an error",
+    )
+    overlap: int = Field(default=0, ge=0, description="questions that the splits share, as counted; more is an error")
+    rows: dict[Name, Count] = Field(
+        default={}, description="rows of the splits as published: for estimates before anything is fetched"
+    )
+    about: str = Field(default="", description="what a reader of a result must know about this data")

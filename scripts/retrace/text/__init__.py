@@ -1,0 +1,1 @@
+"""Token text and the calculator."""

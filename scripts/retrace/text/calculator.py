@@ -1,0 +1,394 @@
+"""Arithmetic for solutions: a safe evaluator, and the constraint that writes the results of `<<48/2=24>>`.
+
+Nothing is ever given to `eval`: expressions are parsed and their tree is walked, with limits on length, nesting
+and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`; `official=` arguments
+give their results, defects included.)
+"""
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from retrace.errors import UserError
+from retrace.text.token_text import TokenText
+
+MAX_CHARACTERS = 200
+MAX_DEPTH = 40
+MAX_BITS = 1024  # of an exact integer on the way: 308 decimal digits, as many as a float reaches
+MAX_RESULT = 1e18  # of what is written into a solution
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+    ast.Pow: operator.pow,
+    ast.UAdd: operator.pos,
+    ast.USub: operator.neg,
+}
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function for function in (abs, bool, float, int, len, max, min, round, sum)
+}
+_CALCULATOR_CHARACTERS = frozenset("0123456789*+-/.()")
+_EXPRESSION_CHARACTERS = frozenset("0123456789*+-/.() \t")
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_ADJACENT = re.compile(r"[\d.]\s+[\d.]")
+
+
+class ArithmeticLimit(ArithmeticError):
+    """An expression that is too long, too deep or too large to be sensible arithmetic."""
+
+
+def walk(expression: str, python: bool = False) -> Any:
+    """The value of an arithmetic expression; raises as Python would, or ArithmeticLimit for a bomb.
+
+    python: also know the other literals and the few built-in functions that the official codes' `eval` reads.
+    """
+    if len(expression) > MAX_CHARACTERS:
+        raise ArithmeticLimit(f"{len(expression)} characters; at most {MAX_CHARACTERS} are read")
+    try:
+        tree = ast.parse(expression.lstrip(" \t"), mode="eval")
+    except (MemoryError, RecursionError):
+        raise ArithmeticLimit("nested too deep") from None
+    return _value(tree.body, 0, python)
+
+
+def _value(node: ast.AST, depth: int, python: bool) -> Any:
+    if depth > MAX_DEPTH:
+        raise ArithmeticLimit(f"nested deeper than {MAX_DEPTH}")
+    if isinstance(node, ast.Constant):
+        if python or (isinstance(node.value, int | float) and not isinstance(node.value, bool)):
+            return _checked(node.value)
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
+        left, right = _value(node.left, depth + 1, python), _value(node.right, depth + 1, python)
+        if isinstance(node.op, ast.Pow):
+            _check_power(left, right)
+        if isinstance(node.op, ast.Mult | ast.Mod) and any(
+            isinstance(side, str | bytes | list) for side in (left, right)
+        ):
+            raise ArithmeticLimit("no arithmetic on text")
+        return _checked(_OPERATORS[type(node.op)](left, right))
+    elif isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
+        return _OPERATORS[type(node.op)](_value(node.operand, depth + 1, python))
+    elif python and isinstance(node, ast.Tuple | ast.List):
+        kind = tuple if isinstance(node, ast.Tuple) else list
+        return kind(_value(part, depth + 1, python) for part in node.elts)
+    elif python and isinstance(node, ast.Name):
+        if node.id not in _FUNCTIONS:
+            raise NameError(f"name {node.id!r} is not defined")
+        return _FUNCTIONS[node.id]
+    elif python and isinstance(node, ast.Call) and not node.keywords:
+        function = _value(node.func, depth + 1, python)
+        arguments = [_value(part, depth + 1, python) for part in node.args]
+        if function not in _FUNCTIONS.values():
+            raise TypeError(f"{type(function).__name__!r} object is not callable")
+        return _checked(function(*arguments))
+    raise TypeError(f"no arithmetic: {type(node).__name__}")
+
+
+def _checked(value: Any) -> Any:
+    if isinstance(value, int) and value.bit_length() > MAX_BITS:
+        raise ArithmeticLimit(f"a number of {value.bit_length()} bits; at most {MAX_BITS} are held")
+    return value
+
+
+def _check_power(base: Any, exponent: Any) -> None:
+    whole = isinstance(base, int) and isinstance(exponent, int)
+    if whole and abs(base) > 1 and abs(exponent) * abs(base).bit_length() > 2 * MAX_BITS:
+        raise ArithmeticLimit(f"{base}**{exponent} is too large")
+
+
+@lru_cache(maxsize=65536)
+def evaluate(expression: str) -> int | float | None:
+    """The value of plain arithmetic (`+ - * / // **`, brackets, spaces, `1,000`), or None.
+
+    None: anything that is no arithmetic, division by zero, overflow, a result that is no real number or beyond
+    1e18, and bombs such as `9**9**9`, 10,000 digits or deep nesting.
+    """
+    text = _THOUSANDS.sub("", expression.strip())
+    if not text or not set(text) <= _EXPRESSION_CHARACTERS or _ADJACENT.search(text):
+        return None
+    try:
+        value = walk(text)
+    except (ArithmeticError, SyntaxError, TypeError, ValueError):
+        return None
+    return value if isinstance(value, int | float) and abs(value) <= MAX_RESULT else None
+
+
+def use_calculator(text: str, official: Literal["data_utils", "sampling_utils"] | None = None) -> Any:
+    """The value of the open computation at the end of `text` (`... <<48/2=`), or None.
+
+    The expression stands between the last '<<' and the first '=' behind it; a computation that is closed by '>>'
+    gives nothing. official: the behaviour of GRACE's two helpers. They read no inner spaces, give `()` for `()`, and
+    `data_utils` fires again behind '>>'.
+    """
+    if "<<" not in text:
+        return None
+    tail = text.rpartition("<<")[2]
+    if official is None:
+        return None if ">>" in tail or "=" not in tail else evaluate(tail.partition("=")[0])
+    if "=" not in tail or (official == "sampling_utils" and ">>" in tail):
+        return None
+    expression = tail.partition("=")[0].replace(",", "").strip()
+    if not set(expression) <= _CALCULATOR_CHARACTERS:
+        return None
+    try:
+        return walk(expression, python=True)
+    except (ArithmeticError, SyntaxError, TypeError, ValueError):
+        return None
+
+
+def format_number(value: int | float) -> str:
+    """A result as solutions write it: `24`, `0.5`, `12.125`, `3.33`.
+
+    Whole values without a point; up to four decimals where they are exact, two otherwise, and for small values as
+    many as show two digits. Never an exponent, never '-0'.
+    """
+    if isinstance(value, float) and abs(value - round(value)) < 1e-9 * max(1.0, abs(value)):
+        value = round(value)
+    if isinstance(value, int):
+        return str(value)
+    for decimals in range(1, 5):
+        if abs(value - round(value, decimals)) < 1e-9 * max(1.0, abs(value)):
+            return f"{value:.{decimals}f}"
+    decimals = 2 if abs(value) >= 0.1 else 1 - math.floor(math.log10(abs(value)))
+    text = f"{value:.{min(decimals, 12)}f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def format_result(expression: str, official: bool = False) -> str:
+    """The written value of `expression`. Raises ArithmeticError, or what Python raises where official.
+
+    official: DPO-ST's tool, two decimals with Python's float text ('20.0', '-0.0'), any Python value that converts.
+    """
+    if official:
+        value = float(walk(expression, python=True))
+        return str(int(value)) if abs(int(value) - value) < 0.0001 else str(round(value, 2))
+    result = evaluate(expression)
+    if result is None:
+        raise ArithmeticError(f"no value: {expression[:80]!r}")
+    return format_number(result)
+
+
+def bracket_forced(
+    ids: Sequence[int],
+    pieces: Sequence[str],
+    encode: Callable[[str], list[int]],
+    close_id: int,
+    special_ids: Sequence[int] = (),
+    official: bool = False,
+) -> int | None:
+    """The token that DPO-ST's constraint forces behind `ids`, for sentencepiece tokens, or None.
+
+    ids: one sequence so far. pieces: text of each id ('▁' for a space). encode: text to ids. close_id: ']'.
+    Ours: a result that is already longer than the right one is closed; official: IndexError.
+    """
+    if not ids or ids[-1] in special_ids:
+        return None
+    equals = None
+    start = None
+    for index in range(len(ids) - 1, -1, -1):
+        piece = pieces[ids[index]]
+        if piece == "]":
+            return None
+        if piece == "▁=":
+            equals = index
+        elif piece == "▁[" and equals is not None:
+            start = index
+            break
+    if equals is None or start is None:
+        return None
+    expression = "".join(pieces[token] for token in ids[start + 1 : equals]).replace("▁", " ")
+    try:
+        target = encode(format_result(expression, official=True))
+    except (ArithmeticError, SyntaxError, TypeError, ValueError, NameError):
+        return None
+    if list(ids[-len(target) :]) == list(target):
+        return close_id
+    if pieces[ids[-1]] == "▁=":
+        return target[0]
+    written = len(ids) - 1 - equals
+    if written >= len(target) and not official:
+        return close_id
+    return target[written]
+
+
+# ---------------------------------------------------------------- the token constraint
+
+_OPENS, _EQUALS, _CLOSES = 1, 2, 4
+
+
+class CalculatorState:
+    """What the constraint knows of each row: its tokens, where its computation opened, and what is still forced."""
+
+    def __init__(self, rows: int) -> None:
+        self.length = 0
+        self.history = np.zeros((rows, 32), dtype=np.int32)
+        self.open_at = np.full(rows, -1, dtype=np.int64)  # column of the opening; -1: none is open
+        self.queue = np.zeros((rows, 8), dtype=np.int64)
+        self.queue_at = np.zeros(rows, dtype=np.int64)
+        self.queue_end = np.zeros(rows, dtype=np.int64)
+
+    def select(self, rows: Any) -> "CalculatorState":
+        """A new state of these rows (tensor or array of indices, repeats allowed)."""
+        index = np.asarray(rows.cpu() if hasattr(rows, "cpu") else rows)
+        copy = CalculatorState(0)
+        copy.length = self.length
+        for name in ("history", "open_at", "queue", "queue_at", "queue_end"):
+            setattr(copy, name, getattr(self, name)[index])
+        return copy
+
+    def repeat(self, n: int) -> "CalculatorState":
+        """A new state with each row n times, side by side, like the engine's `State.repeat`."""
+        return self.select(np.repeat(np.arange(len(self.open_at)), n))
+
+
+class Calculator:
+    """Writes the results of computations while a model decodes, token by token, for any tokenizer.
+
+    notation: `angle` for `<<48/2=24>>`, `bracket` for `[ 48 / 2 = 24 ]`. When a row's text ends in an open
+    computation with '=', result and closing bracket are forced; a computation without a value (see `evaluate`) is
+    left to the model. A token that holds more than '=' may bring first digits along: right ones are completed,
+    wrong ones closed. closing: what closes it, in case it is not `>>` or ` ]` (DPO-ST's T5 texts: `]`).
+
+        state = calculator.start(rows)
+        forced = calculator.forced(state, new_tokens)   # -1: the model's choice
+
+    Per token the work is a table look-up over the batch; only rows that open, compute or close are looked at.
+    Raises UserError if the tokenizer cannot write the notation.
+    """
+
+    def __init__(
+        self, tokenizer: Any, notation: Literal["angle", "bracket"] = "angle", closing: str | None = None
+    ) -> None:
+        if notation not in ("angle", "bracket"):
+            raise UserError(f"calculator notation {notation!r}: use angle or bracket")
+        self.text = TokenText(tokenizer)
+        self.opening, self.end = ("<<", ">>") if notation == "angle" else ("[", "]")
+        self.closing = closing if closing is not None else (">>" if notation == "angle" else " ]")
+        self.gap = "" if notation == "angle" else " "
+        surfaces = self.text.surfaces
+        signs = ((_OPENS, self.opening[0]), (_EQUALS, "="), (_CLOSES, self.end[0]))
+        kinds = [sum(bit for bit, sign in signs if sign in surface) for surface in surfaces]
+        self._kinds = np.array(kinds, dtype=np.uint8)
+        self._ends = np.array([self.end in surface for surface in surfaces])
+        self._surfaces = surfaces
+        self._tokens: dict[str, list[int] | None] = {}
+        missing = [sign for bit, sign in signs if not (self._kinds & bit).any()]
+        missing += [sign for sign in "0123456789" if self._continuation(sign) is None]
+        if missing:
+            raise UserError(
+                f"the tokenizer has no token for {', '.join(repr(sign) for sign in missing)}, which the calculator "
+                "needs; fine-tune the model (train_sft.py adds the tokens) or set 'calculator: false'"
+            )
+
+    def start(self, rows: int) -> CalculatorState:
+        """The state of `rows` rows that have not written anything yet."""
+        return CalculatorState(rows)
+
+    def forced(self, state: CalculatorState, new_token_ids: Any) -> Any:
+        """Take the token that each row just wrote; give the token that each must write next, or -1.
+
+        new_token_ids: LongTensor[n] (the answer is one on the same device) or integer array[n].
+        """
+        is_tensor = hasattr(new_token_ids, "cpu")
+        ids = np.asarray(new_token_ids.cpu() if is_tensor else new_token_ids)
+        column = state.length
+        if column == state.history.shape[1]:
+            state.history = np.concatenate([state.history, np.zeros_like(state.history)], 1)
+        state.history[:, column] = ids
+        state.length = column + 1
+
+        watched = (self._kinds[ids] & np.where(state.open_at >= 0, _OPENS | _EQUALS | _CLOSES, _OPENS)) != 0
+        waiting = state.queue_at < state.queue_end
+        if waiting.any():
+            rows = np.flatnonzero(waiting)
+            obeyed = state.queue[rows, state.queue_at[rows]] == ids[rows]
+            state.queue_at[rows[obeyed]] += 1
+            state.queue_end[rows[~obeyed]] = 0  # the caller chose otherwise: the row is the model's again
+            state.queue_at[rows[~obeyed]] = 0
+            state.open_at[rows[obeyed]] = -1
+            watched[rows[obeyed]] = False
+        for row in np.flatnonzero(watched).tolist():
+            self._look(state, row)
+
+        forced = np.full(len(ids), -1, dtype=np.int64)
+        rows = np.flatnonzero(state.queue_at < state.queue_end)
+        forced[rows] = state.queue[rows, state.queue_at[rows]]
+        if not is_tensor:
+            return forced
+        import torch
+
+        return torch.from_numpy(forced).to(new_token_ids.device)
+
+    def forced_after(self, ids: np.ndarray) -> np.ndarray:
+        """The same [n] for whole histories [n, L], without a state: for beams, which change places."""
+        forced = np.full(len(ids), -1, dtype=np.int64)
+        if not ids.shape[1]:
+            return forced
+        columns = np.arange(1, ids.shape[1] + 1)
+        kinds = self._kinds[ids]
+        opened = (((kinds & _OPENS) != 0) * columns).max(1)
+        equals = (((kinds & _EQUALS) != 0) * columns).max(1)
+        ended = (self._ends[ids] * columns).max(1)
+        for row in np.flatnonzero((opened > 0) & (equals >= opened) & (ended <= opened)).tolist():
+            tokens = ids[row].tolist()
+            start = max(0, int(opened[row]) - len(self.opening))
+            text = ""
+            for index in range(start, len(tokens)):
+                text += self._surfaces[tokens[index]]
+                queue = self._queue_of(text) if "=" in text else None
+                if queue:
+                    written = tokens[index + 1 :]
+                    if len(written) < len(queue) and queue[: len(written)] == written:
+                        forced[row] = queue[len(written)]
+                    break
+        return forced
+
+    def _look(self, state: CalculatorState, row: int) -> None:
+        """Row `row` just wrote a sign that matters."""
+        tokens = state.history[row, : state.length]
+        recent = max(0, state.length - len(self.opening))
+        if self.opening in "".join(self._surfaces[token] for token in tokens[recent:].tolist()):
+            state.open_at[row] = recent
+        elif state.open_at[row] < 0:
+            return
+        text = "".join(self._surfaces[token] for token in tokens[state.open_at[row] :].tolist())
+        if self.end in text.rpartition(self.opening)[2]:
+            state.open_at[row] = -1
+            return
+        queue = self._queue_of(text)
+        if queue:
+            if len(queue) > state.queue.shape[1]:
+                wider = np.zeros((len(state.queue), len(queue) + 8), dtype=np.int64)
+                wider[:, : state.queue.shape[1]] = state.queue
+                state.queue = wider
+            state.queue[row, : len(queue)] = queue
+            state.queue_at[row], state.queue_end[row] = 0, len(queue)
+
+    def _queue_of(self, text: str) -> list[int] | None:
+        """The tokens that complete `text`, which holds an opening; None where nothing is to be forced."""
+        _, opening, tail = text.rpartition(self.opening)
+        expression, equals, written = tail.partition("=")
+        if not opening or not equals or self.end in tail:
+            return None
+        value = evaluate(expression)
+        if value is None:
+            return None
+        result, begun = format_number(value), written.strip()
+        if not begun:
+            return self._continuation(("" if written else self.gap) + result + self.closing)
+        return self._continuation((result[len(begun) :] if result.startswith(begun) else "") + self.closing)
+
+    def _continuation(self, text: str) -> list[int] | None:
+        if text not in self._tokens:
+            self._tokens[text] = self.text.continuation("=", text)
+        return self._tokens[text]

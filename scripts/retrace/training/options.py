@@ -1,0 +1,92 @@
+"""What all training scripts share."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from retrace.sections import SPEED_ONLY, Count, Section, Share
+
+
+class Training(Section):
+    """What all training scripts share."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    batch_size: Count = Field(
+        default=32, description="examples an optimiser step, over all devices and accumulation steps"
+    )
+    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
+    epochs: float = Field(default=10, gt=0)
+    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
+    warmup_ratio: Share = 0.06
+    weight_decay: float = Field(default=0.01, ge=0)
+    optim: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
+        default="adamw",
+        description="AdamW with moments in float32, or in 8 bits, which takes 2 bytes a parameter instead of 8; paged: they "
+        "move to the machine's memory where the GPU's runs out. 8 bits need bitsandbytes and a GPU",
+    )
+    adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
+    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
+    max_grad_norm: float = Field(default=1.0, gt=0)
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    evaluations: Count = Field(
+        default=10,
+        description="how often the development split is measured; the best checkpoint is kept, unless an option says "
+        "otherwise",
+    )
+    save_minutes: float = Field(
+        default=10,
+        gt=0,
+        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
+        json_schema_extra=SPEED_ONLY,
+    )
+    max_length: Count = Field(
+        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
+    )
+
+
+class AdapterTraining(Training):
+    """Trainings that can train low-rank adapters (LoRA) in place of all weights."""
+
+    lora_rank: int = Field(default=0, ge=0, description="rank of low-rank adapters, merged at the end; 0: all weights")
+    lora_alpha: float = Field(default=16.0, gt=0, description="adapters are scaled by alpha / rank")
+    lora_modules: list[str] = Field(default=[], description="names of the layers with adapters; empty: all linear ones")
+
+
+class SftTraining(Training):
+    """Fine-tuning a generator on worked solutions (train_sft.py)."""
+
+    mask_calculator: bool = Field(
+        default=False, description="results that the calculator fills in are masked from the loss"
+    )
+    targets: Literal["solutions", "answers"] = Field(
+        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
+    )
+    keep: Literal["best", "last", "accuracy"] = Field(
+        default="best",
+        description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
+        "development questions, the first of equal ones; last: the weights at the end",
+    )
+    answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
+    answer_batch_size: Count = Field(
+        default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
+    )
+    texts: Literal["task", "latro"] = Field(
+        default="task",
+        description="of a chat model: the task's own question and solution, or those of LaTRO's baseline "
+        "(scripts/sft_baseline.py): the question as `chat.sft_prompt` puts it, the reference as it is, with its notes for "
+        "the calculator; how the trained model is asked does not depend on it",
+    )
+    max_grad_norm: float = Field(default=1.0, ge=0, description="0: gradients are not clipped")
+
+
+class BaseTraining(Training):
+    """Training a base model from scratch on the task's related corpus (train_base.py)."""
+
+    learning_rate: float = Field(default=1.5e-3, gt=0)
+    batch_size: Count = 64
+    device_batch_size: Count = 64
+    epochs: float = Field(default=1, gt=0)
+    noise: Share = Field(default=0.0, description="share of question words replaced by random ones")
+    mask_calculator: bool = Field(
+        default=False, description="results that the calculator fills in are masked from the loss"
+    )

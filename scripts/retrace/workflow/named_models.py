@@ -1,0 +1,43 @@
+"""Models that options name: each is one of config/models, a folder or a Hub id, and fit for what it shall do."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from retrace.errors import UserError
+from retrace.workflow.configuration import Configuration
+from retrace.yaml_files import closest
+
+PLACES = "a folder, or a Hub id (OWNER/NAME)"
+
+
+def is_place(name: str) -> bool:
+    """Whether a name may be a folder or a Hub id."""
+    return "/" in name or Path(name).exists()
+
+
+def check_named_models(values: Configuration, families: Mapping[str, str], where: str) -> None:
+    """Raise UserError for a backbone, an embedder, a judge of steps or a released discriminator that there is not.
+
+    families: of the models of config/models.
+    """
+    encoders = [name for name, family in families.items() if family == "encoder"]
+    for section in ("discriminator", "verifier"):
+        _known(f"{where}: {section}.backbone", getattr(values, section).backbone, ["scratch", "generator", *families])
+    released = values.discriminator.released
+    if released is not None and released not in encoders:
+        raise UserError(f"{where}: discriminator.released {released!r} is unknown; {closest(released, encoders)}")
+    _known(f"{where}: pair.entailment_model", values.pair.entailment_model, encoders)
+    embedder = values.align.embedder
+    kind, _, model = embedder.partition(":")
+    if kind != "openai":
+        _known(f"{where}: align.embedder", embedder, ["minilm", *encoders], "; or openai:MODEL")
+    elif not model:
+        raise UserError(
+            f"{where}: align.embedder {embedder!r}: name the model, openai:text-embedding-ada-002 as in GRACE's code, and "
+            "set OPENAI_API_KEY; without a key: roscoe, simcse, mpnet or minilm"
+        )
+
+
+def _known(option: str, name: str, known: Iterable[str], more: str = "") -> None:
+    if name not in known and not is_place(name):
+        raise UserError(f"{option} {name!r} is unknown; {closest(name, known)}{more}; or {PLACES}")

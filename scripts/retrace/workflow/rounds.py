@@ -1,0 +1,174 @@
+"""Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from retrace.errors import UserError
+from retrace.evaluation.intervals import Estimate
+from retrace.evaluation.reported import PaperFile, same_name
+from retrace.evaluation.result import Result
+from retrace.schemas import Row
+from retrace.workflow.names import LOOPS, loop_of, round_of
+
+
+class RoundPoint(Row):
+    """One checkpoint."""
+
+    round: int = Field(ge=0)
+    accuracy: Estimate
+    seeds: dict[int, float]
+
+
+class RoundCurve(Row):
+    """One loop, round by round, or a control of one round; the start, which all share, is in none."""
+
+    loop: str
+    title: str
+    points: list[RoundPoint]
+
+
+class ReportedRound(Row):
+    """A point of the paper's figure."""
+
+    loop: str
+    round: int
+    percent: float
+    model: str
+
+
+class RoundFigure(Row):
+    """results/figures/dpo_st_rounds.json and results/figures/learn_to_reason_{task}.json."""
+
+    kind: Literal["rounds"] = "rounds"
+    task: str
+    model: str
+    preset: str
+    split: str
+    n: int
+    seeds: list[int]
+    start: RoundPoint | None = Field(description="the model before the first round")
+    curves: list[RoundCurve]
+    reported: list[ReportedRound] = Field(description="the paper's own, where it has some for this task")
+
+
+def _point(result: Result, number: int) -> RoundPoint:
+    return RoundPoint(round=number, accuracy=result.accuracy, seeds={row.seed: row.accuracy for row in result.per_seed})
+
+
+def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]) -> RoundFigure:
+    """Put results, each with its file's name, side by side.
+
+    Raises UserError where results are of different models or data, or of no round.
+    """
+    path, first = results[0]
+    points: dict[str, list[RoundPoint]] = {}
+    start = None
+    for other, result in results:
+        if _what(result) != _what(first):
+            raise UserError(f"{other}: {_what(result)}; {path}: {_what(first)}; give results of one run")
+        number = round_of(result.method)
+        if number is None:
+            raise UserError(f"{other}: method {result.method!r} is no round of a loop; give results of NAME_roundN")
+        if number == 0:
+            start = _point(result, 0)
+        else:
+            points.setdefault(loop_of(result.method), []).append(_point(result, number))
+    return RoundFigure(
+        task=first.task,
+        model=first.model,
+        preset=first.preset,
+        split=first.split,
+        n=first.n,
+        seeds=first.seeds,
+        start=start,
+        curves=[
+            RoundCurve(loop=loop, title=LOOPS[loop], points=sorted(found, key=lambda point: point.round))
+            for loop, found in points.items()
+        ],
+        reported=[row for row in reported_rounds(papers, first.task) if row.loop in points],
+    )
+
+
+def _what(result: Result) -> str:
+    seeds = ", ".join(map(str, result.seeds))
+    return (
+        f"{result.model} on {result.n} {result.split} questions of {result.task}, preset {result.preset}, seeds {seeds}"
+    )
+
+
+def reported_rounds(papers: Sequence[PaperFile], task: str) -> list[ReportedRound]:
+    """The papers' own curves of this task (DPO-ST, Figure 5)."""
+    loops = {LOOPS[loop]: loop for loop in ("dpo_st", "st")}
+    found = []
+    for paper in papers:
+        for row in paper.rows:
+            method, _, number = row.method.partition(", iteration ")
+            if row.table == "Figure 5" and method in loops and same_name(row.dataset, task) and number.isdigit():
+                found.append(
+                    ReportedRound(loop=loops[method], round=int(number), percent=float(row.value), model=row.model)
+                )
+    return found
+
+
+# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+_STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
+
+
+def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
+    """Write the figure as SVG; the same figure gives the same bytes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    with matplotlib.rc_context({"svg.hashsalt": "retrace", "svg.fonttype": "none", "font.family": "sans-serif"}):
+        drawing = Figure(figsize=(7, 4.4), layout="constrained")
+        axes = drawing.add_subplot()
+        for number, curve in enumerate(figure.curves):
+            colour, marker = _STYLES[number % len(_STYLES)]
+            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # side by side, so that all intervals can be seen
+            points = ([figure.start] if figure.start else []) + curve.points
+            places = [point.round + (shift if point.round else 0) for point in points]
+            axes.plot(places, [100 * point.accuracy.value for point in points], color=colour, linewidth=1.2)
+            _draw_points(axes, curve.points, shift, color=colour, marker=marker, label=curve.title, zorder=3)
+            _draw_reported(axes, figure, curve.loop, colour)
+        if figure.start:
+            _draw_points(axes, [figure.start], 0, color="#333333", marker="x", label="before the first round", zorder=4)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlabel("round")
+        axes.set_ylabel("accuracy, % (95 % interval)")
+        seeds = f"{len(figure.seeds)} seed" + ("s" if len(figure.seeds) > 1 else "")
+        title = f"{figure.model} on {figure.task}: {figure.n} {figure.split} questions, {seeds}, preset {figure.preset}"
+        axes.set_title(title, fontsize=10)
+        axes.grid(color="#dddddd", linewidth=0.6)
+        axes.legend(fontsize=8)
+        drawing.savefig(output, format="svg", metadata={"Date": None, "Title": title})
+
+
+def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style: Any) -> None:
+    """Points with their intervals."""
+    values = [100 * point.accuracy.value for point in points]
+    lows = [value - 100 * point.accuracy.low for value, point in zip(values, points, strict=True)]
+    highs = [100 * point.accuracy.high - value for value, point in zip(values, points, strict=True)]
+    places = [point.round + shift for point in points]
+    axes.errorbar(places, values, yerr=[lows, highs], linestyle="none", elinewidth=0.9, capsize=3, **style)
+
+
+def _draw_reported(axes: Any, figure: RoundFigure, loop: str, colour: str) -> None:
+    """The paper's curves of a loop, a dashed line a model."""
+    own = [point for point in figure.reported if point.loop == loop]
+    for model in dict.fromkeys(point.model for point in own):
+        points = sorted((point.round, point.percent) for point in own if point.model == model)
+        axes.plot(
+            [number for number, _ in points],
+            [percent for _, percent in points],
+            color=colour,
+            linestyle="--",
+            marker="x",
+            alpha=0.5,
+            label=f"{LOOPS[loop]}, {model}, reported",
+        )

@@ -1,0 +1,49 @@
+"""How often everything is run: the seeds of each system, and a list that holds for all of them."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from retrace.sections import Section
+
+LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
+
+
+def _all_different(seeds: list[int]) -> list[int]:
+    if len(set(seeds)) < len(seeds):
+        raise ValueError("each seed counts once; leave out the repeated ones")
+    return seeds
+
+
+SeedList = Annotated[
+    list[Annotated[int, Field(ge=0, le=LARGEST_SEED)]], Field(min_length=1), AfterValidator(_all_different)
+]
+
+
+class SeedsOfSystems(Section):
+    """The seeds of each system: one run of everything for each seed. A list instead of this section holds for all."""
+
+    default: SeedList = Field(default=[0], description="of every system that is not named")
+    grace: SeedList | None = None
+    learn_to_reason: SeedList | None = None
+    icot: SeedList | None = None
+    dpo_st: SeedList | None = None
+    latro: SeedList | None = None
+
+    def of(self, system: str) -> list[int]:
+        """The seeds of the methods of a system."""
+        own = getattr(self, system)
+        return self.default if own is None else own
+
+
+def written_out(seeds: Any) -> Any:
+    """A list of seeds as the section that it means: of all systems, whatever an earlier layer says of some."""
+    if isinstance(seeds, list):
+        return {name: seeds if name == "default" else None for name in SeedsOfSystems.model_fields}
+    if isinstance(seeds, Mapping | SeedsOfSystems):
+        return seeds
+    raise ValueError("give a list, [0, 1, 2], or a list for each system, {default: [0], grace: [0, 1, 2]}")
+
+
+Seeds = Annotated[SeedsOfSystems, BeforeValidator(written_out, json_schema_input_type=list[int] | SeedsOfSystems)]

@@ -1,0 +1,163 @@
+"""decode.py and rerank.py on a learned checkpoint."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import decode
+import rerank
+from retrace.errors import UserError
+from retrace.evaluation.predictions import decoding_seconds
+from retrace.machine.storage import read_jsonl
+from retrace.schemas import Prediction
+from unit import tiny_generators
+
+SCRIPTS = Path(decode.__file__).parents[1]
+
+
+@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+def words(request, tmp_path_factory):
+    return tiny_generators.write_project(tmp_path_factory.mktemp(request.param), request.param)
+
+
+def run(words, tmp_path, decoder, *more) -> list[Prediction]:
+    decode.main([decoder, *words, "--output", str(tmp_path / "out.jsonl"), *more])
+    return read_jsonl(tmp_path / "out.jsonl", Prediction, allow_empty=True)
+
+
+@pytest.mark.parametrize("decoder", ["greedy", "beam"])
+def test_single_answers(words, tmp_path, capsys, decoder):
+    rows = run(words, tmp_path, decoder, "--calculator", "false", "--max-new-tokens", "40")
+    assert [row.example_id for row in rows] == ["toy-0", "toy-1", "toy-2", "toy-3"]
+    assert [row.samples[0].text for row in rows] == list(tiny_generators.QUESTIONS.values())
+    assert [row.answer for row in rows] == ["9", "3", "5", "5"]
+    assert all(row.correct and row.correct_strict and row.chosen == 0 for row in rows)
+    assert decoding_seconds(tmp_path / "out.jsonl") > 0
+    assert [row.gold for row in rows] == ["9", "3", "5", "5"]
+    assert json.loads(capsys.readouterr().out)["correct"] == 4
+    helped = run(words, tmp_path, decoder, "--max-new-tokens", "40")
+    assert "<<3+4=7>>" in helped[0].samples[0].text
+
+
+def test_self_consistency_and_shards(words, tmp_path):
+    options = ["--samples", "5", "--temperature", "1.2", "--max-new-tokens", "30"]
+    whole = run(words, tmp_path, "self_consistency", *options)
+    assert [len(row.samples) for row in whole] == [5] * 4
+    assert all(row.tokens == sum(sample.tokens for sample in row.samples) for row in whole)
+    assert all(row.answer == row.samples[row.chosen].answer for row in whole)
+    parts = [
+        row
+        for shard in range(3)
+        for row in run(
+            words, tmp_path, "self_consistency", *options, "--shard", str(shard), "--shards", "3", "--batch-size", "7"
+        )
+    ]
+    assert parts == whole
+
+
+def test_more_shards_than_questions_leave_empty_files(words, tmp_path):
+    assert run(words, tmp_path, "greedy", "--shard", "0", "--shards", "9") == []
+
+
+def test_bad_arguments(words, tmp_path):
+    with pytest.raises(UserError, match="--shard 3: there are 3 shards"):
+        run(words, tmp_path, "greedy", "--shard", "3", "--shards", "3")
+    with pytest.raises(SystemExit):
+        run(words, tmp_path, "grid")
+    with pytest.raises(UserError, match="--samples"):
+        run(words, tmp_path, "self_consistency", "--samples", "0")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_help_names_decoders_and_loads_no_torch():
+    code = "import sys, decode, sample_trajectories, rerank; assert not {'torch', 'transformers'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=SCRIPTS, check=True, timeout=60)
+    help_text = subprocess.run(
+        [sys.executable, "decode.py", "--help"], cwd=SCRIPTS, check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    assert all(decoder in help_text for decoder in decode.DECODERS)
+
+
+def test_a_user_error_is_one_line_and_exit_2(words, tmp_path):
+    done = subprocess.run(
+        [sys.executable, SCRIPTS / "decode.py", "greedy", *words, "--output", tmp_path / "out.jsonl", "--shard", "5"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "error: --shard 5: there are 1 shards, counted from 0\n"
+
+
+@pytest.fixture
+def discriminator(tmp_path):
+    from retrace.models.discriminator import StepDiscriminator
+    from retrace.models.encoder_head import scratch_encoder
+
+    _, tokenizer = tiny_generators.learned("encoder_decoder")
+    network = StepDiscriminator(scratch_encoder(tokenizer, 16, 1, 2, 16, 0.0, seed=0), tokenizer)
+    network.save(tmp_path / "discriminator", "discriminator")
+    return str(tmp_path / "discriminator")
+
+
+def test_guided(words, tmp_path, discriminator):
+    options = ["--candidates", "4", "--max-new-tokens", "40", "--temperature", "0.3", "--calculator", "false"]
+    alone = run(words, tmp_path, "guided", *options, "--beta", "0")
+    assert alone[1].samples[0].text.startswith("she has <<6*7=11>>11 | then")
+    assert alone[1].tokens > alone[1].samples[0].tokens, "all candidates are counted"
+    choices = tmp_path / "choices.json"
+    choices.write_text('{"beta": 0.9, "temperature": 1.5}')
+    with_file = run(words, tmp_path, "guided", *options, "--choices", str(choices), "--discriminator", discriminator)
+    direct = run(
+        words, tmp_path, "guided", *options, "--beta", "0.9", "--temperature", "1.5", "--discriminator", discriminator
+    )
+    assert with_file == direct
+    assert direct != alone
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "--beta choose: needs --choices"),
+        (["--beta", "0.5"], "--beta 0.5: needs the step discriminator"),
+        (["--choices", "missing.json"], "missing.json: no such file"),
+        (["--choices", "FILE"], "needs numbers beta and temperature"),
+    ],
+)
+def test_guided_says_what_is_missing(words, tmp_path, arguments, message):
+    (tmp_path / "choices.json").write_text('{"beta": 0.5}')
+    arguments = [str(tmp_path / "choices.json") if word == "FILE" else word for word in arguments]
+    with pytest.raises(UserError, match=message):
+        run(words, tmp_path, "guided", *arguments)
+
+
+def test_rerank(words, tmp_path):
+    from retrace.models.encoder_head import scratch_encoder
+    from retrace.models.verifier import Verifier, load_verifier
+
+    run(words, tmp_path, "self_consistency", "--samples", "4", "--temperature", "1.3", "--max-new-tokens", "20")
+    _, tokenizer = tiny_generators.learned("encoder_decoder")
+    Verifier(scratch_encoder(tokenizer, 16, 1, 2, 16, 0.0, seed=0), tokenizer, outputs=2).save(
+        tmp_path / "verifier", "verifier"
+    )
+    named = dict(zip(words[::2], words[1::2], strict=True))
+    arguments = ["--predictions", str(tmp_path / "out.jsonl"), "--verifier", str(tmp_path / "verifier")]
+    arguments += ["--model-file", named["--model-file"], "--task-file", named["--task-file"]]
+    rerank.main([*arguments, "--output", str(tmp_path / "reranked.jsonl"), "--batch-size", "5"])
+    before = read_jsonl(tmp_path / "out.jsonl", Prediction)
+    after = read_jsonl(tmp_path / "reranked.jsonl", Prediction)
+    for old, new in zip(before, after, strict=True):
+        texts = [sample.text for sample in old.samples]
+        assert texts == [sample.text for sample in new.samples]
+        scores = load_verifier(tmp_path / "verifier").score([old.question] * 4, texts, 4).tolist()
+        assert [sample.score for sample in new.samples] == [round(score, 6) for score in scores]
+        assert new.chosen == scores.index(max(scores))
+        assert new.answer == new.samples[new.chosen].answer
+    assert decoding_seconds(tmp_path / "reranked.jsonl") > decoding_seconds(tmp_path / "out.jsonl") > 0
+    rerank.main([*arguments, "--output", str(tmp_path / "voted.jsonl"), "--vote", "--batch-size", "auto"])
+    assert len(read_jsonl(tmp_path / "voted.jsonl", Prediction)) == 4
+    with pytest.raises(UserError, match="--batch-size 'many': give a number from 1, or auto"):
+        rerank.main([*arguments, "--output", str(tmp_path / "none.jsonl"), "--batch-size", "many"])

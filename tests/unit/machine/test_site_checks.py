@@ -1,0 +1,206 @@
+"""What a site's SLURM is told, what it has, and what does not fit it."""
+
+from pathlib import Path
+
+import pytest
+
+from retrace.errors import UserError
+from retrace.machine.cluster import grown, sbatch_words, told_to_slurm
+from retrace.machine.site_checks import (
+    Job,
+    ask_sinfo,
+    file_system_of,
+    gpus_of,
+    minutes_of,
+    read_partitions,
+    what_cannot_run,
+)
+from retrace.machine.slurm_options import Slurm
+
+SINFO = """\
+cpu|10|64|257000|(null)|1-00:00:00|up
+cpu|2|128|1030000|(null)|1-00:00:00|up
+gpu|4|32|515000|gpu:a100:4(S:0-1)|2-00:00:00|up
+gpu|1|32|257000|gpu:v100:8(S:0-1),shard:v100:32|2-00:00:00|up
+old|1|8|16000|gpu:2|infinite|down
+"""
+PARTITIONS = read_partitions(SINFO)
+
+
+def site(**changes) -> Slurm:
+    values = {"cpu": {"partition": "cpu"}, "gpu": {"partition": "gpu"}}
+    return Slurm.model_validate(values | changes)
+
+
+def job(
+    of: Slurm, gpus: int = 0, nodes: int = 1, threads: int = 8, memory: int = 30000, minutes: int = 60, weights=0
+) -> Job:
+    told = told_to_slurm(of, gpus, nodes)
+    return Job("train_sft", "gsm8k, flan_t5_large, 0", told, gpus, threads, memory, minutes, weights)
+
+
+# ---------------------------------------------------------------- what SLURM is told
+
+
+def test_gpus_by_gres_count_a_node_and_by_gpus_the_job() -> None:
+    a100 = {"partition": "gpu", "gpu_type": "a100"}
+    for ask_by, expected in (("gres", ("gpu:a100:4", None, None)), ("gpus", (None, 8, "a100"))):
+        told = told_to_slurm(site(gpu=a100 | {"ask_by": ask_by}), gpus=4, nodes=2)
+        assert (told["gres"], told["gpu"], told["gpu_model"]) == expected
+        assert (told["slurm_partition"], told["nodes"]) == ("gpu", 2)
+    assert told_to_slurm(site(), 2)["gres"] == "gpu:2"
+
+
+def test_a_job_without_a_gpu_goes_to_the_cpu_partition_and_names_no_gpu() -> None:
+    told = told_to_slurm(site(account="lab", cpu={"partition": "cpu", "qos": "normal"}, extra="--exclude=node7"), 0)
+    assert {name: value for name, value in told.items() if value is not None} == {
+        "slurm_partition": "cpu",
+        "slurm_account": "lab",
+        "qos": "normal",
+        "slurm_extra": "--exclude=node7",
+        "nodes": 1,
+    }
+
+
+def test_words_of_a_command_of_our_own() -> None:
+    of = site(account="lab", extra="--exclude=node7 --nice", gpu={"partition": "gpu", "constraint": "nvlink"})
+    words = ["--account=lab", "--constraint=nvlink", "--gres=gpu:2", "--exclude=node7", "--nice"]
+    assert sbatch_words(told_to_slurm(of, 2)) == ["--partition=gpu", "--nodes=1", *words]
+    of = site(gpu={"partition": "gpu", "gpu_type": "h100", "ask_by": "gpus"})
+    assert sbatch_words(told_to_slurm(of, 1))[2:] == ["--gpus=h100:1"]
+    assert sbatch_words(told_to_slurm(site(gpu={"partition": "gpu", "ask_by": "gpus"}), 1))[2:] == ["--gpus=1"]
+
+
+def test_memory_grows_up_to_a_node_and_never_below_the_need() -> None:
+    assert [grown(40000, attempt, None) for attempt in (1, 2, 3)] == [40000, 80000, 120000]
+    assert [grown(40000, attempt, 64000) for attempt in (1, 2, 3)] == [40000, 64000, 64000]
+    assert grown(80000, 1, 64000) == 80000  # and so the checks see that it does not fit
+
+
+# ---------------------------------------------------------------- what the site has
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("infinite", None), ("30:00", 30), ("2:00:00", 120), ("1-00:00:00", 1440), ("7-12:30:00", 10830), ("90", 90)],
+)
+def test_time_limits(text: str, minutes: int | None) -> None:
+    assert minutes_of(text) == minutes
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus"),
+    [
+        ("(null)", {}),
+        ("gpu:2", {"gpu": 2}),
+        ("gpu:a100:4(S:0-1),shard:8", {"a100": 4}),
+        ("gpu:a100:2,gpu:v100:1", {"a100": 2, "v100": 1}),
+        ("gpu:a100_1g.5gb:7(S:0)", {"a100_1g.5gb": 7}),
+        ("fpga:1,gpu:1(IDX:0)", {"gpu": 1}),
+    ],
+)
+def test_gpus_of_a_node(text: str, gpus: dict[str, int]) -> None:
+    assert gpus_of(text) == gpus
+
+
+def test_partitions() -> None:
+    assert (PARTITIONS["cpu"].count, PARTITIONS["cpu"].minutes, PARTITIONS["cpu"].up) == (12, 1440, True)
+    assert [node.memory_mb for node in PARTITIONS["gpu"].nodes] == [515000, 257000]
+    assert (PARTITIONS["old"].up, PARTITIONS["old"].minutes) == (False, None)
+
+
+# ---------------------------------------------------------------- what does not fit
+
+
+def test_what_fits_is_let_through() -> None:
+    jobs = [job(site(), 4), job(site(), 0, threads=128), job(site(), 8, memory=257000), job(site(), 4, nodes=5)]
+    assert what_cannot_run(jobs, PARTITIONS, site()) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked", "message"),
+    [
+        (
+            {"gpu": {"partition": "gpus"}},
+            {"gpus": 1},
+            "partition 'gpus' is unknown; did you mean 'gpu'? valid: cpu, gpu, old",
+        ),
+        ({"gpu": {"partition": "old"}}, {"gpus": 1}, "partition old is down"),
+        ({"gpu": None}, {"gpus": 1}, "needs a GPU and slurm.gpu in profiles/slurm/site.yaml is null"),
+        ({}, {"gpus": 9}, "asks for 9 GPUs on a node, a node of partition gpu has at most 8"),
+        (
+            {"gpu": {"partition": "gpu", "gpu_type": "a10"}},
+            {"gpus": 1},
+            "has no GPU of type 'a10'; did you mean 'a100'?",
+        ),
+        ({"gpu": {"partition": "gpu", "gpu_type": "a100"}}, {"gpus": 8}, "8 GPUs of type a100 on a node, and no node"),
+        ({}, {"memory": 1_100_000}, "needs 1,100,000 MB of memory, the largest node of partition cpu has 1,030,000"),
+        # The node with eight GPUs is the smaller one.
+        (
+            {},
+            {"gpus": 8, "memory": 300_000},
+            "needs 300,000 MB of memory, the largest node of partition gpu has 257,000",
+        ),
+        ({}, {"threads": 200}, "asks for 200 processors, the largest node of partition cpu has 128"),
+        ({}, {"gpus": 1, "nodes": 6}, "asks for 6 nodes, partition gpu has 5"),
+        ({}, {"minutes": 1500}, "asks for 25.0 hours, partition cpu allows 24.0: set slurm.cpu.hours: 24"),
+        (
+            {},
+            {"gpus": 1, "memory": 2000, "weights": 3120},
+            "gets 2,000 MB of memory, the model's weights alone take 3,120 MB",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named_with_its_mend(changes, asked, message: str) -> None:
+    of = site(**changes)
+    (fault,) = what_cannot_run([job(of, **asked)] * 3, PARTITIONS, of)
+    assert message in fault
+    assert "profiles/slurm/site.yaml" in fault or "lower" in fault or "raise" in fault or "wait" in fault
+
+
+def test_every_fault_is_named_once_for_each_rule() -> None:
+    of = site()
+    other = Job("decode", "svamp", told_to_slurm(of, 9), 9, 1, 1000, 10)
+    assert len(what_cannot_run([job(of, 9), job(of, 9), other, job(of, 0)], PARTITIONS, of)) == 2
+
+
+# ---------------------------------------------------------------- commands and folders
+
+
+def test_a_machine_without_slurm_is_named(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match="no sbatch on PATH"):
+        ask_sinfo()
+
+
+def test_a_controller_that_does_not_answer_is_named(monkeypatch, tmp_path) -> None:
+    for name in ("sbatch", "srun", "sinfo", "squeue", "scancel"):
+        program = tmp_path / name
+        program.write_text("#!/bin/sh\necho 'slurm_load_partitions: Unable to contact slurm controller' >&2\nexit 1\n")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(UserError, match=r"SLURM does not answer \(sinfo: slurm_load_partitions: Unable to contact"):
+        ask_sinfo()
+
+
+MOUNTS = """\
+/dev/sda1 / ext4 rw 0 0
+tmpfs /tmp tmpfs rw 0 0
+server:/home /home nfs4 rw 0 0
+/dev/sdb1 /home/ann/local\\040disk xfs rw 0 0
+scratch@tcp:/s /scratch lustre rw 0 0
+"""
+
+
+@pytest.mark.parametrize(
+    ("folder", "kind"),
+    [
+        ("/home/ann/work", "nfs4"),
+        ("/home/ann/local disk/work", "xfs"),
+        ("/scratch", "lustre"),
+        ("/scratch2/ann", "ext4"),
+        ("/tmp/x", "tmpfs"),
+    ],
+)
+def test_the_file_system_of_a_folder(folder: str, kind: str) -> None:
+    assert file_system_of(Path(folder), MOUNTS) == kind

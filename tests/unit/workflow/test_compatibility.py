@@ -1,0 +1,226 @@
+"""Which combinations of task, model and method work: the whole table, and what is said of one that does not."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from retrace.errors import UserError
+from retrace.workflow.settings import Settings
+
+CONFIG = Path(__file__).parents[3] / "config"
+SETTINGS = Settings({"preset": "paper"}, CONFIG)
+
+GENERATORS = [name for name in SETTINGS.models if SETTINGS.model(name).family != "encoder"]
+T5 = {"flan_t5_base", "flan_t5_large", "tiny_t5"}
+RELEASED = {f"flan_t5_large_{task}_released" for task in ("gsm8k", "mathqa", "svamp")}
+CHAT = {"phi35_mini", "mistral_7b", "llama31_8b"}
+FEW_SHOT = {"llama_7b", "gptj_6b"}
+SCRATCH = {"tiny_t5", "tiny_gpt2", "small_gpt2"}
+PRETRAINED = set(GENERATORS) - SCRATCH
+UNSOLVED = {"commonsense_qa", "arc_challenge"}  # final answers only
+NOT_WORD_PROBLEMS = {
+    *("arc_challenge", "coin_flip", "commonsense_qa", "mathqa", "strategy_qa", "tso"),
+    *("mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5"),
+}
+# (methods, tasks that cannot be, models that cannot be); asdiv, which has test questions only, is apart.
+TABLE = [
+    ("greedy beam self_consistency verifier base base_maj base_few_shot base_few_shot_maj", set(), set()),
+    ("stepwise", set(), CHAT),
+    ("grace grace_self_consistency", UNSOLVED, CHAT),
+    ("dpo_st st sft", NOT_WORD_PROBLEMS, set()),
+    ("no_cot", set(), T5 | RELEASED),
+    ("explicit_cot icot no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
+    ("no_cot_deep", set(), PRETRAINED | {"tiny_t5"}),
+    ("latro latro_maj latro_sft latro_sft_maj", set(), T5 | RELEASED),
+    ("learn_to_reason no_feedback no_reflection random_questions single_round", set(), CHAT),
+]
+# On asdiv nothing can be trained, and no worked examples can be shown.
+ASDIV = {
+    **dict.fromkeys("greedy beam self_consistency base base_maj".split(), RELEASED | CHAT),
+    "stepwise": RELEASED,
+}
+
+
+def works(settings: Settings, task: str, model: str, method: str) -> bool:
+    try:
+        settings.checkpoint(task, model, method)
+    except UserError:
+        return False
+    return True
+
+
+def test_the_table_is_about_every_method() -> None:
+    assert sorted(name for names, *_ in TABLE for name in names.split()) == SETTINGS.methods
+    assert {name for name in GENERATORS if SETTINGS.model(name).chat} == CHAT
+    assert {name for name in GENERATORS if SETTINGS.model(name).scratch} == SCRATCH
+
+
+@pytest.mark.parametrize(("methods", "tasks", "models"), TABLE, ids=[row[0].split()[0] for row in TABLE])
+def test_every_combination_of_the_configuration(methods: str, tasks: set[str], models: set[str]) -> None:
+    for method in methods.split():
+        for task in SETTINGS.tasks:
+            found = {model for model in GENERATORS if works(SETTINGS, task, model, method)}
+            if task == "asdiv":
+                assert found == ASDIV.get(method, set()), (method, task)
+            else:
+                assert found == (set() if task in tasks else set(GENERATORS) - models), (method, task)
+
+
+@pytest.mark.parametrize(
+    ("combination", "said"),
+    [
+        (
+            ("commonsense_qa", "flan_t5_large", "grace"),
+            "'grace' of flan_t5_large on commonsense_qa: a discriminator is trained on wrong steps beside the references', "
+            "and commonsense_qa has final answers only; valid tasks: arithmetic, coin_flip, gsm8k, ",
+        ),
+        (
+            ("gsm8k", "phi35_mini", "grace"),
+            "phi35_mini answers in prose, through its chat template; valid models: flan_t5",
+        ),
+        (
+            ("gsm8k", "flan_t5_large", "latro"),
+            "it needs a decoder-only model, flan_t5_large is of family encoder_decoder",
+        ),
+        (("gsm8k", "flan_t5_large", "dpo_st_round999"), r"dpo_st \(DPO-ST\) has 3 rounds here .* set dpo_st.rounds"),
+        (("gsm8k", "gptj_6b", "learn_to_reason_round4"), "has 3 rounds here .*; for more, set rounds.learn_to_reason"),
+        (("gsm8k", "gptj_6b", "sft_continued_round7"), "sft_continued .* has 3 rounds here"),
+        (("gsm8k", "flan_t5_large", "sft_extra_round1"), "dpo_st.labelled is -1: all are used; set it to a number"),
+        (
+            ("arc_challenge", "flan_t5_large", "dpo_st"),
+            "is for word problems, arc_challenge is of family multiple_choice",
+        ),
+        (
+            ("asdiv", "flan_t5_large", "greedy"),
+            "asdiv has no split train, .* results/asdiv/flan_t5_large/transfer/TASK/gr",
+        ),
+        (
+            ("asdiv", "llama_7b", "greedy"),
+            "6 worked examples, and asdiv has neither .*; valid models: flan_t5_large_gsm8k",
+        ),
+        (("gsm8k", "gpt2", "icot_greedy"), "the checkpoint icot, and no other, is decoded with implicit"),
+        (("gsm8k", "gpt2", "sft_implicit"), "the checkpoint icot, and no other, is decoded with implicit"),
+        (
+            ("gsm8k", "gpt2", "explicit_cot_beam"),
+            "an end token between steps and answer; valid methods: explicit_cot_gree",
+        ),
+        (
+            ("gsm8k", "gpt2", "no_cot_grace"),
+            "no_cot writes texts with separators, .*valid methods: no_cot_greedy, no_cot_b",
+        ),
+        (
+            ("gsm8k", "gpt2", "no_cot_few_shot"),
+            "no_cot was trained on texts without worked examples; valid methods: no_co",
+        ),
+        (("gsm8k", "llama_7b", "dpo_st_few_shot"), "unknown"),
+        (("gsm8k", "llama_7b", "dpo_st_round1_few_shot"), "was trained on texts without worked examples"),
+        (
+            ("gsm8k", "gpt2", "no_cot_deep"),
+            "a control for models from scratch; gpt2 comes pretrained; valid models: small_",
+        ),
+    ],
+)
+def test_a_combination_that_cannot_work_gets_one_that_does(combination: tuple[str, str, str], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        SETTINGS.checkpoint(*combination)
+
+
+@pytest.mark.parametrize("task", ["asdiv", "mathqa", "coin_flip", "arithmetic"])
+@pytest.mark.parametrize("form", ["learn_to_reason", "learn_to_reason_zero_shot"])
+def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: str, form: str) -> None:
+    settings = Settings({"preset": "paper", "learn_to_reason": {"form": form}}, CONFIG)
+    fits = form == "learn_to_reason_zero_shot" and settings.task(task).family == "word_problems"
+    if fits:
+        assert settings.checkpoint("gsm8k", "gptj_6b", "learn_to_reason", task)
+    else:
+        with pytest.raises(UserError, match=rf"under transfer/gsm8k: .*{task}.*set learn_to_reason.form to steps"):
+            settings.checkpoint("gsm8k", "gptj_6b", "learn_to_reason", task)
+
+
+@pytest.mark.parametrize(
+    ("user", "combination", "said"),
+    [
+        (
+            {"pair": {"step_judge": "entailment"}},
+            ("gsm8k", "flan_t5_large", "grace"),
+            "entailment is for symbolic tasks",
+        ),
+        (
+            {"teacher": {"kind": "oracle"}},
+            ("commonsense_qa", "gptj_6b", "learn_to_reason"),
+            "oracle gives the reference",
+        ),
+    ],
+)
+def test_options_decide_too(user: dict, combination: tuple[str, str, str], said: str) -> None:
+    assert SETTINGS.checkpoint(*combination)
+    with pytest.raises(UserError, match=said):
+        Settings(user, CONFIG).checkpoint(*combination)
+
+
+@pytest.mark.parametrize(
+    ("user", "combination"),
+    [
+        ({"discriminator": {"released": "grace_discrim_gsm8k"}}, ("commonsense_qa", "flan_t5_large", "grace")),
+        ({"grace": {"beta": 0}}, ("commonsense_qa", "flan_t5_large", "grace")),
+        ({"dpo_st": {"form": "steps"}}, ("arc_challenge", "flan_t5_large", "dpo_st")),
+        ({"dpo_st": {"rounds": 5}}, ("gsm8k", "flan_t5_large", "dpo_st_round5")),
+        ({"icot": {"released_student": "a", "released_emulator": "b"}}, ("asdiv", "gpt2", "icot")),
+        ({"dpo_st": {"labelled": 100}}, ("gsm8k", "flan_t5_large", "sft_extra_round1")),
+    ],
+)
+def test_options_that_make_a_combination_work(user: dict, combination: tuple[str, str, str]) -> None:
+    assert not works(SETTINGS, *combination)
+    assert works(Settings(user, CONFIG), *combination)
+
+
+@pytest.mark.parametrize("method", ["grace", "stepwise", "verifier"])
+def test_what_is_trained_beside_the_questions_does_not_transfer(method: str) -> None:
+    with pytest.raises(UserError, match=r"on svamp under transfer/gsm8k: .*; valid methods: sft_greedy, sft_beam, "):
+        SETTINGS.checkpoint("gsm8k", "flan_t5_large", method, "svamp")
+    assert SETTINGS.checkpoint("gsm8k", "flan_t5_large", "dpo_st", "asdiv") == "dpo_st_round3"
+    with pytest.raises(
+        UserError, match="is for word problems, gsm8k is of family word_problems, mathqa of family prog"
+    ):
+        SETTINGS.checkpoint("gsm8k", "flan_t5_large", "dpo_st", "mathqa")
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """A configuration with two models of the user's own, BART and mT5, in a working folder that has fetched a third."""
+    networks = {
+        "bart": {"model_type": "bart", "is_encoder_decoder": True, "architectures": ["BartForConditionalGeneration"]},
+        "mt5": {"model_type": "mt5", "is_encoder_decoder": True, "relative_attention_num_buckets": 32},
+    }
+    config = tmp_path / "config"
+    config.mkdir()
+    for part in CONFIG.iterdir():
+        if part.name != "models":
+            (config / part.name).symlink_to(part)
+    (config / "models").mkdir()
+    for file in (CONFIG / "models").iterdir():
+        (config / "models" / file.name).symlink_to(file)
+    for name, network in networks.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(network))
+        (config / "models" / f"{name}.yaml").write_text(
+            f"name: {name}\ntitle: Mine\nfamily: encoder_decoder\nfile: {tmp_path / name}\n"
+        )
+    (config / "models" / "fetched.yaml").write_text(
+        "name: fetched\ntitle: B\nfamily: encoder_decoder\nhub: facebook/bart-base\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    return Settings({}, config)
+
+
+def test_an_encoder_decoder_that_is_no_t5_is_refused_while_planning(own_models: Settings, tmp_path: Path) -> None:
+    assert own_models.checkpoint("gsm8k", "mt5", "greedy") == "sft"
+    with pytest.raises(UserError, match=r"bart/config.json: an encoder-decoder of type 'bart'; .* only T5 and its rel"):
+        own_models.checkpoint("gsm8k", "bart", "greedy")
+    # A model of the Hub is not known before it is fetched, and then it is.
+    assert own_models.checkpoint("gsm8k", "fetched", "greedy") == "sft"
+    (tmp_path / "results/models/fetched").mkdir(parents=True)
+    (tmp_path / "results/models/fetched/config.json").write_text((tmp_path / "bart/config.json").read_text())
+    with pytest.raises(UserError, match=r"results/models/fetched/config\.json: an encoder-decoder of type 'bart'"):
+        own_models.checkpoint("gsm8k", "fetched", "sft_beam")

@@ -1,0 +1,115 @@
+"""Names of rounds, and accuracy over the rounds as data and as a figure."""
+
+import json
+from pathlib import Path
+
+import pytest
+from test_result import score
+
+import plot_rounds
+from retrace.errors import UserError
+from retrace.workflow.names import kind_of, round_of, same_model, system_of
+from retrace.workflow.settings import Settings
+from unit.evaluation_data import CONFIG, write_task
+
+
+def settings(preset: str = "tiny", **user) -> Settings:
+    return Settings({"preset": preset, **user}, CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("name", "system", "number"),
+    [
+        ("sft", "grace", None),
+        ("learn_to_reason_round0", "learn_to_reason", 0),
+        ("learn_to_reason_round12", "learn_to_reason", 12),
+        ("learn_to_reason_no_feedback_round1", "learn_to_reason", 1),
+        ("learn_to_reason_single_round1", "learn_to_reason", 1),
+    ],
+)
+def test_names_of_checkpoints(name: str, system: str, number: int | None) -> None:
+    assert (kind_of(name) is not None, system_of(name), round_of(name)) == (True, system, number)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["learn_to_reason", "learn_to_reason_round01", "learn_to_reason_single_round2", "learn_to_reason_round", "x"],
+)
+def test_names_of_none(name: str) -> None:
+    assert kind_of(name) is None
+    assert round_of(name) is None
+
+
+def test_round_zero_is_the_generator() -> None:
+    assert same_model("learn_to_reason_round0") == same_model("learn_to_reason_random_round0") == "generator"
+    assert same_model("learn_to_reason_round1") == "learn_to_reason_round1"
+    assert settings().checkpoint("arithmetic", "tiny_t5", "learn_to_reason_round0") == "base"
+    assert settings().checkpoint("gsm8k", "tiny_t5", "learn_to_reason_round0") == "sft"
+
+
+def test_methods_mean_the_last_round_by_configuration() -> None:
+    for rounds in (1, 4):
+        chosen = settings(rounds={"learn_to_reason": rounds})
+        last = {name: chosen.checkpoint("arithmetic", "tiny_t5", name) for name in ("learn_to_reason", "single_round")}
+        assert last == {
+            "learn_to_reason": f"learn_to_reason_round{rounds}",
+            "single_round": "learn_to_reason_single_round1",
+        }
+    method = settings().method("learn_to_reason_no_reflection_round2_self_consistency")
+    assert (method.checkpoint, method.decoder) == ("learn_to_reason_no_reflection_round2", "self_consistency")
+    assert settings().method("learn_to_reason_round2").paper == "learn_to_reason"
+
+
+def test_the_papers_student_is_the_headline() -> None:
+    assert settings("paper").headline_model("gsm8k", "learn_to_reason") == "gptj_6b"
+    assert settings("paper").headline_model("multiarith", "random_questions") == "gptj_6b"
+    assert settings("paper").headline_model("multiarith", "greedy") == "llama_7b"
+    assert settings("paper").headline_model("gsm8k") == "flan_t5_large"
+    assert settings().headline_model("gsm8k", "learn_to_reason") == "tiny_t5"
+
+
+def result(folder: Path, method: str, right: int, **changes) -> Path:
+    """A Result of a method that answers so many of ten questions."""
+    folder = folder / method
+    paths = write_task(folder, [[place < right for place in range(10)]])
+    number = method.rpartition("_")[2]
+    checkpoint = "base" if number == "round0" else method
+    score(folder, paths, method=method, checkpoint=checkpoint, **changes)
+    return folder / "out.json"
+
+
+def plotted(folder: Path, results: list[Path]) -> dict:
+    words = ["--results", *map(str, results), "--json", str(folder / "f.json"), "--svg", str(folder / "f.svg")]
+    words += ["--papers", str(CONFIG / "papers")]
+    plot_rounds.main(words)
+    return json.loads((folder / "f.json").read_text())
+
+
+def test_curves_start_where_the_student_did(tmp_path) -> None:
+    names = {"learn_to_reason_round2": 7, "learn_to_reason_round0": 4, "learn_to_reason_round1": 5}
+    names |= {"learn_to_reason_random_round1": 6}
+    results = [result(tmp_path, name, right) for name, right in names.items()]
+    figure = plotted(tmp_path, results)
+    assert figure["start"]["accuracy"]["value"] == 0.4
+    assert [[point["accuracy"]["value"] for point in curve["points"]] for curve in figure["curves"]] == [
+        [0.5, 0.7],
+        [0.6],
+    ]
+    assert figure["curves"][1]["title"].endswith("as many random training questions as were missed")
+    assert all(
+        point["accuracy"]["low"] < point["accuracy"]["value"] < point["accuracy"]["high"]
+        for curve in figure["curves"]
+        for point in curve["points"]
+    )
+    before = (tmp_path / "f.svg").read_bytes()
+    assert before.lstrip().startswith((b"<?xml", b"<svg"))
+    plotted(tmp_path, results)
+    assert (tmp_path / "f.svg").read_bytes() == before
+
+
+def test_results_that_do_not_belong_together_are_refused(tmp_path) -> None:
+    one = result(tmp_path, "learn_to_reason_round1", 5)
+    with pytest.raises(UserError, match=r"round2/out.json: .*preset smoke.*; give results of one run"):
+        plotted(tmp_path, [one, result(tmp_path, "learn_to_reason_round2", 5, preset="smoke")])
+    with pytest.raises(UserError, match="method 'greedy' is no round of a loop"):
+        plotted(tmp_path, [one, result(tmp_path, "greedy", 5)])
