@@ -1,1 +1,0 @@
-"""Teachers: who writes rationales. A served model, a local one, recorded responses, or the task's own references."""
