@@ -9,6 +9,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never reach for the networ
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 # The models are tiny: a second thread gains nothing, and beside other work both would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Two threads that wait for each other in a loop are many times slower beside another busy process.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
