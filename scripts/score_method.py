@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.tasks.base import load_task
     from retrace.workflow.names import helped_decoder, round_of, system_of
+    from retrace.workflow.sections_behind import sections_behind
     from retrace.workflow.settings import generator_of
 
     task = load_task(given.task_file)
@@ -106,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
     start = generator_of(source or task.config, model)
     scratch = model.scratch is not None
-    sections = reported.sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
+    sections = sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
     config_dir = Path(given.papers).parent
     learned = system_of(given.checkpoint) == "learn_to_reason" and round_of(given.checkpoint) != 0
     found = provenance.Provenance(

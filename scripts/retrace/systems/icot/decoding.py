@@ -62,8 +62,6 @@ def open_coupled(
     model: str | Path, model_file: str | Path, task_file: str | Path, device: str | None = None
 ) -> Generator:
     """Load the coupled checkpoint `model` of implicit chain of thought. Raises UserError for what does not fit together."""
-    from retrace.decoding.implicit import open_implicit
-
     config = load_model_config(model_file)
     task, decoder = load_task(task_file), open_implicit(model, config.dtype, device or best_device())
     prompting = Prompting(task, config.family, decoder.tokenizer, layout="no_cot")
