@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "unit")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests")]
 
 
 def seconds(action, repeats=5):
@@ -152,10 +152,10 @@ def main():
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import numpy as np
     import torch
-    from test_alignment import padded, plain_align
 
     from retrace.systems.grace.alignment import align_batch
     from retrace.systems.grace.embedding import load_embedder
+    from unit.systems.grace.test_alignment import padded, plain_align
 
     torch.set_num_threads(given.threads)
     row = {"benchmark": "alignment", "solutions": given.solutions, "threads": given.threads, "cpus": os.cpu_count()}

@@ -98,7 +98,7 @@ def test_all_splits_of_all_tasks(workflow) -> None:
     assert jobs(workflow.dry("data"))["prepare_data"] >= 3 * len(TASKS)
 
 
-# What is said of each wrong name: tests/unit/test_target_names.py and test_compatibility.py.
+# What is said of each wrong name: tests/unit/workflow, test_target_names.py and test_compatibility.py.
 def test_a_wrong_target_is_explained_before_anything_is_planned(copied_project, workflow_class) -> None:
     checkout = copied_project()
     workflow = workflow_class(checkout, checkout)

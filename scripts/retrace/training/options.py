@@ -52,15 +52,9 @@ class AdapterTraining(Training):
     lora_modules: list[str] = Field(default=[], description="names of the layers with adapters; empty: all linear ones")
 
 
-class SftTraining(Training):
-    """Fine-tuning a generator on worked solutions (train_sft.py)."""
+class AnsweringTraining(Training):
+    """A training that may keep the checkpoint whose answers are right most often."""
 
-    mask_calculator: bool = Field(
-        default=False, description="results that the calculator fills in are masked from the loss"
-    )
-    targets: Literal["solutions", "answers"] = Field(
-        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
-    )
     keep: Literal["best", "last", "accuracy"] = Field(
         default="best",
         description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
@@ -69,6 +63,17 @@ class SftTraining(Training):
     answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
     answer_batch_size: Count = Field(
         default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
+    )
+
+
+class SftTraining(AnsweringTraining):
+    """Fine-tuning a generator on worked solutions (train_sft.py)."""
+
+    mask_calculator: bool = Field(
+        default=False, description="results that the calculator fills in are masked from the loss"
+    )
+    targets: Literal["solutions", "answers"] = Field(
+        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
     )
     texts: Literal["task", "latro"] = Field(
         default="task",

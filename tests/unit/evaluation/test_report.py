@@ -7,14 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from test_paired import arguments as comparison_arguments
-from test_result import score
 
 import make_table
 import plot_sweep
 import show_results
 from retrace.errors import UserError
 from retrace.evaluation.report import aligned
+from unit.evaluation.test_paired import arguments as comparison_arguments
+from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, write_task
 
 

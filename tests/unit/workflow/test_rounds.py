@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
-from test_result import score
 
 import plot_rounds
 from retrace.errors import UserError
 from retrace.workflow.names import kind_of, round_of, same_model, system_of
 from retrace.workflow.settings import Settings
+from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, write_task
 
 

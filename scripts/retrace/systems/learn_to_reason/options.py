@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from retrace.decoding.options import Decoding
 from retrace.sections import SPEED_ONLY, Count, Section, Share
-from retrace.training.options import Training
+from retrace.training.options import AnsweringTraining
 
 # What a method of this system leaves out or does otherwise; each has checkpoints NAME_round1, NAME_round2, ...
 VARIANTS = {
@@ -135,7 +135,7 @@ class Rounds(Section):
     learn_to_reason: Count = Field(default=3, description="rounds of exam, feedback and training; round 0 is the start")
 
 
-class LearnToReasonTraining(Training):
+class LearnToReasonTraining(AnsweringTraining):
     """Training on the teacher's rationales and the student's mistakes (train_learn_to_reason.py)."""
 
     form: Literal["steps", "learn_to_reason", "learn_to_reason_zero_shot"] = Field(
@@ -197,15 +197,6 @@ class LearnToReasonTraining(Training):
         default=0.05,
         description="where the development split has no worked solutions: share of the questions with rationales that is "
         "held out of the training to measure the development loss",
-    )
-    keep: Literal["best", "accuracy", "last"] = Field(
-        default="best",
-        description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
-        "development questions, the first of equal ones; last: the weights at the end",
-    )
-    answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
-    answer_batch_size: Count = Field(
-        default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
     )
     max_grad_norm: float = Field(default=1.0, ge=0, description="longest gradient; 0: any")
     validation_is_test: bool = Field(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_embedding import serving
 
 import align_steps
 from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import Alignment, Example, Trajectory
+from unit.systems.grace.test_embedding import serving
 
 SCRIPT = Path(align_steps.__file__)
 

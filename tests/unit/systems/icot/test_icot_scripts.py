@@ -359,7 +359,7 @@ def test_rows_beyond_the_context_are_refused(made) -> None:
 
 
 def test_an_encoder_decoder_is_refused(made, tmp_path) -> None:
-    from tiny_models import arithmetic_task, problems, tiny_folder
+    from unit.tiny_models import arithmetic_task, problems, tiny_folder
 
     folder = tiny_folder(tmp_path / "t5", arithmetic_task(), problems(5))
     words = made.training("wrong", model="base")

@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from test_result import score
 
 from retrace.errors import UserError
 from retrace.evaluation.result import peeked
 from retrace.machine.storage import write_json, write_jsonl
 from retrace.workflow.sections_behind import differences, sections_behind
 from retrace.workflow.settings import Settings
+from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, examples, prediction, write_task
 
 
