@@ -1,6 +1,8 @@
 """Helpers only, no rules: which GPUs a job gets, and how a training is spread over them."""
 
 from retrace.machine.devices import visible_devices
+from retrace.training.strategies import check_strategy
+from retrace.errors import UserError
 
 
 def devices_here():
@@ -75,7 +77,14 @@ def to_train(section):
         return settings.for_target(wildcards.task, wildcards.model).launch.of(section)
 
     def gpus(wildcards):
-        return gpus_of(wildcards, placement(wildcards).gpus, section)
+        given = placement(wildcards)
+        count = gpus_of(wildcards, given.gpus, section)
+        training = settings.for_target(wildcards.task, wildcards.model).trainings()[section]
+        try:
+            check_strategy(section, training, given.strategy, given.nodes * (count or given.processes or 1))
+        except UserError as error:
+            raise WorkflowError(f"{wildcards.task} with {wildcards.model}: {error}") from None
+        return count
 
     def words(wildcards):
         given = placement(wildcards)

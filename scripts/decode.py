@@ -112,6 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [generator.prompt(example.question) for example in examples]
     depends = {"decoder": given.decoder, "seed": given.seed, "shard": [given.shard, given.shards], "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
+    depends["form"] = getattr(given, "form", None)  # answers are read by it, too; implicit decoding has none
     files = [given.model, given.model_file, given.task_file, given.data, getattr(given, "discriminator", None)]
     predictions = answered(
         PartialFile(given.output, fingerprint(depends, [__file__, *files])),

@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.machine.progress import say
     from retrace.machine.storage import read_jsonl, write_jsonl
     from retrace.schemas import Example, Trajectory
     from retrace.systems.dpo_st.preferences import first_of
@@ -95,8 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for number, one in enumerate(answer.samples, start=given.first_sample)
         ]
         kept.append({"index": index, "rows": [row.model_dump(mode="json") for row in drawn[index]]})
-        if len(drawn) % max(1, len(examples) // 20) == 0:
-            print(f"{len(drawn)}/{len(examples)} questions", file=sys.stderr, flush=True)
+        say(len(drawn), len(examples), "questions", sys.stderr)
     rows = [trajectory for index in range(len(examples)) for trajectory in drawn[index]]
     write_jsonl(given.output, rows)
     kept.finish()

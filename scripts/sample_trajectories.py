@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
+    from retrace.machine.progress import say
     from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
     from retrace.schemas import Example, SamplingCounts, Trajectory
     from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
@@ -113,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             first_sample=search.passes * options.samples_per_pass,
             stops=generator.stops,
         )
-        for answer in answers:
+        for done, answer in enumerate(answers, start=len(going) - len(left) + 1):
             index = left[answer.index]
             example, known, new = examples[index], found[index], {}
             right = 0
@@ -135,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             entry["new"] = [row.model_dump(mode="json") for row in new.values()]
             kept.append(entry)
             take(entry)
+            say(done, len(going), f"questions of pass {search.passes + 1}", sys.stderr)
         search.finish_pass(wrong)
         found_now = f"{sum(search.found)} of {search.wanted} wrong solutions"
         print(f"pass {search.passes}: {found_now}", file=sys.stderr, flush=True)

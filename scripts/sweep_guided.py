@@ -14,6 +14,7 @@ leans on the least. All values of beta of one temperature are decoded together a
 agree, which changes nothing in the result.
 """
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +82,11 @@ def measure(
     """
     from retrace.decoding.guided import solve_for_betas
     from retrace.evaluation.intervals import wilson
+    from retrace.machine.progress import say
 
     points = []
-    for temperature in temperatures:
+    what = "questions" if len(temperatures) == 1 else f"questions at {len(temperatures)} temperatures"
+    for turn, temperature in enumerate(temperatures):
         warm = Guided.model_validate(options.model_dump() | {"temperature": temperature})
         before = [entry for entry in (kept.entries if kept else []) if entry["temperature"] == temperature]
         outcomes = {entry["index"]: entry["right"] for entry in before}
@@ -93,6 +96,7 @@ def measure(
             outcomes[left[place]] = [prediction.correct for prediction in predictions]
             if kept:
                 kept.append({"temperature": temperature, "index": left[place], "right": outcomes[left[place]]})
+            say(turn * len(examples) + len(outcomes), len(temperatures) * len(examples), what, sys.stderr)
         for number, beta in enumerate(betas):
             count = sum(right[number] for right in outcomes.values())
             low, high = wilson(count, len(examples))

@@ -63,6 +63,15 @@ def test_a_misspelt_training_is_named(workflow) -> None:
     assert "'stf' is no training; valid: base, sft, discriminator, verifier" in done.stdout + done.stderr
 
 
+def test_a_strategy_that_a_training_cannot_follow_is_refused_in_the_plan(workflow) -> None:
+    words = ["--config", "launch={gpus: 2, strategy: fsdp}", "sft={keep: accuracy}"]
+    done = workflow.run("--dry-run", f"{SEED}/sft/model", *words)
+    assert done.returncode != 0
+    assert re.search(r"sft\.keep: accuracy under launch\.strategy fsdp: no answers are", done.stdout + done.stderr)
+    done = workflow.run("--dry-run", f"{SEED}/base/model", *words)  # no other training is concerned
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 @pytest.mark.slow
 def test_the_whole_chain_with_two_processes(smoke, workflow_class, tmp_path) -> None:
     workflow = workflow_class(tmp_path, smoke.project).configured("preset: smoke\n")

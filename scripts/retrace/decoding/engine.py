@@ -8,7 +8,8 @@ In an encoder-decoder the question's keys and values exist once a question, howe
 decode it: cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
 
 On a processor a row's logits do not depend on the other rows in float32 (`retrace.models.exact`): keys and values are
-float64 there. In half precision they are kept as the model computes them.
+float64 there. In half precision they are kept as the model computes them. Under autocast, float32 weights keep them in
+float64, but the layers compute in half precision, so that rows may depend on one another.
 """
 
 from collections.abc import Sequence
@@ -127,7 +128,8 @@ def _grouped_attention(
         attend = exact_attention if takes_float64(query) else sdpa_attention_forward
         return attend(module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs)
     kind = query.dtype
-    if takes_float64(query):
+    # The cache is float64 where the weights are float32; under autocast the query is of half precision all the same.
+    if takes_float64(query) or key.dtype == torch.float64:
         query, key, value = query.double(), key.double(), value.double()
     if not module.is_causal:  # cross-attention; T5's position bias is zero there
         return groups.attend(query, key, value, attention_mask, scaling).to(kind), None

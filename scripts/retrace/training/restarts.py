@@ -18,10 +18,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from retrace.errors import UserError
-from retrace.machine.storage import bring_to_disk, write_text
+from retrace.machine.storage import bring_to_disk, disk_of, write_text
+from retrace.training import parallel
+from retrace.training.options import Training
 
 TIMES = 20.0  # a save may wait for so many times what saving takes, if that is longer than the minutes it is given
 KEPT = 2  # saved states
@@ -102,6 +105,31 @@ def drop_old(state: Path, best: str | None) -> None:
     for path in found:
         if path.name not in kept:
             shutil.rmtree(path, ignore_errors=True)
+
+
+def kept_besides(model: nn.Module, options: Training) -> int:
+    """Weights of the checkpoints that `keep_each` keeps (retrace.training.evaluated), one an evaluation at most."""
+    if not getattr(options, "keep_each", False):
+        return 0
+    return options.evaluations * sum(weight.numel() for weight in model.parameters())
+
+
+def check_room(state: Path, weights: int, keeps_best: bool, besides: int = 0) -> None:
+    """Raise UserError before the training if what it saves cannot fit on the disk.
+
+    weights: those of a saved state. besides: of all checkpoints that stay in the folder beside the saved states.
+    """
+    state.mkdir(parents=True, exist_ok=True)
+    size = 4 * weights
+    # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
+    needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2) + 4 * besides
+    # What a killed run has left is part of what is needed.
+    room = shutil.disk_usage(state).free + sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
+    if needed > room:
+        raise UserError(
+            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, and the disk has too little room "
+            f"({disk_of(state)}); free some space and run again" + (", or set keep_each to false" if besides else "")
+        )
 
 
 class Owner:

@@ -28,7 +28,7 @@ from transformers import PreTrainedModel, PrinterCallback, Trainer, TrainerCallb
 from transformers.utils import logging as transformers_logging
 
 from retrace.errors import UserError
-from retrace.machine.storage import disk_of, refusal
+from retrace.machine.storage import refusal
 from retrace.models.share import from_first, measuring_together, share
 from retrace.sections import speed_options
 from retrace.training import parallel
@@ -37,7 +37,7 @@ from retrace.training.arguments import arguments_of_training, milestones, steps_
 from retrace.training.data import bucketed_order
 from retrace.training.follow import SaysHowFar
 from retrace.training.options import Training
-from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, last_checkpoint
+from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, check_room, kept_besides, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -295,7 +295,7 @@ def run_trainer(
     owner, checkpoint = Owner(state), None
     if is_first_process():
         owner.claim(_fingerprint(model, rows, options, seed, also))
-        _check_room(state, saved_weights(model, options), evaluates)
+        check_room(state, saved_weights(model, options), evaluates, kept_besides(model, options))
         checkpoint = last_checkpoint(state)
     checkpoint = from_first(checkpoint)
     outline = parallel.outline_of(model) if parallel.is_sharded() and is_first_process() else None
@@ -351,20 +351,6 @@ def _fingerprint(
     for name, weight in model.named_parameters():
         digest.update(f"{name} {tuple(weight.shape)} {weight.detach().double().sum().item():.10e}".encode())
     return digest.hexdigest()
-
-
-def _check_room(state: Path, weights: int, keeps_best: bool) -> None:
-    """Raise UserError before the training if its checkpoints, of so many weights, cannot fit on the disk."""
-    state.mkdir(parents=True, exist_ok=True)
-    size = 4 * weights
-    # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
-    needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2)
-    free = shutil.disk_usage(state).free
-    if needed > free:
-        raise UserError(
-            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, and the disk has too little room "
-            f"({disk_of(state)}); free some space and run again"
-        )
 
 
 def curve_of(

@@ -119,7 +119,7 @@ def test_seconds_of_the_killed_run_count(words, tmp_path) -> None:
     assert 0 < decoding_seconds(output) - 100 * (len(lines) - 1) < 100
 
 
-@pytest.mark.parametrize("other", ["options", "seed", "data", "model"])
+@pytest.mark.parametrize("other", ["options", "seed", "data", "model", "form"])
 def test_what_another_job_left_is_never_gone_on_with(other, words, tmp_path, capfd) -> None:
     import shutil
 
@@ -129,6 +129,8 @@ def test_what_another_job_left_is_never_gone_on_with(other, words, tmp_path, cap
     more: list[str] = []
     if other == "options":
         more = ["--max-new-tokens", "23"]
+    elif other == "form":  # of which the prompts need not say anything
+        more = ["--form", "dpo_st"]
     elif other == "seed":
         words[words.index("--seed") + 1] = "4"
     elif other == "data":

@@ -183,8 +183,9 @@ def read_curve(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_checkpoint_that_is_kept(family: str, tmp_path) -> None:
+def test_the_checkpoint_that_is_kept(family: str, precision: str, tmp_path) -> None:
     """Each way of choosing keeps the weights that its own measure says are best, as decoding finds them afterwards."""
     (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
     (tmp_path / "toy.yaml").write_text(tiny_generators.TASK.format(prompt="{question}", answer_prompt="A:"))
@@ -197,6 +198,7 @@ def test_the_checkpoint_that_is_kept(family: str, tmp_path) -> None:
     words += ["--model", f"{tmp_path}/base", "--train", f"{tmp_path}/train.jsonl", "--dev", f"{tmp_path}/dev.jsonl"]
     words += ["--batch-size", "4", "--device-batch-size", "4", "--evaluations", "5", "--max-steps", "10"]
     words += ["--learning-rate", "5e-3", "--answer-tokens", "24", "--state", f"{tmp_path}/state"]
+    words += ["--precision", precision]
     kept, curves = {}, {}
     for keep in ("best", "last", "accuracy"):
         train_sft.main([*words, "--keep", keep, "--output", f"{tmp_path}/{keep}"])
@@ -210,7 +212,8 @@ def test_the_checkpoint_that_is_kept(family: str, tmp_path) -> None:
     assert max(accuracies) > accuracies[-1]
     generator = open_generator(tmp_path / "accuracy", tmp_path / "tiny.yaml", tmp_path / "toy.yaml")
     again = GreedyAccuracy(generator.prompting, learned, 24, calculator=generator.calculator)
-    assert again(generator.decoder.model)["accuracy"] == max(accuracies)
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bfloat16"):
+        assert again(generator.decoder.model)["accuracy"] == max(accuracies)
     assert not torch.equal(kept["accuracy"], kept["last"])
 
 

@@ -1,10 +1,12 @@
 """Sampling of a round: the same number for every question, each sample its own, independent of batches and shards."""
 
 import json
+import re
 
 import pytest
 
 import sample_round
+from retrace.machine.progress import last_progress
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Trajectory
 from unit import tiny_generators
@@ -50,3 +52,9 @@ def test_only_the_first_questions_are_sampled(run):
     shards = [row for shard in range(2) for row in run("--max-questions", 3, "--shard", shard, "--shards", 2)[0]]
     assert shards == rows[:15]
     assert run("--max-questions", 9)[0] == rows, "as many as there are"
+
+
+def test_it_says_how_far_it_is(words, tmp_path, capsys):
+    options = ["--max-new-tokens", "8", "--samples", "2", "--batch-size", "1"]
+    sample_round.main([*words, "--output", str(tmp_path / "trajectories.jsonl"), *options])
+    assert re.fullmatch(r"4/4 questions  \d+ s left", last_progress(capsys.readouterr().err))

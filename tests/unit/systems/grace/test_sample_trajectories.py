@@ -1,12 +1,14 @@
 """Sampling of wrong solutions: counts, limits, shards, and no text twice."""
 
 import json
+import re
 
 import pytest
 
 import gather_rows
 import sample_trajectories
 from retrace.errors import UserError
+from retrace.machine.progress import last_progress
 from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
 from retrace.schemas import SamplingCounts, Trajectory, counts_together
 from unit import tiny_generators
@@ -139,3 +141,18 @@ def test_some_questions_only(run):
     assert counts["questions"] == 2
     assert {row.example_id for row in rows} == {"toy-0", "toy-1"}
     assert run("--max-questions", 0)[1]["passes"] == 0
+
+
+def test_it_says_how_far_it_is_within_a_pass(words, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("retrace.progress.AT_LEAST", 0.0)
+    monkeypatch.setattr("retrace.progress.SHARE", 0.0)
+    options = ["--max-new-tokens", "8", "--samples-per-pass", "2", "--batch-size", "1", "--max-passes", "2"]
+    sample_trajectories.main([*words, "--output", str(tmp_path / "trajectories.jsonl"), *options])
+    said = [line for line in capsys.readouterr().err.splitlines() if last_progress(line)]
+    kinds = [re.sub(r"  \d+ s left$", "  left", line) for line in said]
+    for number in (1, 2):
+        lines = kinds[5 * number - 5 : 5 * number]
+        assert lines[0] == f"1/4 questions of pass {number}"
+        assert lines[1:4] == [f"{done}/4 questions of pass {number}  left" for done in (2, 3, 4)]
+        assert lines[4].startswith(f"pass {number}: ")
+    assert len(kinds) == 10

@@ -1,6 +1,7 @@
 """The two scripts that measure a discriminator: the sweep on the development split, and the choice of steps."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from retrace.decoding.step_choice import Context, held_out_contexts
 from retrace.decoding.step_choice import measure_step_choice as measure
 from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
+from retrace.machine.progress import last_progress
 from retrace.machine.storage import write_json, write_jsonl
 from retrace.schemas import Pair, SamplingCounts
 
@@ -86,6 +88,12 @@ def test_sweep_writes_all_points_and_the_chosen_one(files):
         assert (point["low"], point["high"]) == wilson(round(point["accuracy"] * 4), 4)
     assert found["chosen"] in found["points"]
     assert json.loads(choices.read_text()) == {key: found["chosen"][key] for key in ("beta", "temperature")}
+
+
+def test_sweep_says_how_far_it_is(files, capsys):
+    words = ["--data", files / "dev.jsonl", "--output", files / "s.json", "--choices", files / "c.json", "--limit", 3]
+    sweep_guided.main([*common(files), *map(str, words), "--betas", "0", "--temperatures", "1.0", "0.5"])
+    assert re.fullmatch(r"6/6 questions at 2 temperatures  \d+ s left", last_progress(capsys.readouterr().err))
 
 
 def test_without_temperatures_the_decoders_own_is_used(files):

@@ -1,7 +1,9 @@
 """Trainings of implicit chain of thought: what they minimise, restarts, what is kept, and that each one learns."""
 
+import shutil
 from copy import copy
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -87,6 +89,20 @@ def test_a_killed_training_ends_with_the_same_weights(world, tmp_path, kind: str
     for (name, one), two in zip(whole.named_parameters(), again.parameters(), strict=True):
         assert torch.equal(one, two), name
     assert [row["step"] for row in curve if "dev_loss" in row] == [3, 6, 9]
+
+
+def test_checkpoints_of_all_evaluations_need_their_room(world, tmp_path, monkeypatch) -> None:
+    short = {"max_steps": 1, "evaluations": 40}
+    size = 4 * sum(weight.numel() for weight in coupled().parameters())
+    disk = SimpleNamespace(total=99 * size, used=0, free=(9 + 39) * size)  # three saved states, each with two moments
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
+    world.train("icot", tmp_path / "best", **short)
+    with pytest.raises(UserError, match=r"need up to .* too little room .*, or set keep_each to false"):
+        world.train("icot", tmp_path / "each", keep_each=True, **short)
+    # What a killed run has kept needs no room again.
+    (tmp_path / "each" / "each" / "step1").mkdir(parents=True)
+    (tmp_path / "each" / "each" / "step1" / "model.safetensors").write_bytes(bytes(size))
+    world.train("icot", tmp_path / "each", keep_each=True, **short)
 
 
 @pytest.mark.parametrize("kind", ["student", "emulator"])
