@@ -10,11 +10,13 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,9 @@ HERE = Path(__file__).resolve()
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parents[2] / "scripts")]
 # Of all that is run here: no network, and the processor where there is no GPU.
 ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "RETRACE_REQUIRE_GPU": "no"}
+# Seconds: the whole is to stay below 8 minutes, also where the longest section begins just before the limit.
+WHOLE, ALLOWANCE = 480, 100
+LIMIT = WHOLE - ALLOWANCE - 5
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,14 +34,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--toy", action="store_true", help="small models; always so where there is no GPU")
     parser.add_argument("--only", nargs="+", metavar="SECTION", help="these sections (default: all)")
     parser.add_argument("--output", type=Path, help="JSON of figures")
-    parser.add_argument("--limit", type=float, default=450, help="seconds after which no section begins (default 450)")
+    parser.add_argument(
+        "--limit", type=float, default=LIMIT, help=f"seconds after which no section begins (default {LIMIT})"
+    )
+    parser.add_argument(
+        "--allowance",
+        type=float,
+        default=ALLOWANCE,
+        help=f"seconds after which a section is broken off (default {ALLOWANCE})",
+    )
     parser.add_argument("--list", action="store_true", help="name the sections and stop")
     given = parser.parse_args(arguments)
+    began = time.perf_counter()
     os.environ.update(ENVIRONMENT)
     import torch
 
     torch.set_num_threads(max(1, min(8, os.cpu_count() or 1)) if torch.cuda.is_available() else 1)
-    from gpu.sections import SECTIONS
+    from gpu.processes import SECTIONS
     from gpu.world import World
 
     if given.list:
@@ -46,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
     output = given.output or Path(os.environ.get("OUT", ".")) / "gpu_check.json"
-    began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="retrace_gpu_") as folder:
         world = World(Path(folder) / "world", given.toy or not torch.cuda.is_available())
         report = {**machine(), "toy": world.toy, "sections": {}}
@@ -54,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if time.perf_counter() - began > given.limit:
                 found: dict[str, Any] = {"ok": False, "error": f"not begun: {given.limit:g} s are over (--limit)"}
             else:
-                found = tried(SECTIONS[name], world)
+                found = tried(SECTIONS[name], world, given.allowance)
             report["sections"][name] = found
             report["seconds"] = round(time.perf_counter() - began, 1)
             output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
@@ -79,7 +92,23 @@ def machine() -> dict[str, Any]:
     }
 
 
-def tried(action: Any, world: Any) -> dict[str, Any]:
+@contextmanager
+def broken_off_after(seconds: float) -> Iterator[None]:
+    """Raises TimeoutError inside the block when its time is over."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError(f"broken off after {seconds:g} s (--allowance)")
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def tried(action: Any, world: Any, allowance: float) -> dict[str, Any]:
     """The figures of a section, or its error."""
     from gpu.measure import clean
 
@@ -88,7 +117,8 @@ def tried(action: Any, world: Any) -> dict[str, Any]:
     # What scripts say would stand between the lines of the sections.
     with open(os.devnull, "w") as nowhere, Redirected(nowhere):
         try:
-            found = {"ok": True, **action(world)}
+            with broken_off_after(allowance):
+                found = {"ok": True, **action(world)}
         except Exception as error:
             said = (str(error).strip() or type(error).__name__).splitlines()[-1]
             found = {

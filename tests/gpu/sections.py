@@ -1,11 +1,8 @@
 """The sections of the check: each goes one way through the project, by its scripts as the rules call them, and says what
-it measured. One that fails stops no other."""
+it measured. One that fails stops no other. Those that start processes of their own: see gpu.processes."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 
 from gpu import tokens
 from gpu.measure import clean, peak_gb, steps_timed, synchronise, waiting
-from gpu.world import FAMILIES, ICOT_FILE, PROJECT, TASK_FILE, World, has_option, quietly, words
+from gpu.world import FAMILIES, ICOT_FILE, TASK_FILE, World, has_option, quietly, words
 
-SCRIPTS = PROJECT / "scripts"
 Figures = dict[str, Any]
 SECTIONS: dict[str, Callable[[World], Figures]] = {}
 
@@ -62,6 +57,21 @@ def trained(world: World, name: str, main: Callable, arguments: list[str], keep:
     return {**figures, "memory_gb": peak_gb()}
 
 
+@contextmanager
+def timed() -> Iterator[dict[str, float]]:
+    """Seconds of the block, under `seconds`."""
+    found: dict[str, float] = {}
+    synchronise()
+    began = time.perf_counter()
+    yield found
+    synchronise()
+    found["seconds"] = round(time.perf_counter() - began, 3)
+
+
+def rate(count: float, clock: dict[str, float]) -> float:
+    return round(count / clock["seconds"], 2)
+
+
 for architecture in FAMILIES:
     section(f"tokens_{architecture}")(lambda world, name=architecture: tokens.compare(world, name))
 
@@ -77,7 +87,7 @@ def sampling(world: World) -> Figures:
     model = world.model("flan_t5")
     limit = 16 if world.toy else 128
     draws = {"samples_per_pass": 2 if world.toy else 4, "max_passes": 1, "incorrect": 100_000, "max_new_tokens": limit}
-    arguments = [*about(world, model, data=world / "long.jsonl"), *words(**draws)]
+    arguments = [*about(world, model, data=world / "long.jsonl"), *words(**draws, batch_size="auto")]
 
     def run(name: str) -> None:
         quietly(sample_trajectories.main, [*arguments, *words(output=world / name)])
@@ -184,6 +194,7 @@ def guided_decoding(world: World) -> Figures:
         "max_steps": 2 if world.toy else 3,
         "max_step_tokens": 8 if world.toy else 40,
         "beta": 0.5,
+        "batch_size": "auto",
     }
     arguments = ["guided", *about(world, model, data=world / "few.jsonl"), *words(**sizes)]
     arguments += words(discriminator=world / "discriminator")
@@ -249,11 +260,16 @@ def preferences(world: World, name: str, **more: object) -> Figures:
 
 @section("learn_to_reason")
 def learn_to_reason(world: World) -> Figures:
+    """The checkpoint is chosen by greedy answers, decoded in the middle of the training."""
     import train_learn_to_reason
 
     given = {name: world / f"{name}.jsonl" for name in ("train", "dev", "rationales", "marks")}
     arguments = [*about(world, world.model("gptj", light=True)), *words(**given, report=world / "lessons.json")]
-    return trained(world, "learn_to_reason", train_learn_to_reason.main, [*arguments, *quick(world)])
+    arguments += quick(world, keep="accuracy", answer_tokens=16)
+    found = trained(world, "learn_to_reason", train_learn_to_reason.main, arguments, keep=True)
+    measured = [row["dev_accuracy"] for row in rows_of(world / "learn_to_reason/curves.jsonl") if "dev_accuracy" in row]
+    assert measured, "no answers were graded"
+    return {**found, "dev_accuracy": measured[-1]}
 
 
 @section("implicit_cot")
@@ -330,94 +346,3 @@ def rationales(world: World, name: str, more: dict[str, object]) -> Figures:
         return found
     clean()
     return found | waiting(lambda: run(f"{name}_again") and None)
-
-
-# ---------------------------------------------------------------- launch, restarts, the workflow
-
-
-def started(*arguments: object, good: bool = True) -> subprocess.CompletedProcess[str]:
-    """A process of this Python with the project's packages in reach."""
-    paths = [str(SCRIPTS), str(PROJECT / "tests"), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "RETRACE_DEVICES": "shared"}
-    command = [sys.executable, *map(str, arguments)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    if good and done.returncode:
-        raise RuntimeError((done.stderr.strip().splitlines() or ["no words"])[-1])
-    return done
-
-
-def launched(world: World, *arguments: object, good: bool = True) -> subprocess.CompletedProcess[str]:
-    """The same by the launcher, on one device."""
-    return started(SCRIPTS / "launch.py", "--gpus", int(world.device == "cuda"), *arguments, good=good)
-
-
-@section("launch")
-def launch(world: World) -> Figures:
-    """A training on one device, as a rule starts it; the process must have had the GPU."""
-    model = world.model("gpt2", "float32")
-    given = words(
-        train=world / "train.jsonl", dev=world / "dev.jsonl", state=world / "l_state", output=world / "launched"
-    )
-    with timed() as clock:
-        done = launched(world, SCRIPTS / "train_sft.py", *about(world, model), *given, *quick(world))
-    assert world.device == "cpu" or "this job has GPU" in done.stderr, done.stderr[-400:]
-    return {"seconds": clock["seconds"]}
-
-
-@section("restarts")
-def restarts(world: World) -> Figures:
-    """A training that is killed goes on at its last saved step and ends with the weights of an undisturbed one."""
-    script, found = PROJECT / "tests/unit/tiny_trainers.py", {}
-    names = ["sft_encoder_decoder"] if world.toy else ["sft_encoder_decoder", "latro"]
-    launched(world, script, *names, "--folder", world / "undisturbed")
-    for name in names:
-        killed = launched(world, script, name, "--folder", world / "killed", "--kill-at", 6, good=False)
-        assert killed.returncode, f"{name}: was to be killed"
-    again = launched(world, script, *names, "--folder", world / "killed")
-    assert "resuming at " in again.stderr
-    for name in names:
-        one, other = (load_file(world / kind / name / "model/model.safetensors") for kind in ("undisturbed", "killed"))
-        far = max(float((one[key].float() - other[key].float()).abs().max()) for key in one)
-        found[name] = far
-        assert far <= (0 if world.device == "cpu" else 1e-4), f"{name}: weights differ by {far}"
-    return {"largest_difference": found}
-
-
-@section("workflow")
-def workflow(world: World) -> Figures:
-    """Snakemake makes a checkpoint of the smoke preset, its training on the GPU."""
-    from importlib.util import find_spec
-
-    if find_spec("snakemake") is None:
-        raise RuntimeError("snakemake is not installed (--wheels DIR)")
-    folder = world / "workflow"
-    (folder / "config").mkdir(parents=True)
-    gpus = int(world.device == "cuda")
-    (folder / "config/config.yaml").write_text(f"preset: smoke\nlaunch: {{gpus: {gpus}}}\n")
-    result = "results/arithmetic/tiny_t5/seed0/base/model"
-    words = ["--snakefile", PROJECT / "Snakefile", "--directory", folder, "--cores", "2", result]
-    with timed() as clock:
-        started("-m", "snakemake", *words)
-    assert (folder / result).exists()
-    logs = [file.read_text(encoding="utf-8") for file in (folder / "logs").rglob("*.log")]
-    on_gpu = sum("this job has GPU" in text for text in logs)
-    assert world.device == "cpu" or on_gpu, "no job had the GPU"
-    return {"seconds": clock["seconds"], "jobs": len(logs), "jobs_on_gpu": on_gpu}
-
-
-# ---------------------------------------------------------------- clocks
-
-
-@contextmanager
-def timed() -> Iterator[dict[str, float]]:
-    """Seconds of the block, under `seconds`."""
-    found: dict[str, float] = {}
-    synchronise()
-    began = time.perf_counter()
-    yield found
-    synchronise()
-    found["seconds"] = round(time.perf_counter() - began, 3)
-
-
-def rate(count: float, clock: dict[str, float]) -> float:
-    return round(count / clock["seconds"], 2)

@@ -70,6 +70,12 @@ def test_a_strategy_that_a_training_cannot_follow_is_refused_in_the_plan(workflo
     assert re.search(r"sft\.keep: accuracy under launch\.strategy fsdp: no answers are", done.stdout + done.stderr)
     done = workflow.run("--dry-run", f"{SEED}/base/model", *words)  # no other training is concerned
     assert done.returncode == 0, done.stderr[-2000:]
+    # Nor does a run begin, here with the processors that it has.
+    words = ["preset=smoke", "launch={processes: 2, strategy: zero3}", "no_cot={keep_each: true}"]
+    done = workflow.run("results/mult_2x2/tiny_gpt2/seed0/no_cot/model", "--config", *words)
+    assert done.returncode != 0
+    assert "no_cot.keep_each: true under launch.strategy zero3" in done.stdout + done.stderr
+    assert not (workflow.folder / "results").exists()
 
 
 @pytest.mark.slow

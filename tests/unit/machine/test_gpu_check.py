@@ -3,17 +3,18 @@
 import json
 import re
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from gpu import check
 from gpu.measure import shares
-from gpu.sections import SECTIONS
+from gpu.processes import SECTIONS
 
 GPU = Path(__file__).parents[2] / "gpu"
 # Processes and runs of their own, which tests/faults, test_launch.py and tests/workflow try.
-ELSEWHERE = {"launch", "restarts", "workflow"}
+ELSEWHERE = {"launch", "restarts", "killed_decoding", "workflow"}
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +28,7 @@ def put_back(monkeypatch) -> None:
 def test_every_section_runs_at_toy_size(tmp_path, capsys) -> None:
     names = [name for name in SECTIONS if name not in ELSEWHERE]
     output = tmp_path / "figures.json"
-    status = check.main(["--toy", "--output", str(output), "--limit", "10000", "--only", *names])
+    status = check.main(["--toy", "--output", str(output), "--limit", "9999", "--allowance", "9999", "--only", *names])
     report = json.loads(output.read_text())
     failed = {name: found["error"] for name, found in report["sections"].items() if not found["ok"]}
     assert failed == {}
@@ -37,6 +38,7 @@ def test_every_section_runs_at_toy_size(tmp_path, capsys) -> None:
     for name in ("sampling", "guided_decoding", "sft_flan_t5"):
         assert report["sections"][name]["tokens_a_second"] > 0
     assert report["sections"]["latro"]["steps"] == 3
+    assert 0 <= report["sections"]["learn_to_reason"]["dev_accuracy"] <= 1
     assert f"ok     {names[0]}  " in capsys.readouterr().out
 
 
@@ -56,6 +58,24 @@ def test_a_section_that_fails_stops_no_other(tmp_path, monkeypatch, capsys) -> N
     assert "what a script says" not in shown
     assert check.main(["--toy", "--output", str(output), "--limit", "-1", "--only", "beam_search"]) == 1
     assert "not begun" in json.loads(output.read_text())["sections"]["beam_search"]["error"]
+
+
+def test_the_whole_ends_in_time(tmp_path, monkeypatch) -> None:
+    """A section begins before the limit and is broken off when its allowance is over."""
+    assert check.LIMIT + check.ALLOWANCE < check.WHOLE == 8 * 60
+    text = (GPU / "README.md").read_text(encoding="utf-8")
+    assert f"`--limit SECONDS` ({check.LIMIT})" in text
+    assert f"`--allowance SECONDS` ({check.ALLOWANCE})" in text
+
+    def endless(world) -> dict:
+        while True:
+            time.sleep(0.01)
+
+    monkeypatch.setitem(SECTIONS, "alignment", endless)
+    output = tmp_path / "figures.json"
+    assert check.main(["--toy", "--output", str(output), "--allowance", "0.1", "--only", "alignment"]) == 1
+    error = json.loads(output.read_text())["sections"]["alignment"]["error"]
+    assert error == "TimeoutError: broken off after 0.1 s (--allowance)"
 
 
 def test_the_share_of_waiting() -> None:
