@@ -12,7 +12,7 @@ def number_of_shards(step, made_by, words, inputs, *names):
     """A function of the job's wildcards: as many shards as `shards` says for the step (sample, decode), or more where
     one would take longer than `shards.longest_hours` by the estimate.
 
-    made_by: the rule of the shards. words: a function that gives the options of the job's command; those that only change
+    made_by: name of what makes the shards. words: a function that gives the options of the job's command; those that only change
     its speed are left out, since changing them redoes nothing. inputs: one that gives the files it reads. names: the
     wildcards, beside task and model, that make a difference.
     """
