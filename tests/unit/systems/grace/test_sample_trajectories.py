@@ -144,8 +144,8 @@ def test_some_questions_only(run):
 
 
 def test_it_says_how_far_it_is_within_a_pass(words, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("retrace.progress.AT_LEAST", 0.0)
-    monkeypatch.setattr("retrace.progress.SHARE", 0.0)
+    monkeypatch.setattr("retrace.machine.progress.AT_LEAST", 0.0)
+    monkeypatch.setattr("retrace.machine.progress.SHARE", 0.0)
     options = ["--max-new-tokens", "8", "--samples-per-pass", "2", "--batch-size", "1", "--max-passes", "2"]
     sample_trajectories.main([*words, "--output", str(tmp_path / "trajectories.jsonl"), *options])
     said = [line for line in capsys.readouterr().err.splitlines() if last_progress(line)]
