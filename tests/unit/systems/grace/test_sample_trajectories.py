@@ -132,8 +132,8 @@ def test_other_worked_examples_in_each_pass(run, demonstrations):
     assert run(*options)[0] != run(*shown, 2)[0]
     with pytest.raises(UserError, match=r"--demonstrations-per-pass 2: needs --demonstrations FILE"):
         run(*options, "--demonstrations-per-pass", 2)
-    with pytest.raises(UserError, match=r"shown\.jsonl: holds 4 worked examples; 4 are to be drawn"):
-        run(*shown, 4)
+    with pytest.raises(UserError, match=r"shown\.jsonl: holds 4 worked examples, 5 are to be drawn"):
+        run(*shown, 5)
 
 
 def test_some_questions_only(run):
