@@ -306,8 +306,8 @@ def the_backbone(section):
 
 
 def option_from(inputs, option, name):
-    """A params function: `--option FOLDER` for an input that is there at times only."""
-    return lambda wildcards: (f"{option} {inputs(wildcards)[name]}" if name in inputs(wildcards) else "")
+    """A params function: `--option FOLDER`, quoted for the shell, for an input that is there at times only."""
+    return lambda wildcards: shlex.join([option, inputs(wildcards)[name]]) if name in inputs(wildcards) else ""
 
 
 def decoder_arguments(wildcards):

@@ -59,7 +59,7 @@ rule mark_released_mistakes:
         "Marking released mistakes of {wildcards.task}, round {wildcards.round}"
     shell:
         "python $RETRACE_SCRIPTS/mark_exam.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data}"
-        " {params.form} --released {input.released} --output {output.marks} --report {output.report} > {log} 2>&1"
+        " {params.form} --released {input.released:q} --output {output.marks} --report {output.report} > {log} 2>&1"
 
 
 rule ask_teacher:
@@ -101,8 +101,8 @@ rule ask_teacher:
     shell:
         "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/ask_teacher.py"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --marks {input.marks}"
-        " --template-file $RETRACE_CONFIG/prompts/{params.template}.yaml --round {wildcards.round} --seed {wildcards.seed}"
-        " {params.asked} {params.speed:q} {params.like} {params.local} {params.released} --output {output.rationales}"
+        " --template-file $RETRACE_CONFIG/prompts/{params.template:q}.yaml --round {wildcards.round} --seed {wildcards.seed}"
+        " {params.asked} {params.speed} {params.like} {params.local} {params.released} --output {output.rationales}"
         " --report {output.report} --released-folder {output.released} > {log} 2>&1"
 
 
@@ -141,8 +141,8 @@ rule price_of_the_teacher:
     shell:
         "python $RETRACE_SCRIPTS/ask_teacher.py --dry-run"
         " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --data {input.data} --marks {input.marks}"
-        " --template-file $RETRACE_CONFIG/prompts/{params.template}.yaml --round {wildcards.round} --seed {wildcards.seed}"
-        " {params.asked} {params.speed:q} {params.like} {params.local} {params.released} --report {output} 2> {log} | tee -a {log}"
+        " --template-file $RETRACE_CONFIG/prompts/{params.template:q}.yaml --round {wildcards.round} --seed {wildcards.seed}"
+        " {params.asked} {params.speed} {params.like} {params.local} {params.released} --report {output} 2> {log} | tee -a {log}"
 
 
 rule train_learn_to_reason:
