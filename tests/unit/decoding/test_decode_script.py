@@ -15,7 +15,7 @@ from retrace.machine.storage import read_jsonl
 from retrace.schemas import Prediction
 from unit import tiny_generators
 
-SCRIPTS = Path(decode.__file__).parents[1]
+SCRIPTS = Path(decode.__file__).parent
 
 
 @pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])

@@ -26,7 +26,7 @@ from unit.tiny_models import tiny_generator
 from unit.tiny_trainers import EXAMPLES, TASK, TRAINERS
 
 COMPILED = "compiled"  # what DeepSpeed had a compiler make
-LAUNCHER = Path(parallel.__file__).parents[3] / "launch.py"
+LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
 TOLERANCE = 1e-5
 # LaTRO's loss is a small difference of terms as large as its rewards.
 SIZES = {"latro": 17.0}
