@@ -148,12 +148,15 @@ class SlurmCluster:
         self.daemons[name].wait()
         # Those that look after its steps. One that told of its job's end later, while the job was waiting for another
         # node, would leave the controller of SLURM 22.05 with a dead node that it counts as running something.
-        for process in self._step_daemons(self.folder / "spool" / name):
-            process.kill()
+        jobs = {file.name.split("_")[1].split(".")[0] for file in (self.folder / "spool" / name).glob(f"{name}_*.*")}
+        for process in self._processes():
+            title = " ".join(process.cmdline())
+            if any(title.startswith(f"slurmstepd: [{job}.") for job in jobs):
+                process.kill()
 
     def stop(self) -> None:
         """End everything that runs in the name of this cluster."""
-        ours = self._processes()
+        ours = [*self._processes(), *self._step_daemons()]
         for process in ours:
             process.kill()
         psutil.wait_procs(ours, timeout=10)
@@ -163,7 +166,6 @@ class SlurmCluster:
     def _processes(self) -> list[psutil.Process]:
         """The daemons, and every job: known by the folder in its environment."""
         found = [psutil.Process(daemon.pid) for daemon in self.daemons.values() if daemon.poll() is None]
-        found += self._step_daemons(self.folder / "spool")
         for process in psutil.process_iter():
             try:
                 if process.environ().get("SLURM_CONF") == str(self.folder / "slurm.conf"):
@@ -172,9 +174,9 @@ class SlurmCluster:
                 continue
         return found
 
-    @staticmethod
-    def _step_daemons(spool: Path) -> list[psutil.Process]:
-        """The daemons of job steps whose socket lies below `spool`: their title has taken the place of an environment."""
+    def _step_daemons(self) -> list[psutil.Process]:
+        """The daemons of job steps that are left, known by their sockets: their title has taken an environment's place."""
+        spool = self.folder / "spool"
         found = []
         for process in psutil.process_iter():
             try:
