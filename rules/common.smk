@@ -70,7 +70,8 @@ def environment_of_jobs():
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
     path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
-    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; "
+    # A variable stays one word and no pattern, so that a checkout may lie in a folder with a space or brackets.
+    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "
 
 
 shell.prefix(environment_of_jobs())

@@ -198,6 +198,15 @@ def test_a_text_for_readers_redoes_nothing_and_a_text_for_the_model_everything(s
     assert pending(smoke) == set()
 
 
+def test_a_checkout_may_lie_in_a_folder_with_a_space_and_brackets(smoke, workflow_class, tmp_path) -> None:
+    project = tmp_path / "a folder [1]"
+    shutil.copytree(smoke.project, project, ignore=shutil.ignore_patterns("__pycache__"))
+    workflow = workflow_class(tmp_path / "run here", project).configured("preset: smoke\n")
+    workflow.make("results/data/arithmetic/test.jsonl")
+    made = "results/data/arithmetic/test.jsonl"
+    assert (workflow.folder / made).read_bytes() == (smoke.folder / made).read_bytes()
+
+
 def test_a_checkout_that_moved_redoes_nothing(smoke, copied_project, workflow_class) -> None:
     assert pending(workflow_class(smoke.folder, copied_project())) == set()
 
