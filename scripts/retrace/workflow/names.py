@@ -1,107 +1,161 @@
-"""Names of checkpoints and decoders, and what a name says: whose it is, and of which round."""
+"""Names of checkpoints and decoders, and what a name says: what it is, of which round, beside which generator."""
 
 import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 
-from retrace.systems.icot.options import STAGES_BEHIND
-from retrace.systems.learn_to_reason.options import VARIANTS
+from retrace.errors import UserError
+from retrace.systems.declaration import Checkpoint
+from retrace.workflow.library import Library
 
-_ROUND = r"round(?P<round>0|[1-9]\d*)"
-SINGLE = "learn_to_reason_single"  # its one round is as long as all rounds of the others
-_LEARNING = "|".join(name for name in VARIANTS if name != SINGLE)
+GENERATOR = "generator"  # in place of a checkpoint's name: the model's own choice
+LAST = "_last"  # what a method's file calls the last round by configuration: dpo_st_last
+_ROUND = re.compile(r"(.+)_round(0|[1-9]\d*)")
 
 
 @dataclass(frozen=True)
-class CheckpointKind:
-    """One family of names. shown: as messages write it; system: whose text form and splits it has; decoder_only: it is
-    made of decoder-only models alone."""
+class Named:
+    """What a checkpoint's name says. round: None where it has none. generator: what a guide is trained beside."""
 
-    shown: str
-    pattern: str
-    system: str = "grace"
-    decoder_only: bool = False
+    kind: Checkpoint
+    round: int | None = None
+    generator: str | None = None
 
 
-KINDS = (
-    CheckpointKind("base", "base"),
-    CheckpointKind("sft", "sft"),
-    CheckpointKind("dpo_st_roundN", f"dpo_st_{_ROUND}", "dpo_st"),
-    CheckpointKind("st_roundN", f"st_{_ROUND}", "dpo_st"),
-    CheckpointKind("dpo_roundN", f"dpo_(?!round0){_ROUND}", "dpo_st"),
-    CheckpointKind("sft_continued_roundN", f"sft_continued_(?!round0){_ROUND}", "dpo_st"),
-    CheckpointKind("sft_extra_roundN", f"sft_extra_(?!round0){_ROUND}", "dpo_st"),
-    CheckpointKind("learn_to_reason_roundN", f"(?:{_LEARNING})_{_ROUND}", "learn_to_reason"),
-    CheckpointKind(f"{SINGLE}_round1", f"{SINGLE}_round(?P<round>[01])", "learn_to_reason"),
-    *(CheckpointKind(name, name, "icot", decoder_only=True) for name in STAGES_BEHIND),
-    CheckpointKind("latro", "latro", "latro", decoder_only=True),
-    CheckpointKind("latro_sft", "latro_sft", "latro", decoder_only=True),
-)
-# Systems whose methods may be called as their checkpoint, which is then decoded greedily.
-NAMED_BY_CHECKPOINT = ("dpo_st", "learn_to_reason")
-LAST = "_last"  # what a method's file calls the last round by configuration: dpo_st_last
-# What goes round and round, as people read it; NAME_roundN is its checkpoint after round N.
-LOOPS = {
-    "dpo_st": "DPO-ST",
-    "st": "Self-Training",
-    "dpo": "DPO step of DPO-ST",
-    "sft_continued": "SFT, as many further steps",
-    "sft_extra": "SFT, as many further references",
-    **VARIANTS,
-}
+class Checkpoints(Mapping[str, Checkpoint]):
+    """All kinds of checkpoints, by the names of their files; and what any checkpoint's name says."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.files = Library(Checkpoint, "checkpoint", folders)
+        self._named: dict[str, Named | None] = {}
+        for name, kind in self.files.items():
+            self._check(name, kind)
+
+    def _check(self, name: str, kind: Checkpoint) -> None:
+        """Raise UserError for a file whose name would be read as something else, or that names what there is not."""
+        path = self.files.path(name)
+        if re.fullmatch(r".*_(round\d+|last)", name):
+            raise UserError(f"{path}: names that end in _last or _roundN are those of rounds; give it another one")
+        guides = [guide for guide in self.guides if name.endswith(f"_{guide}") and guide != name and not kind.guides]
+        if guides:
+            raise UserError(f"{path}: names that end in _{guides[0]} are those of its networks; give it another one")
+        if not kind.system:
+            raise UserError(f"{path}: needs `system`, or `extends` with the checkpoint that it is a variant of")
+        others = {"starts_from": [kind.starts_from], "made_from": kind.made_from, "stage_of": [kind.stage_of]}
+        others |= {"trajectories_of": [kind.trajectories_of]}
+        for field, names in others.items():
+            for other in filter(None, names):
+                if other != GENERATOR and self.parse(other) is None and other not in self.files:
+                    raise UserError(f"{path}: {field}: there is no checkpoint {other!r}; {', '.join(self.shown)}")
+
+    def __getitem__(self, name: str) -> Checkpoint:
+        return self.files[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.files)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def add(self, kind: Checkpoint, path: Path) -> None:
+        """Add one that no file of its own declares; path: the file that asks for it."""
+        self.files.add(kind, path)
+        self._named.clear()
+        for cached in ("guides", "shown"):
+            self.__dict__.pop(cached, None)
+        self._check(kind.name, kind)
+
+    @cached_property
+    def guides(self) -> list[str]:
+        """Names of networks that are trained beside a generator."""
+        return [name for name, kind in self.files.items() if kind.guides]
+
+    @cached_property
+    def shown(self) -> list[str]:
+        """As messages name those that can be decoded; N is any number."""
+        return [kind.shown for kind in self.files.values() if not kind.guides and not kind.stage_of]
+
+    def pattern(self, names: Iterable[str] | None = None) -> str:
+        """A regular expression for the checkpoints of these names, by default all that can be decoded."""
+        if names is None:
+            names = [name for name, kind in self.files.items() if not kind.guides and not kind.stage_of]
+        return "(?:" + "|".join(name + (r"_round\d+" if self.files[name].rounds else "") for name in names) + ")"
+
+    def variants(self, *roots: str) -> list[str]:
+        """The checkpoints of these names, and all that extend them: what the same rules make."""
+        return [name for name in self.files if self.files.ancestors(name)[-1] in roots]
+
+    def root(self, name: str) -> str:
+        """The kind that a checkpoint is at bottom a variant of: its rules make it."""
+        named = self.parse(name)
+        return self.files.ancestors(named.kind.name)[-1] if named else name
+
+    def parse(self, name: str) -> Named | None:
+        """What a checkpoint's name says; None where it is none's."""
+        if name not in self._named:
+            self._named[name] = self._parse(name)
+        return self._named[name]
+
+    def _parse(self, name: str) -> Named | None:
+        if name in self.files:
+            kind = self.files[name]
+            return None if kind.rounds or kind.guides else Named(kind)
+        if (found := _ROUND.fullmatch(name)) and found[1] in self.files:
+            kind, number = self.files[found[1]], int(found[2])
+            return Named(kind, number) if kind.rounds and number >= kind.first_round else None
+        for guide in self.guides:
+            generator = name.removesuffix(f"_{guide}")
+            if generator != name and self.decodable(generator):
+                return Named(self.files[guide], generator=generator)
+        return None
+
+    def decodable(self, name: str) -> Named | None:
+        """As `parse`, for a checkpoint that answers questions by itself."""
+        named = self.parse(name)
+        return None if named is None or named.kind.guides or named.kind.stage_of else named
+
+    def round_of(self, name: str) -> int | None:
+        """The number of a checkpoint's round; None where it belongs to none."""
+        named = self.parse(name)
+        return named.round if named else None
+
+    def loop_of(self, name: str) -> str:
+        """What goes round and round: `dpo_st` of `dpo_st_round2`; a name of no round is its own."""
+        named = self.parse(name)
+        return name if named is None or named.round is None else named.kind.name
+
+    def system_of(self, name: str) -> str:
+        """The system that makes a checkpoint: its seeds and its splits hold for what is done with it."""
+        named = self.parse(name)
+        if named is None:
+            raise UserError(f"checkpoint {name!r} is unknown; valid: {', '.join(self.shown)}")
+        return named.kind.system
+
+    def own_trajectories(self, guide: str) -> str | None:
+        """The network in whose folder the trajectories lie that a network is trained on: its own, or those of what it
+        extends where the options of sampling are the same; None where it needs none."""
+        kind = self.files[guide]
+        if kind.trajectories_of:
+            return self.own_trajectories(kind.trajectories_of)
+        if "sample" not in kind.sections:
+            return None
+        parent = kind.extends
+        same = parent and _of_section(kind.set, "sample") == _of_section(self.files[parent].set, "sample")
+        return self.own_trajectories(parent) if same else guide
 
 
-@cache
-def kind_of(name: str) -> CheckpointKind | None:
-    """The family that a checkpoint's name belongs to; None: no such name."""
-    return next((kind for kind in KINDS if re.fullmatch(kind.pattern, name)), None)
-
-
-def round_of(name: str) -> int | None:
-    """The number of a checkpoint's round; None where it belongs to none."""
-    kind = kind_of(name)
-    found = re.fullmatch(kind.pattern, name) if kind else None
-    number = found.groupdict().get("round") if found else None
-    return None if number is None else int(number)
-
-
-def loop_of(name: str) -> str:
-    """What goes round and round: `dpo_st` of `dpo_st_round2`; a name of no round is its own."""
-    number = round_of(name)
-    return name if number is None else name.removesuffix(f"_round{number}")
-
-
-@cache
-def system_of(name: str) -> str:
-    """The system that makes a checkpoint: its text form and its splits hold for what is done with it."""
-    kind = kind_of(name)
-    return kind.system if kind else "grace"
-
-
-def same_model(name: str) -> str:
-    """The name under which a checkpoint is built: both self-trainings begin with one warm-up; before the first round of
-    Learn-to-Reason the student is the generator."""
-    if name == "st_round0":
-        return "dpo_st_round0"
-    return "generator" if system_of(name) == "learn_to_reason" and round_of(name) == 0 else name
+def _of_section(options: Mapping[str, object], section: str) -> dict[str, object]:
+    return {name: value for name, value in options.items() if name.startswith(f"{section}.")}
 
 
 # ---------------------------------------------------------------- decoders
 
-DECODERS = (
-    *("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency"),
-    "exam",
-    *("implicit", "maj", "few_shot", "few_shot_maj"),
-)
 WITHOUT_CALCULATOR = "_no_calculator"
-# Decoders that have no calculator to be switched off, and why.
-NEVER_CALCULATE = {
-    "verifier": "the verifier ranks samples",
-    "implicit": "emulator and student write answers alone",
-}
 
 
 @cache
-def helped_decoder(decoder: str) -> str:
+def base_decoder(decoder: str) -> str:
     """The decoder whose options hold: `greedy` for `greedy_no_calculator`, and for itself."""
     return decoder.removesuffix(WITHOUT_CALCULATOR)

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, create_model
 
 from retrace.sections import Section
+from retrace.systems.registry import all_systems
 
 LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
 
@@ -21,15 +22,10 @@ SeedList = Annotated[
 ]
 
 
-class SeedsOfSystems(Section):
+class _SeedsOfSystems(Section):
     """The seeds of each system: one run of everything for each seed. A list instead of this section holds for all."""
 
     default: SeedList = Field(default=[0], description="of every system that is not named")
-    grace: SeedList | None = None
-    learn_to_reason: SeedList | None = None
-    icot: SeedList | None = None
-    dpo_st: SeedList | None = None
-    latro: SeedList | None = None
 
     def of(self, system: str) -> list[int]:
         """The seeds of the methods of a system."""
@@ -37,11 +33,19 @@ class SeedsOfSystems(Section):
         return self.default if own is None else own
 
 
+SeedsOfSystems = create_model(
+    "SeedsOfSystems",
+    __base__=_SeedsOfSystems,
+    __doc__=_SeedsOfSystems.__doc__,
+    **{name: (SeedList | None, None) for name in all_systems()},
+)
+
+
 def written_out(seeds: Any) -> Any:
     """A list of seeds as the section that it means: of all systems, whatever an earlier layer says of some."""
     if isinstance(seeds, list):
         return {name: seeds if name == "default" else None for name in SeedsOfSystems.model_fields}
-    if isinstance(seeds, Mapping | SeedsOfSystems):
+    if isinstance(seeds, Mapping | _SeedsOfSystems):
         return seeds
     raise ValueError("give a list, [0, 1, 2], or a list for each system, {default: [0], grace: [0, 1, 2]}")
 

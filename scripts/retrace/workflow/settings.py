@@ -1,10 +1,5 @@
-"""One configuration from four layers: option defaults, the preset, the user's YAML file and `--config`.
+"""What a run is asked for: its configuration for each target, and the names that targets may hold."""
 
-A later layer wins over an earlier one, also over what the earlier one says for one task or model; a preset that
-extends another is a layer of its own.
-"""
-
-import copy
 from collections.abc import Mapping
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -14,155 +9,138 @@ from pydantic import BaseModel
 
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
-from retrace.systems.learn_to_reason.options import VARIANTS
 from retrace.tasks.base import load_task
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.workflow.compatibility import Case, broken, check
-from retrace.workflow.configuration import Configuration, MethodConfig, Override
+from retrace.workflow.configuration import Configuration
+from retrace.workflow.decoders import DecoderConfig
+from retrace.workflow.layers import Layers
+from retrace.workflow.library import Library
+from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
-from retrace.workflow.names import (
-    DECODERS,
-    KINDS,
-    LAST,
-    LOOPS,
-    NAMED_BY_CHECKPOINT,
-    NEVER_CALCULATE,
-    SINGLE,
-    WITHOUT_CALCULATOR,
-    kind_of,
-    loop_of,
-    round_of,
-    same_model,
-    system_of,
-)
-from retrace.workflow.seeds import written_out
-from retrace.yaml_files import closest, read_named, read_yaml, validated
+from retrace.workflow.names import GENERATOR, LAST, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.variants import check_variants, declare_variants_of_methods
+from retrace.yaml_files import closest
 
-
-def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` put on top, mapping by mapping; lists are replaced whole."""
-    result = dict(copy.deepcopy(dict(base)))
-    for key, value in over.items():
-        if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
-            result[key] = merged(result[key], value)
-        else:
-            result[key] = copy.deepcopy(value)
-    return result
-
-
-def _seeds_written_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with a list of seeds as the seeds of all systems, so that it wins over what earlier layers say of one."""
-    seeds = values.get("seeds")
-    return {**values, "seeds": written_out(seeds)} if isinstance(seeds, list) else dict(values)
+OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
 
 
 class Settings:
     """The resolved configuration and the names that targets may hold.
 
-    `user` is what the user gave (config.yaml, further files, `--config`), already merged by Snakemake.
+    Args:
+        user: what the user gave (config.yaml, further files, `--config`), already merged by Snakemake.
+        config_dir: the folder with the shipped tasks/, models/, checkpoints/, ...
+        own: a folder with the user's own; the option `own` of the configuration goes before.
     """
 
-    def __init__(self, user: Mapping[str, Any], config_dir: str | Path = "config") -> None:
+    def __init__(
+        self, user: Mapping[str, Any], config_dir: str | Path = "config", own: str | Path | None = None
+    ) -> None:
         self.folder = Path(config_dir)
-        self.user = _seeds_written_out(user)
-        self.preset_name = str(self.user.get("preset", "paper"))
-        self.presets = self._presets(self.preset_name, ())
-        self.values = self._checked(self._layers(None, None), "configuration")
-        self._check_overrides()
+        self.own = self._own_folder(user.get("own"), own)
+        self.folders = [self.folder, *([self.own] if self.own else [])]
+        self.checkpoints = Checkpoints(self.folders)
+        self.decoder_files = Library(DecoderConfig, "decoder", self.folders)
+        self.method_files = Library(MethodConfig, "method", self.folders)
+        self._task_files = Library(TaskConfig, "task", self.folders)
+        self._model_files = Library(ModelConfig, "model", self.folders)
+        declare_variants_of_methods(self.method_files, self.checkpoints, self.decoder_files)
+        check_variants(self.checkpoints, self.decoder_files)
+        self.layers = Layers(user, self.folders)
+        self.preset_name = self.layers.preset_name
+        self.values = self._checked(None, None, {}, "configuration")
+        self.layers.check_overrides(self.tasks, self.models)
 
-    def _presets(self, name: str, seen: tuple[str, ...]) -> list[dict[str, Any]]:
-        """The preset's layers, the one that it extends first."""
-        path = self.folder / "presets" / f"{name}.yaml"
-        if not path.exists():
-            raise UserError(f"preset {name!r} is unknown; {closest(name, self._stems('presets'))}")
-        if name in seen:
-            raise UserError(f"{path}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
-        preset = _seeds_written_out(read_yaml(path))
-        parent = preset.pop("extends", None)
-        return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
+    def _own_folder(self, given: str | None, otherwise: str | Path | None) -> Path | None:
+        """The user's folder; None where it is the shipped one, or there is none."""
+        if given is not None and not Path(given).is_dir():
+            raise UserError(f"own: {given}: no such folder; name one with {'/, '.join(OWN_KINDS)}/ in it")
+        folder = Path(given or otherwise or self.folder)
+        return None if not folder.is_dir() or folder.resolve() == self.folder.resolve() else folder
 
-    def _check_overrides(self) -> None:
-        """Raise UserError for overrides that hold for a task or model that there is not: they would change nothing."""
-        for layer in (*self.presets, self.user):
-            for override in layer.get("overrides") or []:
-                when = validated(Override, override, "overrides").when
-                for kind, named, known in (("task", when.task, self.tasks), ("model", when.model, self.models)):
-                    for name in [named] if isinstance(named, str) else named or []:
-                        if name not in known:
-                            raise UserError(f"overrides: when.{kind}: {name!r} is unknown; {closest(name, known)}")
+    # ------------------------------------------------------------ the configuration
 
-    def _stems(self, kind: str) -> list[str]:
-        return sorted(path.stem for path in (self.folder / kind).glob("*.yaml"))
+    def for_target(self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None) -> Configuration:
+        """The configuration as it holds for one task and model, and for what a checkpoint or decoder sets otherwise."""
+        names = [name for name in (checkpoint, decoder) if name]
+        if not names:
+            return self._for_target(task, model, None, None)
+        kind = self._variant_of_checkpoint(checkpoint) if checkpoint else None
+        changed = kind if kind and self.checkpoints[kind].set else None
+        plain = base_decoder(decoder) if decoder else None
+        return self._for_target(task, model, changed, plain if plain and self.decoder_files[plain].set else None)
 
-    @staticmethod
-    def _apply(values: dict[str, Any], task: str | None, model: str | None) -> dict[str, Any]:
-        """`values` with its own `overrides` for this task and model applied, in their order."""
-        for override in values.get("overrides") or []:
-            when = override.get("when", {})
-            given = {"task": task, "model": model}
-            fits = all(given.get(key) in (want if isinstance(want, list) else [want]) for key, want in when.items())
-            if fits and when:
-                for dotted, value in override.get("set", {}).items():
-                    *parents, last = dotted.split(".")
-                    nested: Any = {last: value}
-                    for parent in reversed(parents):
-                        nested = {parent: nested}
-                    values = merged(values, _seeds_written_out(nested))
-        return values
+    @cache  # noqa: B019 - one Settings lives as long as the workflow
+    def _variant_of_checkpoint(self, checkpoint: str) -> str | None:
+        named = self.checkpoints.parse(checkpoint)
+        return named.kind.name if named else None
 
-    def _layers(self, task: str | None, model: str | None) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for layer in (*self.presets, self.user):
-            values = merged(values, self._apply(layer, task, model))
-        return {**values, "preset": self.preset_name}
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def _for_target(self, task: str, model: str, checkpoint: str | None, decoder: str | None) -> Configuration:
+        variant: dict[str, Any] = {}
+        where = f"configuration of {task} with {model}"
+        for files, name in ((self.checkpoints.files, checkpoint), (self.decoder_files, decoder)):
+            if name:
+                variant |= files[name].set
+                where += f", with `set` of {files.path(name)}"
+        return self._checked(task, model, variant, where)
 
-    @lru_cache(maxsize=4096)  # noqa: B019 - one Settings lives as long as the workflow
-    def for_target(self, task: str, model: str) -> Configuration:
-        """The configuration as it holds for one task and model."""
-        return self._checked(self._layers(task, model), f"configuration of {task} with {model}")
-
-    def _checked(self, layers: Mapping[str, Any], where: str) -> Configuration:
+    def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
         """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
-        values = validated(Configuration, layers, where)
+        values = self.layers.values(task, model, variant, where)
         check_named_models(values, {name: self.model(name).family for name in self.models}, where)
         return values
 
+    def option(self, values: Configuration, dotted: str) -> Any:
+        """The value of an option, `dpo_st.rounds`."""
+        found: Any = values
+        for part in dotted.split("."):
+            found = getattr(found, part)
+        return found
+
     def named(self, option: str) -> set[str]:
-        """All values of an option (`align.embedder`), for whatever task and model."""
-        section, name = option.split(".")
-        layers = (*self.presets, self.user)
-        overrides = [one.get("set", {}).get(option) for layer in layers for one in layer.get("overrides") or []]
-        return {str(one) for one in (getattr(getattr(self.values, section), name), *overrides) if one}
+        """All values of an option (`align.embedder`), for whatever task, model and variant."""
+        sets = [one.set for files in (self.checkpoints, self.decoder_files) for one in files.values()]
+        variants = {one[option] for one in sets if option in one}
+        return {str(one) for one in (self.option(self.values, option), *self.layers.mentioned(option), *variants) if one}
 
     def resolved(self) -> dict[str, Any]:
         """Everything that results are made with as plain data, to be saved beside them; where trainings are followed
         is no part of it."""
         return self.values.model_dump(mode="json", exclude={"logging"})
 
+    # ------------------------------------------------------------ tasks, models and methods
+
     @cached_property
     def tasks(self) -> list[str]:
-        return self._stems("tasks")
+        return list(self._task_files)
 
     @cached_property
     def models(self) -> list[str]:
-        return self._stems("models")
+        return list(self._model_files)
 
     @cached_property
     def methods(self) -> list[str]:
-        return self._stems("methods")
+        return list(self.method_files)
 
     @lru_cache(maxsize=256)  # noqa: B019
     def task(self, name: str) -> TaskConfig:
-        if name not in self.tasks:
-            raise UserError(f"task {name!r} is unknown; {closest(name, self.tasks)}")
-        return load_task(self.folder / "tasks" / f"{name}.yaml").config
+        return load_task(self._task_files.path(name)).config
 
     @lru_cache(maxsize=256)  # noqa: B019
     def model(self, name: str) -> ModelConfig:
-        if name not in self.models:
-            raise UserError(f"model {name!r} is unknown; {closest(name, self.models)}")
-        return load_model_config(self.folder / "models" / f"{name}.yaml")
+        return load_model_config(self._model_files.path(name))
+
+    def file(self, kind: str, name: str) -> Path:
+        """The YAML of a name below `tasks`, `models`, `prompts`, ...; where there is none, where it would be shipped."""
+        found = [folder / kind / f"{name}.yaml" for folder in self.folders]
+        return next((path for path in found if path.exists()), found[0])
+
+    def is_own(self, kind: str, name: str) -> bool:
+        """Whether a name's YAML is the user's and not a shipped one."""
+        return self.file(kind, name).parents[1] != self.folder
 
     def generator_model(self, name: str) -> ModelConfig:
         """A model that writes solutions. Raises UserError for an unknown one and for an encoder."""
@@ -173,61 +151,62 @@ class Settings:
             raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
         raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
 
+    @cached_property
+    def decoders(self) -> list[str]:
+        """Names of decoders, those without their calculator too."""
+        plain = list(self.decoder_files)
+        return [*plain, *(name + WITHOUT_CALCULATOR for name in plain if not self.decoder_files[name].never_calculates)]
+
+    def decoder(self, name: str) -> DecoderConfig:
+        """What a decoder's name means; that of `greedy` for `greedy_no_calculator`."""
+        return self.decoder_files[base_decoder(name)]
+
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
-        if name in self.methods:
-            return load_method_config(self.folder / "methods" / f"{name}.yaml")
-        if name.endswith(WITHOUT_CALCULATOR) and (helped := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
-            if helped.decoder in NEVER_CALCULATE:
-                raise UserError(f"method {name!r}: {NEVER_CALCULATE[helped.decoder]}; there is no calculator")
-            changes = {"name": name, "decoder": helped.decoder + WITHOUT_CALCULATOR, "paper_names": []}
-            changes["title"] = f"{helped.title}, without the calculator"
-            changes["votes"] = helped.votes and helped.votes + WITHOUT_CALCULATOR
-            return helped.model_copy(update=changes)
-        if found := self._method(name):
-            return found
+        plain = self._method(name)
+        if plain is not None:
+            return plain
+        if name.endswith(WITHOUT_CALCULATOR) and (found := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
+            if reason := self.decoder(found.decoder).never_calculates:
+                raise UserError(f"method {name!r}: {reason}; there is no calculator")
+            changes = {"name": name, "decoder": found.decoder + WITHOUT_CALCULATOR, "paper_names": []}
+            changes["title"] = f"{found.title}, without the calculator"
+            changes["votes"] = found.votes and found.votes + WITHOUT_CALCULATOR
+            return found.model_copy(update=changes)
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
-            f"with a checkpoint of {', '.join(self.checkpoints)} and a decoder of {', '.join(DECODERS)}; "
-            f"any of these with {WITHOUT_CALCULATOR} behind it"
+            f"with a checkpoint of {', '.join(self.checkpoints.shown)} and a decoder of "
+            f"{', '.join(self.decoder_files)}; any of these with {WITHOUT_CALCULATOR} behind it"
         )
 
     def _method(self, name: str) -> MethodConfig | None:
-        if name in self.methods:
-            return load_method_config(self.folder / "methods" / f"{name}.yaml")
-        if system_of(name) in NAMED_BY_CHECKPOINT:
-            return self._method_of_round(name)
+        if name in self.method_files:
+            return self.method_files[name]
+        if (named := self.checkpoints.decodable(name)) and named.round is not None:
+            return MethodConfig(
+                name=name,
+                title=f"{named.kind.title}, round {named.round}",
+                checkpoint=name,
+                decoder="greedy",
+                paper=named.kind.system,
+                paper_names=[one.replace("{round}", str(named.round)) for one in named.kind.paper_names],
+            )
         for decoder in sorted(self.decoders, key=len, reverse=True):
             checkpoint = name.removesuffix(f"_{decoder}")
-            if checkpoint != name and kind_of(checkpoint):
-                title = f"{decoder} from {checkpoint}"
-                paper = system_of(checkpoint)
+            if checkpoint != name and (named := self.checkpoints.decodable(checkpoint)):
+                title, paper = f"{decoder} from {checkpoint}", named.kind.system
                 return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
         return None
-
-    @staticmethod
-    def _method_of_round(name: str) -> MethodConfig:
-        number, loop = round_of(name), loop_of(name)
-        return MethodConfig(
-            name=name,
-            title=f"{LOOPS[loop]}, round {number}",
-            checkpoint=name,
-            decoder="greedy",
-            paper=system_of(name),
-            paper_names=[f"{LOOPS[loop]}, iteration {number}"] if loop in ("dpo_st", "st") else [],  # DPO-ST, Figure 5
-        )
-
-    # As messages name them: N is any number.
-    checkpoints = tuple(kind.shown for kind in KINDS)
-    decoders = (*DECODERS, *(name + WITHOUT_CALCULATOR for name in DECODERS if name not in NEVER_CALCULATE))
 
     def headline_model(self, task: str, method: str | None = None) -> str:
         """The model of `results/{task}/{method}_acc.json`: that of the method's paper, the task's or the default."""
         models = self.values.headline_models
         paper = self.method(method).paper if method else ""
         return models.get(paper) or models.get(task) or models["default"]
+
+    # ------------------------------------------------------------ checkpoints
 
     def generator(self, task: str, model: str) -> str:
         """The checkpoint that a model's methods decode from, where the method says `generator`.
@@ -248,19 +227,36 @@ class Settings:
         return case.checkpoint
 
     def _case(self, task: str, model: str, method: str, target: str | None = None) -> Case:
-        checkpoint, config, loop = self.method(method).checkpoint, self.generator_model(model), None
+        asked, config = self.method(method), self.generator_model(model)
+        checkpoint, loop = asked.checkpoint, None
         if checkpoint.endswith(LAST):
             loop = checkpoint.removesuffix(LAST)
+            if loop not in self.checkpoints or not self.checkpoints[loop].rounds:
+                rounds = [name for name, kind in self.checkpoints.items() if kind.rounds]
+                raise UserError(f"method {method!r}: {loop!r} has no rounds; {closest(loop, rounds)}")
             checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
-        elif round_of(checkpoint) is not None:
-            loop = loop_of(checkpoint)
-        resolved = self._standing(task, model, checkpoint)
+        elif self.checkpoints.round_of(checkpoint) is not None:
+            loop = self.checkpoints.loop_of(checkpoint)
+        resolved = self.standing(task, model, checkpoint)
+        named = self.checkpoints.decodable(resolved)
+        if named is None:
+            raise UserError(
+                f"method {method!r}: there is no checkpoint {resolved!r}; {closest(resolved, self.checkpoints.shown)}"
+            )
+        decoder = self.decoder(asked.decoder)
+        guide = self.checkpoints[decoder.guide] if decoder.guide else None
         return Case(
             task=self.task(task),
             model=config,
-            method=self.method(method),
+            method=method,
             checkpoint=resolved,
-            values=self.for_target(task, model),
+            kind=named.kind,
+            behind=[self.checkpoints.parse(name).kind for name in self.behind(task, model, resolved)],  # type: ignore[union-attr]
+            round=named.round,
+            decoder=decoder,
+            guide=guide,
+            values=self.for_target(task, model, resolved, asked.decoder),
+            values_of_guide=self.for_target(task, model, guide.name) if guide else None,
             splits=(self.split(task, model, resolved, "train"), self.split(task, model, resolved, "dev")),
             target=self.task(target) if target else None,
             rounds=self.rounds(task, model, loop) if loop else None,
@@ -268,12 +264,12 @@ class Settings:
 
     def _others(self, kind: str, case: Case) -> list[str]:
         """Tasks, models, or methods with the same checkpoint, that work in place of those of `case`."""
-        parts = {"task": case.task.name, "model": case.model.name, "method": case.method.name}
+        parts = {"task": case.task.name, "model": case.model.name, "method": case.method}
         target = case.target.name if case.target else None
         names = {
             "task": self.tasks,
             "model": self.models,
-            "method": [f"{case.checkpoint}_{decoder}" for decoder in DECODERS],
+            "method": [f"{case.checkpoint}_{decoder}" for decoder in self.decoder_files],
         }[kind]
 
         def works(name: str) -> bool:
@@ -284,32 +280,51 @@ class Settings:
 
         return [name for name in names if works(name)]
 
-    def _standing(self, task: str, model: str, checkpoint: str) -> str:
-        """The name under which a checkpoint stands; before the first round of Learn-to-Reason, in the authors' form, one
-        of its own, since no other checkpoint is asked in that form."""
-        untaught = system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0
-        if untaught and self.form(task, model, checkpoint) != "steps":
-            return "learn_to_reason_round0"
-        return self._or_generator(task, model, same_model(checkpoint))
+    def standing(self, task: str, model: str, checkpoint: str) -> str:
+        """The name under which a checkpoint is built: `generator` is the model's own choice, and round 0 of several
+        loops may be one checkpoint; in a text form that no other checkpoint is asked in, it has a name of its own."""
+        named = self.checkpoints.parse(checkpoint)
+        if named and named.round == 0 and named.kind.round0:
+            own_form = named.kind.round0_in_own_form
+            if own_form and self.form(task, model, checkpoint) != "steps":
+                return own_form
+            checkpoint = named.kind.round0
+        return self.generator(task, model) if checkpoint == GENERATOR else checkpoint
 
-    def untaught(self, task: str, model: str) -> str:
-        """The checkpoint whose weights Learn-to-Reason's student has before the first round."""
-        own_form = self.for_target(task, model).learn_to_reason.form != "steps"
-        return "base" if own_form else self.generator(task, model)
-
-    def _or_generator(self, task: str, model: str, checkpoint: str) -> str:
-        return self.generator(task, model) if checkpoint == "generator" else checkpoint
+    def weights_of(self, task: str, model: str, checkpoint: str) -> str:
+        """The checkpoint whose weights one has: its own, or before the first round of a loop those it starts from."""
+        named = self.checkpoints.parse(checkpoint)
+        if named and named.round == 0 and named.kind.round0_in_own_form:
+            own_form = self.form(task, model, checkpoint) != "steps"
+            return "base" if own_form else self.generator(task, model)
+        return checkpoint
 
     def round_before(self, task: str, model: str, loop: str, number: int) -> str:
         """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
-        return self._standing(task, model, f"{loop}_round{number - 1}")
+        return self.standing(task, model, f"{loop}_round{number - 1}")
+
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def behind(self, task: str, model: str, checkpoint: str) -> tuple[str, ...]:
+        """The checkpoints that one is made from, at whatever distance; those with rounds by one of their rounds."""
+        named = self.checkpoints.parse(checkpoint)
+        if named is None or (named.round == 0 and named.kind.round0_in_own_form):
+            return ()
+        if named.kind.released and self.option(self.for_target(task, model, checkpoint), named.kind.released) is not None:
+            return ()
+        found: dict[str, None] = {}
+        start = named.generator or named.kind.starts_from
+        for name in [start, *named.kind.made_from]:
+            if name is None:
+                continue
+            if self.checkpoints.files.get(name) and self.checkpoints[name].rounds:
+                name = f"{name}_round{max(1, named.round or 1)}"
+            one = self.standing(task, model, name)
+            found |= dict.fromkeys([*self.behind(task, model, one), one])
+        return tuple(found)
 
     def rounds(self, task: str, model: str, loop: str) -> int:
         """How many rounds a loop has by configuration."""
-        values = self.for_target(task, model)
-        if loop == SINGLE:
-            return 1
-        return values.rounds.learn_to_reason if loop in VARIANTS else values.dpo_st.rounds
+        return self.option(self.for_target(task, model, f"{loop}_round1"), self.checkpoints[loop].rounds or "")
 
     def seeds(self, task: str, model: str, system: str) -> list[int]:
         """The seeds of a system's methods (`grace`, `latro`, ...) on this task and model."""
@@ -329,22 +344,26 @@ class Settings:
     @lru_cache(maxsize=4096)  # noqa: B019
     def form(self, task: str, model: str, checkpoint: str) -> str:
         """The text form that a checkpoint writes its solutions in."""
-        values, system = self.for_target(task, model), system_of(checkpoint)
-        if system == "learn_to_reason":
-            return values.learn_to_reason.form
-        return values.dpo_st.form if system == "dpo_st" else "steps"
+        named = self.checkpoints.parse(checkpoint)
+        if named is None or named.kind.form is None:
+            return self.form(task, model, named.generator) if named and named.generator else "steps"
+        return self.option(self.for_target(task, model, checkpoint), named.kind.form)
 
     def split(self, task: str, model: str, checkpoint: str, split: str) -> str:
         """The split that a checkpoint's system reads as its train, dev or test. Raises UserError for an unknown choice."""
-        values, system = self.for_target(task, model), system_of(checkpoint)
-        if system == "dpo_st" and values.dpo_st.splits != "dpo_st":
+        named = self.checkpoints.parse(checkpoint)
+        if named is None:
             return split
-        chosen = values.icot_data.train if system == "icot" and split == "train" else None
+        if named.generator:
+            return self.split(task, model, named.generator, split)
+        values = self.for_target(task, model, checkpoint)
+        chosen = self.option(values, named.kind.train) if named.kind.train and split == "train" else None
         if chosen and chosen not in self.task(task).splits:
             raise UserError(
-                f"icot_data.train: task {task} has no split {chosen!r}; it has {', '.join(self.task(task).splits)}"
+                f"{named.kind.train}: task {task} has no split {chosen!r}; it has {', '.join(self.task(task).splits)}"
             )
-        return chosen or split_of_set(self.task(task), system, split)
+        own = self.option(values, named.kind.splits) if named.kind.splits else named.kind.system
+        return chosen or split_of_set(self.task(task), own, split)
 
     def transfer_split(self, task: str) -> str:
         """The split on which models of other tasks are tested."""
@@ -372,8 +391,3 @@ def section_classes() -> dict[str, type[BaseModel]]:
         return found
 
     return sections_in(Configuration, "")
-
-
-def load_method_config(path: str | Path) -> MethodConfig:
-    """A method's YAML: a named checkpoint and decoder pair."""
-    return read_named(MethodConfig, path)

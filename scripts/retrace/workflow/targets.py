@@ -10,61 +10,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from retrace.errors import UserError
-from retrace.systems.icot.options import STAGES_BEHIND
+from retrace.systems.registry import figures, files_of_a_model, tables
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
-from retrace.workflow.names import DECODERS, helped_decoder, kind_of
+from retrace.workflow.names import base_decoder
 from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest
 
-# The methods of each table that can be built, and the tasks of each of its models; SOURCE>TASK: trained on another task.
-TABLES: dict[str, tuple[list[str], dict[str, list[str]]]] = {
-    "grace_table1": (
-        ["greedy", "self_consistency", "verifier", "grace", "grace_self_consistency"],
-        {"flan_t5_large": ["gsm8k", "svamp", "mathqa"], "llama_7b": ["gsm8k", "multiarith", "svamp"]},
-    ),
-    "dpo_st_table2": (
-        ["sft", "st", "dpo_st"],
-        {
-            model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
-            for model in ("flan_t5_base", "flan_t5_large")
-        },
-    ),
-    "learn_to_reason_table1": (
-        [
-            "learn_to_reason_round0",
-            "learn_to_reason",
-            "no_feedback",
-            "no_reflection",
-            "single_round",
-            "random_questions",
-        ],
-        {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
-    ),
-    "icot_table1": (
-        ["no_cot", "explicit_cot", "icot"],
-        {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
-    ),
-    "latro_table2": (
-        ["base", "base_maj", "latro_sft", "latro_sft_maj", "latro", "latro_maj"],
-        {model: ["gsm8k", "arc_challenge"] for model in ("phi35_mini", "mistral_7b", "llama31_8b")},
-    ),
-}
 TABLE_FORMS = (".csv", ".md", ".html")
-# Figures and their forms.
-FIGURES = {
-    "dpo_st_rounds": (".json", ".svg"),
-    "icot_accuracy_vs_speed": (".svg",),
-    "learn_to_reason_TASK": (".json", ".svg"),
-    "latro_TASK_MODEL": (".svg",),
-}
-# Of a task and a model, and the methods that these files rest on.
-SINGLE_FILES = {
-    "dpo_st_pass_at_k.json": ["dpo_st"],
-    "grace_beta_sweep.json": ["grace"],
-    "grace_beta_sweep.svg": ["grace"],
-    "icot_speed.json": ["icot"],
-}
 # Of a checkpoint, beside those of its decoders.
 FOLDERS_OF_CHECKPOINTS = {"model", "shards", "states", "released"}
 NO_TASKS = ("data", "models", "tables", "figures")  # folders of results/
@@ -73,7 +26,7 @@ FORMS = [
     "MODEL/METHOD_acc.json",
     "MODEL/compare/METHOD_vs_METHOD.json",
     "MODEL/transfer/TASK/METHOD_acc.json",
-    *(f"MODEL/{name}" for name in sorted(SINGLE_FILES)),
+    *(f"MODEL/{name}" for name in sorted(files_of_a_model())),
     "MODEL/seedN/CHECKPOINT/model",
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
@@ -85,14 +38,15 @@ FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)
 
 def results_of_table(name: str, settings: Settings) -> list[str]:
     """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
-    if name not in TABLES:
-        raise UserError(f"there is no table {name}; valid: {', '.join(TABLES)}")
-    methods, rows = TABLES[name]
+    if name not in tables():
+        raise UserError(f"there is no table {name}; valid: {', '.join(tables())}")
+    table = tables()[name]
+    rows = table.tasks
     models = settings.values.headline_models
     model = models.get(name.rpartition("_")[0]) or models["default"]
     if settings.model(model).scratch is not None:
-        rows = {model: settings.values.figures.icot_tasks if name == "icot_table1" else ["arithmetic"]}
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in methods]
+        rows = {model: settings.option(settings.values, table.small) if table.small else ["arithmetic"]}
+    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table.methods]
 
 
 def result_of(model: str, task: str, method: str) -> str:
@@ -135,17 +89,19 @@ class Targets:
 
     def _of_figures(self, rest: Sequence[str]) -> None:
         path, settings = Path("/".join(rest)), self.settings
-        name, forms = path.stem, FIGURES.get(path.stem, ())
-        if name.startswith("learn_to_reason_"):
-            task, forms = name.removeprefix("learn_to_reason_"), FIGURES["learn_to_reason_TASK"]
-            settings.task(task)
-            settings.checkpoint(task, settings.headline_model(task, "learn_to_reason"), "learn_to_reason")
-        elif name.startswith("latro_"):
-            forms = FIGURES["latro_TASK_MODEL"]
-            settings.checkpoint(*self._task_and_model(name.removeprefix("latro_")), "latro")
-        elif not forms:
-            raise UserError(f"there is no figure {name}; valid: {', '.join(FIGURES)}")
-        _check_form(path, forms)
+        for shown, forms in figures().items():
+            system, _, parts = shown.partition("_TASK")
+            if shown == path.stem:
+                return _check_form(path, forms)
+            if not parts and shown.endswith("_TASK") and path.stem.startswith(f"{system}_"):
+                task = path.stem.removeprefix(f"{system}_")
+                settings.task(task)
+                settings.checkpoint(task, settings.headline_model(task, system), system)
+                return _check_form(path, forms)
+            if parts == "_MODEL" and path.stem.startswith(f"{system}_"):
+                settings.checkpoint(*self._task_and_model(path.stem.removeprefix(f"{system}_")), system)
+                return _check_form(path, forms)
+        raise UserError(f"there is no figure {path.stem}; valid: {', '.join(figures())}")
 
     def _task_and_model(self, name: str) -> tuple[str, str]:
         """TASK_MODEL; both names may hold underscores, and one task's may begin another's."""
@@ -191,8 +147,8 @@ class Targets:
         match rest:
             case [model, file] if file.endswith("_acc.json"):
                 settings.checkpoint(task, model, file.removesuffix("_acc.json"))
-            case [model, file] if file in SINGLE_FILES:
-                for method in SINGLE_FILES[file]:
+            case [model, file] if file in files_of_a_model():
+                for method in files_of_a_model()[file]:
                     settings.checkpoint(task, model, method)
             case [model, "transfer", source, file] if file.endswith("_acc.json"):
                 settings.task(source)
@@ -214,25 +170,27 @@ class Targets:
 
     def _of_seed(self, task: str, model: str, checkpoint: str, file: Sequence[str]) -> None:
         """`file`: what follows the checkpoint's name, in parts."""
-        settings = self.settings
-        trained = checkpoint.removesuffix("_discriminator").removesuffix("_verifier")
-        stages = {stage for stages in STAGES_BEHIND.values() for stage in stages}
-        if not kind_of(trained) and trained not in stages:
-            raise UserError(f"checkpoint {trained!r} is unknown; {closest(trained, settings.checkpoints)}")
+        settings, known = self.settings, self.settings.checkpoints
+        named = known.parse(checkpoint)
+        if named is None:
+            raise UserError(f"checkpoint {checkpoint!r} is unknown; {closest(checkpoint, known.shown)}")
         decoder = file[0]
-        if len(file) > 1 and trained == checkpoint and decoder not in FOLDERS_OF_CHECKPOINTS:
+        if len(file) > 1 and named.generator is None and decoder not in FOLDERS_OF_CHECKPOINTS:
             if decoder not in settings.decoders:
                 raise UserError(f"decoder {decoder!r} is unknown; {closest(decoder, settings.decoders)}")
             self._check_split(task, file[1:])
-        elif checkpoint != trained:
-            decoder = "grace" if checkpoint.endswith("_discriminator") else "verifier"
-        elif trained == "icot" or not kind_of(trained):
-            trained, decoder = "icot", "implicit"
-        elif trained == "base" and settings.model(model).scratch is None:
+            method = f"{checkpoint}_{decoder}"
+        elif named.generator:
+            guided = [name for name in settings.decoder_files if settings.decoder(name).guide == named.kind.name]
+            if not guided:
+                return
+            method = f"{named.generator}_{guided[0]}"
+        elif checkpoint == "base" and settings.model(model).scratch is None:
             raise UserError(f"{model} is fetched once for all tasks and seeds: results/models/{model}")
         else:
-            decoder = "greedy"
-        settings.checkpoint(task, model, f"{trained}_{decoder}")
+            whole = named.kind.stage_of or checkpoint
+            method = f"{whole}_{known[whole].decoder if whole in known and known[whole].decoder else 'greedy'}"
+        settings.checkpoint(task, model, method)
 
     def _check_split(self, task: str, file: Sequence[str]) -> None:
         """`file`: what follows the decoder's name, in parts."""
@@ -260,7 +218,7 @@ class Targets:
             return f"the results stand in results/: write results/{word}" if inside else None
         if (meant := self._file_for(word)) is not None:
             return f"no target by itself; a target is the file that it makes, for instance {meant}"
-        names = [*settings.tasks, *settings.methods, *TABLES, *known]
+        names = [*settings.tasks, *settings.methods, *tables(), *known]
         return (
             "no target; targets are files, for instance results/gsm8k/grace_acc.json, or one of "
             f"{', '.join(sorted(known))}; {closest(word, names).partition('valid: ')[0].strip()}"
@@ -270,16 +228,16 @@ class Targets:
         """A file that is made of a task, a model, a method, a table or a figure."""
         settings = self.settings
         tasks, methods = ["gsm8k", "arithmetic", *settings.tasks], ["grace", "greedy", *settings.methods]
-        if word in TABLES:
+        if word in tables():
             return f"results/tables/{word}.html"
-        if word in FIGURES:
-            return f"results/figures/{word}{FIGURES[word][-1]}"
+        if word in figures():
+            return f"results/figures/{word}{figures()[word][-1]}"
         choices: Callable[[], Iterable[str]] | None = None
         if word in settings.tasks:
             choices = lambda: (f"results/{word}/{method}_acc.json" for method in methods)  # noqa: E731
         elif word in settings.models:
             choices = lambda: (f"results/{task}/{word}/greedy_acc.json" for task in tasks)  # noqa: E731
-        elif word in settings.methods or kind_of(word) or word in DECODERS or helped_decoder(word) in settings.methods:
+        elif {word, base_decoder(word)} & {*settings.methods, *settings.decoders} or settings.checkpoints.decodable(word):
             choices = lambda: (f"results/{task}/{word}_acc.json" for task in tasks)  # noqa: E731
         return next(filter(self._works, choices()), None) if choices else None
 

@@ -1,0 +1,57 @@
+"""DPO-ST, declared: what it brings to the configuration, to the targets and to what fits together."""
+
+from retrace.systems.dpo_st.options import DpoSt
+from retrace.systems.registry import System, Table
+from retrace.systems.requirements import Requirement
+
+SYSTEM = System(
+    name="dpo_st",
+    title="DPO-ST",
+    paper="arXiv 2407.18248",
+    sections={"dpo_st": DpoSt},
+    tables={
+        "dpo_st_table2": Table(
+            ["sft", "st", "dpo_st"],
+            {
+                model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
+                for model in ("flan_t5_base", "flan_t5_large")
+            },
+        ),
+    },
+    figures={"dpo_st_rounds": (".json", ".svg")},
+    files={"dpo_st_pass_at_k.json": ["dpo_st"]},
+    requirements=(
+        Requirement(
+            "plain text (DPO-ST)",
+            about=lambda c: c.system == "dpo_st" and c.form == "steps",
+            met=lambda c: not c.model.chat,
+            why=lambda c: (
+                "dpo_st.form steps is plain text, and the model has a chat template (`dpo_st.form: dpo_st` has a prompt "
+                "of its own)"
+            ),
+            mend="model",
+        ),
+        Requirement(
+            "word problems",
+            about=lambda c: c.form == "dpo_st",
+            met=lambda c: {c.task.family, c.answered.family} == {"word_problems"},
+            why=lambda c: (
+                "DPO-ST's text form (dpo_st.form) is for word problems, "
+                f"{c.task.name} is of family {c.task.family}"
+                + (f", {c.answered.name} of family {c.answered.family}" if c.target else "")
+                + "; `dpo_st.form: steps` takes any task"
+            ),
+            mend="task",
+        ),
+        Requirement(
+            "held-back references",
+            about=lambda c: c.kind.name == "sft_extra",
+            met=lambda c: c.values.dpo_st.labelled >= 0,
+            why=lambda c: (
+                "this control trains on references that were held back, and dpo_st.labelled is -1: all are used; set it "
+                "to a number"
+            ),
+            mend=None,
+        ),
+    ),
+)

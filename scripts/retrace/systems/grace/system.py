@@ -1,0 +1,54 @@
+"""GRACE, declared: what it brings to the configuration, to the targets and to what fits together."""
+
+from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
+from retrace.systems.registry import System, Table
+from retrace.systems.requirements import Requirement
+from retrace.training.options import SftTraining
+
+UNJUDGED = ("numeric", "multiple_choice", "exact_match")  # families whose steps no rule can judge
+
+SYSTEM = System(
+    name="grace",
+    title="GRACE",
+    paper="arXiv 2305.14934",
+    sections={
+        "sft": SftTraining,
+        "sample": Sampling,
+        "align": Aligning,
+        "pair": Pairing,
+        "discriminator": DiscriminatorTraining,
+        "verifier": VerifierTraining,
+        "sweep": Sweep,
+    },
+    tables={
+        "grace_table1": Table(
+            ["greedy", "self_consistency", "verifier", "grace", "grace_self_consistency"],
+            {"flan_t5_large": ["gsm8k", "svamp", "mathqa"], "llama_7b": ["gsm8k", "multiarith", "svamp"]},
+        ),
+    },
+    files={"grace_beta_sweep.json": ["grace"], "grace_beta_sweep.svg": ["grace"]},
+    requirements=(
+        Requirement(
+            "judged steps",
+            about=lambda c: c.trains_guide and "pair" in c.guide.sections,
+            met=lambda c: c.task.family not in UNJUDGED,
+            why=lambda c: (
+                "a discriminator learns from steps that are right or wrong, and those of family "
+                f"{c.task.family} ({c.task.name}) cannot be judged"
+            ),
+            mend="task",
+        ),
+        Requirement(
+            "steps for the entailment model",
+            about=lambda c: (
+                c.trains_guide and "pair" in c.guide.sections and c.values_of_guide.pair.step_judge == "entailment"
+            ),
+            met=lambda c: c.task.family == "symbolic",
+            why=lambda c: (
+                f"pair.step_judge entailment is for symbolic tasks, {c.task.name} is of family {c.task.family}; set it to "
+                "task"
+            ),
+            mend=None,
+        ),
+    ),
+)

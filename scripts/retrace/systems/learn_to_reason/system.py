@@ -1,0 +1,86 @@
+"""Learn-to-Reason, declared: what it brings to the configuration, to the targets and to what fits together."""
+
+from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
+from retrace.systems.registry import System, Table
+from retrace.systems.requirements import Case, Requirement, has_solutions
+from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
+
+
+def no_form(case: Case) -> str | None:
+    """Why there is no student of this task and model in Learn-to-Reason's own form; None where there is one."""
+    form = case.form
+    if case.model.scratch is not None:
+        return f"learn_to_reason.form {form} is for pretrained models"
+    if case.model.family != "decoder_only":
+        return f"learn_to_reason.form {form} is for decoder-only models"
+    for task in (case.task, case.answered):
+        if task.family not in ANSWER_KINDS:
+            return (
+                f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task.name} is of "
+                f"{task.family}"
+            )
+        if form == "learn_to_reason" and task.learn_to_reason is None:
+            return f"config/tasks/{task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
+    return None
+
+
+def asks_the_references(case: Case) -> bool:
+    """Whether the teacher is an oracle, which gives the task's own solutions."""
+    trained = case.system == "learn_to_reason" and case.round != 0
+    return trained and case.values.teacher.kind == "oracle" and not case.values.feedback.released_rationales
+
+
+SYSTEM = System(
+    name="learn_to_reason",
+    title="Learn-to-Reason",
+    paper="arXiv 2310.13332",
+    sections={
+        "teacher": Teacher,
+        "feedback": Feedback,
+        "learn_to_reason": LearnToReasonTraining,
+        "rounds": Rounds,
+    },
+    tables={
+        "learn_to_reason_table1": Table(
+            [
+                "learn_to_reason_round0",
+                "learn_to_reason",
+                "no_feedback",
+                "no_reflection",
+                "single_round",
+                "random_questions",
+            ],
+            {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
+        ),
+    },
+    figures={"learn_to_reason_TASK": (".json", ".svg")},
+    requirements=(
+        Requirement(
+            "plain text (Learn-to-Reason)",
+            about=lambda c: c.system == "learn_to_reason",
+            met=lambda c: not c.model.chat,
+            why=lambda c: (
+                "a teacher's rationales are learned as plain text, and the model has a chat template (a model file with "
+                "`chat: false` does)"
+            ),
+            mend="model",
+        ),
+        Requirement(
+            "Learn-to-Reason's own form",
+            about=lambda c: c.system == "learn_to_reason" and c.form != "steps",
+            met=lambda c: no_form(c) is None,
+            why=lambda c: f"{no_form(c)}; set learn_to_reason.form to steps",
+            mend=None,
+        ),
+        Requirement(
+            "solutions of the oracle",
+            about=asks_the_references,
+            met=has_solutions,
+            why=lambda c: (
+                "teacher.kind oracle gives the reference solutions (choose openai, local or replay), and "
+                f"{c.task.name} has final answers only"
+            ),
+            mend="task",
+        ),
+    ),
+)

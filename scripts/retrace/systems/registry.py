@@ -1,0 +1,71 @@
+"""The systems: each folder here with a module `system` declares one in it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+
+from retrace import systems
+from retrace.sections import Section
+from retrace.systems.requirements import Requirement
+
+
+@dataclass(frozen=True)
+class Table:
+    """A paper's table as far as it can be built.
+
+    methods: its rows. tasks: those of each model; SOURCE>TASK: trained on another task. small: the option with the tasks
+    of the table where the model is a small one; default: the generated task.
+    """
+
+    methods: Sequence[str]
+    tasks: Mapping[str, Sequence[str]]
+    small: str | None = None
+
+
+@dataclass(frozen=True)
+class System:
+    """What a system declares, beside its checkpoints (config/checkpoints).
+
+    sections: of the configuration, with their classes. tables: by the names of their files. figures: below
+    results/figures, with their forms; TASK and MODEL stand for a task's and a model's name. files: of a task and a model,
+    and the methods that they rest on. requirements: what its methods take, beside what the checkpoints' files say.
+    """
+
+    name: str
+    title: str
+    paper: str
+    sections: Mapping[str, type[Section]] = field(default_factory=dict)
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    figures: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    files: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    requirements: Sequence[Requirement] = ()
+
+
+@cache
+def all_systems() -> dict[str, System]:
+    """Every system, by name."""
+    found = {}
+    for module in iter_modules(systems.__path__):
+        if module.ispkg and Path(systems.__path__[0], module.name, "system.py").is_file():
+            system = import_module(f"retrace.systems.{module.name}.system").SYSTEM
+            assert system.name == module.name, f"systems/{module.name}/system.py declares {system.name}"
+            found[system.name] = system
+    return found
+
+
+def tables() -> dict[str, Table]:
+    """The tables of all papers, by the names of their files."""
+    return {name: table for system in all_systems().values() for name, table in system.tables.items()}
+
+
+def figures() -> dict[str, Sequence[str]]:
+    """The figures of all systems and their forms."""
+    return {name: forms for system in all_systems().values() for name, forms in system.figures.items()}
+
+
+def files_of_a_model() -> dict[str, Sequence[str]]:
+    """Further files of a task and a model, and the methods that they rest on."""
+    return {name: methods for system in all_systems().values() for name, methods in system.files.items()}

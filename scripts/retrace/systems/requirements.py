@@ -1,0 +1,127 @@
+"""One combination of task, model and method, and what it takes to work. Systems declare what their own methods take."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from retrace.models.options import ModelConfig
+from retrace.systems.declaration import Checkpoint
+from retrace.tasks.options import TaskConfig
+
+
+@dataclass(frozen=True)
+class Case:
+    """One combination.
+
+    checkpoint, kind, round: what the method decodes from here; behind: the kinds that it is made from; guide: the network
+    of its decoder. values, values_of_guide: the configuration as it holds here. splits: the task's splits that the
+    checkpoint's system reads as train and dev. target: the task whose questions are answered, where it is another one.
+    rounds: those of the checkpoint's loop by configuration; None where it has none.
+    """
+
+    task: TaskConfig
+    model: ModelConfig
+    method: str
+    checkpoint: str
+    kind: Checkpoint
+    decoder: Any
+    values: Any
+    behind: Sequence[Checkpoint] = ()
+    round: int | None = None
+    guide: Checkpoint | None = None
+    values_of_guide: Any = None
+    splits: tuple[str, str] = ("train", "dev")
+    target: TaskConfig | None = None
+    rounds: int | None = None
+
+    @property
+    def system(self) -> str:
+        return self.kind.system
+
+    @property
+    def answered(self) -> TaskConfig:
+        """The task whose questions are answered."""
+        return self.target or self.task
+
+    @property
+    def options(self) -> Any:
+        """The decoder's options."""
+        return option(self.values, self.decoder.section)
+
+    @property
+    def guided(self) -> bool:
+        """Whether a network guides or ranks what is decoded."""
+        return self.guide is not None and getattr(self.options, "beta", None) != 0
+
+    @property
+    def trains_guide(self) -> bool:
+        return self.guided and not released(self.guide, self.values_of_guide)
+
+    @property
+    def form(self) -> str:
+        """The text form that the checkpoint writes."""
+        return option(self.values, self.kind.form) if self.kind.form else "steps"
+
+    @property
+    def released(self) -> bool:
+        """Whether the checkpoint is the authors' own, and none is trained."""
+        return released(self.kind, self.values)
+
+    @property
+    def trains(self) -> bool:
+        """Whether anything is trained on the task's own questions."""
+        frozen = self.kind.name == "base" and self.model.scratch is None
+        return not (frozen or self.released) or self.trains_guide
+
+    @property
+    def needs_solutions(self) -> str | None:
+        """What is made of the references' steps; None where nothing is."""
+        made = [] if self.released else [*self.behind, self.kind]
+        if self.trains_guide and self.guide is not None:
+            made.append(self.guide)
+        return next((kind.needs_solutions for kind in reversed(made) if kind.needs_solutions), None)
+
+    @property
+    def demonstrations(self) -> int:
+        """Worked examples in the prompt."""
+        if hasattr(self.options, "demonstrations"):
+            return self.options.demonstrations
+        prompted = self.model.generator == "base" and self.kind.decoder is None and self.form == "steps"
+        return self.model.demonstrations if prompted else 0
+
+
+def option(values: Any, dotted: str) -> Any:
+    """The value of an option, `dpo_st.rounds`, or a section, `dpo_st.samples`."""
+    for part in dotted.split("."):
+        values = getattr(values, part)
+    return values
+
+
+def released(kind: Checkpoint | None, values: Any) -> bool:
+    """Whether the configuration names the authors' own in place of a training."""
+    return kind is not None and kind.released is not None and option(values, kind.released) is not None
+
+
+ANSWERS_ONLY = ("question_number", "commonsense_qa", "arc", "queries_responses")  # formats without worked solutions
+
+
+def has_solutions(case: Case) -> bool:
+    """Whether the rows of the split that is trained on bring worked solutions, as far as the task's file says it."""
+    task = case.task
+    if case.splits[0] not in task.splits:
+        return False
+    source = task.splits[case.splits[0]]
+    origin = task.splits[source.part_of] if source.part_of else source
+    return (origin.format or task.format) not in ANSWERS_ONLY
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """about: which combinations it concerns. met: whether such a one works. why: in words. mend: what to look for others
+    of; None where `why` says what to do."""
+
+    name: str
+    about: Callable[[Case], bool]
+    met: Callable[[Case], bool]
+    why: Callable[[Case], str]
+    mend: Literal["task", "model", "method"] | None

@@ -1,0 +1,118 @@
+"""Variants: what is made from another checkpoint, decoder or method by a few other options (`set`).
+
+A variant has a name, and so files, of its own beside the original. Of a checkpoint `set` may hold what the checkpoint's
+own making depends on, of a decoder its own options; a method with `set` brings the checkpoint, the network and the decoder
+that it needs, each under the method's name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.systems.declaration import Checkpoint
+from retrace.workflow.decoders import DecoderConfig
+from retrace.workflow.library import Library
+from retrace.workflow.methods import MethodConfig
+from retrace.workflow.names import GENERATOR, LAST, Checkpoints, base_decoder
+
+
+def sections_of_checkpoint(kind: Checkpoint) -> list[str]:
+    """The sections that a variant of a checkpoint may set options of."""
+    options = [kind.rounds, kind.form, kind.splits, kind.train, kind.released]
+    return [*dict.fromkeys([*kind.sections, *(option.split(".")[0] for option in options if option)])]
+
+
+def sections_of_decoder(decoder: DecoderConfig) -> list[str]:
+    return [decoder.section]
+
+
+def within(option: str, sections: list[str]) -> bool:
+    """Whether a dotted option lies in one of the sections."""
+    return any(option.startswith(f"{section}.") for section in sections)
+
+
+def check_variants(checkpoints: Checkpoints, decoders: Library[DecoderConfig]) -> None:
+    """Raise UserError for a variant that sets what it does not make itself: it would change nothing, or only a part."""
+    for name, kind in checkpoints.items():
+        own = sections_of_checkpoint(kind)
+        for option in kind.set:
+            if not within(option, own):
+                raise UserError(
+                    f"{checkpoints.files.path(name)}: set: {option} is no option of what this checkpoint makes itself "
+                    f"({', '.join(own) or 'nothing'}); make a variant of the checkpoint or decoder that it belongs to"
+                )
+    for name, decoder in decoders.items():
+        own = sections_of_decoder(decoder)
+        for option in decoder.set:
+            if not within(option, own):
+                raise UserError(
+                    f"{decoders.path(name)}: set: {option} is no option of this decoder ({', '.join(own)}); make a variant "
+                    "of the checkpoint that it belongs to"
+                )
+        if decoder.guide and (decoder.guide not in checkpoints or not checkpoints[decoder.guide].guides):
+            raise UserError(
+                f"{decoders.path(name)}: guide: {decoder.guide!r} is no such network; valid: {', '.join(checkpoints.guides)}"
+            )
+
+
+def declare_variants_of_methods(
+    methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Library[DecoderConfig]
+) -> None:
+    """Declare the checkpoints, networks and decoders that methods with `set` mean, and let these methods name them."""
+    for name, method in list(methods.items()):
+        if not method.set:
+            continue
+        path = methods.path(name)
+        if base_decoder(method.decoder) not in decoders:
+            continue  # said where the method is asked for
+        decoder = decoders[base_decoder(method.decoder)]
+        guide = checkpoints[decoder.guide] if decoder.guide else None
+        loop, end = _loop_and_end(method.checkpoint, checkpoints)
+        kind = checkpoints[loop] if loop in checkpoints else None
+        left = dict(method.set)
+        of_decoder = _taken(left, sections_of_decoder(decoder))
+        of_guide = _taken(left, sections_of_checkpoint(guide)) if guide else {}
+        of_checkpoint = _taken(left, sections_of_checkpoint(kind)) if kind else {}
+        if left:
+            wrong = next(iter(left))
+            own = [*sections_of_decoder(decoder), *(sections_of_checkpoint(guide) if guide else [])]
+            own += sections_of_checkpoint(kind) if kind else []
+            mend = "" if method.checkpoint != GENERATOR else "; to change a trained generator name it (`checkpoint: sft`)"
+            raise UserError(
+                f"{path}: set: {wrong} is no option of the checkpoint or decoder of this method ({', '.join(own)}){mend}"
+            )
+        changed: dict[str, Any] = {}
+        if of_guide:
+            assert guide is not None
+            network = f"{name}_{guide.name}"
+            checkpoints.add(_variant(guide, network, of_guide), path)
+        if of_decoder or of_guide:
+            new = _variant(decoder, name, of_decoder)
+            decoders.add(new.model_copy(update={"guide": network}) if of_guide else new, path)
+            changed["decoder"] = name + method.decoder.removeprefix(decoder.name)
+        if of_checkpoint:
+            assert kind is not None
+            checkpoints.add(_variant(kind, name, of_checkpoint), path)
+            changed["checkpoint"] = name + end
+        methods.replace(method.model_copy(update=changed))
+
+
+def _loop_and_end(checkpoint: str, checkpoints: Checkpoints) -> tuple[str, str]:
+    """`dpo_st` and `_last` of `dpo_st_last`."""
+    if checkpoint.endswith(LAST):
+        return checkpoint.removesuffix(LAST), LAST
+    loop = checkpoints.loop_of(checkpoint)
+    return loop, checkpoint.removeprefix(loop)
+
+
+def _taken(options: dict[str, Any], sections: list[str]) -> dict[str, Any]:
+    """The options of these sections, taken out."""
+    found = {option: value for option, value in options.items() if within(option, sections)}
+    for option in found:
+        del options[option]
+    return found
+
+
+def _variant(of: Any, name: str, options: Mapping[str, Any]) -> Any:
+    changes = {"name": name, "extends": of.name, "set": {**of.set, **options}, "title": f"{of.title} ({name})"}
+    return of.model_copy(update=changes)
