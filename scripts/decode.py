@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     depends = {"decoder": algorithm.name, "seed": given.seed, "shard": [given.shard, given.shards], "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
     depends["form"] = form  # answers are read by it, too; implicit decoding has none
-    files = [given.model, given.model_file, given.task_file, given.data, beside.get("discriminator")]
+    files = [given.model, given.model_file, given.task_file, given.data, *beside.values()]
     predictions = answered(
         PartialFile(given.output, fingerprint(depends, [__file__, *files])),
         examples,

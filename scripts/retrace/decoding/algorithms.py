@@ -66,7 +66,7 @@ def as_given(options: Any, files: Files) -> Any:
     return options
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Algorithm:
     """A decoding algorithm: a sampler and a chooser.
 

@@ -7,9 +7,12 @@ winning for being short (Cobbe et al. 2021 compare whole solutions with a traine
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from pydantic import Field
+
 from retrace.decoding.algorithms import Algorithm, register_algorithm
 from retrace.decoding.options import SelfConsistency
 from retrace.decoding.plain import free_samples
+from retrace.sections import Count
 
 if TYPE_CHECKING:
     from retrace.schemas import Sample
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 class BestOfN(SelfConsistency):
     """Several samples; the one with the highest mean log-probability per generated token counts."""
+
+    samples: Count = Field(default=40, description="as many as self-consistency draws")
 
 
 def likeliest(task: "Task", samples: "Sequence[Sample]") -> int:

@@ -1,12 +1,13 @@
 """The typed configuration: every option that a user can set, with its meaning and its limits.
 
 One class per script; a script's command line is made from its class (retrace.cli). Defaults are the paper's,
-as far as a value does not depend on task and model; config/presets/ holds the rest, each with its source.
+as far as a value does not depend on task and model; config/presets/ holds the rest, each with its source. A decoding
+algorithm brings its own sections.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
 from retrace.decoding.options import (
     Beam,
@@ -23,6 +24,7 @@ from retrace.machine.launch_options import Launch
 from retrace.machine.logging_options import Logging
 from retrace.machine.slurm_options import ResourceFactors, Slurm
 from retrace.sections import Count, Name, Section
+from retrace.systems.algorithms import option_sections
 from retrace.systems.dpo_st.options import DpoSt
 from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
 from retrace.systems.icot.options import (
@@ -108,8 +110,8 @@ class MethodConfig(Section):
     about: str = ""
 
 
-class Configuration(Section):
-    """All that config/config.yaml, a preset or `--config` may hold."""
+class ConfigurationBase(Section):
+    """The configuration's own sections; `Configuration` adds those that further decoding algorithms register."""
 
     preset: Name = "paper"
     seeds: Seeds = Field(
@@ -179,7 +181,7 @@ class Configuration(Section):
         return {name: part for name, part in parts.items() if isinstance(part, Training)}
 
     @model_validator(mode="after")
-    def _known_trainings(self) -> "Configuration":
+    def _known_trainings(self) -> "ConfigurationBase":
         known = self.trainings()
         unknown = sorted(set(self.launch.trainings) - set(known))
         if unknown:
@@ -187,7 +189,7 @@ class Configuration(Section):
         return self
 
     @model_validator(mode="after")
-    def _batches_that_add_up(self) -> "Configuration":
+    def _batches_that_add_up(self) -> "ConfigurationBase":
         for name, training in self.trainings().items():
             size, device = training.batch_size, training.device_batch_size
             if size % min(device, size) == 0:
@@ -202,3 +204,19 @@ class Configuration(Section):
                     f"set device_batch_size to {fitting}, or another batch_size"
                 )
         return self
+
+
+def with_registered(base: type[ConfigurationBase]) -> type[ConfigurationBase]:
+    """The class of the whole configuration: `base` and, behind its sections, those of registered decoding algorithms
+    that it does not name."""
+    further: dict[str, Any] = {
+        name: (section, section()) for name, section in option_sections().items() if name not in base.model_fields
+    }
+    about = "All that config/config.yaml, a preset or `--config` may hold."
+    return create_model("Configuration", __base__=base, __module__=__name__, __doc__=about, **further)
+
+
+if TYPE_CHECKING:
+    Configuration = ConfigurationBase
+else:
+    Configuration = with_registered(ConfigurationBase)
