@@ -6,8 +6,9 @@ would work instead is found by asking the same table about the other tasks, mode
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+from retrace.decoding.algorithms import Algorithm
 from retrace.errors import UserError
 from retrace.models.architectures import check_generator
 from retrace.models.options import ModelConfig
@@ -16,12 +17,11 @@ from retrace.systems.learn_to_reason.options import VARIANTS
 from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
 from retrace.tasks.options import TaskConfig
 from retrace.workflow.configuration import Configuration, MethodConfig
+from retrace.workflow.decoders import shipped
 from retrace.workflow.names import LOOPS, helped_decoder, kind_of, loop_of, round_of, system_of
 
 ANSWERS_ONLY = ("question_number", "commonsense_qa", "arc", "queries_responses")  # formats without worked solutions
 UNJUDGED = ("numeric", "multiple_choice", "exact_match")  # families whose steps no rule can judge
-GUIDED = ("grace", "grace_self_consistency", "stepwise")
-FEW_SHOT = ("few_shot", "few_shot_maj")
 NO_STEPS = ("no_cot", "no_cot_deep", "no_cot_from_teacher")
 
 
@@ -47,6 +47,20 @@ class Case:
         return helped_decoder(self.method.decoder)
 
     @property
+    def algorithm(self) -> Algorithm:
+        return shipped().algorithm(self.decoder)
+
+    @property
+    def options(self) -> Any:
+        """The decoder's options."""
+        return shipped()[self.decoder].options_in(self.values)
+
+    @property
+    def guide(self) -> str | None:
+        """The network that chooses among steps or samples; None where none does."""
+        return shipped()[self.decoder].guide
+
+    @property
     def system(self) -> str:
         return system_of(self.checkpoint)
 
@@ -58,7 +72,7 @@ class Case:
     @property
     def discriminated(self) -> bool:
         """Whether a discriminator guides the decoding."""
-        return self.decoder in GUIDED and getattr(self.values, self.decoder).beta != 0
+        return self.guide == "discriminator" and self.options.beta != 0
 
     @property
     def trains_discriminator(self) -> bool:
@@ -80,7 +94,7 @@ class Case:
     def trains(self) -> bool:
         """Whether anything is trained on the task's own questions."""
         frozen = self.checkpoint == "base" and self.model.scratch is None
-        return not (frozen or self.released) or self.trains_discriminator or self.decoder == "verifier"
+        return not (frozen or self.released) or self.trains_discriminator or self.guide == "verifier"
 
     @property
     def needs_solutions(self) -> str | None:
@@ -95,10 +109,15 @@ class Case:
         return None
 
     @property
+    def sets_demonstrations(self) -> bool:
+        """Whether the decoder's options say how many worked examples stand in the prompt."""
+        return "demonstrations" in self.algorithm.options.model_fields
+
+    @property
     def demonstrations(self) -> int:
         """Worked examples in the prompt."""
-        if self.decoder in FEW_SHOT:
-            return getattr(self.values, self.decoder).demonstrations
+        if self.sets_demonstrations:
+            return self.options.demonstrations
         prompted = self.model.generator == "base" and self.system != "icot" and self.form == "steps"
         return self.model.demonstrations if prompted else 0
 
@@ -158,8 +177,8 @@ def _loop_option(case: Case) -> str:
 REQUIREMENTS = (
     Requirement(
         "emulator and student",
-        about=lambda c: c.checkpoint == "icot" or c.decoder == "implicit",
-        met=lambda c: c.checkpoint == "icot" and c.decoder == "implicit",
+        about=lambda c: c.checkpoint == "icot" or c.algorithm.name == "implicit",
+        met=lambda c: c.checkpoint == "icot" and c.algorithm.name == "implicit",
         why=lambda c: (
             "the checkpoint icot, and no other, is decoded with implicit: it has an emulator and a student; use the "
             "method icot"
@@ -275,7 +294,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         "steps of a chat model",
-        about=lambda c: c.decoder in GUIDED and c.form == "steps" and not _separated(c),
+        about=lambda c: c.algorithm.in_steps and c.form == "steps" and not _separated(c),
         met=lambda c: not c.model.chat,
         why=lambda c: (
             f"stepwise decoding needs solutions in steps (`step {c.task.delimiter} step`), and {c.model.name} answers in "
@@ -286,7 +305,7 @@ REQUIREMENTS = (
     Requirement(
         "steps of implicit chain of thought",
         about=_separated,
-        met=lambda c: c.decoder not in GUIDED and not (c.decoder == "beam" and c.checkpoint not in NO_STEPS),
+        met=lambda c: not c.algorithm.in_steps and (c.algorithm.several_ends or c.checkpoint in NO_STEPS),
         why=lambda c: (
             f"{c.checkpoint} writes texts with separators, and not in steps"
             if c.checkpoint in NO_STEPS
@@ -296,7 +315,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         "worked examples in the prompt",
-        about=lambda c: c.decoder in FEW_SHOT,
+        about=lambda c: c.sets_demonstrations,
         met=lambda c: c.form == "steps" and not _separated(c),
         why=lambda c: f"{c.checkpoint} was trained on texts without worked examples",
         mend="method",
@@ -324,7 +343,7 @@ REQUIREMENTS = (
     Requirement(
         "decoders of transfer",
         about=lambda c: c.target is not None,
-        met=lambda c: c.decoder not in GUIDED and c.decoder != "verifier",
+        met=lambda c: not c.algorithm.in_steps and c.guide is None,
         why=lambda c: (
             f"{c.decoder} needs a network that was trained beside the questions' own task, and there is none for another "
             "task"

@@ -6,7 +6,7 @@ A decoder may extend another one: it is then decoded as that one is, with what i
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
@@ -46,6 +46,13 @@ class DecoderConfig(Section):
         default={},
         description="dotted names of options and their values for this decoder, for instance grace.candidates",
     )
+
+    def options_in(self, values: Configuration) -> Any:
+        """The options of a resolved decoder: its section of a configuration."""
+        found: Any = values
+        for part in str(self.section).split("."):
+            found = getattr(found, part)
+        return found
 
 
 class Decoders(Mapping[str, DecoderConfig]):

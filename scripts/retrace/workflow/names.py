@@ -6,6 +6,7 @@ from functools import cache
 
 from retrace.systems.icot.options import STAGES_BEHIND
 from retrace.systems.learn_to_reason.options import VARIANTS
+from retrace.workflow.decoders import WITHOUT_CALCULATOR, shipped
 
 _ROUND = r"round(?P<round>0|[1-9]\d*)"
 SINGLE = "learn_to_reason_single"  # its one round is as long as all rounds of the others
@@ -88,17 +89,8 @@ def same_model(name: str) -> str:
 
 # ---------------------------------------------------------------- decoders
 
-DECODERS = (
-    *("greedy", "beam", "self_consistency", "samples", "verifier", "stepwise", "grace", "grace_self_consistency"),
-    "exam",
-    *("implicit", "maj", "few_shot", "few_shot_maj"),
-)
-WITHOUT_CALCULATOR = "_no_calculator"
-# Decoders that have no calculator to be switched off, and why.
-NEVER_CALCULATE = {
-    "verifier": "the verifier ranks samples",
-    "implicit": "emulator and student write answers alone",
-}
+DECODERS = tuple(shipped())
+NEVER_CALCULATE = shipped().never_calculate
 
 
 @cache

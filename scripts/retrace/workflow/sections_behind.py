@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retrace.sections import Section, speed_options
+from retrace.sections import Section, speed_options_of
+from retrace.systems.grace.options import Aligning
 from retrace.systems.icot.options import STAGES_BEHIND
 from retrace.workflow.configuration import Configuration
+from retrace.workflow.decoders import shipped
 from retrace.workflow.names import helped_decoder, round_of, system_of
 
 # Which sections of the configuration a method's result depends on.
@@ -21,7 +23,7 @@ def sections_behind(
     own.
     """
     sections = ["base"] if scratch else []
-    decoder, system = helped_decoder(decoder), system_of(checkpoint)
+    guide, system = shipped()[helped_decoder(decoder)].guide, system_of(checkpoint)
     if system == "dpo_st":
         sections.append("dpo_st")
     elif system == "icot":
@@ -34,45 +36,48 @@ def sections_behind(
         trained = [start, checkpoint] if system == "latro" else [checkpoint]
         sections += [name for name in trained if name != "base"]
     if votes is not None:
-        sections.append(helped_decoder(votes))
-    if decoder.startswith("grace"):
+        sections.append(_section_of(votes))
+    if guide == "discriminator":
         # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
         sections += [*_GUIDANCE, "sweep", "grace"] if chosen else _GUIDANCE
-    if decoder == "verifier":
-        sections += ["sample", "verifier", "self_consistency"]
-    elif decoder == "samples":
-        sections += [] if "dpo_st" in sections else ["dpo_st"]
-    elif decoder not in sections:
-        sections.append(decoder)
+    if guide == "verifier":
+        sections += ["sample", "verifier"]
+    if (own := _section_of(decoder)) not in sections:
+        sections.append(own)
     return sections
+
+
+def _section_of(decoder: str) -> str:
+    """The section at the top of the configuration that holds a decoder's options."""
+    return str(shipped()[helped_decoder(decoder)].section).split(".")[0]
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
 _WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 
 
-_DECODERS = {
-    *("sample", "greedy", "beam", "self_consistency", "stepwise", "grace", "grace_self_consistency", "align"),
-    *("pair_samples", "label_samples", "samples", "exam", "implicit", "maj", "few_shot", "few_shot_maj"),
-}
-
-
-def _speed_options(section: str) -> set[str]:
-    """Options of a section that change no result: a configuration may come without them."""
-    field = Configuration.model_fields.get(section)
-    return speed_options(field.default) if field and isinstance(field.default, Section) else set()
-
-
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
     """Options of these sections that are not as in the paper's preset, as `section.option`."""
+    kinds = {name: field.annotation for name, field in Configuration.model_fields.items()}
+    return [
+        found
+        for name in sections
+        for found in _differing(ours.get(name, {}), papers.get(name, {}), kinds.get(name), name)
+    ]
+
+
+def _differing(ours: Mapping[str, Any], papers: Mapping[str, Any], kind: Any, name: str) -> list[str]:
+    """The differences between two forms of one section. kind: its class; None: a mapping of plain values."""
+    section = kind if isinstance(kind, type) and issubclass(kind, Section) else None
+    # A configuration may come without the options that change no result.
+    ignored = _WITHOUT_EFFECT | (speed_options_of(section) if section else set())
+    ignored |= {"batch_size"} if section is Aligning else set()
     found = []
-    for section in sections:
-        mine, theirs = ours.get(section, {}), papers.get(section, {})
-        ignored = _WITHOUT_EFFECT | ({"batch_size"} if section in _DECODERS else set()) | _speed_options(section)
-        for option in sorted({*mine, *theirs} - ignored):
-            if isinstance(mine.get(option), dict) and isinstance(theirs.get(option), dict):
-                inner = differences({option: mine[option]}, {option: theirs[option]}, [option])
-                found += [f"{section}.{name}" for name in inner]
-            elif mine.get(option) != theirs.get(option):
-                found.append(f"{section}.{option}")
+    for option in sorted({*ours, *papers} - ignored):
+        mine, theirs = ours.get(option), papers.get(option)
+        if isinstance(mine, dict) and isinstance(theirs, dict):
+            inner = section.model_fields[option].annotation if section and option in section.model_fields else None
+            found += _differing(mine, theirs, inner, f"{name}.{option}")
+        elif mine != theirs:
+            found.append(f"{name}.{option}")
     return found
