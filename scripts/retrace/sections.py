@@ -22,9 +22,10 @@ class Section(BaseModel):
 
 def speed_options(section: BaseModel) -> set[str]:
     """Names of the fields that do not change results."""
-    return set(_speed_options(type(section)))
+    return set(speed_options_of(type(section)))
 
 
 @cache
-def _speed_options(kind: type[BaseModel]) -> frozenset[str]:
+def speed_options_of(kind: type[BaseModel]) -> frozenset[str]:
+    """The same of a class of sections."""
     return frozenset(name for name, field in kind.model_fields.items() if field.json_schema_extra == SPEED_ONLY)

@@ -29,28 +29,40 @@ class Checkpoint(Variant):
     )
     made_from: list[Name] = Field(default=[], description="further checkpoints that it is made from")
     sections: list[str] = Field(default=[], description="sections of the configuration that its own making depends on")
-    rounds: str | None = Field(default=None, description="option with the number of rounds, for what goes round and round")
+    rounds: str | None = Field(
+        default=None, description="option with the number of rounds, for what goes round and round"
+    )
     first_round: Literal[0, 1] = 0
     round0: str | None = Field(default=None, description="the checkpoint that stands for round 0, if it is not its own")
     round0_in_own_form: str | None = Field(
         default=None, description="the same where `form` is not the task's: the base model, asked in that form"
     )
-    guides: bool = Field(default=False, description="a network beside a generator, which guides or ranks what it writes")
+    guides: bool = Field(
+        default=False, description="a network beside a generator, which guides or ranks what it writes"
+    )
     trajectories_of: Name | None = Field(default=None, description="whose sampled trajectories it is trained on")
-    stage_of: Name | None = Field(default=None, description="the checkpoint that it is a stage of; not decoded by itself")
+    stage_of: Name | None = Field(
+        default=None, description="the checkpoint that it is a stage of; not decoded by itself"
+    )
     family: Literal["decoder_only", "encoder_decoder"] | None = Field(
         default=None, description="of the models that it can be made of; default: any"
     )
     scratch_only: bool = Field(default=False, description="made of models from scratch alone")
     form: str | None = Field(default=None, description="option with its text form; default: the task's own steps")
-    splits: str | None = Field(default=None, description="option with the set of splits it reads; default: its system's")
-    train: str | None = Field(default=None, description="option with the split it is trained on; results then name its file")
+    splits: str | None = Field(
+        default=None, description="option with the set of splits it reads; default: its system's"
+    )
+    train: str | None = Field(
+        default=None, description="option with the split it is trained on; results then name its file"
+    )
     steps: bool = Field(default=True, description="whether it writes steps before the answer")
     decoder: Name | None = Field(default=None, description="the algorithm that alone can decode it; default: any")
     released: str | None = Field(default=None, description="option that names the authors' own, in place of a training")
     needs_solutions: str | None = Field(default=None, description="what is made of worked solutions, if anything is")
     reports: str | None = Field(default=None, description="file of its folder that results tell of")
-    paper_names: list[str] = Field(default=[], description="the method's names in the paper's tables; {round} may stand in")
+    paper_names: list[str] = Field(
+        default=[], description="the method's names in the paper's tables; {round} may stand in"
+    )
 
     @model_validator(mode="after")
     def _options_are_dotted(self) -> "Checkpoint":

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from retrace.decoding.algorithms import Algorithm
 from retrace.models.options import ModelConfig
 from retrace.systems.declaration import Checkpoint
 from retrace.tasks.options import TaskConfig
@@ -13,7 +14,7 @@ from retrace.tasks.options import TaskConfig
 class Case:
     """One combination.
 
-    checkpoint, kind, round: what the method decodes from here; behind: the kinds that it is made from; guide: the network
+    checkpoint, kind, round: what the method decodes from here; decoder, algorithm: how; behind: the kinds that it is made from; guide: the network
     of its decoder. values, values_of_guide: the configuration as it holds here. splits: the task's splits that the
     checkpoint's system reads as train and dev. target: the task whose questions are answered, where it is another one.
     rounds: those of the checkpoint's loop by configuration; None where it has none.
@@ -25,6 +26,7 @@ class Case:
     checkpoint: str
     kind: Checkpoint
     decoder: Any
+    algorithm: Algorithm
     values: Any
     behind: Sequence[Checkpoint] = ()
     round: int | None = None
@@ -47,6 +49,11 @@ class Case:
     def options(self) -> Any:
         """The decoder's options."""
         return option(self.values, self.decoder.section)
+
+    @property
+    def sets_demonstrations(self) -> bool:
+        """Whether the decoder's options say how many worked examples stand in the prompt."""
+        return "demonstrations" in self.algorithm.options.model_fields
 
     @property
     def guided(self) -> bool:
@@ -84,7 +91,7 @@ class Case:
     @property
     def demonstrations(self) -> int:
         """Worked examples in the prompt."""
-        if hasattr(self.options, "demonstrations"):
+        if self.sets_demonstrations:
             return self.options.demonstrations
         prompted = self.model.generator == "base" and self.kind.decoder is None and self.form == "steps"
         return self.model.demonstrations if prompted else 0

@@ -22,11 +22,14 @@ def _missing(case: Case) -> list[str]:
 REQUIREMENTS = (
     Requirement(
         "decoder of its own",
-        about=lambda c: c.kind.decoder is not None or c.decoder.checkpoints is not None,
-        met=lambda c: (
-            c.kind.decoder in (None, c.decoder.algorithm) and c.decoder.checkpoints in (None, c.kind.decoder and c.kind.system)
+        about=lambda c: c.kind.decoder is not None or c.algorithm.only_for is not None,
+        met=lambda c: c.kind.decoder == c.decoder.algorithm and c.algorithm.only_for == c.system,
+        why=lambda c: (
+            f"{c.kind.name} is decoded with {c.kind.decoder} alone; use the method {c.kind.name}"
+            if c.kind.decoder
+            else f"{c.decoder.name} decodes what {c.algorithm.only_for} couples, and {c.checkpoint} is no such checkpoint; "
+            f"use the method {c.algorithm.only_for}"
         ),
-        why=lambda c: "",
         mend=None,
     ),
     Requirement(
@@ -81,7 +84,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         "steps of a chat model",
-        about=lambda c: c.decoder.stepwise and c.form == "steps",
+        about=lambda c: c.algorithm.in_steps and c.form == "steps",
         met=lambda c: not c.model.chat,
         why=lambda c: (
             f"stepwise decoding needs solutions in steps (`step {c.task.delimiter} step`), and {c.model.name} answers in "
@@ -91,7 +94,7 @@ REQUIREMENTS = (
     ),
     Requirement(
         "worked examples in the prompt",
-        about=lambda c: hasattr(c.options, "demonstrations"),
+        about=lambda c: c.sets_demonstrations,
         met=lambda c: c.form == "steps",
         why=lambda c: f"{c.checkpoint} was trained on texts without worked examples",
         mend="method",
@@ -109,7 +112,7 @@ REQUIREMENTS = (
     Requirement(
         "decoders of transfer",
         about=lambda c: c.target is not None,
-        met=lambda c: c.guide is None and not c.decoder.stepwise,
+        met=lambda c: c.guide is None and not c.algorithm.in_steps,
         why=lambda c: (
             f"{c.decoder.name} needs a network that was trained beside the questions' own task, and there is none for "
             "another task"

@@ -1,52 +1,22 @@
 """The typed configuration: every option that a user can set, with its meaning and its limits.
 
 One class per script; a script's command line is made from its class (retrace.cli). Defaults are the paper's,
-as far as a value does not depend on task and model; config/presets/ holds the rest, each with its source.
+as far as a value does not depend on task and model; config/presets/ holds the rest, each with its source. Systems and
+decoding algorithms bring their own sections.
 """
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, create_model, model_validator
 
-from retrace.decoding.options import (
-    Beam,
-    FewShot,
-    FewShotMajority,
-    Greedy,
-    Guided,
-    GuidedVote,
-    Majority,
-    SelfConsistency,
-    Stepwise,
-)
 from retrace.machine.launch_options import Launch
 from retrace.machine.logging_options import Logging
 from retrace.machine.slurm_options import ResourceFactors, Slurm
 from retrace.sections import Count, Name, Section
-from retrace.systems.dpo_st.options import DpoSt
-from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
-from retrace.systems.icot.options import (
-    ControlTraining,
-    CoupledTraining,
-    EmulatorTraining,
-    ExplicitCotTraining,
-    Figures,
-    Implicit,
-    ImplicitData,
-    NoCotTraining,
-    Speed,
-    StudentTraining,
-    TeacherStates,
-)
-from retrace.systems.latro.options import LatroTraining
-from retrace.systems.learn_to_reason.options import Exam, Feedback, LearnToReasonTraining, Rounds, Teacher
-from retrace.training.options import BaseTraining, SftTraining, Training
+from retrace.systems.algorithms import option_sections
+from retrace.systems.registry import all_systems
+from retrace.training.options import BaseTraining, Training
 from retrace.workflow.seeds import Seeds, SeedsOfSystems
-
-# ---------------------------------------------------------------- tasks and models (one YAML file each)
-
-
-# ---------------------------------------------------------------- options of the scripts
 
 
 class Shards(Section):
@@ -93,27 +63,17 @@ class Override(Section):
     set: dict[str, float | int | str | bool | list | None] = Field(description="dotted names, for instance grace.beta")
 
 
-class MethodConfig(Section):
-    """A method: config/methods/NAME.yaml."""
-
-    name: Name
-    title: str
-    checkpoint: Name = Field(description="`generator` (the model's own choice) or a checkpoint's name")
-    decoder: Name
-    paper: Literal["grace", "dpo_st", "icot", "latro", "learn_to_reason"] = "grace"
-    votes: Name | None = Field(
-        default=None, description="a decoder whose samples of the same checkpoint give the result's maj@k and pass@k"
-    )
-    paper_names: list[str] = Field(default=[], description="this method's names in the paper's tables")
-    about: str = ""
-
-
-class Configuration(Section):
-    """All that config/config.yaml, a preset or `--config` may hold."""
+class ConfigurationBase(Section):
+    """What belongs to no system; `Configuration` adds the sections of systems and of decoding algorithms."""
 
     preset: Name = "paper"
     seeds: Seeds = Field(
         default=SeedsOfSystems(), description="one run of everything for each: a list for all systems, or one for each"
+    )
+    own: str | None = Field(
+        default=None,
+        description="folder with tasks/, models/, checkpoints/, decoders/, methods/, prompts/ and presets/ of your own; "
+        "default: config/ of the folder that the run is in",
     )
     mirror: str | None = Field(default=None, description="folder with files at HOST/PATH, looked up before the network")
     require_gpu: bool = Field(default=True, description="stop before the first job where no GPU can be found")
@@ -134,52 +94,24 @@ class Configuration(Section):
     )
     limits: Limits = Limits()
     base: BaseTraining = BaseTraining()
-    sft: SftTraining = SftTraining()
-    sample: Sampling = Sampling()
-    align: Aligning = Aligning()
-    pair: Pairing = Pairing()
-    discriminator: DiscriminatorTraining = DiscriminatorTraining()
-    verifier: VerifierTraining = VerifierTraining()
-    greedy: Greedy = Greedy()
-    beam: Beam = Beam()
-    self_consistency: SelfConsistency = SelfConsistency()
-    stepwise: Stepwise = Stepwise()
-    grace: Guided = Guided()
-    grace_self_consistency: GuidedVote = GuidedVote()
-    sweep: Sweep = Sweep()
-    dpo_st: DpoSt = DpoSt()
-    exam: Exam = Exam()
-    teacher: Teacher = Teacher()
-    feedback: Feedback = Feedback()
-    learn_to_reason: LearnToReasonTraining = LearnToReasonTraining()
-    rounds: Rounds = Rounds()
-    icot_data: ImplicitData = ImplicitData()
-    no_cot: NoCotTraining = NoCotTraining()
-    explicit_cot: ExplicitCotTraining = ExplicitCotTraining()
-    icot_states: TeacherStates = TeacherStates()
-    icot_student: StudentTraining = StudentTraining()
-    icot_emulator: EmulatorTraining = EmulatorTraining()
-    icot: CoupledTraining = CoupledTraining()
-    no_cot_deep: ControlTraining = ControlTraining()
-    no_cot_from_teacher: ControlTraining = ControlTraining()
-    implicit: Implicit = Implicit()
-    icot_speed: Speed = Speed()
-    figures: Figures = Figures()
-    latro: LatroTraining = LatroTraining()
-    latro_sft: SftTraining = SftTraining()
-    maj: Majority = Majority()
-    few_shot: FewShot = FewShot()
-    few_shot_maj: FewShotMajority = FewShotMajority()
     overrides: list[Override] = Field(default=[])
 
     def trainings(self) -> dict[str, Training]:
         """The sections of trainings, by their names in `launch.trainings`."""
-        parts = {name: getattr(self, name) for name in type(self).model_fields}
-        parts |= {f"dpo_st_{name}": getattr(self.dpo_st, name) for name in type(self.dpo_st).model_fields}
-        return {name: part for name, part in parts.items() if isinstance(part, Training)}
+        return {name: part for name, (_, part) in self._trainings().items()}
+
+    def _trainings(self) -> dict[str, tuple[str, Training]]:
+        """The same with their dotted names: `dpo_st.sft` of `dpo_st_sft`."""
+        found = {}
+        for name in type(self).model_fields:
+            section = getattr(self, name)
+            inner = type(section).model_fields if isinstance(section, Section) else {}
+            parts = {name: section} | {f"{name}.{one}": getattr(section, one) for one in inner}
+            found |= {dotted.replace(".", "_"): (dotted, part) for dotted, part in parts.items()}
+        return {name: (dotted, part) for name, (dotted, part) in found.items() if isinstance(part, Training)}
 
     @model_validator(mode="after")
-    def _known_trainings(self) -> "Configuration":
+    def _known_trainings(self) -> "ConfigurationBase":
         known = self.trainings()
         unknown = sorted(set(self.launch.trainings) - set(known))
         if unknown:
@@ -187,18 +119,32 @@ class Configuration(Section):
         return self
 
     @model_validator(mode="after")
-    def _batches_that_add_up(self) -> "Configuration":
-        for name, training in self.trainings().items():
+    def _batches_that_add_up(self) -> "ConfigurationBase":
+        for name, (section, training) in self._trainings().items():
             size, device = training.batch_size, training.device_batch_size
             if size % min(device, size) == 0:
                 continue
             place = self.launch.of(name)
             # Several processes may share out what one cannot; the training itself checks that.
             if max(place.gpus, place.processes, place.nodes) <= 1:
-                section = name.replace("dpo_st_", "dpo_st.")
                 fitting = max(part for part in range(1, device) if size % part == 0)
                 raise ValueError(
                     f"{section}.batch_size {size} is no multiple of {section}.device_batch_size {device}; "
                     f"set device_batch_size to {fitting}, or another batch_size"
                 )
         return self
+
+
+def with_sections(base: type[ConfigurationBase]) -> type[ConfigurationBase]:
+    """The class of the whole configuration: `base` and, behind its sections, those of systems and algorithms."""
+    sections = {name: kind for system in all_systems().values() for name, kind in system.sections.items()}
+    sections |= {name: kind for name, kind in option_sections().items() if name not in sections}
+    further: dict[str, Any] = {name: (kind, kind()) for name, kind in sections.items()}
+    about = "All that config/config.yaml, a preset or `--config` may hold."
+    return create_model("Configuration", __base__=base, __module__=__name__, __doc__=about, **further)
+
+
+if TYPE_CHECKING:
+    Configuration = ConfigurationBase
+else:
+    Configuration = with_sections(ConfigurationBase)

@@ -14,7 +14,7 @@ from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.workflow.compatibility import Case, broken, check
 from retrace.workflow.configuration import Configuration
-from retrace.workflow.decoders import DecoderConfig
+from retrace.workflow.decoders import DecoderConfig, Decoders
 from retrace.workflow.layers import Layers
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
@@ -42,7 +42,7 @@ class Settings:
         self.own = self._own_folder(user.get("own"), own)
         self.folders = [self.folder, *([self.own] if self.own else [])]
         self.checkpoints = Checkpoints(self.folders)
-        self.decoder_files = Library(DecoderConfig, "decoder", self.folders)
+        self.decoder_files = Decoders(self.folders)
         self.method_files = Library(MethodConfig, "method", self.folders)
         self._task_files = Library(TaskConfig, "task", self.folders)
         self._model_files = Library(ModelConfig, "model", self.folders)
@@ -62,7 +62,9 @@ class Settings:
 
     # ------------------------------------------------------------ the configuration
 
-    def for_target(self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None) -> Configuration:
+    def for_target(
+        self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None
+    ) -> Configuration:
         """The configuration as it holds for one task and model, and for what a checkpoint or decoder sets otherwise."""
         names = [name for name in (checkpoint, decoder) if name]
         if not names:
@@ -104,7 +106,9 @@ class Settings:
         """All values of an option (`align.embedder`), for whatever task, model and variant."""
         sets = [one.set for files in (self.checkpoints, self.decoder_files) for one in files.values()]
         variants = {one[option] for one in sets if option in one}
-        return {str(one) for one in (self.option(self.values, option), *self.layers.mentioned(option), *variants) if one}
+        return {
+            str(one) for one in (self.option(self.values, option), *self.layers.mentioned(option), *variants) if one
+        }
 
     def resolved(self) -> dict[str, Any]:
         """Everything that results are made with as plain data, to be saved beside them; where trainings are followed
@@ -164,7 +168,8 @@ class Settings:
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
-        `{checkpoint}_{decoder}` pair (`sft_grace`), and each of these with `_no_calculator` behind it."""
+        `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
+        these with `_no_calculator` behind it."""
         plain = self._method(name)
         if plain is not None:
             return plain
@@ -198,6 +203,8 @@ class Settings:
             if checkpoint != name and (named := self.checkpoints.decodable(checkpoint)):
                 title, paper = f"{decoder} from {checkpoint}", named.kind.system
                 return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
+        if name in self.decoder_files:
+            return MethodConfig(name=name, title=self.decoder(name).title, checkpoint=GENERATOR, decoder=name)
         return None
 
     def headline_model(self, task: str, method: str | None = None) -> str:
@@ -254,6 +261,7 @@ class Settings:
             behind=[self.checkpoints.parse(name).kind for name in self.behind(task, model, resolved)],  # type: ignore[union-attr]
             round=named.round,
             decoder=decoder,
+            algorithm=self.decoder_files.algorithm(decoder.name),
             guide=guide,
             values=self.for_target(task, model, resolved, asked.decoder),
             values_of_guide=self.for_target(task, model, guide.name) if guide else None,
@@ -309,14 +317,17 @@ class Settings:
         named = self.checkpoints.parse(checkpoint)
         if named is None or (named.round == 0 and named.kind.round0_in_own_form):
             return ()
-        if named.kind.released and self.option(self.for_target(task, model, checkpoint), named.kind.released) is not None:
+        if (
+            named.kind.released
+            and self.option(self.for_target(task, model, checkpoint), named.kind.released) is not None
+        ):
             return ()
         found: dict[str, None] = {}
         start = named.generator or named.kind.starts_from
         for name in [start, *named.kind.made_from]:
             if name is None:
                 continue
-            if self.checkpoints.files.get(name) and self.checkpoints[name].rounds:
+            if name in self.checkpoints and self.checkpoints[name].rounds:
                 name = f"{name}_round{max(1, named.round or 1)}"
             one = self.standing(task, model, name)
             found |= dict.fromkeys([*self.behind(task, model, one), one])

@@ -237,7 +237,9 @@ class Targets:
             choices = lambda: (f"results/{word}/{method}_acc.json" for method in methods)  # noqa: E731
         elif word in settings.models:
             choices = lambda: (f"results/{task}/{word}/greedy_acc.json" for task in tasks)  # noqa: E731
-        elif {word, base_decoder(word)} & {*settings.methods, *settings.decoders} or settings.checkpoints.decodable(word):
+        elif {word, base_decoder(word)} & {*settings.methods, *settings.decoders} or settings.checkpoints.decodable(
+            word
+        ):
             choices = lambda: (f"results/{task}/{word}_acc.json" for task in tasks)  # noqa: E731
         return next(filter(self._works, choices()), None) if choices else None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from retrace.errors import UserError
 from retrace.systems.declaration import Checkpoint
-from retrace.workflow.decoders import DecoderConfig
+from retrace.workflow.decoders import DecoderConfig, Decoders
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.names import GENERATOR, LAST, Checkpoints, base_decoder
@@ -31,7 +31,7 @@ def within(option: str, sections: list[str]) -> bool:
     return any(option.startswith(f"{section}.") for section in sections)
 
 
-def check_variants(checkpoints: Checkpoints, decoders: Library[DecoderConfig]) -> None:
+def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
     """Raise UserError for a variant that sets what it does not make itself: it would change nothing, or only a part."""
     for name, kind in checkpoints.items():
         own = sections_of_checkpoint(kind)
@@ -55,9 +55,7 @@ def check_variants(checkpoints: Checkpoints, decoders: Library[DecoderConfig]) -
             )
 
 
-def declare_variants_of_methods(
-    methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Library[DecoderConfig]
-) -> None:
+def declare_variants_of_methods(methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Decoders) -> None:
     """Declare the checkpoints, networks and decoders that methods with `set` mean, and let these methods name them."""
     for name, method in list(methods.items()):
         if not method.set:
@@ -77,7 +75,9 @@ def declare_variants_of_methods(
             wrong = next(iter(left))
             own = [*sections_of_decoder(decoder), *(sections_of_checkpoint(guide) if guide else [])]
             own += sections_of_checkpoint(kind) if kind else []
-            mend = "" if method.checkpoint != GENERATOR else "; to change a trained generator name it (`checkpoint: sft`)"
+            mend = (
+                "" if method.checkpoint != GENERATOR else "; to change a trained generator name it (`checkpoint: sft`)"
+            )
             raise UserError(
                 f"{path}: set: {wrong} is no option of the checkpoint or decoder of this method ({', '.join(own)}){mend}"
             )

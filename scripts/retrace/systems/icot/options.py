@@ -11,16 +11,6 @@ from pydantic_core import PydanticCustomError
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Name, Section, Share
 from retrace.training.options import Training
 
-# What each checkpoint rests on: sections of the configuration, and the jobs of the same names that cost time.
-STAGES_BEHIND = {
-    "no_cot": ("no_cot",),
-    "explicit_cot": ("explicit_cot",),
-    "icot": ("explicit_cot", "icot_states", "icot_student", "icot_emulator", "icot"),
-    "no_cot_deep": ("no_cot_deep",),
-    "no_cot_from_teacher": ("explicit_cot", "no_cot_from_teacher"),
-}
-FROM_SCRATCH_ONLY = ("no_cot_deep",)  # no pretrained model has that shape
-
 
 def _both_forms(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
     """Of a union pydantic's message names the first form only."""

@@ -51,7 +51,7 @@ SYSTEM = System(
         Requirement(
             "steps of implicit chain of thought",
             about=separated,
-            met=lambda c: not c.decoder.stepwise and not (c.decoder.algorithm == "beam" and c.kind.steps),
+            met=lambda c: not c.algorithm.in_steps and (c.algorithm.several_ends or not c.kind.steps),
             why=lambda c: (
                 f"{c.checkpoint} writes an end token between steps and answer"
                 if c.kind.steps
@@ -61,7 +61,7 @@ SYSTEM = System(
         ),
         Requirement(
             "worked examples behind separators",
-            about=lambda c: separated(c) and hasattr(c.options, "demonstrations"),
+            about=lambda c: separated(c) and c.sets_demonstrations,
             met=lambda c: False,
             why=lambda c: f"{c.checkpoint} was trained on texts without worked examples",
             mend="method",

@@ -11,15 +11,6 @@ from retrace.decoding.options import Decoding
 from retrace.sections import SPEED_ONLY, Count, Section, Share
 from retrace.training.options import AnsweringTraining
 
-# What a method of this system leaves out or does otherwise; each has checkpoints NAME_round1, NAME_round2, ...
-VARIANTS = {
-    "learn_to_reason": "Learn-to-Reason",
-    "learn_to_reason_no_feedback": "Learn-to-Reason, the teacher sees no mistakes",
-    "learn_to_reason_no_reflection": "Learn-to-Reason, no triplet loss",
-    "learn_to_reason_single": "Learn-to-Reason, one round with as many training steps as all rounds together",
-    "learn_to_reason_random": "Learn-to-Reason, as many random training questions as were missed",
-}
-
 
 class Exam(Decoding):
     """The student answers its training questions (decode.py exam)."""
@@ -112,6 +103,11 @@ class Feedback(Section):
     first_round: Literal["missed", "all"] = Field(
         default="missed", description="questions of round 1: those that the student missed, or all; later: missed ones"
     )
+    questions: Literal["missed", "random"] = Field(
+        default="missed",
+        description="random: as many random training questions as the round of learn_to_reason asks for missed ones",
+    )
+    show_mistakes: bool = Field(default=True, description="show the teacher the student's mistakes")
     max_questions: int = Field(
         default=-1, ge=-1, description="at most so many questions a round, drawn at random; -1: all"
     )
@@ -133,6 +129,9 @@ class Rounds(Section):
     """How often a system's loop goes round; the last round is what its method means."""
 
     learn_to_reason: Count = Field(default=3, description="rounds of exam, feedback and training; round 0 is the start")
+    as_one: bool = Field(
+        default=False, description="let a round's training have as many steps as all rounds of learn_to_reason together"
+    )
 
 
 class LearnToReasonTraining(AnsweringTraining):

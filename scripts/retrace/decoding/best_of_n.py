@@ -1,0 +1,38 @@
+"""Best of n: of several sampled solutions the one that the model itself finds likeliest, a token.
+
+The samples are those of self-consistency, and so are the options. Dividing by the length keeps short solutions from
+winning for being short (Cobbe et al. 2021 compare whole solutions with a trained verifier instead).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from retrace.decoding.algorithms import Algorithm, register_algorithm
+from retrace.decoding.options import SelfConsistency
+from retrace.decoding.plain import free_samples
+from retrace.sections import Count
+
+if TYPE_CHECKING:
+    from retrace.schemas import Sample
+    from retrace.tasks.base import Task
+
+
+class BestOfN(SelfConsistency):
+    """Several samples; the one with the highest mean log-probability per generated token counts."""
+
+    samples: Count = Field(default=40, description="as many as self-consistency draws")
+
+
+def likeliest(task: "Task", samples: "Sequence[Sample]") -> int:
+    """The index of the sample with the highest mean log-probability per generated token, the first of equal ones.
+
+    Log-probabilities are those of the model at temperature 1. A token that the calculator forced counts as certain.
+    """
+    from retrace.decoding.vote import best
+
+    return best([sample.logprob / max(1, sample.tokens) for sample in samples])
+
+
+register_algorithm(Algorithm("best_of_n", BestOfN, sample=free_samples, choose=likeliest))

@@ -1,0 +1,7 @@
+"""How the student takes an exam: several samples of each training question, of which the most frequent answer counts."""
+
+from retrace.decoding.algorithms import Algorithm, register_algorithm
+from retrace.decoding.plain import free_samples
+from retrace.systems.learn_to_reason.options import Exam
+
+register_algorithm(Algorithm("exam", Exam, sample=free_samples))

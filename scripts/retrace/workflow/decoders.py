@@ -1,0 +1,88 @@
+"""Decoders by name: an algorithm with the section of the configuration that holds its options (config/decoders).
+
+A decoder may extend another one: it is then decoded as that one is, with what it sets itself.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from retrace.decoding.algorithms import Algorithm
+from retrace.errors import UserError
+from retrace.sections import Name
+from retrace.systems.algorithms import algorithms
+from retrace.systems.declaration import Variant
+from retrace.workflow.configuration import Configuration
+from retrace.workflow.library import Library
+from retrace.yaml_files import closest
+
+
+class DecoderConfig(Variant):
+    """A decoder: config/decoders/NAME.yaml."""
+
+    algorithm: Name = Field(default="", description="of `decode.py --help`; inherited from `extends`")
+    section: str = Field(
+        default="",
+        description="the configuration's section with its options, for instance dpo_st.samples; default: the one called as "
+        "the algorithm",
+    )
+    guide: Name | None = Field(
+        default=None, description="a network trained beside the checkpoint that chooses among steps, or among samples"
+    )
+    reranks: Name | None = Field(
+        default=None, description="the decoder among whose samples the guide chooses; nothing is decoded then"
+    )
+    never_calculates: str | None = Field(
+        default=None, description="why it has no calculator to switch off, and no NAME_no_calculator beside it"
+    )
+
+
+class Decoders(Library[DecoderConfig]):
+    """The decoders of some folders by name, each with what it takes from those that it extends."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        super().__init__(DecoderConfig, "decoder", folders)
+        for name in self:
+            self._check(self[name])
+
+    def algorithm(self, name: str) -> Algorithm:
+        """The algorithm of a decoder."""
+        return algorithms()[self[name].algorithm]
+
+    def _check(self, decoder: DecoderConfig) -> None:
+        """Write the section out. Raises UserError for an algorithm, section or decoder that there is not, or does not fit."""
+        path, known = self.path(decoder.name), algorithms()
+        if not decoder.algorithm:
+            raise UserError(f"{path}: algorithm is missing; {closest('', known)}; or let it extend another decoder")
+        if decoder.algorithm not in known:
+            raise UserError(f"{path}: algorithm {decoder.algorithm!r} is unknown; {closest(decoder.algorithm, known)}")
+        fitting = sections_for(known[decoder.algorithm])
+        section = decoder.section or (decoder.algorithm if decoder.algorithm in fitting else "")
+        if section not in fitting:
+            named = f"section {section!r} holds no options of" if section else "section is missing, with the options of"
+            raise UserError(f"{path}: {named} {decoder.algorithm}; {closest(section, fitting)}")
+        if decoder.reranks and (decoder.reranks not in self or not decoder.guide):
+            raise UserError(
+                f"{path}: reranks: needs another decoder and a `guide` that chooses; {closest(decoder.reranks, self)}"
+            )
+        self.replace(decoder.model_copy(update={"section": section}))
+
+
+@cache
+def sections_for(algorithm: Algorithm) -> dict[str, type[BaseModel]]:
+    """The configuration's sections whose options are those of an algorithm, by dotted name (`dpo_st.samples`)."""
+    options = set(algorithm.options.model_fields)
+
+    def within(owner: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
+        found: dict[str, type[BaseModel]] = {}
+        for name, field in owner.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= (
+                    {prefix + name: kind} if set(kind.model_fields) == options else within(kind, f"{prefix}{name}.")
+                )
+        return found
+
+    return within(Configuration, "")
