@@ -14,16 +14,19 @@ from retrace import cli
 from retrace.errors import UserError
 from retrace.machine.storage import write_text
 from retrace.models.options import ModelConfig
+from retrace.systems.declaration import Checkpoint
 from retrace.tasks.options import TaskConfig
-from retrace.workflow.configuration import Configuration, MethodConfig
+from retrace.workflow.configuration import Configuration
+from retrace.workflow.decoders import DecoderConfig
+from retrace.workflow.methods import MethodConfig
 
 SCHEMA = Path(__file__).parent.parent / "config" / "schema.json"
 
 
 def schema_text() -> str:
-    """The schema of config.yaml, with those of the task, model and method files beside it."""
+    """The schema of config.yaml, with those of the task, model, checkpoint, decoder and method files beside it."""
     schema = Configuration.model_json_schema()
-    for kind in (TaskConfig, ModelConfig, MethodConfig):
+    for kind in (TaskConfig, ModelConfig, Checkpoint, DecoderConfig, MethodConfig):
         part = kind.model_json_schema()
         schema["$defs"].update(part.pop("$defs", {}))
         schema["$defs"][kind.__name__] = part

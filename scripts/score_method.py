@@ -10,32 +10,59 @@ Output:  a Result document (scripts/retrace/evaluation/result.py says what its f
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from retrace import cli
 from retrace.errors import UserError
 
-
-def differences_from_paper(
-    configuration: dict[str, Any] | None, config_dir: Path, task: str, model: str, sections: Sequence[str]
-) -> list[str] | None:
-    """Options that are not as in the preset `paper`; None where there is no configuration or no such preset."""
-    from retrace.workflow.sections_behind import differences
+if TYPE_CHECKING:
+    from retrace.workflow.configuration import Configuration
     from retrace.workflow.settings import Settings
 
-    if configuration is None or not (config_dir / "presets" / "paper.yaml").exists():
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
+    """The settings that a result was made with, to ask what its names mean. files: YAMLs of its tasks and its model."""
+    from retrace.workflow.settings import Settings
+
+    settings = Settings(configuration, CONFIG, os.environ.get("RETRACE_OWN"))
+    for file in files:
+        settings.use_file(file)
+    return settings
+
+
+def differences_from_paper(
+    configuration: dict[str, Any],
+    asked: "Settings",
+    files: Sequence[str],
+    names: Sequence[str],
+    sections: Sequence[str],
+) -> list[str]:
+    """Options that are not as in the preset `paper`; of a variant, not as in what it is a variant of.
+
+    names: of task, model, checkpoint and decoder.
+    """
+    from retrace.workflow.sections_behind import differences
+
+    task, model, checkpoint, decoder = names
+    paper = settings_with({"preset": "paper"}, files)
+    theirs = paper.for_target(task, model, asked.shipped_checkpoint(checkpoint), asked.shipped_decoder(decoder))
+    return differences(configuration, theirs.model_dump(mode="json"), [*sections, "limits"])
+
+
+def chosen_on_test(settings: "Settings", values: "Configuration", checkpoint: str) -> str | None:
+    """By which measure the checkpoint was chosen on the test split; None where it was not."""
+    named = settings.checkpoints.parse(checkpoint)
+    dotted = named.kind.chosen_on_test if named and named.round != 0 else None
+    if dotted is None or not settings.option(values, dotted):
         return None
-    paper = Settings({"preset": "paper"}, config_dir).for_target(task, model).model_dump(mode="json")
-    return differences(configuration, paper, [*sections, "limits"])
-
-
-def peeked_by(configuration: dict[str, Any]) -> str | None:
-    """By what a checkpoint of Learn-to-Reason was chosen on the test split; None where it was not."""
-    options = configuration.get("learn_to_reason", {})
-    measures = {"best": "loss", "accuracy": "accuracy"}
-    return measures.get(options.get("keep", "best")) if options.get("validation_is_test") else None
+    kept = settings.option(values, f"{dotted.rpartition('.')[0]}.keep")
+    return "loss" if kept == "best" else kept
 
 
 def gpus_of_a_job(given: int | None, scratch: bool) -> int | None:
@@ -84,9 +111,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import write_json
     from retrace.models.options import load_model_config
     from retrace.tasks.base import load_task
-    from retrace.workflow.names import helped_decoder, round_of, system_of
     from retrace.workflow.sections_behind import sections_behind
-    from retrace.workflow.settings import generator_of
 
     task = load_task(given.task_file)
     source = load_task(given.source_task_file).config if given.source_task_file else None
@@ -104,12 +129,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     votes = (given.votes, read_runs(given.vote_predictions, given.seeds, examples, data)) if given.votes else None
 
     values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
-    chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
-    start = generator_of(source or task.config, model)
-    scratch = model.scratch is not None
-    sections = sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)
+    files = [given.task_file, given.model_file, *([given.source_task_file] if given.source_task_file else [])]
+    trained_on = (source or task.config).name
+    names = (trained_on, model.name, given.checkpoint, given.decoder)
+    settings = settings_with(values or {"preset": "paper"}, files)
+    sections = sections_behind(settings, *names, given.votes)
     config_dir = Path(given.papers).parent
-    learned = system_of(given.checkpoint) == "learn_to_reason" and round_of(given.checkpoint) != 0
     found = provenance.Provenance(
         git=provenance.git_state(),
         configuration=provenance.configuration_record(values, file, sections) if values else None,
@@ -134,15 +159,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=given.split,
         preset=given.preset,
         papers=reported.load_papers(given.papers),
-        changed=differences_from_paper(values, config_dir, (source or task.config).name, model.name, sections),
+        changed=differences_from_paper(values, settings, files, names, sections) if values else None,
         benchmarks=benchmark_files(given.costs, given.split),
-        gpus=gpus_of_a_job(given.gpus, scratch),
+        gpus=gpus_of_a_job(given.gpus, model.scratch is not None),
         provenance=found,
         source=source,
         votes=votes,
         choices=read_choices(given.reports, given.seeds),
         sampling=read_sampling(given.sampling, given.seeds),
-        chosen_by=peeked_by(values or {}) if learned and given.split == "test" else None,
+        chosen_by=chosen_on_test(settings, settings.for_target(*names), given.checkpoint)
+        if values and given.split == "test"
+        else None,
     )
     write_json(given.output, result)
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}

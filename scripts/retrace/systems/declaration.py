@@ -60,13 +60,16 @@ class Checkpoint(Variant):
     released: str | None = Field(default=None, description="option that names the authors' own, in place of a training")
     needs_solutions: str | None = Field(default=None, description="what is made of worked solutions, if anything is")
     reports: str | None = Field(default=None, description="file of its folder that results tell of")
+    chosen_on_test: str | None = Field(
+        default=None, description="option that lets its training choose on the test split, which results then say"
+    )
     paper_names: list[str] = Field(
         default=[], description="the method's names in the paper's tables; {round} may stand in"
     )
 
     @model_validator(mode="after")
     def _options_are_dotted(self) -> "Checkpoint":
-        for name in ("rounds", "form", "splits", "train", "released"):
+        for name in ("rounds", "form", "splits", "train", "released", "chosen_on_test"):
             value = getattr(self, name)
             if value is not None and "." not in value:
                 raise ValueError(f"{name} names an option of the configuration, `section.option`, and is {value!r}")

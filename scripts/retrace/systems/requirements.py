@@ -14,10 +14,10 @@ from retrace.tasks.options import TaskConfig
 class Case:
     """One combination.
 
-    checkpoint, kind, round: what the method decodes from here; decoder, algorithm: how; behind: the kinds that it is made from; guide: the network
-    of its decoder. values, values_of_guide: the configuration as it holds here. splits: the task's splits that the
-    checkpoint's system reads as train and dev. target: the task whose questions are answered, where it is another one.
-    rounds: those of the checkpoint's loop by configuration; None where it has none.
+    checkpoint, kind, round: what the method decodes from here; decoder, algorithm: how. behind: the kinds that the
+    checkpoint is made from. guide: the network of the decoder. values, values_of_guide: the configuration as it holds
+    here. splits: the task's splits that the checkpoint's system reads as train and dev. target: the task whose questions
+    are answered, where it is another one. rounds: those of the checkpoint's loop by configuration; None where it has none.
     """
 
     task: TaskConfig

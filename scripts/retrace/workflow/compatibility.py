@@ -1,6 +1,6 @@
 """What fits together: every combination of task, model and method is decided here, before anything runs.
 
-`REQUIREMENTS` are those of all systems, and each system declares its own. Each says which combinations it is about, when
+Requirements of all systems stand here, and each system declares its own. Each says which combinations it is about, when
 these work, and why they do not; what would work instead is found by asking the same about other tasks, models or methods.
 """
 
@@ -19,7 +19,7 @@ def _missing(case: Case) -> list[str]:
     return [split for split in read if split not in case.task.splits] + ["test"] * ("test" not in case.answered.splits)
 
 
-REQUIREMENTS = (
+OF_NAMES_AND_MODELS = (
     Requirement(
         "decoder of its own",
         about=lambda c: c.kind.decoder is not None or c.algorithm.only_for is not None,
@@ -64,6 +64,9 @@ REQUIREMENTS = (
         why=lambda c: f"it is a control for models from scratch; {c.model.name} comes pretrained",
         mend="model",
     ),
+)
+
+OF_DATA_AND_DECODERS = (
     Requirement(
         "splits",
         about=lambda c: True,
@@ -123,10 +126,11 @@ REQUIREMENTS = (
 
 
 def requirements() -> Iterator[Requirement]:
-    """Those of all systems, then each system's own."""
-    yield from REQUIREMENTS
+    """All of them, in the order in which they are asked: what is said first is what a user mends first."""
+    yield from OF_NAMES_AND_MODELS
     for system in all_systems().values():
         yield from system.requirements
+    yield from OF_DATA_AND_DECODERS
 
 
 def unfit_network(model: ModelConfig) -> str | None:

@@ -52,7 +52,7 @@ class Decoders(Library[DecoderConfig]):
         return algorithms()[self[name].algorithm]
 
     def _check(self, decoder: DecoderConfig) -> None:
-        """Write the section out. Raises UserError for an algorithm, section or decoder that there is not, or does not fit."""
+        """Write the section out. Raises UserError for an algorithm, section or decoder that is unknown or does not fit."""
         path, known = self.path(decoder.name), algorithms()
         if not decoder.algorithm:
             raise UserError(f"{path}: algorithm is missing; {closest('', known)}; or let it extend another decoder")

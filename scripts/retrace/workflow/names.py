@@ -59,6 +59,9 @@ class Checkpoints(Mapping[str, Checkpoint]):
     def __len__(self) -> int:
         return len(self.files)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.files
+
     def add(self, kind: Checkpoint, path: Path) -> None:
         """Add one that no file of its own declares; path: the file that asks for it."""
         self.files.add(kind, path)

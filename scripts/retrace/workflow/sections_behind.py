@@ -5,7 +5,6 @@ from typing import Any
 
 from retrace.sections import Section, speed_options
 from retrace.workflow.configuration import Configuration
-from retrace.workflow.names import base_decoder
 from retrace.workflow.settings import Settings
 
 

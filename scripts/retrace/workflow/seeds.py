@@ -37,7 +37,7 @@ SeedsOfSystems = create_model(
     "SeedsOfSystems",
     __base__=_SeedsOfSystems,
     __doc__=_SeedsOfSystems.__doc__,
-    **{name: (SeedList | None, None) for name in all_systems()},
+    **dict.fromkeys(all_systems(), (SeedList | None, None)),
 )
 
 

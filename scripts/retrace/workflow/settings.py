@@ -142,6 +142,27 @@ class Settings:
         found = [folder / kind / f"{name}.yaml" for folder in self.folders]
         return next((path for path in found if path.exists()), found[0])
 
+    def use_file(self, path: str | Path) -> None:
+        """Take a task or a model, by the folder's name, from a file that may lie anywhere."""
+        path = Path(path)
+        for files in (self._task_files, self._model_files):
+            if path.parent.name == f"{files.what}s":
+                files.paths[path.stem] = path
+
+    def shipped_checkpoint(self, checkpoint: str) -> str:
+        """A checkpoint, or what it is a variant of where it is the user's own."""
+        named = self.checkpoints.parse(checkpoint)
+        if named is None:
+            return checkpoint
+        files = self.checkpoints.files
+        shipped = next((name for name in files.ancestors(named.kind.name) if name in files.shipped), named.kind.name)
+        return shipped if named.round is None else f"{shipped}_round{named.round}"
+
+    def shipped_decoder(self, decoder: str) -> str:
+        """A decoder, or what it is a variant of where it is the user's own."""
+        files = self.decoder_files
+        return next((name for name in files.ancestors(base_decoder(decoder)) if name in files.shipped), decoder)
+
     def is_own(self, kind: str, name: str) -> bool:
         """Whether a name's YAML is the user's and not a shipped one."""
         return self.file(kind, name).parents[1] != self.folder

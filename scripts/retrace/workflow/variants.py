@@ -66,7 +66,9 @@ def declare_variants_of_methods(methods: Library[MethodConfig], checkpoints: Che
         decoder = decoders[base_decoder(method.decoder)]
         guide = checkpoints[decoder.guide] if decoder.guide else None
         loop, end = _loop_and_end(method.checkpoint, checkpoints)
-        kind = checkpoints[loop] if loop in checkpoints else None
+        kind = None
+        if loop in checkpoints:
+            kind = checkpoints[loop]
         left = dict(method.set)
         of_decoder = _taken(left, sections_of_decoder(decoder))
         of_guide = _taken(left, sections_of_checkpoint(guide)) if guide else {}

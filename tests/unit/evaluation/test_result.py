@@ -18,7 +18,7 @@ from retrace.models.options import load_model_config
 from retrace.schemas import SamplingCounts
 from retrace.tasks.base import load_task
 from retrace.tasks.options import Source
-from retrace.workflow.sections_behind import differences, sections_behind
+from retrace.workflow.sections_behind import differences
 from retrace.workflow.settings import Settings
 from unit.evaluation_data import CONFIG, examples, prediction, write_task
 
@@ -268,33 +268,13 @@ def test_differences_from_the_papers_preset_are_named() -> None:
     paper = Settings({"preset": "paper"}, CONFIG).for_target("gsm8k", "flan_t5_large").model_dump(mode="json")
     ours = Settings({"preset": "paper", "grace": {"beta": 0.1, "batch_size": 7}}, CONFIG)
     ours = ours.for_target("gsm8k", "flan_t5_large").model_dump(mode="json")
-    sections = sections_behind("sft", "grace", scratch=False)
+    sections = ["sft", "sample", "align", "pair", "discriminator", "grace"]
     assert differences(paper, paper, sections) == []
     assert differences(ours, paper, sections) == ["grace.beta"]  # the batch size does not change the output
-    assert differences(ours, paper, sections_behind("sft", "greedy", scratch=False)) == []
+    assert differences(ours, paper, ["sft", "greedy"]) == []
     # What a result rests on comes without the options that change none.
     del ours["sft"]["save_minutes"]
     assert differences(ours, paper, sections) == ["grace.beta"]
-
-
-@pytest.mark.parametrize(
-    ("arguments", "sections"),
-    [
-        (("base", "greedy", True), ["base", "greedy"]),
-        (("sft", "verifier", False), ["sft", "sample", "verifier", "self_consistency"]),
-        (
-            ("learn_to_reason_round2", "greedy", True),
-            ["base", "exam", "teacher", "feedback", "learn_to_reason", "rounds", "greedy"],
-        ),
-        (
-            ("learn_to_reason_random_round1", "greedy", False, False, "sft"),
-            ["sft", "exam", "teacher", "feedback", "learn_to_reason", "rounds", "greedy"],
-        ),
-        (("sft", "grace", False, True), ["sft", "sample", "align", "pair", "discriminator", "sweep", "grace"]),
-    ],
-)
-def test_sections_behind_a_result(arguments: tuple, sections: list[str]) -> None:
-    assert sections_behind(*arguments) == sections
 
 
 def test_the_papers_numbers_are_there_with_their_sources() -> None:

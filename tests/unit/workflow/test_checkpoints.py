@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
-from retrace.workflow.names import helped_decoder, kind_of, round_of, same_model, system_of
+from retrace.workflow.names import Checkpoints, base_decoder
 from retrace.workflow.settings import Settings
 
 CONFIG = Path(__file__).parents[3] / "config"
+CHECKPOINTS = Checkpoints([CONFIG])
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +31,21 @@ def settings() -> Settings:
     ],
 )
 def test_names_of_checkpoints(name, shown, number, system):
-    assert (kind_of(name).shown, round_of(name), system_of(name)) == (shown, number, system)
+    named = CHECKPOINTS.parse(name)
+    assert (named.kind.shown, named.round, CHECKPOINTS.system_of(name)) == (shown, number, system)
 
 
 @pytest.mark.parametrize(
     "name", ["dpo_st_round", "dpo_st_round01", "dpo_round0", "sft_extra_round0", "st_roundx", "sftx"]
 )
 def test_names_of_no_checkpoint(name):
-    assert kind_of(name) is None
-    assert round_of(name) is None
+    assert CHECKPOINTS.parse(name) is None
+    assert CHECKPOINTS.round_of(name) is None
 
 
-def test_both_self_trainings_begin_with_one_warm_up():
-    assert same_model("st_round0") == "dpo_st_round0"
-    assert same_model("st_round1") == "st_round1"
+def test_both_self_trainings_begin_with_one_warm_up(settings):
+    assert settings.standing("gsm8k", "flan_t5_large", "st_round0") == "dpo_st_round0"
+    assert settings.standing("gsm8k", "flan_t5_large", "st_round1") == "st_round1"
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_methods(settings, method, checkpoint, decoder):
     assert settings.checkpoint("gsm8k", "flan_t5_large", method) == checkpoint
     assert settings.method(method).decoder == decoder
     assert decoder in settings.decoders
-    assert helped_decoder(decoder) == decoder.removesuffix("_no_calculator")
+    assert base_decoder(decoder) == decoder.removesuffix("_no_calculator")
 
 
 def test_the_number_of_rounds_is_configuration():
@@ -86,7 +88,7 @@ def test_the_number_of_rounds_is_configuration():
     ("method", "message"),
     [
         ("dpo_st_round", "method 'dpo_st_round' is unknown; did you mean 'dpo_st'"),
-        ("dpo_sr_round2", "a checkpoint of base, sft, dpo_st_roundN"),
+        ("dpo_sr_round2", "a checkpoint of base, dpo_roundN, dpo_st_roundN"),
         ("verifier_no_calculator", "the verifier ranks samples"),
         ("nothing_no_calculator", "method 'nothing_no_calculator' is unknown"),
     ],
@@ -124,7 +126,7 @@ def test_learn_to_reason_has_the_authors_form_where_it_exists(settings):
         assert settings.form(task, "gptj_6b", "learn_to_reason_round2") == "learn_to_reason"
         assert settings.checkpoint(task, "gptj_6b", "learn_to_reason_round0") == "learn_to_reason_round0"
         assert settings.round_before(task, "gptj_6b", "learn_to_reason_random", 1) == "learn_to_reason_round0"
-        assert settings.untaught(task, "gptj_6b") == "base"
+        assert settings.weights_of(task, "gptj_6b", "learn_to_reason_round0") == "base"
     assert settings.round_before("gsm8k", "gptj_6b", "learn_to_reason_random", 2) == "learn_to_reason_random_round1"
     assert settings.form("gsm8k", "gptj_6b", "base") == "steps"
     assert settings.form("mathqa", "gptj_6b", "learn_to_reason_round1") == "steps"

@@ -7,10 +7,12 @@ import pytest
 
 import plot_rounds
 from retrace.errors import UserError
-from retrace.workflow.names import kind_of, round_of, same_model, system_of
+from retrace.workflow.names import Checkpoints
 from retrace.workflow.settings import Settings
 from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, write_task
+
+CHECKPOINTS = Checkpoints([CONFIG])
 
 
 def settings(preset: str = "tiny", **user) -> Settings:
@@ -28,21 +30,21 @@ def settings(preset: str = "tiny", **user) -> Settings:
     ],
 )
 def test_names_of_checkpoints(name: str, system: str, number: int | None) -> None:
-    assert (kind_of(name) is not None, system_of(name), round_of(name)) == (True, system, number)
+    assert (CHECKPOINTS.system_of(name), CHECKPOINTS.round_of(name)) == (system, number)
 
 
 @pytest.mark.parametrize(
     "name",
-    ["learn_to_reason", "learn_to_reason_round01", "learn_to_reason_single_round2", "learn_to_reason_round", "x"],
+    ["learn_to_reason", "learn_to_reason_round01", "learn_to_reason_round", "x"],
 )
 def test_names_of_none(name: str) -> None:
-    assert kind_of(name) is None
-    assert round_of(name) is None
+    assert CHECKPOINTS.parse(name) is None
+    assert CHECKPOINTS.round_of(name) is None
 
 
 def test_round_zero_is_the_generator() -> None:
-    assert same_model("learn_to_reason_round0") == same_model("learn_to_reason_random_round0") == "generator"
-    assert same_model("learn_to_reason_round1") == "learn_to_reason_round1"
+    assert settings().standing("gsm8k", "tiny_t5", "learn_to_reason_random_round0") == "sft"
+    assert settings().standing("gsm8k", "tiny_t5", "learn_to_reason_round1") == "learn_to_reason_round1"
     assert settings().checkpoint("arithmetic", "tiny_t5", "learn_to_reason_round0") == "base"
     assert settings().checkpoint("gsm8k", "tiny_t5", "learn_to_reason_round0") == "sft"
 

@@ -6,7 +6,8 @@ import pytest
 
 from retrace.errors import UserError
 from retrace.models.options import load_model_config
-from retrace.workflow.settings import Settings, merged
+from retrace.workflow.layers import merged
+from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest, read_yaml
 
 CONFIG = Path(__file__).parents[3] / "config"

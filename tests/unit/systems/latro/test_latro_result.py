@@ -8,7 +8,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.evaluation.result import peeked
 from retrace.machine.storage import write_json, write_jsonl
-from retrace.workflow.sections_behind import differences, sections_behind
+from retrace.workflow.sections_behind import differences
 from retrace.workflow.settings import Settings
 from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, examples, prediction, write_task
@@ -99,12 +99,6 @@ def test_faulty_reports_are_named(tmp_path) -> None:
         score(tmp_path, [path], reports=[bad])
     with pytest.raises(UserError, match="names 2 files and --seeds 1 seeds"):
         score(tmp_path, [path], reports=[report(tmp_path), report(tmp_path)])
-
-
-def test_what_latros_results_rest_on() -> None:
-    assert sections_behind("latro", "greedy", scratch=False) == ["latro", "greedy"]
-    assert sections_behind("latro", "greedy", scratch=True, votes="maj") == ["base", "latro", "maj", "greedy"]
-    assert sections_behind("latro_sft", "maj", scratch=True, start="sft") == ["base", "sft", "latro_sft", "maj"]
 
 
 def test_methods_decoders_and_headline_models() -> None:
