@@ -29,13 +29,14 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Whether another workflow takes these rules as a module.
 is_module = not workflow.modifier.is_main_snakefile()
-# The folder of this file, also where another workflow takes it as a module.
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 OWN_CONFIG = Path("config/config.yaml")
 
 
-# Of the folder with the results (--directory) where it has one, else the one beside this file.
+# Of the folder with the results (--directory) where it has one, else the one beside this file. A module has the
+# configuration that the other workflow gives it.
 configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / OWN_CONFIG)
 
 

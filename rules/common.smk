@@ -13,6 +13,9 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
+if not (ROOT / "scripts/retrace").is_dir():
+    raise WorkflowError(f"{ROOT}: the rules need the programs beside them; clone the repository and name its Snakefile")
+
 sys.path.insert(0, str(ROOT / "scripts"))
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
 from retrace.workflow.names import helped_decoder, round_of, system_of
