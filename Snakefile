@@ -29,22 +29,29 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Whether another workflow takes these rules as a module.
+is_module = not workflow.modifier.is_main_snakefile()
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 OWN_CONFIG = Path("config/config.yaml")
 
 
-# Of the folder with the results (--directory) where it has one, else the one beside this file.
-configfile: str(OWN_CONFIG if OWN_CONFIG.exists() else Path(workflow.basedir) / OWN_CONFIG)
+# Of the folder with the results (--directory) where it has one, else the one beside this file. A module has the
+# configuration that the other workflow gives it.
+configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / OWN_CONFIG)
 
 
 include: "rules/common.smk"
 include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
-include: "rules/grace_common.smk"
-include: "rules/dpo_st_common.smk"
-include: "rules/learn_to_reason_common.smk"
-include: "rules/icot_common.smk"
-include: "rules/latro_common.smk"
+
+
+# A system is found by its files: NAME_common.smk with its helpers, NAME.smk with its rules.
+for file in sorted(ROOT.glob("rules/systems/*_common.smk")):
+
+    include: str(file)
+
+
 include: "rules/shards_common.smk"
 include: "rules/run_common.smk"
 
@@ -72,52 +79,28 @@ wildcard_constraints:
     round=r"[1-9]\d*",
 
 
-# On a cluster these stay where Snakemake runs: downloads, and what takes seconds.
-localrules:
-    all,
-    data,
-    icot,
-    prepare_data,
-    fetch_examples,
-    fetch_model,
-    gather_trajectories,
-    gather_predictions,
-    gather_round,
-    report_round,
-    measure_pass_at_k,
-    score_transfer,
-    plot_rounds,
-    save_configuration,
-    score_method,
-    score_headline,
-    compare_methods,
-    make_table,
-    plot_sweep,
-    mark_exam,
-    mark_released_mistakes,
-    price_of_the_teacher,
-    plot_learn_to_reason,
-    plot_icot,
-
-
 rule all:
     input:
         default_targets(),
+    localrule: True
 
 
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/sft.smk"
 include: "rules/sample.smk"
-include: "rules/grace.smk"
-include: "rules/dpo_st.smk"
-include: "rules/learn_to_reason.smk"
-include: "rules/icot.smk"
-include: "rules/latro.smk"
 include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
+
+
+for file in sorted(set(ROOT.glob("rules/systems/*.smk")) - set(ROOT.glob("rules/systems/*_common.smk"))):
+
+    include: str(file)
+
+
+include: "rules/environment.smk"
 include: "rules/slurm.smk"
 include: "rules/targets_common.smk"
 

@@ -13,7 +13,11 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+if not (ROOT / "scripts/retrace").is_dir():
+    raise WorkflowError(f"{ROOT}: the rules need the programs beside them; clone the repository and name its Snakefile")
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
 from retrace.workflow.names import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
@@ -27,8 +31,8 @@ from retrace.machine.tracking import variables_for
 gc.set_threshold(200_000, 50, 100)
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
-SCRIPTS = Path(workflow.basedir) / "scripts"
-CONFIG = Path(workflow.basedir) / "config"
+SCRIPTS = ROOT / "scripts"
+CONFIG = ROOT / "config"
 GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
 SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
 # What decode.py calls a decoder, if not by its name.
@@ -74,7 +78,12 @@ def environment_of_jobs():
     return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "
 
 
-shell.prefix(environment_of_jobs())
+class RetraceShell(shell):
+    """The shell of these rules: the prefix of their commands is none of a workflow that takes them as a module."""
+
+
+RetraceShell.prefix(environment_of_jobs())
+shell = RetraceShell
 
 # ---------------------------------------------------------------- targets
 

@@ -8,11 +8,9 @@ rule prepare_data:
         "logs/data/{task}/{split}.log",
     benchmark:
         "benchmarks/data/{task}/{split}.tsv"
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **SMALL_JOB,
     params:
         task=what_defines_the_task,
         split=what_defines_the_split,
@@ -20,8 +18,7 @@ rule prepare_data:
     message:
         "Preparing {wildcards.split} of {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/prepare_data.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --split {wildcards.split}"
-        " --limit {params.limit} --output {output} > {log} 2>&1"
+        program("prepare_data {TASK} --split {wildcards.split} --limit {params.limit} --output {output}")
 
 
 rule fetch_examples:
@@ -32,22 +29,18 @@ rule fetch_examples:
         "results/data/{task}/learn_to_reason_examples.txt",
     log:
         "logs/data/{task}/learn_to_reason_examples.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **SMALL_JOB,
     params:
         source=where_the_examples_are,
     message:
         "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/fetch_examples.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --test {input.test}"
-        " --output {output} > {log} 2>&1"
+        program("fetch_examples {TASK} --test {input.test} --output {output}")
 
 
 rule data:
-    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     input:
         [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
         [
@@ -56,3 +49,5 @@ rule data:
             if settings.task(task).sampling_demonstrations
         ],
         [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],
+    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
+    localrule: True

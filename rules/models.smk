@@ -10,8 +10,7 @@ rule fetch_model:
         "benchmarks/models/{model}.tsv"
     # A model that is not there, or is of no use, is better known before a training.
     priority: 100
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
         mem_mb=4000,
         runtime=240,
@@ -23,8 +22,7 @@ rule fetch_model:
     message:
         "Fetching {wildcards.model}"
     shell:
-        "python $RETRACE_SCRIPTS/fetch_model.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --lock $RETRACE_CONFIG/models.lock.json --output {output} {params.use} > {log} 2>&1"
+        program("fetch_model {MODEL} --lock $RETRACE_CONFIG/models.lock.json --output {output} {params.use}")
 
 
 rule train_base:
@@ -32,28 +30,19 @@ rule train_base:
         unpack(the_related_corpus),
         train="results/data/{task}/train.jsonl",
     output:
-        directory("results/{task}/{model}/seed{seed}/base/model"),
+        directory(run("base/model")),
     log:
-        "logs/{task}/{model}/seed{seed}/base.log",
+        logs("base.log"),
     benchmark:
-        "benchmarks/{task}/{model}/seed{seed}/base.tsv"
-    conda:
-        "../envs/retrace.yaml"
+        benchmarks("base.tsv")
     threads: settings.values.threads.train
     resources:
-        **to_train("base"),
-        mem_mb=memory_to_train("base"),
-        runtime=hours(4),
+        **training_needs("base", hours(4)),
     params:
-        task=what_defines_the_task,
-        model=what_defines_the_model,
+        **defined_by("base"),
         corpus=corpus_arguments,
-        options=options("base"),
-        speed=speed("base"),
-        state="results/{task}/{model}/seed{seed}/base/state",
+        state=run("base/state"),
     message:
         "Making {wildcards.model} from scratch for {wildcards.task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} {resources.launch} $RETRACE_SCRIPTS/train_base.py --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml"
-        " --train {input.train} {params.corpus} --seed {wildcards.seed} --state {params.state} --output {output}"
-        " {params.options} {params.speed} > {log} 2>&1"
+        training("train_base {MODEL} --train {input.train} {params.corpus} --output {output}")

@@ -13,15 +13,16 @@ rule make_table:
     wildcard_constraints:
         paper=one_of(sorted({name.rpartition("_")[0] for name in TABLES})),
         table=one_of(sorted({name.rpartition("_")[2] for name in TABLES})),
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     params:
         table=lambda w: w.table.replace("table", "Table "),
     message:
         "Table {wildcards.table} of {wildcards.paper}: reported beside reproduced"
     shell:
-        "python $RETRACE_SCRIPTS/make_table.py --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
-        " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html} > {log} 2>&1"
+        program(
+            "make_table --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
+            " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html}"
+        )
 
 
 rule plot_sweep:
@@ -35,14 +36,14 @@ rule plot_sweep:
         svg="results/{task}/{model}/grace_beta_sweep.svg",
     log:
         "logs/{task}/{model}/grace_beta_sweep.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     params:
         seeds=seeds_of_system("grace"),
         preset=settings.preset_name,
     message:
         "Drawing accuracy over beta on {wildcards.task} with {wildcards.model}"
     shell:
-        "python $RETRACE_SCRIPTS/plot_sweep.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --papers $RETRACE_CONFIG/papers --sweeps {input.sweeps} --seeds {params.seeds} --preset {params.preset}"
-        " --json {output.json} --svg {output.svg} > {log} 2>&1"
+        program(
+            "plot_sweep {TASK} {MODEL} {PAPERS} {SEEDS} --sweeps {input.sweeps}"
+            " --json {output.json} --svg {output.svg}"
+        )

@@ -54,6 +54,20 @@ def memory_to_train(section):
     return needed
 
 
+SMALL_JOB = {"mem_mb": 2000, "runtime": 30}
+
+
+def training_needs(section, runtime, mem_mb=None):
+    """Resources of a training: its devices, memory and run time. mem_mb: where it is not that of `memory_to_train`."""
+    return {**to_train(section), "mem_mb": mem_mb or memory_to_train(section), "runtime": runtime}
+
+
+def defined_by(section=None):
+    """Params that nearly all jobs have: what defines their task and their model, and the options of a section."""
+    words = {"options": options(section), "speed": speed(section)} if section else {}
+    return {"task": what_defines_the_task, "model": what_defines_the_model, **words}
+
+
 def no_gpu(wildcards):
     """GPUs of a job that only reads and writes text."""
     return 0

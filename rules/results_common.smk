@@ -75,6 +75,14 @@ def what_the_result_rests_on(wildcards):
     return json.dumps({name: configuration[name] for name in sorted(kept)} | {"seeds": own_seeds}, sort_keys=True)
 
 
+# The arguments of every score.
+SCORE = (
+    "{TASK} {MODEL} {PAPERS} {SEEDS} --method {wildcards.method} --checkpoint {params.checkpoint}"
+    " --decoder {params.decoder} --split {params.split} --method-names {params.method_names:q} --gpus {params.gpus}"
+    " --predictions {input.predictions} --data {input.data} --configuration {params.configuration:q}"
+    " --costs {params.costs} --output {output}"
+)
+
 # ---------------------------------------------------------------- tables
 
 

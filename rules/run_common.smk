@@ -15,13 +15,25 @@ run_guard = RunGuard()
 
 def tidy_up_after_a_killed_run():
     """Before planning: release the lock that nobody holds any more, and date files of the future back."""
-    if not workflow.is_main_process:
+    if is_module or not workflow.is_main_process:
         return
     try:
         for note in run_guard.start(unlocking="--unlock" in sys.argv):
             print(note, file=sys.stderr)
     except UserError as error:
         raise WorkflowError(str(error)) from None
+
+
+def refuse_moved_paths():
+    """Stop where another workflow takes the rules with other paths: programs are told paths that no rule names."""
+    modifier = workflow.modifier.path_modifier
+    while modifier:
+        if modifier.prefix or modifier.modifies_prefixes:
+            raise WorkflowError(
+                "the rules of Retrace cannot be used with `prefix` or `replace_prefix`: leave it out; results are made "
+                "in results/ of the folder that Snakemake works in (--directory)"
+            )
+        modifier = modifier.inner_modifier
 
 
 def hold_this_folder():
@@ -114,4 +126,5 @@ def show_measured_results():
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)
 
 
+refuse_moved_paths()
 tidy_up_after_a_killed_run()

@@ -7,15 +7,13 @@ rule save_configuration:
         "results/configuration.yaml",
     log:
         "logs/configuration.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     params:
         configuration=json.dumps(settings.resolved(), sort_keys=True),
     message:
         "Saving the resolved configuration"
     shell:
-        "python $RETRACE_SCRIPTS/save_configuration.py --configuration {params.configuration:q} --output {output}"
-        " > {log} 2>&1"
+        program("save_configuration --configuration {params.configuration:q} --output {output}")
 
 
 rule score_method:
@@ -29,14 +27,11 @@ rule score_method:
         "results/{task}/{model}/{method}_acc.json",
     log:
         "logs/{task}/{model}/{method}_acc.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        model=what_defines_the_model,
+        **defined_by(),
         checkpoint=lambda w: settings.checkpoint(w.task, w.model, w.method),
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
@@ -52,12 +47,7 @@ rule score_method:
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/score_method.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split {params.split}"
-        " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
-        " --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more} {params.sampling}"
-        " --output {output} > {log} 2>&1"
+        program("score_method", SCORE, "{params.inputs} {params.more} {params.sampling}")
 
 
 rule score_headline:
@@ -67,12 +57,11 @@ rule score_headline:
         "results/{task}/{method}_acc.json",
     log:
         "logs/{task}/{method}_acc.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     message:
         "{wildcards.method} on {wildcards.task}, with the model that the preset headlines"
     shell:
-        "python $RETRACE_SCRIPTS/gather_rows.py {input} --output {output} > {log} 2>&1"
+        program("gather_rows {input} --output {output}")
 
 
 rule compare_methods:
@@ -84,18 +73,17 @@ rule compare_methods:
         "results/{task}/{model}/compare/{method_a}_vs_{method_b}.json",
     log:
         "logs/{task}/{model}/compare/{method_a}_vs_{method_b}.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **SMALL_JOB,
     params:
         seeds=seeds_of_both,
         preset=settings.preset_name,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/compare_methods.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --method-a {wildcards.method_a}"
-        " --method-b {wildcards.method_b} --predictions-a {input.a} --predictions-b {input.b}"
-        " --data {input.data} --model {wildcards.model} --preset {params.preset} --seeds {params.seeds}"
-        " --output {output} > {log} 2>&1"
+        program(
+            "compare_methods {TASK} --model {wildcards.model} --data {input.data} {SEEDS}"
+            " --method-a {wildcards.method_a} --predictions-a {input.a}"
+            " --method-b {wildcards.method_b} --predictions-b {input.b} --output {output}"
+        )

@@ -23,7 +23,7 @@ def send_rules_to_slurm():
 
     What a rule, the profile or `--set-resources` says stands.
     """
-    for each in workflow.rules:
+    for each in workflow.modifier.rules:
         if each.name in workflow._localrules:
             continue
         own = dict(each.resources)

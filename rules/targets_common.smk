@@ -9,7 +9,7 @@ from retrace.workflow.targets import FORMS_IN_WORDS, Targets
 
 def words_asked_for():
     """The targets on the command line (Snakemake reads the rules before it looks at its targets)."""
-    if not workflow.is_main_process or "snakemake" not in sys.argv[0]:
+    if is_module or not workflow.is_main_process or "snakemake" not in sys.argv[0]:
         return []
     return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets or []
 

@@ -21,23 +21,22 @@ rule decode_transfer:
             if decoder != "verifier" and helped_decoder(decoder) not in GUIDED_DECODERS
         ),
     priority: 10
-    conda:
-        "../envs/retrace.yaml"
     threads: settings.values.threads.decode
     resources:
         **to_decode(8),
     params:
-        task=what_defines_the_task,
-        model=what_defines_the_model,
+        **defined_by(),
         arguments=lambda w: decoder_arguments(source_of(w)),
         speed=lambda wildcards, threads: speed()(source_of(wildcards), threads),
         form=lambda w: words_of_form(settings.form(w.source_task, w.model, w.checkpoint), w.task),
     message:
-        "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on {wildcards.source_task}, seed {wildcards.seed}"
+        "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on"
+        " {wildcards.source_task}, seed {wildcards.seed}"
     shell:
-        "python $RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} $RETRACE_SCRIPTS/decode.py {params.arguments} {params.speed} --model {input.model} --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml {params.form} --data {input.data} --seed {wildcards.seed}"
-        " --output {output.rows} > {log} 2>&1"
+        on_devices(
+            "decode {params.arguments} {params.speed} {TASK} {MODEL} --model {input.model} --data {input.data} {SEED}"
+            " {params.form} --output {output.rows}"
+        )
 
 
 rule score_transfer:
@@ -48,14 +47,11 @@ rule score_transfer:
         "results/{task}/{model}/transfer/{source_task}/{method}_acc.json",
     log:
         "logs/{task}/{model}/transfer/{source_task}/{method}_acc.log",
-    conda:
-        "../envs/retrace.yaml"
+    localrule: True
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        model=what_defines_the_model,
+        **defined_by(),
         checkpoint=lambda w: settings.checkpoint(w.source_task, w.model, w.method),
         split=lambda w: settings.transfer_split(w.task),
         decoder=lambda w: settings.method(w.method).decoder,
@@ -68,8 +64,4 @@ rule score_transfer:
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"
     shell:
-        "python $RETRACE_SCRIPTS/score_method.py --task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml"
-        " --source-task-file $RETRACE_CONFIG/tasks/{wildcards.source_task}.yaml --method {wildcards.method} --checkpoint {params.checkpoint}"
-        " --decoder {params.decoder} --split {params.split} --predictions {input.predictions} --data {input.data} --seeds {params.seeds}"
-        " --papers $RETRACE_CONFIG/papers --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"
+        program("score_method", SCORE, "--source-task-file $RETRACE_CONFIG/tasks/{wildcards.source_task}.yaml")

@@ -11,6 +11,7 @@ processor and wall seconds and the heavy libraries that it loads, beside an empt
 import argparse
 import ast
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -81,7 +82,8 @@ def main() -> None:
     parser.add_argument("scripts", nargs="*", help="names without .py (default: all that rules call)")
     parser.add_argument("--repeat", type=int, default=3)
     given = parser.parse_args()
-    called = "\n".join(file.read_text(encoding="utf-8") for file in (PROJECT / "rules").glob("*.smk"))
+    words = [sys.executable, str(PROJECT / "tests/workflow/list_rules.py"), str(PROJECT / "Snakefile")]
+    called = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     names = given.scripts or sorted(
         script.stem for script in (PROJECT / "scripts").glob("*.py") if f"$RETRACE_SCRIPTS/{script.name}" in called
     )

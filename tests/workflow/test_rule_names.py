@@ -6,13 +6,14 @@ from pathlib import Path
 
 RULES = Path(__file__).parents[2] / "rules"
 SNAKEMAKES_OWN = ["workflow", "config", "shell", "expand"]
+SNAKEFILES_OWN = ["ROOT", "is_module"]
 
 
 def test_every_name_in_the_helpers_is_defined(tmp_path) -> None:
-    files = [RULES / "common.smk", *sorted(path for path in RULES.glob("*_common.smk"))]
+    files = [RULES / "common.smk", *sorted(RULES.rglob("*_common.smk"))]
     whole = tmp_path / "helpers.py"
     whole.write_text("\n".join(path.read_text(encoding="utf-8") for path in files))
-    own = ",".join(f'"{name}"' for name in SNAKEMAKES_OWN)
+    own = ",".join(f'"{name}"' for name in [*SNAKEMAKES_OWN, *SNAKEFILES_OWN])
     command = ["ruff", "check", "--isolated", "--select", "F821", "--config", f"builtins=[{own}]", str(whole)]
     done = subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,6 +4,9 @@ import ast
 import json
 import re
 import shlex
+import subprocess
+import sys
+import tempfile
 from functools import cache
 from pathlib import Path
 
@@ -97,15 +100,20 @@ def uses_torch(script: str) -> bool:
     return False
 
 
+@cache
+def commands_of_rules() -> dict[str, str]:
+    """Rule and its command, with its braces."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = [sys.executable, str(Path(__file__).with_name("list_rules.py")), str(PROJECT / "Snakefile")]
+        done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
 def scripts_of_rules() -> dict[str, set[str]]:
-    """Rule and the scripts that its command names; a rule made from another one has that one's."""
-    found: dict[str, set[str]] = {}
-    for file in sorted((PROJECT / "rules").glob("*.smk")):
-        text = file.read_text(encoding="utf-8")
-        parts = re.split(r"^(?:    )?(?:rule (\w+):|use rule (\w+) as (\w+) with:)", text, flags=re.M)
-        for rule, old, new, body in zip(parts[1::4], parts[2::4], parts[3::4], parts[4::4], strict=True):
-            found[rule or new] = set(re.findall(r"\$RETRACE_SCRIPTS/(\w+\.py)", body)) or set(found.get(old, ()))
-    return found
+    """Rule and the scripts that its command names."""
+    return {
+        rule: set(re.findall(r"\$RETRACE_SCRIPTS/(\w+\.py)", command)) for rule, command in commands_of_rules().items()
+    }
 
 
 def computing_rules() -> set[str]:
@@ -227,6 +235,5 @@ def test_every_file_of_a_plan_may_be_asked_for(planned) -> None:
 
 
 def test_what_computes_nothing_needs_no_launcher() -> None:
-    text = (PROJECT / "rules/learn_to_reason.smk").read_text(encoding="utf-8")
     for rule, proof in COMPUTES_NOTHING.items():
-        assert proof in text.split(f"rule {rule}:")[1].split("\nrule ")[0]
+        assert proof in commands_of_rules()[rule]

@@ -12,8 +12,14 @@ from pathlib import Path
 _RULE = re.compile(r"^(?:(?:rule|checkpoint)\s+|use rule \w+ as )(\w+)(?:\s*:| with:)", re.M)
 _SECTION = re.compile(r"^    (\w+):\s*(.*)$")
 _TEXT = re.compile(r'"((?:[^"\\]|\\.)*)"')
+_OF_A_RUN = re.compile(r'\b(run|benchmarks)\("')
 _WILDCARD = re.compile(r"\{(\w+)(?:,[^{}]*)?\}")
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+# What the rules' names for paths of one run stand for.
+_FOLDERS = {
+    name: f'"{folder}/{{task}}/{{model}}/seed{{seed}}/'
+    for name, folder in [("run", "results"), ("benchmarks", "benchmarks")]
+}
 NUMBERS = {"seed", "shard", "round"}
 
 
@@ -57,6 +63,7 @@ def patterns_of(texts: Iterable[str]) -> list[Pattern]:
                     break  # the next helper or include
                 if match := _SECTION.match(line):
                     section = match[1]
+                line = _OF_A_RUN.sub(lambda match: _FOLDERS[match[1]], line)
                 if section in ("output", "benchmark") and not line.strip().startswith("#"):
                     # The formatter puts a long path on a line of its own.
                     temporary = "temp(" in line or before.endswith("temp(")
@@ -69,7 +76,7 @@ class Rules:
     """All rules of a workflow, asked by file name."""
 
     def __init__(self, folder: str | Path) -> None:
-        files = sorted(Path(folder).glob("*.smk"))
+        files = sorted(Path(folder).rglob("*.smk"))
         found = patterns_of(file.read_text(encoding="utf-8") for file in files)
         # The more of a path is fixed text, the surer it is: `verifier/{split}.tsv` before `{decoder}/{split}.tsv`.
         fixed = sorted(found, key=lambda pattern: -len(_WILDCARD.sub("", pattern.text)))

@@ -62,9 +62,9 @@ def test_conda_files_hold_the_same_pins(path: Path) -> None:
 
 def test_rules_name_conda_files_that_exist() -> None:
     named = {
-        (file.parent / name).resolve()
-        for file in (ENVS.parent / "rules").glob("*.smk")
-        for name in re.findall(r'conda:\s*\n\s*"([^"]+)"', file.read_text())
+        ENVS.parent / name
+        for file in (ENVS.parent / "rules").rglob("*.smk")
+        for name in re.findall(r'ROOT / "(envs/[^"]+)"', file.read_text())
     }
     assert named == set(CONDA)
 

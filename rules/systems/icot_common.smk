@@ -1,5 +1,11 @@
 """Helpers only, no rules: implicit chain of thought."""
 
+# The arguments of both trainings that read the teacher's states.
+FROM_STATES = (
+    "--model {input.model} --teacher {input.teacher} {params.states} --train {input.train} --dev {input.dev}"
+    " --output {output} {params.of_states}"
+)
+
 
 def icot_data(split):
     """An input function: the examples that implicit chain of thought reads as its train or dev split."""

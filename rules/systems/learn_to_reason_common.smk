@@ -7,8 +7,6 @@ from retrace.systems.learn_to_reason.options import VARIANTS
 ASKED_OTHERWISE = {"learn_to_reason_no_feedback": ["--blind"]}
 TRAINED_OTHERWISE = {"learn_to_reason_no_reflection": "--ratio 0"}
 ANY_VARIANT = one_of(VARIANTS)
-# A round has this folder; round 0 is the generator, which no rule here makes.
-ROUND = r"[1-9]\d*"
 
 
 def the_student(w):
@@ -81,6 +79,11 @@ def local_teacher_words(w):
     return f"--local-folder {pinned(name)} --local-file $RETRACE_CONFIG/models/{name}.yaml"
 
 
+def what_the_teacher_reads(w):
+    """Inputs of a round's questions beside the marked answers: of the control, of a local teacher, what is released."""
+    return {**as_many_as(w), **the_local_teacher(w), **the_released_rationales(w)}
+
+
 def prices_of_the_teacher(w):
     """A price is worth computing again where the prices changed."""
     teacher = settings.for_target(w.task, w.model).teacher
@@ -150,3 +153,21 @@ def results_of_learning(w):
         for number in range(1, settings.rounds(w.task, model, variant) + 1)
     ]
     return [f"results/{w.task}/{model}/{name}_acc.json" for name in ["learn_to_reason_round0", *names]]
+
+
+# The params and arguments of asking, and of its price.
+ASKING = dict(
+    task=what_defines_the_task,
+    asked=what_the_teacher_is_asked,
+    speed=speed("teacher"),
+    template=the_template,
+    text=what_the_template_says,
+    like=option_from(as_many_as, "--random-like", "like"),
+    local=local_teacher_words,
+    released=option_from(the_released_rationales, "--released", "released"),
+)
+ASK = (
+    "ask_teacher {TASK} --data {input.data} --marks {input.marks} {SEED} --round {wildcards.round}"
+    " --template-file $RETRACE_CONFIG/prompts/{params.template:q}.yaml {params.asked} {params.speed} {params.like}"
+    " {params.local} {params.released}"
+)

@@ -1,6 +1,16 @@
 """Helpers of DPO-ST only, no rules: rounds that chain by files, and what each of them reads."""
 
 LOOPS = ["dpo_st", "st"]  # self-training with a DPO step in every round, and without
+SAMPLED = r"(?:dpo|dpo_st|st)_round[1-9]\d*"  # checkpoints that samples lead to
+# The arguments of all fine-tunings, and of what is made from samples.
+TRAIN_ROUND = (
+    "train_round {MODEL} {params.form} --model {input.model} --train {input.train} --dev {input.dev}"
+    " --output {output.model} --report {output.report}"
+)
+FROM_SAMPLES = (
+    "{TASK} {MODEL} {params.form} --tokenizer {input.tokenizer} --data {input.data} --labelled {params.labelled}"
+    " {params.questions} --trajectories {input.trajectories} --report {output.report} {params.options}"
+)
 
 
 def sampled_checkpoint(w):

@@ -1,0 +1,309 @@
+"""DPO-ST (arXiv 2407.18248): rounds of sampling, preference optimisation and fine-tuning, and plain self-training."""
+
+
+rule train_warm_up:
+    """Round 0 of both self-trainings: fine-tuning on the references alone."""
+    input:
+        model=the_base_model,
+        train=dpo_st_split("train"),
+        dev=dpo_st_split("dev"),
+    output:
+        model=directory(run("dpo_st_round0/model")),
+        report=run("dpo_st_round0/training.json"),
+    log:
+        logs("dpo_st_round0/train.log"),
+    benchmark:
+        benchmarks("dpo_st_round0/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("dpo_st_sft", hours(12)),
+    params:
+        **defined_by("dpo_st.sft"),
+        form=dpo_st_form,
+        labelled=labelled,
+        state=run("dpo_st_round0/state"),
+    message:
+        "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training(TRAIN_ROUND, "--labelled {params.labelled}")
+
+
+rule sample_round:
+    input:
+        model=the_sampled_model,
+        data=dpo_st_split("train"),
+    output:
+        temp(run("{sampled}/shards/trajectories_{shard}.jsonl")),
+    log:
+        logs("{sampled}/sample_{shard}.log"),
+    benchmark:
+        benchmarks("{sampled}/sample/{shard}.tsv")
+    wildcard_constraints:
+        sampled=SAMPLED,
+    threads: settings.values.threads.sample
+    resources:
+        **to_decode(8),
+    params:
+        **defined_by(),
+        form=dpo_st_form,
+        questions=sampled_questions,
+        options=sampling_options,
+        speed=speed_of_sampling,
+        shards=round_shards,
+    message:
+        "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed},"
+        " shard {wildcards.shard}"
+    shell:
+        on_devices(
+            "sample_round {TASK} {MODEL} {params.form} --model {input.model} --data {input.data} {params.questions}"
+            " {SEED} {SHARD} --output {output} {OPTIONS}"
+        )
+
+
+rule gather_round:
+    input:
+        shards_of(run("{sampled}/shards/trajectories_{shard}.jsonl"), round_shards),
+    output:
+        run("{sampled}/trajectories.jsonl"),
+    log:
+        logs("{sampled}/gather.log"),
+    wildcard_constraints:
+        sampled=SAMPLED,
+    localrule: True
+    message:
+        "Gathering the shards of {output}"
+    shell:
+        program("gather_rows {input} --output {output}")
+
+
+rule make_preferences:
+    """Pairs of a right and a wrong solution from the samples of all rounds so far."""
+    input:
+        data=dpo_st_split("train"),
+        tokenizer=the_warm_up,
+        trajectories=samples_so_far("dpo_round{round}"),
+    output:
+        pairs=run("dpo_round{round}/pairs.jsonl"),
+        report=run("dpo_round{round}/pairs.json"),
+    log:
+        logs("dpo_round{round}/make.log"),
+    benchmark:
+        benchmarks("dpo_round{round}/make.tsv")
+    threads: 2
+    resources:
+        mem_mb=memory(8000),
+        runtime=hours(1, gpus=no_gpu),
+    params:
+        task=what_defines_the_task,
+        form=dpo_st_form,
+        labelled=labelled,
+        questions=sampled_questions,
+        options=options("dpo_st.pairs"),
+    message:
+        "Making preference pairs of {wildcards.task} for round {wildcards.round} of {wildcards.model},"
+        " seed {wildcards.seed}"
+    shell:
+        program("make_preferences", FROM_SAMPLES, "{SEED} --output {output.pairs}")
+
+
+rule train_dpo:
+    input:
+        model=lambda w: checkpoint_folder(w, round_before(w, "dpo_st", w.round)),
+        pairs=run("dpo_round{round}/pairs.jsonl"),
+    output:
+        model=directory(run("dpo_round{round}/model")),
+        report=run("dpo_round{round}/training.json"),
+    log:
+        logs("dpo_round{round}/train.log"),
+    benchmark:
+        benchmarks("dpo_round{round}/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("dpo_st_dpo", hours(12)),
+    params:
+        **defined_by("dpo_st.dpo"),
+        form=dpo_st_form,
+        state=run("dpo_round{round}/state"),
+    message:
+        "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
+    shell:
+        training(
+            "train_dpo {MODEL} {params.form} --model {input.model} --pairs {input.pairs} --output {output.model}"
+            " --report {output.report}"
+        )
+
+
+rule make_pseudo_labels:
+    """Right solutions from the samples of all rounds so far, and the references."""
+    input:
+        data=dpo_st_split("train"),
+        tokenizer=the_warm_up,
+        trajectories=samples_so_far("{loop}_round{round}"),
+    output:
+        labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
+        report=run("{loop}_round{round}/pseudo_labels.json"),
+    log:
+        logs("{loop}_round{round}/make.log"),
+    benchmark:
+        benchmarks("{loop}_round{round}/make.tsv")
+    wildcard_constraints:
+        loop=one_of(LOOPS),
+    threads: 2
+    resources:
+        mem_mb=memory(8000),
+        runtime=hours(1, gpus=no_gpu),
+    params:
+        task=what_defines_the_task,
+        form=dpo_st_form,
+        labelled=labelled,
+        questions=sampled_questions,
+        options=options("dpo_st.labels"),
+    message:
+        "Choosing pseudo-labels of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model},"
+        " seed {wildcards.seed}"
+    shell:
+        program("make_pseudo_labels", FROM_SAMPLES, "--output {output.labels}")
+
+
+rule train_round:
+    input:
+        model=where_a_round_starts,
+        train=dpo_st_split("train"),
+        dev=dpo_st_split("dev"),
+        labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
+    output:
+        model=directory(run("{loop}_round{round}/model")),
+        report=run("{loop}_round{round}/training.json"),
+    log:
+        logs("{loop}_round{round}/train.log"),
+    benchmark:
+        benchmarks("{loop}_round{round}/train.tsv")
+    wildcard_constraints:
+        loop=one_of(LOOPS),
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("dpo_st_sft", hours(12)),
+    params:
+        **defined_by("dpo_st.sft"),
+        form=dpo_st_form,
+        state=run("{loop}_round{round}/state"),
+    message:
+        "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round},"
+        " seed {wildcards.seed}"
+    shell:
+        training(TRAIN_ROUND, "--labels {input.labels}")
+
+
+rule train_sft_continued:
+    """A control: the warm-up goes on with the references for as many steps as all rounds took together."""
+    input:
+        model=the_warm_up,
+        train=dpo_st_split("train"),
+        dev=dpo_st_split("dev"),
+        trainings=trainings_up_to,
+    output:
+        model=directory(run("sft_continued_round{round}/model")),
+        report=run("sft_continued_round{round}/training.json"),
+    log:
+        logs("sft_continued_round{round}/train.log"),
+    benchmark:
+        benchmarks("sft_continued_round{round}/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("dpo_st_sft", hours(24)),
+    params:
+        **defined_by("dpo_st.sft"),
+        form=dpo_st_form,
+        labelled=labelled,
+        state=run("sft_continued_round{round}/state"),
+    message:
+        "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        training(TRAIN_ROUND, "--labelled {params.labelled} --steps-of {input.trainings}")
+
+
+rule train_sft_extra:
+    """A control: as many further references as the round has pseudo-labels."""
+    input:
+        model=the_base_model,
+        train=dpo_st_split("train"),
+        dev=dpo_st_split("dev"),
+        labels=run("dpo_st_round{round}/pseudo_labels.json"),
+    output:
+        model=directory(run("sft_extra_round{round}/model")),
+        report=run("sft_extra_round{round}/training.json"),
+    log:
+        logs("sft_extra_round{round}/train.log"),
+    benchmark:
+        benchmarks("sft_extra_round{round}/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("dpo_st_sft", hours(12)),
+    params:
+        **defined_by("dpo_st.sft"),
+        form=dpo_st_form,
+        labelled=labelled,
+        state=run("sft_extra_round{round}/state"),
+    message:
+        "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training(TRAIN_ROUND, "--labelled {params.labelled} --extra-of {input.labels}")
+
+
+rule report_round:
+    """What happened in a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
+    input:
+        pairs=run("dpo_round{round}/pairs.json"),
+        dpo=run("dpo_round{round}/training.json"),
+        labels=run("dpo_st_round{round}/pseudo_labels.json"),
+        sft=run("dpo_st_round{round}/training.json"),
+    output:
+        run("dpo_st_round{round}/round.json"),
+    log:
+        logs("dpo_st_round{round}/report.log"),
+    localrule: True
+    message:
+        "Reporting round {wildcards.round} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        program(
+            "report_round --task {wildcards.task} --model {wildcards.model} {SEED} --round {wildcards.round}"
+            " --pairs {input.pairs} --dpo {input.dpo} --labels {input.labels} --sft {input.sft} --output {output}"
+        )
+
+
+rule measure_pass_at_k:
+    """pass@k on the development split, before and after each round's DPO step."""
+    input:
+        greedy=predictions_around_dpo("greedy"),
+        samples=predictions_around_dpo("samples"),
+    output:
+        "results/{task}/{model}/dpo_st_pass_at_k.json",
+    log:
+        "logs/{task}/{model}/dpo_st_pass_at_k.log",
+    localrule: True
+    params:
+        checkpoints=around_dpo,
+        seeds=seeds_of_system("dpo_st"),
+        preset=settings.preset_name,
+    message:
+        "Measuring pass@k around the DPO steps of {wildcards.model} on {wildcards.task}"
+    shell:
+        program(
+            "measure_pass_at_k {TASK} {MODEL} {PAPERS} {SEEDS} --checkpoints {params.checkpoints}"
+            " --greedy {input.greedy} --samples {input.samples} --output {output}"
+        )
+
+
+rule plot_rounds:
+    input:
+        results=results_of_figure,
+    output:
+        json="results/figures/dpo_st_rounds.json",
+        svg="results/figures/dpo_st_rounds.svg",
+    log:
+        "logs/figures/dpo_st_rounds.log",
+    localrule: True
+    message:
+        "Drawing accuracy over the rounds of self-training"
+    shell:
+        program("plot_rounds --results {input.results} {PAPERS} --json {output.json} --svg {output.svg}")

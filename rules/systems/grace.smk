@@ -1,0 +1,180 @@
+"""GRACE (arXiv 2305.14934): a step discriminator from sampled wrong solutions, and the verifier that it is compared with."""
+
+
+rule align_steps:
+    input:
+        unpack(examples_in_prompts("generator")),
+        unpack(the_embedder),
+        data=split_for("train"),
+        trajectories=run("{generator}_discriminator/trajectories.jsonl"),
+    output:
+        run("{generator}_discriminator/alignments.jsonl"),
+    log:
+        logs("{generator}_discriminator/align.log"),
+    benchmark:
+        benchmarks("{generator}_discriminator/align.tsv")
+    threads: settings.values.threads.align
+    resources:
+        gpus=needs_gpu,
+        mem_mb=memory(16000, needs_gpu),
+        runtime=hours(2),
+    params:
+        options=options("align"),
+        embedder=option_from(the_embedder, "--embedder-folder", "embedder"),
+        form=text_form(),
+        family=lambda w: settings.model(w.model).family,
+    message:
+        "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            "align_steps {TASK} --data {input.data} --trajectories {input.trajectories} --output {output}"
+            " {params.form} --family {params.family} {params.options} {params.embedder}"
+        )
+
+
+rule make_pairs:
+    input:
+        unpack(the_entailment_model),
+        data=split_for("train"),
+        alignments=run("{generator}_discriminator/alignments.jsonl"),
+    output:
+        run("{generator}_discriminator/pairs.jsonl"),
+    log:
+        logs("{generator}_discriminator/pair.log"),
+    benchmark:
+        benchmarks("{generator}_discriminator/pair.tsv")
+    resources:
+        gpus=judge_needs_gpu,
+        mem_mb=memory(8000, judge_needs_gpu),
+        runtime=hours(1, gpus=judge_needs_gpu),
+    params:
+        options=options("pair"),
+        entailment=option_from(the_entailment_model, "--entailment-model", "entailment_model"),
+    message:
+        "Making training pairs for {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            "make_pairs {TASK} --data {input.data} --alignments {input.alignments} {SEED} --output {output}"
+            " {params.options} {params.entailment}"
+        )
+
+
+rule train_discriminator:
+    input:
+        unpack(examples_in_prompts("generator")),
+        unpack(the_backbone("discriminator")),
+        generator=the_generator,
+        pairs=run("{generator}_discriminator/pairs.jsonl"),
+    output:
+        model=directory(run("{generator}_discriminator/model")),
+        report=run("{generator}_discriminator/pair_accuracy.json"),
+    log:
+        logs("{generator}_discriminator/train.log"),
+    benchmark:
+        benchmarks("{generator}_discriminator/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("discriminator", hours(12, "discriminator")),
+    params:
+        **defined_by("discriminator"),
+        backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
+        state=run("{generator}_discriminator/state"),
+        form=text_form(),
+    message:
+        "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
+        " seed {wildcards.seed}"
+    shell:
+        training(
+            "train_discriminator {MODEL} --generator {input.generator} --pairs {input.pairs} --output {output.model}"
+            " --report {output.report} {params.form} {params.backbone}"
+        )
+
+
+rule train_verifier:
+    input:
+        unpack(the_backbone("verifier")),
+        generator=the_generator,
+        data=split_for("train"),
+        trajectories=run("{generator}_discriminator/trajectories.jsonl"),
+    output:
+        model=directory(run("{generator}_verifier/model")),
+        report=run("{generator}_verifier/report.json"),
+    log:
+        logs("{generator}_verifier/train.log"),
+    benchmark:
+        benchmarks("{generator}_verifier/train.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("verifier", hours(12, "verifier")),
+    params:
+        **defined_by("verifier"),
+        backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
+        state=run("{generator}_verifier/state"),
+    message:
+        "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training(
+            "train_verifier {MODEL} --generator {input.generator} --data {input.data} --output {output.model}"
+            " --trajectories {input.trajectories} --report {output.report} {params.backbone}"
+        )
+
+
+rule sweep_guided:
+    """The discriminator's weight and the temperature, chosen on the development split."""
+    input:
+        unpack(examples_in_prompts("generator")),
+        model=the_generator,
+        discriminator=the_discriminator,
+        dev=split_for("dev"),
+    output:
+        sweep=run("{generator}_discriminator/sweep.json"),
+        choices=run("{generator}_discriminator/choices.json"),
+    log:
+        logs("{generator}_discriminator/sweep.log"),
+    benchmark:
+        benchmarks("{generator}_discriminator/sweep.tsv")
+    threads: settings.values.threads.decode
+    resources:
+        **to_decode(24, "discriminator"),
+    params:
+        **defined_by("grace"),
+        sweep=sweep_arguments,
+        form=text_form(),
+    message:
+        "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            "sweep_guided {TASK} {MODEL} --model {input.model} --discriminator {input.discriminator} {SEED}"
+            " --data {input.dev} {params.sweep} --output {output.sweep} --choices {output.choices} {params.form} {OPTIONS}"
+        )
+
+
+rule measure_step_choice:
+    """The discriminator's report: pair accuracy, and how often the right one of several sampled steps is chosen."""
+    input:
+        unpack(examples_in_prompts("generator")),
+        unpack(training_report),
+        model=the_generator,
+        discriminator=the_discriminator,
+        pairs=run("{generator}_discriminator/pairs.jsonl"),
+        sampling=run("{generator}_discriminator/trajectories.counts.jsonl"),
+    output:
+        run("{generator}_discriminator/report.json"),
+    log:
+        logs("{generator}_discriminator/step_choice.log"),
+    benchmark:
+        benchmarks("{generator}_discriminator/step_choice.tsv")
+    threads: settings.values.threads.decode
+    resources:
+        **to_decode(4, "discriminator"),
+    params:
+        **defined_by("grace"),
+        report=option_from(training_report, "--training-report", "report"),
+        form=text_form(),
+    message:
+        "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            "measure_step_choice {TASK} {MODEL} --model {input.model} --discriminator {input.discriminator} {SEED}"
+            " --pairs {input.pairs} --sampling {input.sampling} --output {output} {params.form} {OPTIONS} {params.report}"
+        )

@@ -1,0 +1,238 @@
+"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, both coupled, and what they are compared with."""
+
+
+rule train_no_cot:
+    input:
+        model=the_base_model,
+        train=icot_data("train"),
+        dev=icot_data("dev"),
+    output:
+        directory(run("no_cot/model")),
+    log:
+        logs("no_cot.log"),
+    benchmark:
+        benchmarks("no_cot.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("no_cot", hours(24)),
+    params:
+        **defined_by("no_cot"),
+        layout="no_cot",
+        state=run("no_cot/state"),
+    message:
+        "Training {wildcards.model} to answer {wildcards.task} at once, seed {wildcards.seed}"
+    shell:
+        training(
+            "train_cot --layout {params.layout} {MODEL} --model {input.model} --train {input.train} --dev {input.dev}"
+            " --output {output}"
+        )
+
+
+use rule train_no_cot as train_explicit_cot with:
+    output:
+        directory(run("explicit_cot/model")),
+    log:
+        logs("explicit_cot.log"),
+    benchmark:
+        benchmarks("explicit_cot.tsv")
+    resources:
+        **training_needs("explicit_cot", hours(24)),
+    params:
+        **defined_by("explicit_cot"),
+        layout="explicit_cot",
+        state=run("explicit_cot/state"),
+    message:
+        "Training {wildcards.model} to write the steps of {wildcards.task}, seed {wildcards.seed}"
+
+
+use rule train_no_cot as train_no_cot_deep with:
+    output:
+        directory(run("no_cot_deep/model")),
+    log:
+        logs("no_cot_deep.log"),
+    benchmark:
+        benchmarks("no_cot_deep.tsv")
+    resources:
+        **training_needs("no_cot_deep", hours(24)),
+    params:
+        **defined_by("no_cot_deep"),
+        layout="no_cot --deep",
+        state=run("no_cot_deep/state"),
+    message:
+        "Training a no-CoT control of the size of emulator and student on {wildcards.task}, seed {wildcards.seed}"
+
+
+use rule train_no_cot as train_no_cot_from_teacher with:
+    input:
+        model=the_teacher,
+        train=icot_data("train"),
+        dev=icot_data("dev"),
+    output:
+        directory(run("no_cot_from_teacher/model")),
+    log:
+        logs("no_cot_from_teacher.log"),
+    benchmark:
+        benchmarks("no_cot_from_teacher.tsv")
+    resources:
+        **training_needs("no_cot_from_teacher", hours(24)),
+    params:
+        **defined_by("no_cot_from_teacher"),
+        layout="no_cot",
+        state=run("no_cot_from_teacher/state"),
+    message:
+        "Training a no-CoT control from the teacher's weights on {wildcards.task}, seed {wildcards.seed}"
+
+
+rule cache_states:
+    """The teacher's states, once for both stages that read them; the log tells their size before they are computed."""
+    input:
+        teacher=the_teacher,
+        train=icot_data("train"),
+        dev=icot_data("dev"),
+    output:
+        directory(run("explicit_cot/states")),
+    log:
+        logs("icot_states.log"),
+    benchmark:
+        benchmarks("icot_states.tsv")
+    threads: settings.values.threads.decode
+    resources:
+        **to_decode(8),
+    params:
+        **defined_by("icot_states"),
+        longest=longest_row,
+    message:
+        "Computing the teacher's states on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            "cache_states {TASK} --teacher {input.teacher} --train {input.train} --dev {input.dev} --output {output}"
+            " {OPTIONS} {params.longest}"
+        )
+
+
+rule train_icot_student:
+    """Mind-reading: the student answers from the teacher's states."""
+    input:
+        unpack(the_states),
+        model=the_base_model,
+        teacher=the_teacher,
+        train=icot_data("train"),
+        dev=icot_data("dev"),
+    output:
+        directory(run("icot_student/model")),
+    log:
+        logs("icot_student.log"),
+    benchmark:
+        benchmarks("icot_student.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("icot_student", hours(48)),
+    params:
+        **defined_by("icot_student"),
+        of_states=options("icot_states"),
+        states=option_from(the_states, "--states", "states"),
+        state=run("icot_student/state"),
+    message:
+        "Training the student to read the teacher's states on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training("train_icot_student", FROM_STATES)
+
+
+rule train_icot_emulator:
+    """Thought emulation: the emulator predicts the teacher's states from the question."""
+    input:
+        unpack(the_states),
+        model=the_base_model,
+        teacher=the_teacher,
+        train=icot_data("train"),
+        dev=icot_data("dev"),
+    output:
+        directory(run("icot_emulator/model")),
+    log:
+        logs("icot_emulator.log"),
+    benchmark:
+        benchmarks("icot_emulator.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("icot_emulator", hours(48)),
+    params:
+        **defined_by("icot_emulator"),
+        of_states=options("icot_states"),
+        states=option_from(the_states, "--states", "states"),
+        state=run("icot_emulator/state"),
+    message:
+        "Training the emulator of the teacher's states on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training("train_icot_emulator", FROM_STATES)
+
+
+rule train_icot:
+    """Coupling: emulator and student are trained together on the answer; or the authors' pair is taken as it is."""
+    input:
+        unpack(what_icot_is_made_from),
+    output:
+        directory(run("icot/model")),
+    log:
+        logs("icot.log"),
+    benchmark:
+        benchmarks("icot.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("icot", hours(48)),
+    params:
+        **defined_by("icot"),
+        made_from=each_as_option(what_icot_is_made_from),
+        state=run("icot/state"),
+    message:
+        "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training("train_icot {params.made_from} --output {output}")
+
+
+rule measure_icot_speed:
+    """Latency and throughput of the three ways on the same questions, in one process; of a released pair, its own."""
+    input:
+        unpack(what_is_timed),
+        data="results/data/{task}/test.jsonl",
+    output:
+        "results/{task}/{model}/icot_speed.json",
+    log:
+        "logs/{task}/{model}/icot_speed.log",
+    benchmark:
+        "benchmarks/{task}/{model}/icot_speed.tsv"
+    threads: settings.values.threads.decode
+    resources:
+        **to_decode(4),
+    params:
+        **defined_by(),
+        timed=each_as_option(what_is_timed),
+        options=options("icot_speed"),
+        preset=settings.preset_name,
+    message:
+        "Measuring how fast {wildcards.model} answers {wildcards.task}"
+    shell:
+        on_devices(
+            "measure_icot_speed {params.timed} {TASK} {MODEL} --data {input.data} --preset {params.preset}"
+            " --output {output} {params.options}"
+        )
+
+
+rule plot_icot:
+    input:
+        **accuracies_and_speeds(),
+    output:
+        "results/figures/icot_accuracy_vs_speed.svg",
+    log:
+        "logs/figures/icot_accuracy_vs_speed.log",
+    localrule: True
+    message:
+        "Drawing accuracy against speed"
+    shell:
+        program("plot_icot --results {input.results} --speeds {input.speeds} --svg {output}")
+
+
+rule icot:
+    input:
+        icot_targets(),
+    """All results of implicit chain of thought for the tasks of the preset."""
+    localrule: True

@@ -1,0 +1,74 @@
+"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and its baseline."""
+
+
+rule train_latro:
+    input:
+        model=the_start,
+        train="results/data/{task}/train.jsonl",
+        compare=the_compared_questions,
+    output:
+        model=directory(run("latro/model")),
+        curves=run("latro/curves.jsonl"),
+        report=run("latro/report.json"),
+    log:
+        logs("latro.log"),
+    benchmark:
+        benchmarks("latro.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("latro", hours(48), memory_to_train_latro),
+    params:
+        **defined_by("latro"),
+        state=run("latro/state"),
+    message:
+        "Training {wildcards.model} on its own rationales for {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        training(
+            "train_latro {MODEL} --model {input.model} --train {input.train} --compare {input.compare}"
+            " --output {output.model} --curves {output.curves} --report {output.report}"
+        )
+
+
+rule train_latro_sft:
+    """The baseline: fine-tuning from the same start on the same questions."""
+    input:
+        model=the_start,
+        train="results/data/{task}/train.jsonl",
+        dev="results/data/{task}/dev.jsonl",
+    output:
+        directory(run("latro_sft/model")),
+    log:
+        logs("latro_sft.log"),
+    benchmark:
+        benchmarks("latro_sft.tsv")
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("latro_sft", hours(12)),
+    params:
+        **defined_by("latro_sft"),
+        state=run("latro_sft/state"),
+    message:
+        "Fine-tuning {wildcards.model} on {wildcards.task} as LaTRO's baseline, seed {wildcards.seed}"
+    shell:
+        training("train_sft {MODEL} --model {input.model} --train {input.train} --dev {input.dev} --output {output}")
+
+
+rule plot_latro:
+    """Reward, KL, rationale length, finished rationales and accuracy over steps, all seeds in one figure."""
+    input:
+        curves_of_latro,
+    output:
+        "results/figures/latro_{task}_{model}.svg",
+    log:
+        "logs/figures/latro_{task}_{model}.log",
+    wildcard_constraints:
+        # Both names may hold underscores; only known ones tell where the one ends.
+        task=one_of(settings.tasks),
+        model=one_of(settings.models),
+    params:
+        seeds=seeds_of_system("latro"),
+        preset=settings.preset_name,
+    message:
+        "Drawing LaTRO's training on {wildcards.task} with {wildcards.model}"
+    shell:
+        program("plot_latro {TASK} {MODEL} --curves {input} {SEEDS} --output {output}")

@@ -1,0 +1,167 @@
+"""Learn-to-Reason (arXiv 2310.13332): rounds of exam, a teacher's feedback and training; the exam itself is a decoder."""
+
+
+rule mark_exam:
+    """Which answers of the exam are mistakes."""
+    input:
+        unpack(examples_in_prompts("checkpoint")),
+        predictions=run("{checkpoint}/exam/train.jsonl"),
+        data="results/data/{task}/train.jsonl",
+    output:
+        marks=run("{checkpoint}/exam/marks.jsonl"),
+        report=run("{checkpoint}/exam/marks.json"),
+    log:
+        logs("{checkpoint}/exam/mark.log"),
+    localrule: True
+    resources:
+        **SMALL_JOB,
+    params:
+        task=what_defines_the_task,
+        form=text_form("checkpoint"),
+    message:
+        "Marking the exam of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        program(
+            "mark_exam {TASK} --data {input.data} {params.form} --predictions {input.predictions}"
+            " --output {output.marks} --report {output.report}"
+        )
+
+
+rule mark_released_mistakes:
+    """Mistakes that somebody released, in place of an exam."""
+    input:
+        unpack(examples_in_prompts(the_trained_round)),
+        released=the_released_mistakes,
+        data="results/data/{task}/train.jsonl",
+    output:
+        marks=run("{variant}_round{round}/released_marks.jsonl"),
+        report=run("{variant}_round{round}/released_marks.json"),
+    log:
+        logs("{variant}_round{round}/mark.log"),
+    wildcard_constraints:
+        variant=ANY_VARIANT,
+    localrule: True
+    resources:
+        **SMALL_JOB,
+    params:
+        task=what_defines_the_task,
+        form=form_of_the_round,
+    message:
+        "Marking released mistakes of {wildcards.task}, round {wildcards.round}"
+    shell:
+        program(
+            "mark_exam {TASK} --data {input.data} {params.form} --released {input.released:q}"
+            " --output {output.marks} --report {output.report}"
+        )
+
+
+rule ask_teacher:
+    """Rationales for the mistakes of the round's student; only those with the right final answer are kept."""
+    input:
+        unpack(what_the_teacher_reads),
+        data="results/data/{task}/train.jsonl",
+        marks=the_marks,
+    output:
+        rationales=run("{variant}_round{round}/rationales.jsonl"),
+        report=run("{variant}_round{round}/feedback.json"),
+        released=directory(run("{variant}_round{round}/released")),
+    log:
+        logs("{variant}_round{round}/ask.log"),
+    benchmark:
+        benchmarks("{variant}_round{round}/ask.tsv")
+    wildcard_constraints:
+        variant=ANY_VARIANT,
+    # Only a local teacher computes; the others are asked from where Snakemake runs, which has a network and the key.
+    localrule: settings.values.teacher.kind != "local"
+    resources:
+        gpus=teacher_needs_gpu,
+        mem_mb=memory_of_the_teacher,
+        runtime=hours(24, gpus=teacher_needs_gpu),
+    params:
+        **ASKING,
+    message:
+        "Asking the teacher about {wildcards.task}, round {wildcards.round} of {wildcards.variant} of"
+        " {wildcards.model}, seed {wildcards.seed}"
+    shell:
+        on_devices(
+            ASK,
+            "--output {output.rationales} --report {output.report} --released-folder {output.released}",
+        )
+
+
+rule price_of_the_teacher:
+    """How many requests a round would send, and about how many tokens: nothing is sent. Printed, and kept as JSON."""
+    input:
+        unpack(what_the_teacher_reads),
+        data="results/data/{task}/train.jsonl",
+        marks=the_marks,
+    output:
+        run("{variant}_round{round}/price.json"),
+    log:
+        logs("{variant}_round{round}/price.log"),
+    wildcard_constraints:
+        variant=ANY_VARIANT,
+    localrule: True
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        **ASKING,
+        prices=prices_of_the_teacher,
+    message:
+        "What asking the teacher about {wildcards.task} would cost, round {wildcards.round} of {wildcards.variant} of"
+        " {wildcards.model}"
+    shell:
+        printed(ASK, "--dry-run --report {output}")
+
+
+rule train_learn_to_reason:
+    """One round: from the last round's student, on the teacher's rationales and the student's own mistakes."""
+    input:
+        unpack(examples_in_prompts(the_trained_round)),
+        model=the_student,
+        train="results/data/{task}/train.jsonl",
+        dev=split_to_choose_on,
+        rationales=rationales_to_learn,
+        marks=the_marks,
+    output:
+        model=directory(run("{variant}_round{round}/model")),
+        report=run("{variant}_round{round}/training.json"),
+    log:
+        logs("{variant}_round{round}/train.log"),
+    benchmark:
+        benchmarks("{variant}_round{round}/train.tsv")
+    wildcard_constraints:
+        variant=ANY_VARIANT,
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("learn_to_reason", hours(24)),
+    params:
+        **defined_by("learn_to_reason"),
+        otherwise=trained_otherwise,
+        examples=option_from(examples_in_prompts(the_trained_round), "--examples", "examples"),
+        state=run("{variant}_round{round}/state"),
+    message:
+        "Training round {wildcards.round} of {wildcards.variant} of {wildcards.model} on {wildcards.task},"
+        " seed {wildcards.seed}"
+    shell:
+        training(
+            "train_learn_to_reason {MODEL} --model {input.model} --train {input.train} --dev {input.dev}"
+            " --rationales {input.rationales} --marks {input.marks} --output {output.model} --report {output.report}"
+            " {params.otherwise} {params.examples}"
+        )
+
+
+rule plot_learn_to_reason:
+    input:
+        results=results_of_learning,
+    output:
+        json="results/figures/learn_to_reason_{task}.json",
+        svg="results/figures/learn_to_reason_{task}.svg",
+    log:
+        "logs/figures/learn_to_reason_{task}.log",
+    localrule: True
+    message:
+        "Drawing accuracy over the rounds of Learn-to-Reason on {wildcards.task}"
+    shell:
+        program("plot_rounds --results {input.results} {PAPERS} --json {output.json} --svg {output.svg}")
