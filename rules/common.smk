@@ -18,7 +18,7 @@ if not (ROOT / "scripts/retrace").is_dir():
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
-from retrace.workflow.names import helped_decoder, round_of, system_of
+from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
 from retrace.errors import UserError
@@ -33,16 +33,10 @@ gc.set_threshold(200_000, 50, 100)
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = ROOT / "scripts"
 CONFIG = ROOT / "config"
-GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
-SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
-# What decode.py calls a decoder, if not by its name.
-COMMANDS = {
-    **dict.fromkeys(GUIDED_DECODERS, "guided"),
-    "samples": "self_consistency",
-}
 
 try:
-    settings = Settings(config, CONFIG)
+    # The user's own tasks, models, checkpoints, ... lie in config/ of the folder that the run is in, or where `own` says.
+    settings = Settings(config, CONFIG, Path("config"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -66,6 +60,8 @@ def environment_of_jobs():
         "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
         **variables_for(settings.values.logging.to),
     }
+    if settings.own:
+        values["RETRACE_OWN"] = settings.own.resolve()
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
     # True in a job on a node; what stays on the login node may download.
@@ -124,6 +120,14 @@ def round_before(w, loop, number):
     return settings.round_before(w.task, w.model, loop, int(number))
 
 
+DECODED = settings.checkpoints.pattern()  # the names of all checkpoints that answer questions
+
+
+def made_as(*roots):
+    """A wildcard constraint: the names of checkpoints that these rules make, those of variants too."""
+    return one_of(settings.checkpoints.variants(*roots))
+
+
 def one_of(names):
     """A wildcard constraint: exactly these names."""
     return "(?:" + "|".join(re.escape(name) for name in names) + ")"
@@ -132,29 +136,66 @@ def one_of(names):
 # ---------------------------------------------------------------- configuration
 
 
-def section_of(wildcards, name):
-    """One section of the configuration, as it holds for the job's task and model: `sft`, `dpo_st.sft`, or a decoder's,
-    with its calculator switched off where the decoder's name says so."""
-    model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
-    section = settings.for_target(wildcards.task, model)
-    for part in SECTIONS_OF_DECODERS.get(helped_decoder(name), helped_decoder(name)).split("."):
-        section = getattr(section, part)
-    return section if name == helped_decoder(name) else section.model_copy(update={"calculator": False})
+def checkpoint_of(w):
+    """The checkpoint or network that a job makes, decodes or is about; None where its wildcards name none."""
+    if hasattr(w, "loop"):
+        return f"{w.loop}_round{getattr(w, 'round', 0)}"
+    if hasattr(w, "guide"):
+        return f"{w.generator}_{w.guide}"
+    return getattr(w, "checkpoint", None) or getattr(w, "generator", None)
 
 
-def options(section):
-    """A params function: the command-line words of one section, those of `speed` left out."""
+def model_of(w):
+    return getattr(w, "model", None) or settings.headline_model(w.task)
 
-    return lambda wildcards: [*words_of(wildcards.task, getattr(wildcards, "model", None), section)[0]]
+
+def values_of(w):
+    """The configuration as it holds for a job: for its task and model, and for what its checkpoint and decoder set."""
+    return settings.values_of_variants(w.task, model_of(w), variants_of(w))
+
+
+def variants_of(w):
+    """Which of the job's checkpoint, network and decoder set options of their own."""
+    if hasattr(w, "variants"):
+        return w.variants
+    return settings.variants(checkpoint_of(w), getattr(w, "decoder", None))
+
+
+def section_of(w, name):
+    """One section of the configuration as it holds for a job: `sft`, `dpo_st.sft`."""
+    return settings.option(values_of(w), name)
+
+
+def decoder_options(w):
+    """The options of the job's decoder; its calculator is switched off where the decoder's name says so."""
+    section = section_of(w, settings.decoder(w.decoder).section)
+    return section if w.decoder == base_decoder(w.decoder) else section.model_copy(update={"calculator": False})
+
+
+def options(section=None, of=checkpoint_of):
+    """A params function: the command-line words of one section, those of `speed` left out; default: of the job's decoder.
+
+    of: a function of the wildcards that names the checkpoint whose options they are.
+    """
+    return lambda wildcards: [*words_for(wildcards, section, of)[0]]
+
+
+def words_for(w, section, of=checkpoint_of):
+    """See `words_of`."""
+    decoder = getattr(w, "decoder", None)
+    return words_of(w.task, model_of(w), section, decoder, settings.variants(of(w), decoder))
 
 
 @lru_cache(maxsize=None)
-def words_of(task, model, section):
+def words_of(task, model, section, decoder, variants):
     """The command-line words of one section, quoted for the shell; those of the options that change no result apart.
 
-    Asked for every job.
+    Asked for every job. section: None for the decoder's own.
     """
-    values = section_of(SimpleNamespace(task=task, model=model), section)
+    values = settings.values_of_variants(task, model, variants)
+    values = settings.option(values, section or settings.decoder(decoder).section)
+    if section is None and decoder != base_decoder(decoder):
+        values = values.model_copy(update={"calculator": False})
     fast = speed_options(values)
     groups = set(type(values).model_fields) - fast, fast
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
@@ -248,23 +289,29 @@ def run_folder(w):
 def checkpoint_folder(w, checkpoint):
     """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds.
 
-    In Learn-to-Reason's own form the student before the first round is the base model, asked in that form.
+    Before the first round of a loop it may be that of another checkpoint.
     """
-    untaught = system_of(checkpoint) == "learn_to_reason" and round_of(checkpoint) == 0
-    made = settings.untaught(w.task, w.model) if untaught else checkpoint
+    made = settings.weights_of(w.task, w.model, settings.standing(w.task, w.model, checkpoint))
     if made == "base" and settings.model(w.model).scratch is None:
         return f"results/models/{w.model}"
     return f"{run_folder(w)}/{made}/model"
 
 
-def split_for(split, checkpoint="generator"):
+def split_for(split):
     """An input function: the split that the system of the job's checkpoint reads as its train, dev or test."""
-    return lambda w: data_of(w.task, settings.split(w.task, w.model, getattr(w, checkpoint), split))
+
+    def data(w):
+        try:
+            return data_of(w.task, settings.split(w.task, w.model, checkpoint_of(w), split))
+        except UserError as error:
+            raise WorkflowError(str(error)) from None
+
+    return data
 
 
-def text_form(checkpoint="generator"):
+def text_form(w):
     """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
-    return lambda w: words_of_form(settings.form(w.task, w.model, getattr(w, checkpoint)), w.task)
+    return words_of_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
 
 
 def words_of_form(form, task):
@@ -274,18 +321,10 @@ def words_of_form(form, task):
     return f"--form {form}:{examples_of_the_authors(task)}" if form == "learn_to_reason" else f"--form {form}"
 
 
-def examples_in_prompts(checkpoint):
-    """An input function: the worked examples that stand in the prompts of a checkpoint's form, where there are any.
-
-    checkpoint: the wildcard that names it, or a function that does.
-    """
-
-    def examples(w):
-        name = checkpoint(w) if callable(checkpoint) else getattr(w, checkpoint)
-        with_examples = settings.form(w.task, w.model, name) == "learn_to_reason"
-        return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
-
-    return examples
+def examples_in_prompts(w):
+    """An input function: the worked examples that stand in the prompts of the checkpoint's form, where there are any."""
+    with_examples = settings.form(w.task, w.model, checkpoint_of(w)) == "learn_to_reason"
+    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
 
 
 def the_base_model(wildcards):
@@ -300,6 +339,23 @@ def the_decoded_checkpoint(wildcards):
     return checkpoint_folder(wildcards, wildcards.checkpoint)
 
 
+def where_it_starts(wildcards):
+    """The model folder of what the job's checkpoint starts from, by its file in config/checkpoints."""
+    named = settings.checkpoints.parse(checkpoint_of(wildcards))
+    return checkpoint_folder(wildcards, named.kind.starts_from)
+
+
+def part_of(w, root):
+    """The checkpoint of that kind (`explicit_cot`) that the job's checkpoint is made from."""
+    parts = settings.checkpoints.parse(checkpoint_of(w)).kind.made_from
+    return next(name for name in parts if settings.checkpoints.root(name) == root)
+
+
+def made_from(root):
+    """An input function: the model folder of a part of the job's checkpoint."""
+    return lambda w: checkpoint_folder(w, part_of(w, root))
+
+
 def pinned(name):
     """The folder of a model of config/models, fetched at its pinned revision."""
     return f"results/models/{name}"
@@ -309,7 +365,7 @@ def the_backbone(section):
     """An input function: the folder of the encoder that a section's training starts from, where it is a model of ours."""
 
     def backbone(wildcards):
-        name = getattr(settings.for_target(wildcards.task, wildcards.model), section).backbone
+        name = section_of(wildcards, section).backbone
         return {"backbone": pinned(name)} if name in settings.models else {}
 
     return backbone
@@ -320,10 +376,47 @@ def option_from(inputs, option, name):
     return lambda wildcards: shlex.join([option, inputs(wildcards)[name]]) if name in inputs(wildcards) else ""
 
 
+def guide_folder(w, generator, guide):
+    """The network that was trained beside a generator, or the released one that the configuration names."""
+    option = settings.checkpoints[guide].released
+    released = option and settings.option(settings.for_target(w.task, w.model, f"{generator}_{guide}"), option)
+    return pinned(released) if released else f"{run_folder(w)}/{generator}_{guide}/model"
+
+
+def trajectories_of(w, file="trajectories.jsonl"):
+    """A file of the trajectories that the job's network is trained on; a variant may share those of what it extends."""
+    return f"{run_folder(w)}/{w.generator}_{settings.checkpoints.own_trajectories(w.guide)}/{file}"
+
+
+def the_guide(wildcards):
+    """The section of the network that guides the job's decoder; None where none does."""
+    return guide_of(wildcards.task, wildcards.model, wildcards.decoder, variants_of(wildcards))
+
+
+@lru_cache(maxsize=None)
+def guide_of(task, model, decoder, variants):
+    named = settings.decoder(decoder)
+    if named.guide is None:
+        return None
+    options = settings.option(settings.values_of_variants(task, model, variants), named.section)
+    return settings.checkpoints.files.ancestors(named.guide)[-1] if getattr(options, "beta", None) != 0 else None
+
+
+def guidance(wildcards):
+    """Inputs that only guided decoding needs: the network, and the choices made on the development split."""
+    kind = the_guide(wildcards)
+    if kind is None:
+        return {}
+    guide = settings.decoder(wildcards.decoder).guide
+    needed = {kind: guide_folder(wildcards, wildcards.checkpoint, guide)}
+    if getattr(decoder_options(wildcards), "beta", None) == "choose":
+        needed["choices"] = f"{run_folder(wildcards)}/{wildcards.checkpoint}_{guide}/choices.json"
+    return needed
+
+
 def decoder_arguments(wildcards):
-    """The words that tell decode.py which decoder, with which options and which guidance."""
-    decoder = helped_decoder(wildcards.decoder)
-    words = [COMMANDS.get(decoder, decoder), *options(wildcards.decoder)(wildcards)]
+    """The words that tell decode.py which algorithm, with which options and which guidance."""
+    words = [settings.decoder(wildcards.decoder).algorithm, *options()(wildcards)]
     for name, path in guidance(wildcards).items():
         words += [f"--{name}", path]
     return words

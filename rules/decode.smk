@@ -4,7 +4,7 @@
 rule decode:
     input:
         unpack(guidance),
-        unpack(examples_in_prompts("checkpoint")),
+        unpack(examples_in_prompts),
         model=the_decoded_checkpoint,
         data="results/data/{task}/{split}.jsonl",
     output:
@@ -15,7 +15,7 @@ rule decode:
     benchmark:
         benchmarks("{checkpoint}/{decoder}/{split}_{shard}.tsv")
     wildcard_constraints:
-        decoder=one_of(decoder for decoder in settings.decoders if decoder != "verifier"),
+        decoder=one_of(name for name in settings.decoders if not settings.decoder(name).reranks),
         split=r"(?:[a-z0-9_]+_)?(?:train|dev|test)",
     # Scores appear early where decoding goes before further training.
     priority: 10
@@ -27,7 +27,7 @@ rule decode:
         arguments=decoder_arguments,
         speed=speed(),
         shards=decode_shards,
-        form=text_form("checkpoint"),
+        form=text_form,
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of"
         " {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -48,7 +48,7 @@ rule gather_predictions:
     log:
         logs("{checkpoint}/{decoder}/{split}.log"),
     wildcard_constraints:
-        decoder=one_of(decoder for decoder in settings.decoders if decoder != "verifier"),
+        decoder=one_of(name for name in settings.decoders if not settings.decoder(name).reranks),
     localrule: True
     message:
         "Gathering the shards of {output.rows}"
@@ -57,24 +57,26 @@ rule gather_predictions:
 
 
 rule rerank:
-    """The verifier's choice among the samples of self-consistency."""
+    """The choice of a network among the samples of another decoder."""
     input:
-        predictions=run("{checkpoint}/self_consistency/{split}.jsonl"),
-        verifier=run("{checkpoint}_verifier/model"),
+        predictions=lambda w: f"{run_folder(w)}/{w.checkpoint}/{settings.decoder(w.decoder).reranks}/{w.split}.jsonl",
+        verifier=lambda w: guide_folder(w, w.checkpoint, settings.decoder(w.decoder).guide),
     output:
-        rows=run("{checkpoint}/verifier/{split}.jsonl"),
-        timing=run("{checkpoint}/verifier/{split}.timing.jsonl"),
+        rows=run("{checkpoint}/{decoder}/{split}.jsonl"),
+        timing=run("{checkpoint}/{decoder}/{split}.timing.jsonl"),
     log:
-        logs("{checkpoint}/verifier/{split}.log"),
+        logs("{checkpoint}/{decoder}/{split}.log"),
     benchmark:
-        benchmarks("{checkpoint}/verifier/{split}.tsv")
+        benchmarks("{checkpoint}/{decoder}/{split}.tsv")
+    wildcard_constraints:
+        decoder=one_of(name for name in settings.decoders if settings.decoder(name).reranks),
     priority: 10
     threads: settings.values.threads.decode
     resources:
         **to_decode(2, "verifier"),
     params:
         **defined_by(),
-        speed=speed("self_consistency"),
+        speed=speed(),
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"
     shell:

@@ -31,7 +31,7 @@ def trained_model(wildcards, section):
     released; the job's own without a section."""
     if section is None:
         return settings.model(wildcards.model)
-    values = getattr(settings.for_target(wildcards.task, wildcards.model), section, None)
+    values = getattr(values_of(wildcards), section, None)
     name = getattr(values, "released", None) or getattr(values, "backbone", None)
     return settings.model(name if name in settings.models else wildcards.model)
 
@@ -67,19 +67,19 @@ def gpus_of(wildcards, wanted, section=None):
 
 def needs_gpu(wildcards, section=None):
     """GPUs of a job that samples, decodes or scores, beside the encoder of a section or alone: one at most."""
-    return min(1, gpus_of(wildcards, settings.for_target(wildcards.task, wildcards.model).launch.gpus, section))
+    return min(1, gpus_of(wildcards, values_of(wildcards).launch.gpus, section))
 
 
 def to_train(section):
     """The devices of a training: resources, and further words for the launcher."""
 
     def placement(wildcards):
-        return settings.for_target(wildcards.task, wildcards.model).launch.of(section)
+        return values_of(wildcards).launch.of(section)
 
     def gpus(wildcards):
         given = placement(wildcards)
         count = gpus_of(wildcards, given.gpus, section)
-        training = settings.for_target(wildcards.task, wildcards.model).trainings()[section]
+        training = values_of(wildcards).trainings()[section]
         try:
             check_strategy(section, training, given.strategy, given.nodes * (count or given.processes or 1))
         except UserError as error:

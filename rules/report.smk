@@ -11,8 +11,8 @@ rule make_table:
     log:
         "logs/tables/{paper}_{table}.log",
     wildcard_constraints:
-        paper=one_of(sorted({name.rpartition("_")[0] for name in TABLES})),
-        table=one_of(sorted({name.rpartition("_")[2] for name in TABLES})),
+        paper=one_of(sorted({name.rpartition("_")[0] for name in tables()})),
+        table=one_of(sorted({name.rpartition("_")[2] for name in tables()})),
     localrule: True
     params:
         table=lambda w: w.table.replace("table", "Table "),

@@ -39,7 +39,7 @@ def memory_to_train(section):
     """
 
     def needed(wildcards, attempt):
-        values = settings.for_target(wildcards.task, wildcards.model)
+        values = values_of(wildcards)
         placement, gpus = values.launch.of(section), to_train(section)["gpus"](wildcards)
         others = max(1, gpus or placement.processes) - 1
         copies = 1 if getattr(values.trainings()[section], "lora_rank", 0) else 4
@@ -87,7 +87,7 @@ def to_decode(number, guide=None):
 
     def needs(wildcards):
         section = guide(wildcards) if callable(guide) else guide
-        return needs_to_decode(wildcards.task, wildcards.model, section)
+        return needs_to_decode(wildcards.task, wildcards.model, section, variants_of(wildcards))
 
     def gpus(wildcards):
         return needs(wildcards)[0]
@@ -104,9 +104,9 @@ def to_decode(number, guide=None):
 
 
 @lru_cache(maxsize=None)
-def needs_to_decode(task, model, section):
+def needs_to_decode(task, model, section, variants):
     """(GPUs, memory in MB, the larger model) of decoding with a model and the encoder of a section; asked for every job."""
-    wildcards = SimpleNamespace(task=task, model=model)
+    wildcards = SimpleNamespace(task=task, model=model, variants=variants)
     own, encoder = settings.model(model), trained_model(wildcards, section)
     beside = 0 if encoder is own else copies_of(encoder, 2)
     return needs_gpu(wildcards, section), gigabytes(wildcards, copies=2) + beside, larger_model(wildcards, section)
@@ -141,6 +141,6 @@ def speed(section=None):
     """
 
     def words(wildcards, threads):
-        return [*words_of(wildcards.task, getattr(wildcards, "model", None), section or wildcards.decoder)[1]]
+        return [*words_for(wildcards, section)[1]]
 
     return words

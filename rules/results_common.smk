@@ -1,8 +1,8 @@
 """Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
 
-from retrace.systems.icot.options import STAGES_BEHIND
+from retrace.systems.registry import tables
 from retrace.workflow.sections_behind import sections_behind
-from retrace.workflow.targets import TABLES, results_of_table
+from retrace.workflow.targets import results_of_table
 
 
 def test_split(task, model, method):
@@ -24,39 +24,47 @@ def compared_predictions(which):
     return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
 
 
+def what_a_result_adds(w):
+    """Further inputs of a result: samples of the same checkpoint for maj@k, reports on how checkpoints were chosen, what
+    sampling for the decoder's network found, and the data of a checkpoint with training data of its own."""
+    method, found = settings.method(w.method), {}
+    trained = settings.checkpoint(w.task, w.model, w.method)
+    kind = settings.checkpoints.parse(trained).kind
+    values = settings.for_target(w.task, w.model, trained, method.decoder)
+    folders = [f"results/{w.task}/{w.model}/seed{seed}/{trained}" for seed in seeds_of_the_method(w)]
+    if kind.train and not (kind.released and settings.option(values, kind.released)):
+        found["trained_on"] = data_of(w.task, settings.split(w.task, w.model, trained, "train"))
+    if method.votes:
+        split = test_split(w.task, w.model, w.method)
+        found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]
+    if kind.reports:
+        found["reports"] = [f"{folder}/{kind.reports}" for folder in folders]
+    guided = guide_of(w.task, w.model, method.decoder, settings.variants(trained, method.decoder))
+    guide = settings.decoder(method.decoder).guide if guided else None
+    owner = settings.checkpoints.own_trajectories(guide) if guide else None
+    option = settings.checkpoints[guide].released if guide else None
+    if owner and not (option and settings.option(values, option)):
+        found["sampling"] = [f"{folder}_{owner}/trajectories.counts.jsonl" for folder in folders]
+    return found
+
+
+def words_of_what_it_adds(w):
+    """The words that tell score_method.py of these inputs."""
+    added = what_a_result_adds(w)
+    flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
+    flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
+    return [word for name, files in added.items() for word in (*flags[name], *([files] if isinstance(files, str) else files))]
+
+
 def cost_files(task, model, method):
-    """Benchmark records of the jobs that the method's result rests on; those of a Hub model's download have no seed."""
-    trained = settings.checkpoint(task, model, method)
-    decoder = settings.method(method).decoder
-    decode = "self_consistency" if decoder == "verifier" else decoder
-    jobs = [f"{trained}/{decode}"]
-    if trained == "sft":
-        jobs.append("sft")
-    jobs += STAGES_BEHIND.get(trained, ())
-    if system_of(trained) == "dpo_st":
-        jobs += jobs_of_rounds(trained)
-    if system_of(trained) == "learn_to_reason":
-        jobs += jobs_of_learning(trained, task, model)
-    if system_of(trained) == "latro":
-        jobs += [trained, *(["sft"] if settings.generator(task, model) == "sft" else [])]
-    if settings.model(model).scratch is not None:
-        jobs.append("base")
-    if decoder.startswith("grace"):
-        jobs += [f"{trained}_discriminator/{step}" for step in ("sample", "align", "pair", "train", "sweep")]
-    if decoder == "verifier":
-        jobs += [
-            f"{trained}_discriminator/sample",
-            f"{trained}_verifier/train",
-            f"{trained}/verifier",
-        ]
-    return [
-        f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in settings.seeds_of(task, model, method) for job in jobs
-    ]
+    return []
 
 
 def what_the_result_rests_on(wildcards):
     """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
-    values = settings.for_target(wildcards.task, wildcards.model)
+    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
+    method = settings.method(wildcards.method)
+    values = settings.for_target(wildcards.task, wildcards.model, trained, method.decoder)
     configuration = values.model_dump(mode="json")
     for name in section_classes():
         section, plain = values, configuration
@@ -64,13 +72,8 @@ def what_the_result_rests_on(wildcards):
             section, plain = getattr(section, part), plain[part]
         for option in speed_options(section):
             del plain[option]
-    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
-    decoder = settings.method(wildcards.method).decoder
-    scratch = settings.model(wildcards.model).scratch is not None
-    chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
-    start = settings.generator(wildcards.task, wildcards.model)
-    votes = settings.method(wildcards.method).votes
-    kept = {"preset", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}
+    behind = sections_behind(settings, wildcards.task, wildcards.model, trained, method.decoder, method.votes)
+    kept = {"preset", "limits", *behind}
     own_seeds = settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
     return json.dumps({name: configuration[name] for name in sorted(kept)} | {"seeds": own_seeds}, sort_keys=True)
 
@@ -82,6 +85,32 @@ SCORE = (
     " --predictions {input.predictions} --data {input.data} --configuration {params.configuration:q}"
     " --costs {params.costs} --output {output}"
 )
+
+# ---------------------------------------------------------------- transfer
+
+
+def source_of(w):
+    """The job's wildcards with the task that its checkpoint was trained on in place of the one that is answered."""
+    return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
+
+
+def examples_for_the_source(w):
+    """The worked examples of the answered task, where the checkpoint's form has some in its prompts."""
+    with_examples = settings.form(w.source_task, w.model, w.checkpoint) == "learn_to_reason"
+    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+
+
+def transferred_predictions(w):
+    """One predictions file a seed, of the source task's checkpoint on the task."""
+    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(
+        w.source_task, w.model, w.method, w.task
+    )
+    folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
+    return [
+        f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl"
+        for seed in settings.seeds_of(w.source_task, w.model, w.method)
+    ]
+
 
 # ---------------------------------------------------------------- tables
 

@@ -3,17 +3,20 @@
 
 rule sample_trajectories:
     input:
-        unpack(examples_in_prompts("generator")),
+        unpack(examples_in_prompts),
         unpack(the_drawn_examples),
         model=the_generator,
         data=split_for("train"),
     output:
-        rows=temp(run("{generator}_discriminator/shards/trajectories_{shard}.jsonl")),
-        counts=temp(run("{generator}_discriminator/shards/trajectories_{shard}.counts.jsonl")),
+        rows=temp(run("{generator}_{guide}/shards/trajectories_{shard}.jsonl")),
+        counts=temp(run("{generator}_{guide}/shards/trajectories_{shard}.counts.jsonl")),
     log:
-        logs("{generator}_discriminator/sample_{shard}.log"),
+        logs("{generator}_{guide}/sample_{shard}.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/sample/{shard}.tsv")
+        benchmarks("{generator}_{guide}/sample/{shard}.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=one_of(name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name),
     threads: settings.values.threads.sample
     resources:
         **to_decode(8),
@@ -22,7 +25,7 @@ rule sample_trajectories:
         options=options_of_trajectories,
         speed=speed("sample"),
         shards=sample_shards,
-        form=text_form(),
+        form=text_form,
         demonstrations=option_from(the_drawn_examples, "--demonstrations", "demonstrations"),
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model},"
@@ -36,13 +39,16 @@ rule sample_trajectories:
 
 rule gather_trajectories:
     input:
-        rows=shards_of(run("{generator}_discriminator/shards/trajectories_{shard}.jsonl"), sample_shards),
-        counts=shards_of(run("{generator}_discriminator/shards/trajectories_{shard}.counts.jsonl"), sample_shards),
+        rows=shards_of(run("{generator}_{guide}/shards/trajectories_{shard}.jsonl"), sample_shards),
+        counts=shards_of(run("{generator}_{guide}/shards/trajectories_{shard}.counts.jsonl"), sample_shards),
     output:
-        rows=run("{generator}_discriminator/trajectories.jsonl"),
-        counts=run("{generator}_discriminator/trajectories.counts.jsonl"),
+        rows=run("{generator}_{guide}/trajectories.jsonl"),
+        counts=run("{generator}_{guide}/trajectories.counts.jsonl"),
     log:
-        logs("{generator}_discriminator/gather.log"),
+        logs("{generator}_{guide}/gather.log"),
+    wildcard_constraints:
+        generator=DECODED,
+        guide=one_of(name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name),
     localrule: True
     message:
         "Gathering the shards of {output.rows}"

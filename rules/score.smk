@@ -18,9 +18,7 @@ rule save_configuration:
 
 rule score_method:
     input:
-        unpack(what_it_was_trained_on),
-        unpack(what_latro_adds_to_a_result),
-        unpack(what_was_sampled),
+        unpack(what_a_result_adds),
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
         data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method)),
     output:
@@ -41,13 +39,11 @@ rule score_method:
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
         costs=lambda w: cost_files(w.task, w.model, w.method),
-        inputs=option_from(what_it_was_trained_on, "--inputs", "trained_on"),
-        more=latro_score_arguments,
-        sampling=sampling_score_arguments,
+        more=words_of_what_it_adds,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
-        program("score_method", SCORE, "{params.inputs} {params.more} {params.sampling}")
+        program("score_method", SCORE, "{params.more}")
 
 
 rule score_headline:

@@ -3,21 +3,23 @@
 
 rule train_sft:
     input:
-        model=the_base_model,
+        model=where_it_starts,
         train="results/data/{task}/train.jsonl",
         dev="results/data/{task}/dev.jsonl",
     output:
-        directory(run("sft/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("sft.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("sft.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("sft"),
     threads: settings.values.threads.train
     resources:
         **training_needs("sft", hours(12)),
     params:
         **defined_by("sft"),
-        state=run("sft/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:

@@ -22,7 +22,7 @@ def number_of_shards(step, made_by, words, inputs, *names):
     def number(wildcards):
         key = what_matters(wildcards)
         if key not in found:
-            shards = settings.for_target(wildcards.task, wildcards.model).shards
+            shards = values_of(wildcards).shards
             least = getattr(shards, step)
             hours = shards.longest_hours
             found[key] = number_by_estimate(least, hours, wildcards) if hours else least
@@ -36,7 +36,7 @@ def number_of_shards(step, made_by, words, inputs, *names):
         register_formulas()
 
         task, model = wildcards.task, settings.model(wildcards.model)
-        wanted = settings.for_target(task, wildcards.model).launch.gpus
+        wanted = values_of(wildcards).launch.gpus
         limits = {split: limit_of(SimpleNamespace(task=task, split=split)) for split in settings.task(task).splits}
         job = Job(
             made_by,
@@ -65,13 +65,15 @@ sample_shards = number_of_shards(
     "sample",
     "sample_trajectories",
     lambda w: options("sample")(w),
-    lambda w: [split_for("train", "generator")(w)],
+    lambda w: [split_for("train")(w)],
     "generator",
+    "guide",
 )
 round_shards = number_of_shards(
     "sample",
     "sample_round",
     lambda w: [*sampled_questions(w).split(), *sampling_options(w)],
-    lambda w: [dpo_st_split("train")(w)],
-    "sampled",
+    lambda w: [split_for("train")(w)],
+    "loop",
+    "round",
 )

@@ -16,9 +16,9 @@ rule decode_transfer:
         "benchmarks/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}.tsv"
     wildcard_constraints:
         decoder=one_of(
-            decoder
-            for decoder in settings.decoders
-            if decoder != "verifier" and helped_decoder(decoder) not in GUIDED_DECODERS
+            name
+            for name in settings.decoders
+            if not settings.decoder(name).guide and not settings.decoder_files.algorithm(base_decoder(name)).in_steps
         ),
     priority: 10
     threads: settings.values.threads.decode
@@ -53,6 +53,7 @@ rule score_transfer:
     params:
         **defined_by(),
         checkpoint=lambda w: settings.checkpoint(w.source_task, w.model, w.method),
+        source_file=lambda w: yaml_in_shell("tasks", w.source_task),
         split=lambda w: settings.transfer_split(w.task),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
@@ -64,4 +65,4 @@ rule score_transfer:
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"
     shell:
-        program("score_method", SCORE, "--source-task-file $RETRACE_CONFIG/tasks/{wildcards.source_task}.yaml")
+        program("score_method", SCORE, "--source-task-file {params.source_file}")

@@ -5,15 +5,17 @@ rule train_warm_up:
     """Round 0 of both self-trainings: fine-tuning on the references alone."""
     input:
         model=the_base_model,
-        train=dpo_st_split("train"),
-        dev=dpo_st_split("dev"),
+        train=split_for("train"),
+        dev=split_for("dev"),
     output:
-        model=directory(run("dpo_st_round0/model")),
-        report=run("dpo_st_round0/training.json"),
+        model=directory(run("{loop}_round0/model")),
+        report=run("{loop}_round0/training.json"),
     log:
-        logs("dpo_st_round0/train.log"),
+        logs("{loop}_round0/train.log"),
     benchmark:
-        benchmarks("dpo_st_round0/train.tsv")
+        benchmarks("{loop}_round0/train.tsv")
+    wildcard_constraints:
+        loop=made_as("dpo_st", "st"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
@@ -21,7 +23,7 @@ rule train_warm_up:
         **defined_by("dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("dpo_st_round0/state"),
+        state=run("{loop}_round0/state"),
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -30,16 +32,16 @@ rule train_warm_up:
 
 rule sample_round:
     input:
-        model=the_sampled_model,
-        data=dpo_st_split("train"),
+        model=sampled_model,
+        data=split_for("train"),
     output:
-        temp(run("{sampled}/shards/trajectories_{shard}.jsonl")),
+        temp(run("{loop}_round{round}/shards/trajectories_{shard}.jsonl")),
     log:
-        logs("{sampled}/sample_{shard}.log"),
+        logs("{loop}_round{round}/sample_{shard}.log"),
     benchmark:
-        benchmarks("{sampled}/sample/{shard}.tsv")
+        benchmarks("{loop}_round{round}/sample/{shard}.tsv")
     wildcard_constraints:
-        sampled=SAMPLED,
+        loop=made_as("dpo", "dpo_st", "st"),
     threads: settings.values.threads.sample
     resources:
         **to_decode(8),
@@ -51,7 +53,7 @@ rule sample_round:
         speed=speed_of_sampling,
         shards=round_shards,
     message:
-        "Sampling solutions of {wildcards.task} for {wildcards.sampled} of {wildcards.model}, seed {wildcards.seed},"
+        "Sampling solutions of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model}, seed {wildcards.seed},"
         " shard {wildcards.shard}"
     shell:
         on_devices(
@@ -62,13 +64,13 @@ rule sample_round:
 
 rule gather_round:
     input:
-        shards_of(run("{sampled}/shards/trajectories_{shard}.jsonl"), round_shards),
+        shards_of(run("{loop}_round{round}/shards/trajectories_{shard}.jsonl"), round_shards),
     output:
-        run("{sampled}/trajectories.jsonl"),
+        run("{loop}_round{round}/trajectories.jsonl"),
     log:
-        logs("{sampled}/gather.log"),
+        logs("{loop}_round{round}/gather.log"),
     wildcard_constraints:
-        sampled=SAMPLED,
+        loop=made_as("dpo", "dpo_st", "st"),
     localrule: True
     message:
         "Gathering the shards of {output}"
@@ -79,16 +81,18 @@ rule gather_round:
 rule make_preferences:
     """Pairs of a right and a wrong solution from the samples of all rounds so far."""
     input:
-        data=dpo_st_split("train"),
+        data=split_for("train"),
         tokenizer=the_warm_up,
-        trajectories=samples_so_far("dpo_round{round}"),
+        trajectories=samples_so_far,
     output:
-        pairs=run("dpo_round{round}/pairs.jsonl"),
-        report=run("dpo_round{round}/pairs.json"),
+        pairs=run("{loop}_round{round}/pairs.jsonl"),
+        report=run("{loop}_round{round}/pairs.json"),
     log:
-        logs("dpo_round{round}/make.log"),
+        logs("{loop}_round{round}/make.log"),
     benchmark:
-        benchmarks("dpo_round{round}/make.tsv")
+        benchmarks("{loop}_round{round}/make.tsv")
+    wildcard_constraints:
+        loop=made_as("dpo"),
     threads: 2
     resources:
         mem_mb=memory(8000),
@@ -108,22 +112,24 @@ rule make_preferences:
 
 rule train_dpo:
     input:
-        model=lambda w: checkpoint_folder(w, round_before(w, "dpo_st", w.round)),
-        pairs=run("dpo_round{round}/pairs.jsonl"),
+        model=the_round_before,
+        pairs=run("{loop}_round{round}/pairs.jsonl"),
     output:
-        model=directory(run("dpo_round{round}/model")),
-        report=run("dpo_round{round}/training.json"),
+        model=directory(run("{loop}_round{round}/model")),
+        report=run("{loop}_round{round}/training.json"),
     log:
-        logs("dpo_round{round}/train.log"),
+        logs("{loop}_round{round}/train.log"),
     benchmark:
-        benchmarks("dpo_round{round}/train.tsv")
+        benchmarks("{loop}_round{round}/train.tsv")
+    wildcard_constraints:
+        loop=made_as("dpo"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_dpo", hours(12)),
     params:
         **defined_by("dpo_st.dpo"),
         form=dpo_st_form,
-        state=run("dpo_round{round}/state"),
+        state=run("{loop}_round{round}/state"),
     message:
         "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
     shell:
@@ -136,9 +142,9 @@ rule train_dpo:
 rule make_pseudo_labels:
     """Right solutions from the samples of all rounds so far, and the references."""
     input:
-        data=dpo_st_split("train"),
+        data=split_for("train"),
         tokenizer=the_warm_up,
-        trajectories=samples_so_far("{loop}_round{round}"),
+        trajectories=samples_so_far,
     output:
         labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
         report=run("{loop}_round{round}/pseudo_labels.json"),
@@ -147,7 +153,7 @@ rule make_pseudo_labels:
     benchmark:
         benchmarks("{loop}_round{round}/make.tsv")
     wildcard_constraints:
-        loop=one_of(LOOPS),
+        loop=made_as("dpo_st", "st"),
     threads: 2
     resources:
         mem_mb=memory(8000),
@@ -168,8 +174,8 @@ rule make_pseudo_labels:
 rule train_round:
     input:
         model=where_a_round_starts,
-        train=dpo_st_split("train"),
-        dev=dpo_st_split("dev"),
+        train=split_for("train"),
+        dev=split_for("dev"),
         labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
     output:
         model=directory(run("{loop}_round{round}/model")),
@@ -179,7 +185,7 @@ rule train_round:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=one_of(LOOPS),
+        loop=made_as("dpo_st", "st"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
@@ -198,16 +204,18 @@ rule train_sft_continued:
     """A control: the warm-up goes on with the references for as many steps as all rounds took together."""
     input:
         model=the_warm_up,
-        train=dpo_st_split("train"),
-        dev=dpo_st_split("dev"),
+        train=split_for("train"),
+        dev=split_for("dev"),
         trainings=trainings_up_to,
     output:
-        model=directory(run("sft_continued_round{round}/model")),
-        report=run("sft_continued_round{round}/training.json"),
+        model=directory(run("{loop}_round{round}/model")),
+        report=run("{loop}_round{round}/training.json"),
     log:
-        logs("sft_continued_round{round}/train.log"),
+        logs("{loop}_round{round}/train.log"),
     benchmark:
-        benchmarks("sft_continued_round{round}/train.tsv")
+        benchmarks("{loop}_round{round}/train.tsv")
+    wildcard_constraints:
+        loop=made_as("sft_continued"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(24)),
@@ -215,7 +223,7 @@ rule train_sft_continued:
         **defined_by("dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("sft_continued_round{round}/state"),
+        state=run("{loop}_round{round}/state"),
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
     shell:
@@ -226,16 +234,18 @@ rule train_sft_extra:
     """A control: as many further references as the round has pseudo-labels."""
     input:
         model=the_base_model,
-        train=dpo_st_split("train"),
-        dev=dpo_st_split("dev"),
-        labels=run("dpo_st_round{round}/pseudo_labels.json"),
+        train=split_for("train"),
+        dev=split_for("dev"),
+        labels=lambda w: f"{run_folder(w)}/{main_loop(w)}_round{w.round}/pseudo_labels.json",
     output:
-        model=directory(run("sft_extra_round{round}/model")),
-        report=run("sft_extra_round{round}/training.json"),
+        model=directory(run("{loop}_round{round}/model")),
+        report=run("{loop}_round{round}/training.json"),
     log:
-        logs("sft_extra_round{round}/train.log"),
+        logs("{loop}_round{round}/train.log"),
     benchmark:
-        benchmarks("sft_extra_round{round}/train.tsv")
+        benchmarks("{loop}_round{round}/train.tsv")
+    wildcard_constraints:
+        loop=made_as("sft_extra"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
@@ -243,7 +253,7 @@ rule train_sft_extra:
         **defined_by("dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("sft_extra_round{round}/state"),
+        state=run("{loop}_round{round}/state"),
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -253,14 +263,16 @@ rule train_sft_extra:
 rule report_round:
     """What happened in a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
     input:
-        pairs=run("dpo_round{round}/pairs.json"),
-        dpo=run("dpo_round{round}/training.json"),
-        labels=run("dpo_st_round{round}/pseudo_labels.json"),
-        sft=run("dpo_st_round{round}/training.json"),
+        pairs=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/pairs.json",
+        dpo=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/training.json",
+        labels=run("{loop}_round{round}/pseudo_labels.json"),
+        sft=run("{loop}_round{round}/training.json"),
     output:
-        run("dpo_st_round{round}/round.json"),
+        run("{loop}_round{round}/round.json"),
     log:
-        logs("dpo_st_round{round}/report.log"),
+        logs("{loop}_round{round}/report.log"),
+    wildcard_constraints:
+        loop=made_as("dpo_st"),
     localrule: True
     message:
         "Reporting round {wildcards.round} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"

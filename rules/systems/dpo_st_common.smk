@@ -1,7 +1,5 @@
 """Helpers of DPO-ST only, no rules: rounds that chain by files, and what each of them reads."""
 
-LOOPS = ["dpo_st", "st"]  # self-training with a DPO step in every round, and without
-SAMPLED = r"(?:dpo|dpo_st|st)_round[1-9]\d*"  # checkpoints that samples lead to
 # The arguments of all fine-tunings, and of what is made from samples.
 TRAIN_ROUND = (
     "train_round {MODEL} {params.form} --model {input.model} --train {input.train} --dev {input.dev}"
@@ -13,32 +11,38 @@ FROM_SAMPLES = (
 )
 
 
-def sampled_checkpoint(w):
-    """Whose solutions lead to a checkpoint: to a DPO model those of the round before, to a round those of its DPO model;
-    in plain self-training there is no DPO model."""
-    made, number = w.sampled, round_of(w.sampled)
-    if made.startswith("dpo_round"):
-        return round_before(w, "dpo_st", number)
-    return f"dpo_round{number}" if made.startswith("dpo_st_round") else round_before(w, "st", number)
+def main_loop(w):
+    """The self-training that the job's loop belongs to: of `dpo` it is `dpo_st`."""
+    return settings.checkpoints.main_loop(w.loop)
 
 
-def the_sampled_model(w):
-    return checkpoint_folder(w, sampled_checkpoint(w))
+def step_of(w):
+    """The loop of the DPO models between the rounds of the job's self-training; None in plain self-training."""
+    return settings.checkpoints.step_of(main_loop(w))
+
+
+def sampled_model(w):
+    """The model whose solutions lead to a checkpoint: to a DPO model those of the round before, to a round those of its
+    DPO model; in plain self-training there is no DPO model."""
+    step = step_of(w)
+    if step is None or w.loop == step:
+        return checkpoint_folder(w, round_before(w, main_loop(w), w.round))
+    return checkpoint_folder(w, f"{step}_round{w.round}")
 
 
 def options_of_dpo_st(w):
-    return settings.for_target(w.task, w.model).dpo_st
+    return values_of(w).dpo_st
 
 
 def sampling_options(w):
     """The words for sampling a round; new random numbers in every round."""
-    first = (round_of(w.sampled) - 1) * section_of(w, sampling_section(w)).samples
+    first = (int(w.round) - 1) * section_of(w, sampling_section(w)).samples
     return [*options(sampling_section(w))(w), "--first-sample", str(first)]
 
 
 def sampling_section(w):
     """What leads to pairs, or to pseudo-labels."""
-    return "dpo_st.pair_samples" if w.sampled.startswith("dpo_round") else "dpo_st.label_samples"
+    return "dpo_st.pair_samples" if w.loop == step_of(w) else "dpo_st.label_samples"
 
 
 def speed_of_sampling(wildcards, threads):
@@ -60,58 +64,39 @@ def sampled_questions(w):
     return f"--max-questions {most}" if most >= 0 else ""
 
 
-def dpo_st_split(split):
-    """An input function: the split that DPO-ST reads."""
-    return lambda w: data_of(w.task, settings.split(w.task, w.model, "dpo_st_round0", split))
-
-
-def samples_so_far(folder):
-    """An input function: the samples of all rounds up to the job's, oldest first; `folder` names one round's."""
-    return lambda w: [
-        f"{run_folder(w)}/{folder.format(loop=getattr(w, 'loop', ''), round=number)}/trajectories.jsonl"
-        for number in range(1, int(w.round) + 1)
+def samples_so_far(w):
+    """The samples of all rounds up to the job's, oldest first."""
+    return [
+        f"{run_folder(w)}/{w.loop}_round{number}/trajectories.jsonl" for number in range(1, int(w.round) + 1)
     ]
 
 
 def the_warm_up(w):
-    return checkpoint_folder(w, "dpo_st_round0")
+    return checkpoint_folder(w, f"{main_loop(w)}_round0")
+
+
+def the_round_before(w):
+    return checkpoint_folder(w, round_before(w, main_loop(w), w.round))
 
 
 def where_a_round_starts(w):
     """The base model, or where the configuration continues, the round before."""
-    start = options_of_dpo_st(w).sft.start
-    return checkpoint_folder(w, round_before(w, w.loop, w.round) if start == "previous" else "base")
+    return the_round_before(w) if options_of_dpo_st(w).sft.start == "previous" else checkpoint_folder(w, "base")
 
 
 def trainings_up_to(w):
     """Reports of all trainings of rounds 1 to the job's, DPO and SFT."""
     return [
-        f"{run_folder(w)}/{made}/training.json"
+        f"{run_folder(w)}/{made}_round{number}/training.json"
         for number in range(1, int(w.round) + 1)
-        for made in (f"dpo_round{number}", f"dpo_st_round{number}")
+        for made in (step_of(w), main_loop(w))
     ]
 
 
 def controls(w, number):
     """The controls of a round: more steps on the labelled data, and, where some was held back, more labelled data."""
-    extra = options_of_dpo_st(w).labelled >= 0
+    extra = values_of(w).dpo_st.labelled >= 0
     return [f"sft_continued_round{number}", *([f"sft_extra_round{number}"] if extra else [])]
-
-
-def jobs_of_rounds(checkpoint):
-    """Benchmark records, without the run's folder, of all jobs that a checkpoint of DPO-ST rests on."""
-    number = round_of(checkpoint)
-    jobs = ["dpo_st_round0/train"]
-    if checkpoint.startswith("st_round"):
-        made = [f"st_round{turn}" for turn in range(1, number + 1)]
-    else:
-        made = [name for turn in range(1, number + 1) for name in (f"dpo_round{turn}", f"dpo_st_round{turn}")]
-        if checkpoint.startswith("dpo_round"):
-            made.pop()
-    jobs += [f"{name}/{step}" for name in made for step in ("sample", "make", "train")]
-    if checkpoint.startswith("sft_"):
-        jobs = ["dpo_st_round0/train", f"{checkpoint}/train"]
-    return jobs
 
 
 def figure_of_rounds():
@@ -140,7 +125,7 @@ def results_of_figure(w):
 
 def around_dpo(w):
     """The models before and after the DPO step of each round."""
-    rounds = options_of_dpo_st(w).rounds
+    rounds = values_of(w).dpo_st.rounds
     return [name for number in range(1, rounds + 1) for name in (f"dpo_st_round{number - 1}", f"dpo_round{number}")]
 
 
@@ -150,27 +135,4 @@ def predictions_around_dpo(decoder):
         f"results/{w.task}/{w.model}/seed{seed}/{made}/{decoder}/{settings.split(w.task, w.model, made, 'dev')}.jsonl"
         for made in around_dpo(w)
         for seed in settings.seeds(w.task, w.model, "dpo_st")
-    ]
-
-
-def source_of(w):
-    """The job's wildcards with the task that its checkpoint was trained on in place of the one that is answered."""
-    return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
-
-
-def examples_for_the_source(w):
-    """The worked examples of the answered task, where the checkpoint's form has some in its prompts."""
-    with_examples = settings.form(w.source_task, w.model, w.checkpoint) == "learn_to_reason"
-    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
-
-
-def transferred_predictions(w):
-    """One predictions file a seed, of the source task's checkpoint on the task."""
-    decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(
-        w.source_task, w.model, w.method, w.task
-    )
-    folder = f"results/{w.task}/{w.model}/transfer/{w.source_task}"
-    return [
-        f"{folder}/seed{seed}/{checkpoint}/{decoder}/test.jsonl"
-        for seed in settings.seeds_of(w.source_task, w.model, w.method)
     ]

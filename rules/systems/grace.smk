@@ -3,16 +3,19 @@
 
 rule align_steps:
     input:
-        unpack(examples_in_prompts("generator")),
+        unpack(examples_in_prompts),
         unpack(the_embedder),
         data=split_for("train"),
-        trajectories=run("{generator}_discriminator/trajectories.jsonl"),
+        trajectories=trajectories_of,
     output:
-        run("{generator}_discriminator/alignments.jsonl"),
+        run("{generator}_{guide}/alignments.jsonl"),
     log:
-        logs("{generator}_discriminator/align.log"),
+        logs("{generator}_{guide}/align.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/align.tsv")
+        benchmarks("{generator}_{guide}/align.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("discriminator"),
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
@@ -21,7 +24,7 @@ rule align_steps:
     params:
         options=options("align"),
         embedder=option_from(the_embedder, "--embedder-folder", "embedder"),
-        form=text_form(),
+        form=text_form,
         family=lambda w: settings.model(w.model).family,
     message:
         "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
@@ -36,13 +39,16 @@ rule make_pairs:
     input:
         unpack(the_entailment_model),
         data=split_for("train"),
-        alignments=run("{generator}_discriminator/alignments.jsonl"),
+        alignments=run("{generator}_{guide}/alignments.jsonl"),
     output:
-        run("{generator}_discriminator/pairs.jsonl"),
+        run("{generator}_{guide}/pairs.jsonl"),
     log:
-        logs("{generator}_discriminator/pair.log"),
+        logs("{generator}_{guide}/pair.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/pair.tsv")
+        benchmarks("{generator}_{guide}/pair.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("discriminator"),
     resources:
         gpus=judge_needs_gpu,
         mem_mb=memory(8000, judge_needs_gpu),
@@ -61,25 +67,28 @@ rule make_pairs:
 
 rule train_discriminator:
     input:
-        unpack(examples_in_prompts("generator")),
+        unpack(examples_in_prompts),
         unpack(the_backbone("discriminator")),
         generator=the_generator,
-        pairs=run("{generator}_discriminator/pairs.jsonl"),
+        pairs=run("{generator}_{guide}/pairs.jsonl"),
     output:
-        model=directory(run("{generator}_discriminator/model")),
-        report=run("{generator}_discriminator/pair_accuracy.json"),
+        model=directory(run("{generator}_{guide}/model")),
+        report=run("{generator}_{guide}/pair_accuracy.json"),
     log:
-        logs("{generator}_discriminator/train.log"),
+        logs("{generator}_{guide}/train.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/train.tsv")
+        benchmarks("{generator}_{guide}/train.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("discriminator"),
     threads: settings.values.threads.train
     resources:
         **training_needs("discriminator", hours(12, "discriminator")),
     params:
         **defined_by("discriminator"),
         backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
-        state=run("{generator}_discriminator/state"),
-        form=text_form(),
+        state=run("{generator}_{guide}/state"),
+        form=text_form,
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"
@@ -95,21 +104,24 @@ rule train_verifier:
         unpack(the_backbone("verifier")),
         generator=the_generator,
         data=split_for("train"),
-        trajectories=run("{generator}_discriminator/trajectories.jsonl"),
+        trajectories=trajectories_of,
     output:
-        model=directory(run("{generator}_verifier/model")),
-        report=run("{generator}_verifier/report.json"),
+        model=directory(run("{generator}_{guide}/model")),
+        report=run("{generator}_{guide}/report.json"),
     log:
-        logs("{generator}_verifier/train.log"),
+        logs("{generator}_{guide}/train.log"),
     benchmark:
-        benchmarks("{generator}_verifier/train.tsv")
+        benchmarks("{generator}_{guide}/train.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("verifier"),
     threads: settings.values.threads.train
     resources:
         **training_needs("verifier", hours(12, "verifier")),
     params:
         **defined_by("verifier"),
         backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
-        state=run("{generator}_verifier/state"),
+        state=run("{generator}_{guide}/state"),
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -122,24 +134,27 @@ rule train_verifier:
 rule sweep_guided:
     """The discriminator's weight and the temperature, chosen on the development split."""
     input:
-        unpack(examples_in_prompts("generator")),
+        unpack(examples_in_prompts),
         model=the_generator,
         discriminator=the_discriminator,
         dev=split_for("dev"),
     output:
-        sweep=run("{generator}_discriminator/sweep.json"),
-        choices=run("{generator}_discriminator/choices.json"),
+        sweep=run("{generator}_{guide}/sweep.json"),
+        choices=run("{generator}_{guide}/choices.json"),
     log:
-        logs("{generator}_discriminator/sweep.log"),
+        logs("{generator}_{guide}/sweep.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/sweep.tsv")
+        benchmarks("{generator}_{guide}/sweep.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("discriminator"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(24, "discriminator"),
     params:
         **defined_by("grace"),
         sweep=sweep_arguments,
-        form=text_form(),
+        form=text_form,
     message:
         "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -152,25 +167,28 @@ rule sweep_guided:
 rule measure_step_choice:
     """The discriminator's report: pair accuracy, and how often the right one of several sampled steps is chosen."""
     input:
-        unpack(examples_in_prompts("generator")),
+        unpack(examples_in_prompts),
         unpack(training_report),
         model=the_generator,
         discriminator=the_discriminator,
-        pairs=run("{generator}_discriminator/pairs.jsonl"),
-        sampling=run("{generator}_discriminator/trajectories.counts.jsonl"),
+        pairs=run("{generator}_{guide}/pairs.jsonl"),
+        sampling=lambda w: trajectories_of(w, "trajectories.counts.jsonl"),
     output:
-        run("{generator}_discriminator/report.json"),
+        run("{generator}_{guide}/report.json"),
     log:
-        logs("{generator}_discriminator/step_choice.log"),
+        logs("{generator}_{guide}/step_choice.log"),
     benchmark:
-        benchmarks("{generator}_discriminator/step_choice.tsv")
+        benchmarks("{generator}_{guide}/step_choice.tsv")
+    wildcard_constraints:
+        generator=DECODED,
+        guide=made_as("discriminator"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(4, "discriminator"),
     params:
         **defined_by("grace"),
         report=option_from(training_report, "--training-report", "report"),
-        form=text_form(),
+        form=text_form,
     message:
         "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
     shell:

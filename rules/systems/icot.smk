@@ -3,22 +3,24 @@
 
 rule train_no_cot:
     input:
-        model=the_base_model,
-        train=icot_data("train"),
-        dev=icot_data("dev"),
+        model=where_it_starts,
+        train=split_for("train"),
+        dev=split_for("dev"),
     output:
-        directory(run("no_cot/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("no_cot.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("no_cot.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("no_cot"),
     threads: settings.values.threads.train
     resources:
         **training_needs("no_cot", hours(24)),
     params:
         **defined_by("no_cot"),
         layout="no_cot",
-        state=run("no_cot/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training {wildcards.model} to answer {wildcards.task} at once, seed {wildcards.seed}"
     shell:
@@ -30,55 +32,57 @@ rule train_no_cot:
 
 use rule train_no_cot as train_explicit_cot with:
     output:
-        directory(run("explicit_cot/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("explicit_cot.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("explicit_cot.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("explicit_cot"),
     resources:
         **training_needs("explicit_cot", hours(24)),
     params:
         **defined_by("explicit_cot"),
         layout="explicit_cot",
-        state=run("explicit_cot/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training {wildcards.model} to write the steps of {wildcards.task}, seed {wildcards.seed}"
 
 
 use rule train_no_cot as train_no_cot_deep with:
     output:
-        directory(run("no_cot_deep/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("no_cot_deep.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("no_cot_deep.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("no_cot_deep"),
     resources:
         **training_needs("no_cot_deep", hours(24)),
     params:
         **defined_by("no_cot_deep"),
         layout="no_cot --deep",
-        state=run("no_cot_deep/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training a no-CoT control of the size of emulator and student on {wildcards.task}, seed {wildcards.seed}"
 
 
 use rule train_no_cot as train_no_cot_from_teacher with:
-    input:
-        model=the_teacher,
-        train=icot_data("train"),
-        dev=icot_data("dev"),
     output:
-        directory(run("no_cot_from_teacher/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("no_cot_from_teacher.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("no_cot_from_teacher.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("no_cot_from_teacher"),
     resources:
         **training_needs("no_cot_from_teacher", hours(24)),
     params:
         **defined_by("no_cot_from_teacher"),
         layout="no_cot",
-        state=run("no_cot_from_teacher/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training a no-CoT control from the teacher's weights on {wildcards.task}, seed {wildcards.seed}"
 
@@ -86,15 +90,17 @@ use rule train_no_cot as train_no_cot_from_teacher with:
 rule cache_states:
     """The teacher's states, once for both stages that read them; the log tells their size before they are computed."""
     input:
-        teacher=the_teacher,
-        train=icot_data("train"),
-        dev=icot_data("dev"),
+        teacher=the_decoded_checkpoint,
+        train=split_for("train"),
+        dev=split_for("dev"),
     output:
-        directory(run("explicit_cot/states")),
+        directory(run("{checkpoint}/states")),
     log:
-        logs("icot_states.log"),
+        logs("{checkpoint}/states.log"),
     benchmark:
-        benchmarks("icot_states.tsv")
+        benchmarks("{checkpoint}/states.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("explicit_cot"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(8),
@@ -114,24 +120,26 @@ rule train_icot_student:
     """Mind-reading: the student answers from the teacher's states."""
     input:
         unpack(the_states),
-        model=the_base_model,
-        teacher=the_teacher,
-        train=icot_data("train"),
-        dev=icot_data("dev"),
+        model=where_it_starts,
+        teacher=made_from("explicit_cot"),
+        train=split_for("train"),
+        dev=split_for("dev"),
     output:
-        directory(run("icot_student/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("icot_student.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("icot_student.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("icot_student"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot_student", hours(48)),
     params:
         **defined_by("icot_student"),
-        of_states=options("icot_states"),
+        of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=option_from(the_states, "--states", "states"),
-        state=run("icot_student/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training the student to read the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -142,24 +150,26 @@ rule train_icot_emulator:
     """Thought emulation: the emulator predicts the teacher's states from the question."""
     input:
         unpack(the_states),
-        model=the_base_model,
-        teacher=the_teacher,
-        train=icot_data("train"),
-        dev=icot_data("dev"),
+        model=where_it_starts,
+        teacher=made_from("explicit_cot"),
+        train=split_for("train"),
+        dev=split_for("dev"),
     output:
-        directory(run("icot_emulator/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("icot_emulator.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("icot_emulator.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("icot_emulator"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot_emulator", hours(48)),
     params:
         **defined_by("icot_emulator"),
-        of_states=options("icot_states"),
+        of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=option_from(the_states, "--states", "states"),
-        state=run("icot_emulator/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training the emulator of the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -171,18 +181,20 @@ rule train_icot:
     input:
         unpack(what_icot_is_made_from),
     output:
-        directory(run("icot/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("icot.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("icot.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("icot"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot", hours(48)),
     params:
         **defined_by("icot"),
         made_from=each_as_option(what_icot_is_made_from),
-        state=run("icot/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
     shell:

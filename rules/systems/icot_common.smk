@@ -7,53 +7,28 @@ FROM_STATES = (
 )
 
 
-def icot_data(split):
-    """An input function: the examples that implicit chain of thought reads as its train or dev split."""
-
-    def data(wildcards):
-        try:
-            return data_of(wildcards.task, settings.split(wildcards.task, wildcards.model, "icot", split))
-        except UserError as error:
-            raise WorkflowError(str(error)) from None
-
-    return data
-
-
-def what_it_was_trained_on(wildcards):
-    """The training data of a checkpoint of implicit chain of thought, to be recorded in its results."""
-    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
-    if trained not in STAGES_BEHIND or (trained == "icot" and takes_released(wildcards)):
-        return {}
-    return {"trained_on": icot_data("train")(wildcards)}
-
-
 def takes_released(wildcards):
     """Whether the authors' student and emulator are used, and none is trained."""
-    options = settings.for_target(wildcards.task, wildcards.model).icot
+    options = values_of(wildcards).icot
     return options.released_student is not None
-
-
-def the_teacher(wildcards):
-    return checkpoint_folder(wildcards, "explicit_cot")
 
 
 def the_states(wildcards):
     """The cached states of the teacher, where they are cached."""
-    cached = settings.for_target(wildcards.task, wildcards.model).icot_states.cached
-    return {"states": f"{run_folder(wildcards)}/explicit_cot/states"} if cached else {}
+    cached = values_of(wildcards).icot_states.cached
+    return {"states": f"{run_folder(wildcards)}/{part_of(wildcards, 'explicit_cot')}/states"} if cached else {}
 
 
 def what_icot_is_made_from(wildcards):
     """Inputs of the coupled checkpoint: student, emulator and data, or a released pair and the base model of both."""
     if takes_released(wildcards):
-        options = settings.for_target(wildcards.task, wildcards.model).icot
-        released = {name: getattr(options, name) for name in RELEASED}
+        released = {name: getattr(values_of(wildcards).icot, name) for name in RELEASED}
         return {"model": the_base_model(wildcards), **released}
     return {
-        "student": checkpoint_folder(wildcards, "icot_student"),
-        "emulator": checkpoint_folder(wildcards, "icot_emulator"),
-        "train": icot_data("train")(wildcards),
-        "dev": icot_data("dev")(wildcards),
+        "student": made_from("icot_student")(wildcards),
+        "emulator": made_from("icot_emulator")(wildcards),
+        "train": split_for("train")(wildcards),
+        "dev": split_for("dev")(wildcards),
     }
 
 
@@ -74,7 +49,7 @@ def each_as_option(inputs):
 
 def longest_row(wildcards):
     """The words that tell cache_states.py which rows are too long: as the trainings that read the cache see it."""
-    options = settings.for_target(wildcards.task, wildcards.model).icot_student
+    options = values_of(wildcards).icot_student
     return f"--max-length {options.max_length}" + (" --leave-out-long" if options.leave_out_long else "")
 
 

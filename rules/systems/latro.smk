@@ -7,19 +7,21 @@ rule train_latro:
         train="results/data/{task}/train.jsonl",
         compare=the_compared_questions,
     output:
-        model=directory(run("latro/model")),
-        curves=run("latro/curves.jsonl"),
-        report=run("latro/report.json"),
+        model=directory(run("{checkpoint}/model")),
+        curves=run("{checkpoint}/curves.jsonl"),
+        report=run("{checkpoint}/report.json"),
     log:
-        logs("latro.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("latro.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("latro"),
     threads: settings.values.threads.train
     resources:
         **training_needs("latro", hours(48), memory_to_train_latro),
     params:
         **defined_by("latro"),
-        state=run("latro/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Training {wildcards.model} on its own rationales for {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -36,17 +38,19 @@ rule train_latro_sft:
         train="results/data/{task}/train.jsonl",
         dev="results/data/{task}/dev.jsonl",
     output:
-        directory(run("latro_sft/model")),
+        directory(run("{checkpoint}/model")),
     log:
-        logs("latro_sft.log"),
+        logs("{checkpoint}.log"),
     benchmark:
-        benchmarks("latro_sft.tsv")
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=made_as("latro_sft"),
     threads: settings.values.threads.train
     resources:
         **training_needs("latro_sft", hours(12)),
     params:
         **defined_by("latro_sft"),
-        state=run("latro_sft/state"),
+        state=run("{checkpoint}/state"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} as LaTRO's baseline, seed {wildcards.seed}"
     shell:

@@ -4,7 +4,7 @@
 rule mark_exam:
     """Which answers of the exam are mistakes."""
     input:
-        unpack(examples_in_prompts("checkpoint")),
+        unpack(examples_in_prompts),
         predictions=run("{checkpoint}/exam/train.jsonl"),
         data="results/data/{task}/train.jsonl",
     output:
@@ -17,7 +17,7 @@ rule mark_exam:
         **SMALL_JOB,
     params:
         task=what_defines_the_task,
-        form=text_form("checkpoint"),
+        form=text_form,
     message:
         "Marking the exam of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -30,22 +30,22 @@ rule mark_exam:
 rule mark_released_mistakes:
     """Mistakes that somebody released, in place of an exam."""
     input:
-        unpack(examples_in_prompts(the_trained_round)),
+        unpack(examples_in_prompts),
         released=the_released_mistakes,
         data="results/data/{task}/train.jsonl",
     output:
-        marks=run("{variant}_round{round}/released_marks.jsonl"),
-        report=run("{variant}_round{round}/released_marks.json"),
+        marks=run("{loop}_round{round}/released_marks.jsonl"),
+        report=run("{loop}_round{round}/released_marks.json"),
     log:
-        logs("{variant}_round{round}/mark.log"),
+        logs("{loop}_round{round}/mark.log"),
     wildcard_constraints:
-        variant=ANY_VARIANT,
+        loop=made_as("learn_to_reason"),
     localrule: True
     resources:
         **SMALL_JOB,
     params:
         task=what_defines_the_task,
-        form=form_of_the_round,
+        form=text_form,
     message:
         "Marking released mistakes of {wildcards.task}, round {wildcards.round}"
     shell:
@@ -62,15 +62,15 @@ rule ask_teacher:
         data="results/data/{task}/train.jsonl",
         marks=the_marks,
     output:
-        rationales=run("{variant}_round{round}/rationales.jsonl"),
-        report=run("{variant}_round{round}/feedback.json"),
-        released=directory(run("{variant}_round{round}/released")),
+        rationales=run("{loop}_round{round}/rationales.jsonl"),
+        report=run("{loop}_round{round}/feedback.json"),
+        released=directory(run("{loop}_round{round}/released")),
     log:
-        logs("{variant}_round{round}/ask.log"),
+        logs("{loop}_round{round}/ask.log"),
     benchmark:
-        benchmarks("{variant}_round{round}/ask.tsv")
+        benchmarks("{loop}_round{round}/ask.tsv")
     wildcard_constraints:
-        variant=ANY_VARIANT,
+        loop=made_as("learn_to_reason"),
     # Only a local teacher computes; the others are asked from where Snakemake runs, which has a network and the key.
     localrule: settings.values.teacher.kind != "local"
     resources:
@@ -80,7 +80,7 @@ rule ask_teacher:
     params:
         **ASKING,
     message:
-        "Asking the teacher about {wildcards.task}, round {wildcards.round} of {wildcards.variant} of"
+        "Asking the teacher about {wildcards.task}, round {wildcards.round} of {wildcards.loop} of"
         " {wildcards.model}, seed {wildcards.seed}"
     shell:
         on_devices(
@@ -96,11 +96,11 @@ rule price_of_the_teacher:
         data="results/data/{task}/train.jsonl",
         marks=the_marks,
     output:
-        run("{variant}_round{round}/price.json"),
+        run("{loop}_round{round}/price.json"),
     log:
-        logs("{variant}_round{round}/price.log"),
+        logs("{loop}_round{round}/price.log"),
     wildcard_constraints:
-        variant=ANY_VARIANT,
+        loop=made_as("learn_to_reason"),
     localrule: True
     resources:
         mem_mb=4000,
@@ -109,7 +109,7 @@ rule price_of_the_teacher:
         **ASKING,
         prices=prices_of_the_teacher,
     message:
-        "What asking the teacher about {wildcards.task} would cost, round {wildcards.round} of {wildcards.variant} of"
+        "What asking the teacher about {wildcards.task} would cost, round {wildcards.round} of {wildcards.loop} of"
         " {wildcards.model}"
     shell:
         printed(ASK, "--dry-run --report {output}")
@@ -118,37 +118,37 @@ rule price_of_the_teacher:
 rule train_learn_to_reason:
     """One round: from the last round's student, on the teacher's rationales and the student's own mistakes."""
     input:
-        unpack(examples_in_prompts(the_trained_round)),
+        unpack(examples_in_prompts),
         model=the_student,
         train="results/data/{task}/train.jsonl",
         dev=split_to_choose_on,
         rationales=rationales_to_learn,
         marks=the_marks,
     output:
-        model=directory(run("{variant}_round{round}/model")),
-        report=run("{variant}_round{round}/training.json"),
+        model=directory(run("{loop}_round{round}/model")),
+        report=run("{loop}_round{round}/training.json"),
     log:
-        logs("{variant}_round{round}/train.log"),
+        logs("{loop}_round{round}/train.log"),
     benchmark:
-        benchmarks("{variant}_round{round}/train.tsv")
+        benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        variant=ANY_VARIANT,
+        loop=made_as("learn_to_reason"),
     threads: settings.values.threads.train
     resources:
         **training_needs("learn_to_reason", hours(24)),
     params:
         **defined_by("learn_to_reason"),
-        otherwise=trained_otherwise,
-        examples=option_from(examples_in_prompts(the_trained_round), "--examples", "examples"),
-        state=run("{variant}_round{round}/state"),
+        as_one=trained_as_one,
+        examples=option_from(examples_in_prompts, "--examples", "examples"),
+        state=run("{loop}_round{round}/state"),
     message:
-        "Training round {wildcards.round} of {wildcards.variant} of {wildcards.model} on {wildcards.task},"
+        "Training round {wildcards.round} of {wildcards.loop} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"
     shell:
         training(
             "train_learn_to_reason {MODEL} --model {input.model} --train {input.train} --dev {input.dev}"
             " --rationales {input.rationales} --marks {input.marks} --output {output.model} --report {output.report}"
-            " {params.otherwise} {params.examples}"
+            " {params.as_one} {params.examples}"
         )
 
 

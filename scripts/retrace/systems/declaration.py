@@ -37,6 +37,14 @@ class Checkpoint(Variant):
     round0_in_own_form: str | None = Field(
         default=None, description="the same where `form` is not the task's: the base model, asked in that form"
     )
+    round0_rests_on: list[str] = Field(
+        default=[], description="options or sections that round 0 depends on; variants with the same ones share it"
+    )
+    follows: Name | None = Field(
+        default=None, description="the loop whose rounds it goes along with; a variant of that loop gets one of its own"
+    )
+    between: bool = Field(default=False, description="whether its models stand between the rounds of the loop it follows")
+    reads: list[str] = Field(default=[], description="sections that it depends on and another checkpoint sets")
     guides: bool = Field(
         default=False, description="a network beside a generator, which guides or ranks what it writes"
     )

@@ -1,16 +1,17 @@
 """Templates that the rules are written with: the paths of one run and the commands of its programs.
 
 Snakemake fills in what stands in braces with small letters; names in capitals stand for the arguments below, which nearly
-all programs take. `$RETRACE_SCRIPTS` and `$RETRACE_CONFIG` are set by the prefix of every command (rules/common.smk), so
-that a checkout that moved changes no command and redoes nothing.
+all programs take. `$RETRACE_SCRIPTS`, `$RETRACE_CONFIG` and `$RETRACE_OWN` are set by the prefix of every command
+(rules/common.smk), so that a checkout that moved changes no command and redoes nothing. The parameters `task_file` and
+`model_file` are given to the rules that need them by rules/environment.smk.
 """
 
 import re
 from collections.abc import Iterable
 
 ARGUMENTS = {
-    "TASK": "--task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml",
-    "MODEL": "--model-file $RETRACE_CONFIG/models/{wildcards.model}.yaml",
+    "TASK": "--task-file {params.task_file}",
+    "MODEL": "--model-file {params.model_file}",
     "PAPERS": "--papers $RETRACE_CONFIG/papers",
     "SEED": "--seed {wildcards.seed}",
     "SEEDS": "--seeds {params.seeds} --preset {params.preset}",

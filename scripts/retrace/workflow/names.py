@@ -30,6 +30,8 @@ class Checkpoints(Mapping[str, Checkpoint]):
     def __init__(self, folders: Sequence[Path]) -> None:
         self.files = Library(Checkpoint, "checkpoint", folders)
         self._named: dict[str, Named | None] = {}
+        for name in list(self.files):
+            self._add_followers(name)
         for name, kind in self.files.items():
             self._check(name, kind)
 
@@ -65,10 +67,25 @@ class Checkpoints(Mapping[str, Checkpoint]):
     def add(self, kind: Checkpoint, path: Path) -> None:
         """Add one that no file of its own declares; path: the file that asks for it."""
         self.files.add(kind, path)
+        self._add_followers(kind.name)
         self._named.clear()
         for cached in ("guides", "shown"):
             self.__dict__.pop(cached, None)
         self._check(kind.name, kind)
+
+    def _add_followers(self, loop: str) -> None:
+        """Give a variant of a loop its own steps and controls: `mine_dpo` beside `mine`, as `dpo` is beside `dpo_st`."""
+        kind = self.files[loop]
+        if not kind.extends or kind.follows:
+            return
+        root = self.files.ancestors(loop)[-1]
+        followers = [one for one in self.files.values() if one.follows == root and not one.extends]
+        renamed = {root: loop} | {one.name: f"{loop}_{one.name}" for one in followers}
+        for one in followers:
+            changes = {"name": renamed[one.name], "extends": one.name, "follows": loop, "set": kind.set, "paper_names": []}
+            changes["title"] = f"{one.title} ({loop})"
+            changes["made_from"] = [renamed.get(other, other) for other in one.made_from]
+            self.files.add(one.model_copy(update=changes), self.files.path(loop))
 
     @cached_property
     def guides(self) -> list[str]:
@@ -145,12 +162,31 @@ class Checkpoints(Mapping[str, Checkpoint]):
         if "sample" not in kind.sections:
             return None
         parent = kind.extends
-        same = parent and _of_section(kind.set, "sample") == _of_section(self.files[parent].set, "sample")
+        same = parent and _of(kind.set, ["sample"]) == _of(self.files[parent].set, ["sample"])
         return self.own_trajectories(parent) if same else guide
 
+    def round0_of(self, loop: str) -> str:
+        """What stands for a loop's round 0. A variant shares it where the options are the same that it rests on."""
+        kind = self.files[loop]
+        if kind.extends and kind.round0_rests_on:
+            parent = self.files[kind.extends]
+            if _of(kind.set, kind.round0_rests_on) != _of(parent.set, kind.round0_rests_on):
+                return f"{loop}_round0"
+            return self.round0_of(kind.extends)
+        return kind.round0 or f"{loop}_round0"
 
-def _of_section(options: Mapping[str, object], section: str) -> dict[str, object]:
-    return {name: value for name, value in options.items() if name.startswith(f"{section}.")}
+    def main_loop(self, loop: str) -> str:
+        """The loop that a step or a control belongs to (`dpo_st` of `dpo`); a main loop is its own."""
+        return self.files[loop].follows or loop
+
+    def step_of(self, loop: str) -> str | None:
+        """The loop with the models between the rounds of a main loop (`dpo` of `dpo_st`); None where there is none."""
+        return next((name for name, kind in self.files.items() if kind.follows == loop and kind.between), None)
+
+
+def _of(options: Mapping[str, object], begins: Sequence[str]) -> dict[str, object]:
+    """Those of dotted options that are one of these, or lie in one of these sections."""
+    return {name: value for name, value in options.items() if any(f"{name}.".startswith(f"{one}.") for one in begins)}
 
 
 # ---------------------------------------------------------------- decoders

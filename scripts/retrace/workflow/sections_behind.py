@@ -38,7 +38,8 @@ def sections_of(settings: Settings, checkpoint: str) -> list[str]:
     if named is None:
         return []
     untrained = named.round == 0 and named.kind.round0_in_own_form
-    return [str(named.kind.form).split(".")[0]] if untrained else list(named.kind.sections)
+    kind = named.kind
+    return [str(kind.form).split(".")[0]] if untrained else [*kind.sections[:1], *kind.reads, *kind.sections[1:]]
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:

@@ -66,28 +66,30 @@ class Settings:
         self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None
     ) -> Configuration:
         """The configuration as it holds for one task and model, and for what a checkpoint or decoder sets otherwise."""
-        names = [name for name in (checkpoint, decoder) if name]
-        if not names:
-            return self._for_target(task, model, None, None)
-        kind = self._variant_of_checkpoint(checkpoint) if checkpoint else None
-        changed = kind if kind and self.checkpoints[kind].set else None
-        plain = base_decoder(decoder) if decoder else None
-        return self._for_target(task, model, changed, plain if plain and self.decoder_files[plain].set else None)
+        return self.values_of_variants(task, model, self.variants(checkpoint, decoder))
 
     @cache  # noqa: B019 - one Settings lives as long as the workflow
-    def _variant_of_checkpoint(self, checkpoint: str) -> str | None:
-        named = self.checkpoints.parse(checkpoint)
-        return named.kind.name if named else None
+    def variants(self, checkpoint: str | None, decoder: str | None = None) -> tuple[str, ...]:
+        """Which of a checkpoint, of the network of a decoder, and of the decoder set options: `checkpoint NAME`, ..."""
+        named = self.checkpoints.parse(checkpoint) if checkpoint else None
+        kinds = [named.kind.name] if named else []
+        found = []
+        if decoder and (plain := self.decoder(decoder)):
+            kinds += [plain.guide] if plain.guide else []
+            found = [f"decoder {plain.name}"] if plain.set else []
+        return tuple(f"checkpoint {kind}" for kind in kinds if self.checkpoints[kind].set) + tuple(found)
 
     @lru_cache(maxsize=4096)  # noqa: B019
-    def _for_target(self, task: str, model: str, checkpoint: str | None, decoder: str | None) -> Configuration:
-        variant: dict[str, Any] = {}
+    def values_of_variants(self, task: str, model: str, variants: tuple[str, ...]) -> Configuration:
+        """The configuration for one task and model, with what these set (`variants`)."""
+        options: dict[str, Any] = {}
         where = f"configuration of {task} with {model}"
-        for files, name in ((self.checkpoints.files, checkpoint), (self.decoder_files, decoder)):
-            if name:
-                variant |= files[name].set
-                where += f", with `set` of {files.path(name)}"
-        return self._checked(task, model, variant, where)
+        for variant in variants:
+            what, _, name = variant.partition(" ")
+            files: Library[Any] = self.checkpoints.files if what == "checkpoint" else self.decoder_files
+            options |= files[name].set
+            where += f", with `set` of {files.path(name)}"
+        return self._checked(task, model, options, where)
 
     def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
         """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
@@ -313,11 +315,11 @@ class Settings:
         """The name under which a checkpoint is built: `generator` is the model's own choice, and round 0 of several
         loops may be one checkpoint; in a text form that no other checkpoint is asked in, it has a name of its own."""
         named = self.checkpoints.parse(checkpoint)
-        if named and named.round == 0 and named.kind.round0:
+        if named and named.round == 0:
             own_form = named.kind.round0_in_own_form
             if own_form and self.form(task, model, checkpoint) != "steps":
                 return own_form
-            checkpoint = named.kind.round0
+            checkpoint = self.checkpoints.round0_of(named.kind.name)
         return self.generator(task, model) if checkpoint == GENERATOR else checkpoint
 
     def weights_of(self, task: str, model: str, checkpoint: str) -> str:
