@@ -38,8 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--template-file", required=True, help="config/prompts/NAME.yaml")
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
     parser.add_argument("--seed", type=int, required=True, help="of the questions that are drawn")
-    parser.add_argument("--blind", action="store_true", help="show the teacher no mistakes")
-    parser.add_argument("--random-like", help="rationales of another run: ask for as many random questions instead")
+    parser.add_argument("--random-like", help="rationales of another run: with --questions random, as many are asked")
     parser.add_argument("--released", help="rationales in the authors' format, instead of a teacher")
     parser.add_argument("--samples", type=int, default=4, help="answers a question in the exam, for a file's name")
     parser.add_argument("--local-folder", help="the model's folder, where --kind is local")
@@ -64,9 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     template = load_template(given.template_file)
     examples = read_jsonl(given.data, Example)
     marks = read_jsonl(given.marks, MarkedAnswer, allow_empty=True)
+    if (options.questions == "random") != bool(given.random_like):
+        raise UserError("--questions random and --random-like, the rationales of another run, go together")
     like = read_jsonl(given.random_like, TeacherRationale, allow_empty=True) if given.random_like else None
     count = None if like is None else len({row.example_id for row in like})
-    asks = feedback.choose(examples, marks, options, given.round, given.seed, given.blind, count)
+    asks = feedback.choose(examples, marks, options, given.round, given.seed, count)
     common = feedback.common_words(example.question for example in examples)
     if given.released:
         if given.dry_run:

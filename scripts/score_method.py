@@ -10,7 +10,6 @@ Output:  a Result document (scripts/retrace/evaluation/result.py says what its f
 """
 
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,14 +22,11 @@ if TYPE_CHECKING:
     from retrace.workflow.settings import Settings
 
 
-CONFIG = Path(__file__).resolve().parents[1] / "config"
-
-
 def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
     """The settings that a result was made with, to ask what its names mean. files: YAMLs of its tasks and its model."""
-    from retrace.workflow.settings import Settings
+    from retrace.workflow.settings import Settings, config_folders
 
-    settings = Settings(configuration, CONFIG, os.environ.get("RETRACE_OWN"))
+    settings = Settings(configuration, *config_folders())
     for file in files:
         settings.use_file(file)
     return settings

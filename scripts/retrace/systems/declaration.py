@@ -1,10 +1,12 @@
 """What a checkpoint is: config/checkpoints/NAME.yaml, which says all that other modules ask about its name."""
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from retrace.sections import Name, Section
+from retrace.yaml_files import read_yaml
 
 Value = float | int | str | bool | list | None
 
@@ -43,7 +45,9 @@ class Checkpoint(Variant):
     follows: Name | None = Field(
         default=None, description="the loop whose rounds it goes along with; a variant of that loop gets one of its own"
     )
-    between: bool = Field(default=False, description="whether its models stand between the rounds of the loop it follows")
+    between: bool = Field(
+        default=False, description="whether its models stand between the rounds of the loop it follows"
+    )
     reads: list[str] = Field(default=[], description="sections that it depends on and another checkpoint sets")
     guides: bool = Field(
         default=False, description="a network beside a generator, which guides or ranks what it writes"
@@ -87,3 +91,10 @@ class Checkpoint(Variant):
     def shown(self) -> str:
         """As messages write its name."""
         return f"GENERATOR_{self.name}" if self.guides else f"{self.name}_roundN" if self.rounds else self.name
+
+
+def root_at(config: Path, checkpoint: str) -> str:
+    """The checkpoint that one is at bottom a variant of, by the files below config/checkpoints; itself where it extends none."""
+    path = config / "checkpoints" / f"{checkpoint}.yaml"
+    parent = read_yaml(path).get("extends") if path.exists() else None
+    return root_at(config, str(parent)) if parent else checkpoint

@@ -82,7 +82,13 @@ class Checkpoints(Mapping[str, Checkpoint]):
         followers = [one for one in self.files.values() if one.follows == root and not one.extends]
         renamed = {root: loop} | {one.name: f"{loop}_{one.name}" for one in followers}
         for one in followers:
-            changes = {"name": renamed[one.name], "extends": one.name, "follows": loop, "set": kind.set, "paper_names": []}
+            changes = {
+                "name": renamed[one.name],
+                "extends": one.name,
+                "follows": loop,
+                "set": kind.set,
+                "paper_names": [],
+            }
             changes["title"] = f"{one.title} ({loop})"
             changes["made_from"] = [renamed.get(other, other) for other in one.made_from]
             self.files.add(one.model_copy(update=changes), self.files.path(loop))

@@ -1,5 +1,6 @@
 """What a run is asked for: its configuration for each target, and the names that targets may hold."""
 
+import os
 from collections.abc import Mapping
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -24,6 +25,12 @@ from retrace.workflow.variants import check_variants, declare_variants_of_method
 from retrace.yaml_files import closest
 
 OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
+
+
+def config_folders() -> list[Path]:
+    """The shipped folder, and for a program that a rule starts the user's own."""
+    own = os.environ.get("RETRACE_OWN")
+    return [Path(__file__).resolve().parents[3] / "config", *([Path(own)] if own else [])]
 
 
 class Settings:

@@ -17,13 +17,17 @@ from retrace.planning.work import (
     text_given,
     training,
 )
-from retrace.systems.icot.options import STAGES_BEHIND
+from retrace.systems.declaration import root_at
 from retrace.tasks.multiplication import line_of
 from retrace.yaml_files import read_yaml
 
 # Mean tokens of GSM8K as implicit chain of thought has it, steps being equations alone: question, steps with the answer,
 # answer alone (the authors' logs/gsm8k/gpt2/log.generate: src_avg, tgt_avg, both ways).
 EQUATIONS, EQUATIONS_ANSWER = (57.5, 27.7), 6.1
+
+
+# The checkpoints that answer questions in a layout with separators.
+SEPARATED = ("no_cot", "explicit_cot", "icot", "no_cot_deep", "no_cot_from_teacher")
 
 
 def separated(job: Job, sizes: Sizes, text: Text) -> Text:
@@ -49,8 +53,8 @@ def answer_of(text: Text) -> float:
 @answered
 def answers(job: Job, sizes: Sizes, text: Text) -> Text | None:
     """A split as a checkpoint of implicit chain of thought answers it."""
-    checkpoint = job.wildcards.get("checkpoint", "")
-    if checkpoint not in STAGES_BEHIND:
+    checkpoint = root_at(sizes.config, job.wildcards.get("checkpoint", ""))
+    if checkpoint not in SEPARATED:
         return None
     text = separated(job, sizes, text)
     return text if checkpoint == "explicit_cot" else replace(text, solution=answer_of(text), steps=1.0)

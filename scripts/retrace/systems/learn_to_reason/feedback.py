@@ -42,12 +42,11 @@ def choose(
     options: Feedback,
     number: int,
     seed: int,
-    blind: bool = False,
     random_count: int | None = None,
 ) -> list[Ask]:
     """What the teacher is asked in a round, in the order of the data.
 
-    number: of the round, from 1. blind: the teacher sees no mistake. random_count: so many random questions of the exam,
+    number: of the round, from 1. random_count: so many random questions of the exam,
     or of the training split where the exam had fewer, instead of missed ones (the control).
     """
     mistakes: dict[str, list[str]] = {}
@@ -73,7 +72,7 @@ def choose(
         example = examples[place]
         texts = [text for text in mistakes.get(example.id, []) if text.strip()]
         shown: list[str | None] = [*texts[: options.per_question]]
-        asks += [Ask(example, mistake) for mistake in ([None] if blind or not shown else shown)]
+        asks += [Ask(example, mistake) for mistake in (shown if shown and options.show_mistakes else [None])]
     return asks
 
 

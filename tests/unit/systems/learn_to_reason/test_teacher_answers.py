@@ -271,7 +271,7 @@ def test_released_rationales_of_questions_that_the_student_knew_are_learned_too(
     assert [row.example_id for row in rows_of(tmp_path)] == [examples[place].id for place in (2, 0, 1, 3)]
     assert report_of(tmp_path)["questions_not_asked_for"] == 3
     (tmp_path / "like.jsonl").write_text((tmp_path / "rationales.jsonl").read_text().splitlines()[0] + "\n")
-    ask_teacher.main([*words, "--random-like", str(tmp_path / "like.jsonl")])
+    ask_teacher.main([*words, "--questions", "random", "--random-like", str(tmp_path / "like.jsonl")])
     assert len(rows_of(tmp_path)) == 1  # the control has as many questions as the method, and no more
     ask_teacher.main([*words, "--dry-run"])
     assert report_of(tmp_path)["requests"] == 0

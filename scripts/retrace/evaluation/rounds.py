@@ -1,6 +1,7 @@
 """Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,16 @@ from retrace.evaluation.intervals import Estimate
 from retrace.evaluation.reported import PaperFile, same_name
 from retrace.evaluation.result import Result
 from retrace.schemas import Row
-from retrace.workflow.names import LOOPS, loop_of, round_of
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of a loop. paper_names: what the papers' figures call the rounds, with {round} for the number."""
+
+    loop: str
+    title: str
+    number: int
+    paper_names: Sequence[str] = ()
 
 
 class RoundPoint(Row):
@@ -58,24 +68,30 @@ def _point(result: Result, number: int) -> RoundPoint:
     return RoundPoint(round=number, accuracy=result.accuracy, seeds={row.seed: row.accuracy for row in result.per_seed})
 
 
-def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]) -> RoundFigure:
+def curves_of(
+    results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile], round_named: Callable[[str], Round | None]
+) -> RoundFigure:
     """Put results, each with its file's name, side by side.
 
+    round_named: the round that a method's name stands for; None where it is no round's.
     Raises UserError where results are of different models or data, or of no round.
     """
     path, first = results[0]
     points: dict[str, list[RoundPoint]] = {}
+    rounds: list[Round] = []
     start = None
     for other, result in results:
         if _what(result) != _what(first):
             raise UserError(f"{other}: {_what(result)}; {path}: {_what(first)}; give results of one run")
-        number = round_of(result.method)
-        if number is None:
+        named = round_named(result.method)
+        if named is None:
             raise UserError(f"{other}: method {result.method!r} is no round of a loop; give results of NAME_roundN")
-        if number == 0:
+        if named.number == 0:
             start = _point(result, 0)
         else:
-            points.setdefault(loop_of(result.method), []).append(_point(result, number))
+            points.setdefault(named.loop, []).append(_point(result, named.number))
+            rounds.append(named)
+    titles = {named.loop: named.title for named in rounds}
     return RoundFigure(
         task=first.task,
         model=first.model,
@@ -85,10 +101,10 @@ def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]
         seeds=first.seeds,
         start=start,
         curves=[
-            RoundCurve(loop=loop, title=LOOPS[loop], points=sorted(found, key=lambda point: point.round))
+            RoundCurve(loop=loop, title=titles[loop], points=sorted(found, key=lambda point: point.round))
             for loop, found in points.items()
         ],
-        reported=[row for row in reported_rounds(papers, first.task) if row.loop in points],
+        reported=reported_rounds(papers, first.task, rounds),
     )
 
 
@@ -99,17 +115,16 @@ def _what(result: Result) -> str:
     )
 
 
-def reported_rounds(papers: Sequence[PaperFile], task: str) -> list[ReportedRound]:
-    """The papers' own curves of this task (DPO-ST, Figure 5)."""
-    loops = {LOOPS[loop]: loop for loop in ("dpo_st", "st")}
+def reported_rounds(papers: Sequence[PaperFile], task: str, rounds: Sequence[Round]) -> list[ReportedRound]:
+    """The papers' own curves of these loops on this task (DPO-ST, Figure 5), all rounds that they report."""
     found = []
-    for paper in papers:
-        for row in paper.rows:
-            method, _, number = row.method.partition(", iteration ")
-            if row.table == "Figure 5" and method in loops and same_name(row.dataset, task) and number.isdigit():
-                found.append(
-                    ReportedRound(loop=loops[method], round=int(number), percent=float(row.value), model=row.model)
-                )
+    for loop, names in {named.loop: named.paper_names for named in rounds}.items():
+        for begin, end in (name.split("{round}") for name in names):
+            for row in (row for paper in papers for row in paper.rows if same_name(row.dataset, task)):
+                number = row.method.removeprefix(begin).removesuffix(end)
+                if row.table == "Figure 5" and row.method == f"{begin}{number}{end}" and number.isdigit():
+                    point = ReportedRound(loop=loop, round=int(number), percent=float(row.value), model=row.model)
+                    found.append(point)
     return found
 
 
@@ -135,7 +150,7 @@ def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
             places = [point.round + (shift if point.round else 0) for point in points]
             axes.plot(places, [100 * point.accuracy.value for point in points], color=colour, linewidth=1.2)
             _draw_points(axes, curve.points, shift, color=colour, marker=marker, label=curve.title, zorder=3)
-            _draw_reported(axes, figure, curve.loop, colour)
+            _draw_reported(axes, figure, curve, colour)
         if figure.start:
             _draw_points(axes, [figure.start], 0, color="#333333", marker="x", label="before the first round", zorder=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -158,9 +173,9 @@ def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style:
     axes.errorbar(places, values, yerr=[lows, highs], linestyle="none", elinewidth=0.9, capsize=3, **style)
 
 
-def _draw_reported(axes: Any, figure: RoundFigure, loop: str, colour: str) -> None:
+def _draw_reported(axes: Any, figure: RoundFigure, curve: RoundCurve, colour: str) -> None:
     """The paper's curves of a loop, a dashed line a model."""
-    own = [point for point in figure.reported if point.loop == loop]
+    own = [point for point in figure.reported if point.loop == curve.loop]
     for model in dict.fromkeys(point.model for point in own):
         points = sorted((point.round, point.percent) for point in own if point.model == model)
         axes.plot(
@@ -170,5 +185,5 @@ def _draw_reported(axes: Any, figure: RoundFigure, loop: str, colour: str) -> No
             linestyle="--",
             marker="x",
             alpha=0.5,
-            label=f"{LOOPS[loop]}, {model}, reported",
+            label=f"{curve.title}, {model}, reported",
         )
