@@ -14,6 +14,7 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+from retrace.workflow.decoders import shipped
 from retrace.workflow.names import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
@@ -29,13 +30,8 @@ gc.set_threshold(200_000, 50, 100)
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
 CONFIG = Path(workflow.basedir) / "config"
-GUIDED_DECODERS = ["grace", "grace_self_consistency", "stepwise"]
-SECTIONS_OF_DECODERS = {"samples": "dpo_st.samples"}  # where they are not called as the decoder
-# What decode.py calls a decoder, if not by its name.
-COMMANDS = {
-    **dict.fromkeys(GUIDED_DECODERS, "guided"),
-    "samples": "self_consistency",
-}
+# The decoders that decode.py carries out; a verifier only chooses among the samples of one of them.
+DECODED = {name: decoder for name, decoder in shipped().items() if decoder.guide != "verifier"}
 
 try:
     settings = Settings(config, CONFIG)
@@ -128,7 +124,8 @@ def section_of(wildcards, name):
     with its calculator switched off where the decoder's name says so."""
     model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
     section = settings.for_target(wildcards.task, model)
-    for part in SECTIONS_OF_DECODERS.get(helped_decoder(name), helped_decoder(name)).split("."):
+    decoder = DECODED.get(helped_decoder(name))
+    for part in (decoder.section if decoder else name).split("."):
         section = getattr(section, part)
     return section if name == helped_decoder(name) else section.model_copy(update={"calculator": False})
 
@@ -312,9 +309,8 @@ def option_from(inputs, option, name):
 
 
 def decoder_arguments(wildcards):
-    """The words that tell decode.py which decoder, with which options and which guidance."""
-    decoder = helped_decoder(wildcards.decoder)
-    words = [COMMANDS.get(decoder, decoder), *options(wildcards.decoder)(wildcards)]
+    """The words that tell decode.py which algorithm, with which options and which guidance."""
+    words = [DECODED[helped_decoder(wildcards.decoder)].algorithm, *options(wildcards.decoder)(wildcards)]
     for name, path in guidance(wildcards).items():
         words += [f"--{name}", path]
     return words

@@ -15,7 +15,7 @@ rule decode:
     benchmark:
         "benchmarks/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}_{shard}.tsv"
     wildcard_constraints:
-        decoder=one_of(decoder for decoder in settings.decoders if decoder != "verifier"),
+        decoder=one_of(decoder for decoder in settings.decoders if helped_decoder(decoder) in DECODED),
         split=r"(?:[a-z0-9_]+_)?(?:train|dev|test)",
     # Scores appear early where decoding goes before further training.
     priority: 10
@@ -55,7 +55,7 @@ rule gather_predictions:
     log:
         "logs/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.log",
     wildcard_constraints:
-        decoder=one_of(decoder for decoder in settings.decoders if decoder != "verifier"),
+        decoder=one_of(decoder for decoder in settings.decoders if helped_decoder(decoder) in DECODED),
     conda:
         "../envs/retrace.yaml"
     message:

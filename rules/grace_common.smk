@@ -45,7 +45,7 @@ def what_was_sampled(wildcards):
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     guided = guide_of(wildcards.task, wildcards.model, method.decoder) is not None
     released = settings.for_target(wildcards.task, wildcards.model).discriminator.released
-    if method.decoder != "verifier" and (not guided or released):
+    if shipped()[helped_decoder(method.decoder)].guide != "verifier" and (not guided or released):
         return {}
     folders = [f"results/{wildcards.task}/{wildcards.model}/seed{seed}" for seed in seeds_of_the_method(wildcards)]
     return {"sampling": [f"{folder}/{trained}_discriminator/trajectories.counts.jsonl" for folder in folders]}
@@ -106,7 +106,7 @@ def the_guide(wildcards):
 
 @lru_cache(maxsize=None)
 def guide_of(task, model, decoder):
-    guided = helped_decoder(decoder) in GUIDED_DECODERS
+    guided = shipped()[helped_decoder(decoder)].guide == "discriminator"
     return (
         "discriminator" if guided and section_of(SimpleNamespace(task=task, model=model), decoder).beta != 0 else None
     )

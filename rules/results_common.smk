@@ -67,7 +67,7 @@ def what_the_result_rests_on(wildcards):
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     decoder = settings.method(wildcards.method).decoder
     scratch = settings.model(wildcards.model).scratch is not None
-    chosen = configuration.get(helped_decoder(decoder), {}).get("beta") == "choose"
+    chosen = configuration.get(shipped()[helped_decoder(decoder)].section, {}).get("beta") == "choose"
     start = settings.generator(wildcards.task, wildcards.model)
     votes = settings.method(wildcards.method).votes
     kept = {"preset", "limits", *sections_behind(trained, decoder, scratch, chosen, start, votes)}

@@ -18,7 +18,7 @@ rule decode_transfer:
         decoder=one_of(
             decoder
             for decoder in settings.decoders
-            if decoder != "verifier" and helped_decoder(decoder) not in GUIDED_DECODERS
+            if helped_decoder(decoder) in DECODED and helped_decoder(decoder) not in shipped().in_steps
         ),
     priority: 10
     conda:

@@ -84,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import write_json
     from retrace.models.options import load_model_config
     from retrace.tasks.base import load_task
+    from retrace.workflow.decoders import shipped
     from retrace.workflow.names import helped_decoder, round_of, system_of
     from retrace.workflow.sections_behind import sections_behind
     from retrace.workflow.settings import generator_of
@@ -104,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     votes = (given.votes, read_runs(given.vote_predictions, given.seeds, examples, data)) if given.votes else None
 
     values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
-    chosen = (values or {}).get(helped_decoder(given.decoder), {}).get("beta") == "choose"
+    chosen = (values or {}).get(shipped().resolved(helped_decoder(given.decoder)).section, {}).get("beta") == "choose"
     start = generator_of(source or task.config, model)
     scratch = model.scratch is not None
     sections = sections_behind(given.checkpoint, given.decoder, scratch, chosen, start, given.votes)

@@ -23,7 +23,7 @@ def sections_behind(
     own.
     """
     sections = ["base"] if scratch else []
-    guide, system = shipped()[helped_decoder(decoder)].guide, system_of(checkpoint)
+    guide, system = shipped().resolved(helped_decoder(decoder)).guide, system_of(checkpoint)
     if system == "dpo_st":
         sections.append("dpo_st")
     elif system == "icot":
@@ -49,7 +49,7 @@ def sections_behind(
 
 def _section_of(decoder: str) -> str:
     """The section at the top of the configuration that holds a decoder's options."""
-    return str(shipped()[helped_decoder(decoder)].section).split(".")[0]
+    return str(shipped().resolved(helped_decoder(decoder)).section).split(".")[0]
 
 
 # Sizes of batches on the device change speed and memory, not what is computed.
