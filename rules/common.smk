@@ -14,11 +14,18 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, str(Path(workflow.basedir) / "scripts"))
+from retrace.errors import UserError
 from retrace.workflow.decoders import shipped
+
+try:
+    # The decoders that decode.py carries out; a verifier only chooses among the samples of one of them.
+    DECODED = {name: decoder for name, decoder in shipped().items() if decoder.guide != "verifier"}
+except UserError as error:
+    raise WorkflowError(str(error)) from None
+
 from retrace.workflow.names import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
-from retrace.errors import UserError
 from retrace.machine.run_guard import HOLD_IN_SHELL
 from retrace.workflow.settings import Settings, section_classes
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
@@ -30,8 +37,6 @@ gc.set_threshold(200_000, 50, 100)
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
 SCRIPTS = Path(workflow.basedir) / "scripts"
 CONFIG = Path(workflow.basedir) / "config"
-# The decoders that decode.py carries out; a verifier only chooses among the samples of one of them.
-DECODED = {name: decoder for name, decoder in shipped().items() if decoder.guide != "verifier"}
 
 try:
     settings = Settings(config, CONFIG)
