@@ -2,7 +2,7 @@
 
 A module of `retrace.decoding` or of a system registers an algorithm with a call at its top level:
 
-    register_algorithm(Algorithm("best_of_n", BestOfN, sample=free_samples, choose=most_likely))
+    register_algorithm(Algorithm("shortest", Shortest, sample=free_samples, choose=fewest_tokens))
 
 `retrace.systems.algorithms` finds these modules. They are imported while planning, so they import torch, and what
 imports it, inside their functions.

@@ -3,9 +3,10 @@
 A decoder may extend another one: it is then decoded as that one is, with what it sets itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -50,6 +51,11 @@ class Decoders(Library[DecoderConfig]):
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of a decoder."""
         return algorithms()[self[name].algorithm]
+
+    def _inherited(self, own: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
+        """Another algorithm does not have its parent's section."""
+        changed = own.get("algorithm", parents.get("algorithm")) != parents.get("algorithm")
+        return {name: value for name, value in parents.items() if name != "section"} if changed else parents
 
     def _check(self, decoder: DecoderConfig) -> None:
         """Write the section out. Raises UserError for an algorithm, section or decoder that is unknown or does not fit."""

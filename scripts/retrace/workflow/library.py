@@ -83,12 +83,16 @@ class Library(Mapping[str, Kind], Generic[Kind]):
             raise UserError(f"{path}: extends: {self.what} {parent!r} is unknown; {closest(str(parent), self.paths)}")
         if parent in (*below, name):
             circle = " -> ".join((*below, name, parent))
-            raise UserError(f"{path}: {self.what}s extend each other in a circle: {circle}")
-        inherited = self._merged(parent, (*below, name))
+            raise UserError(f"{path}: extends: {self.what}s extend each other in a circle: {circle}")
+        inherited = self._inherited(values, self._merged(parent, (*below, name)))
         changed = {**(inherited.get("set") or {}), **(values.get("set") or {})}
         title = {"title": f"{inherited['title']} ({name})"} if inherited.get("title") else {}
         kept = {key: value for key, value in inherited.items() if key not in NOT_INHERITED}
         return {**kept, **title, **values, **({"set": changed} if changed else {})}
+
+    def _inherited(self, own: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
+        """What is taken from a parent's values."""
+        return parents
 
     def ancestors(self, name: str) -> list[str]:
         """The name, what it extends, and so on; the last extends none."""

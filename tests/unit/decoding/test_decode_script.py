@@ -13,6 +13,7 @@ from retrace.errors import UserError
 from retrace.evaluation.predictions import decoding_seconds
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Prediction
+from retrace.systems.algorithms import algorithms
 from unit import tiny_generators
 
 SCRIPTS = Path(decode.__file__).parent
@@ -58,6 +59,17 @@ def test_self_consistency_and_shards(words, tmp_path):
     assert parts == whole
 
 
+def test_best_of_n_chooses_among_the_samples_of_self_consistency(words, tmp_path):
+    options = ["--samples", "5", "--temperature", "2.5", "--max-new-tokens", "30"]
+    voted, best = (run(words, tmp_path, name, *options) for name in ("self_consistency", "best_of_n"))
+    assert [row.samples for row in best] == [row.samples for row in voted]
+    for row in best:
+        means = [sample.logprob / sample.tokens for sample in row.samples]
+        assert row.chosen == means.index(max(means))
+        assert (row.answer, row.correct) == (row.samples[row.chosen].answer, row.samples[row.chosen].correct)
+    assert any(row.chosen for row in best)
+
+
 def test_more_shards_than_questions_leave_empty_files(words, tmp_path):
     assert run(words, tmp_path, "greedy", "--shard", "0", "--shards", "9") == []
 
@@ -78,7 +90,7 @@ def test_help_names_decoders_and_loads_no_torch():
     help_text = subprocess.run(
         [sys.executable, "decode.py", "--help"], cwd=SCRIPTS, check=True, capture_output=True, text=True, timeout=60
     ).stdout
-    assert all(decoder in help_text for decoder in decode.DECODERS)
+    assert all(f"    {name}" in help_text for name in algorithms())
 
 
 def test_a_user_error_is_one_line_and_exit_2(words, tmp_path):

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-import decode
+from retrace.decoding.best_of_n import BestOfN
 from retrace.decoding.engine import Decoder
 from retrace.decoding.guided import decode_guided
 from retrace.decoding.options import Beam, Greedy, Guided, SelfConsistency
@@ -23,6 +23,8 @@ from retrace.models.encoder_head import scratch_encoder
 from retrace.models.options import ModelConfig, ScratchModel
 from retrace.models.scratch import build_model
 from retrace.prompting.prompting import Prompting
+from retrace.schemas import Prediction
+from retrace.systems.algorithms import algorithms
 from retrace.text.calculator import Calculator
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -35,6 +37,7 @@ DECODERS = {
     "greedy": Greedy(**SHARED),
     "beam": Beam(**SHARED, beams=3),
     "self_consistency": SelfConsistency(**SHARED, samples=3, temperature=1.2),
+    "best_of_n": BestOfN(**SHARED, samples=3, temperature=1.2),
     "guided": Guided(**STEPWISE, beta=0.5),
     "guided_vote": Guided(**STEPWISE, beta=0.5, samples=2, selection="sample"),
     "guided_beam": Guided(**STEPWISE, beta=0.5, step_sampling="beam"),
@@ -61,6 +64,12 @@ def judge(tmp_path_factory) -> StepDiscriminator:
     return load_discriminator(folder)
 
 
+def in_order(made: Generator, options, rows, seed: int) -> list[Prediction]:
+    """The predictions of the algorithm that has these options."""
+    algorithm = next(one for one in algorithms().values() if one.options is type(options))
+    return [row for _, row in sorted(algorithm.answer(made, options, rows, seed), key=itemgetter(0))]
+
+
 def file_of(folder: Path, made: Generator, judge, options, shards: int) -> bytes:
     """The predictions file of 7 questions, gathered from its shards."""
     parts = []
@@ -69,7 +78,7 @@ def file_of(folder: Path, made: Generator, judge, options, shards: int) -> bytes
         if isinstance(options, Guided):
             predictions = list(decode_guided(made, judge, rows, options, seed=3))
         else:
-            predictions = [row for _, row in sorted(decode.unguided(made, options, rows, seed=3), key=itemgetter(0))]
+            predictions = in_order(made, options, rows, seed=3)
         write_predictions(folder / "part.jsonl", predictions)
         parts.append((folder / "part.jsonl").read_bytes())
     return b"".join(parts)
@@ -106,7 +115,7 @@ def test_what_is_rounded_in_the_file_is_equal_to_the_last_bit(judge, family: str
 
 def test_times_are_beside_the_rows_and_not_in_them(tmp_path) -> None:
     made = generator("encoder_decoder")
-    rows = [row for _, row in decode.unguided(made, Greedy(**SHARED), EXAMPLES[:2], seed=0)]
+    rows = in_order(made, Greedy(**SHARED), EXAMPLES[:2], seed=0)
     assert all(row.seconds > 0 for row in rows)
     write_predictions(tmp_path / "test.jsonl", rows)
     assert "seconds" not in (tmp_path / "test.jsonl").read_text()
