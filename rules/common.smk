@@ -23,7 +23,8 @@ from retrace.cli import arguments_of
 from retrace.sections import speed_options
 from retrace.errors import UserError
 from retrace.machine.run_guard import HOLD_IN_SHELL
-from retrace.workflow.settings import Settings, section_classes
+from retrace.workflow.declared import section_classes
+from retrace.workflow.settings import Settings
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
 from retrace.machine.tracking import variables_for
 

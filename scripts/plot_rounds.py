@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.result import Result, load_document
     from retrace.evaluation.rounds import Round, curves_of, draw_rounds
     from retrace.machine.storage import atomic_path, write_json
+    from retrace.workflow.declared import config_folders
     from retrace.workflow.names import Checkpoints
-    from retrace.workflow.settings import config_folders
 
     results = [(path, load_document(path, Result)) for path in given.results]
     checkpoints = Checkpoints(config_folders())

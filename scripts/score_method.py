@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
     """The settings that a result was made with, to ask what its names mean. files: YAMLs of its tasks and its model."""
-    from retrace.workflow.settings import Settings, config_folders
+    from retrace.workflow.declared import config_folders
+    from retrace.workflow.settings import Settings
 
     settings = Settings(configuration, *config_folders())
     for file in files:

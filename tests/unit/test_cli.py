@@ -10,7 +10,7 @@ from retrace.cli import arguments_of, command, section_from
 from retrace.decoding.options import Guided
 from retrace.errors import UserError
 from retrace.systems.grace.options import Sampling
-from retrace.workflow.settings import section_classes
+from retrace.workflow.declared import section_classes
 
 SCRIPTS = sorted((Path(__file__).parents[2] / "scripts").glob("*.py"))
 

@@ -25,7 +25,7 @@ class Checkpoint(Variant):
     """config/checkpoints/NAME.yaml. Names of checkpoints are NAME, with `rounds` NAME_roundN, with `guides`
     GENERATOR_NAME."""
 
-    system: Name = Field(default="", description="whose seeds, splits and text form it has; inherited from `extends`")
+    system: str = Field(default="", description="whose seeds, splits and text form it has; inherited from `extends`")
     starts_from: str | None = Field(
         default="base", description="checkpoint that its training starts from; `generator`: the model's own choice"
     )
@@ -94,7 +94,7 @@ class Checkpoint(Variant):
 
 
 def root_at(config: Path, checkpoint: str) -> str:
-    """The checkpoint that one is at bottom a variant of, by the files below config/checkpoints; itself where it extends none."""
+    """The checkpoint that one is at bottom a variant of, by its file below config/checkpoints; often itself."""
     path = config / "checkpoints" / f"{checkpoint}.yaml"
     parent = read_yaml(path).get("extends") if path.exists() else None
     return root_at(config, str(parent)) if parent else checkpoint

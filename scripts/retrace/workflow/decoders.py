@@ -23,7 +23,7 @@ from retrace.yaml_files import closest
 class DecoderConfig(Variant):
     """A decoder: config/decoders/NAME.yaml."""
 
-    algorithm: Name = Field(default="", description="of `decode.py --help`; inherited from `extends`")
+    algorithm: str = Field(default="", description="of `decode.py --help`; inherited from `extends`")
     section: str = Field(
         default="",
         description="the configuration's section with its options, for instance dpo_st.samples; default: the one called as "

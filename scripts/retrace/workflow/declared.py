@@ -1,0 +1,258 @@
+"""The configuration of a run for each target, and its tasks, models, decoders and methods by name."""
+
+import os
+from collections.abc import Mapping
+from functools import cache, cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from retrace.errors import UserError
+from retrace.models.options import ModelConfig, load_model_config
+from retrace.tasks.base import load_task
+from retrace.tasks.options import TaskConfig
+from retrace.workflow.configuration import Configuration
+from retrace.workflow.decoders import DecoderConfig, Decoders
+from retrace.workflow.layers import Layers
+from retrace.workflow.library import Library
+from retrace.workflow.methods import MethodConfig
+from retrace.workflow.named_models import check_named_models
+from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.variants import check_variants, declare_variants_of_methods
+from retrace.yaml_files import closest
+
+OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
+
+
+def config_folders() -> list[Path]:
+    """The shipped folder, and for a program that a rule starts the user's own."""
+    own = os.environ.get("RETRACE_OWN")
+    return [Path(__file__).resolve().parents[3] / "config", *([Path(own)] if own else [])]
+
+
+class Declared:
+    """The resolved configuration, and all that has a YAML file of its own.
+
+    Args:
+        user: what the user gave (config.yaml, further files, `--config`), already merged by Snakemake.
+        config_dir: the folder with the shipped tasks/, models/, checkpoints/, ...
+        own: a folder with the user's own; the option `own` of the configuration goes before.
+    """
+
+    def __init__(
+        self, user: Mapping[str, Any], config_dir: str | Path = "config", own: str | Path | None = None
+    ) -> None:
+        self.folder = Path(config_dir)
+        self.own = self._own_folder(user.get("own"), own)
+        self.folders = [self.folder, *([self.own] if self.own else [])]
+        self.checkpoints = Checkpoints(self.folders)
+        self.decoder_files = Decoders(self.folders)
+        self.method_files = Library(MethodConfig, "method", self.folders)
+        self._task_files = Library(TaskConfig, "task", self.folders)
+        self._model_files = Library(ModelConfig, "model", self.folders)
+        declare_variants_of_methods(self.method_files, self.checkpoints, self.decoder_files)
+        check_variants(self.checkpoints, self.decoder_files)
+        self.layers = Layers(user, self.folders)
+        self.preset_name = self.layers.preset_name
+        self.values = self._checked(None, None, {}, "configuration")
+        self.layers.check_overrides(self.tasks, self.models)
+
+    def _own_folder(self, given: str | None, otherwise: str | Path | None) -> Path | None:
+        """The user's folder; None where it is the shipped one, or there is none."""
+        if given is not None and not Path(given).is_dir():
+            raise UserError(f"own: {given}: no such folder; name one with {'/, '.join(OWN_KINDS)}/ in it")
+        folder = Path(given or otherwise or self.folder)
+        return None if not folder.is_dir() or folder.resolve() == self.folder.resolve() else folder
+
+    # ------------------------------------------------------------ the configuration
+
+    def for_target(
+        self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None
+    ) -> Configuration:
+        """The configuration as it holds for one task and model, and for what a checkpoint or decoder sets otherwise."""
+        return self.values_of_variants(task, model, self.variants(checkpoint, decoder))
+
+    @cache  # noqa: B019 - one Settings lives as long as the workflow
+    def variants(self, checkpoint: str | None, decoder: str | None = None) -> tuple[str, ...]:
+        """Which of a checkpoint, of the network of a decoder, and of the decoder set options: `checkpoint NAME`, ..."""
+        named = self.checkpoints.parse(checkpoint) if checkpoint else None
+        kinds = [named.kind.name] if named else []
+        found = []
+        if decoder and (plain := self.decoder(decoder)):
+            kinds += [plain.guide] if plain.guide else []
+            found = [f"decoder {plain.name}"] if plain.set else []
+        return tuple(f"checkpoint {kind}" for kind in kinds if self.checkpoints[kind].set) + tuple(found)
+
+    @lru_cache(maxsize=4096)  # noqa: B019
+    def values_of_variants(self, task: str, model: str, variants: tuple[str, ...]) -> Configuration:
+        """The configuration for one task and model, with what these set (`variants`)."""
+        options: dict[str, Any] = {}
+        where = f"configuration of {task} with {model}"
+        for variant in variants:
+            what, _, name = variant.partition(" ")
+            files: Library[Any] = self.checkpoints.files if what == "checkpoint" else self.decoder_files
+            options |= files[name].set
+            where += f", with `set` of {files.path(name)}"
+        return self._checked(task, model, options, where)
+
+    def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
+        """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
+        values = self.layers.values(task, model, variant, where)
+        check_named_models(values, {name: self.model(name).family for name in self.models}, where)
+        return values
+
+    def option(self, values: Configuration, dotted: str) -> Any:
+        """The value of an option, `dpo_st.rounds`."""
+        found: Any = values
+        for part in dotted.split("."):
+            found = getattr(found, part)
+        return found
+
+    def named(self, option: str) -> set[str]:
+        """All values of an option (`align.embedder`), for whatever task, model and variant."""
+        sets = [one.set for files in (self.checkpoints, self.decoder_files) for one in files.values()]
+        variants = {one[option] for one in sets if option in one}
+        return {
+            str(one) for one in (self.option(self.values, option), *self.layers.mentioned(option), *variants) if one
+        }
+
+    def resolved(self) -> dict[str, Any]:
+        """Everything that results are made with as plain data, to be saved beside them; where trainings are followed
+        is no part of it."""
+        return self.values.model_dump(mode="json", exclude={"logging"})
+
+    # ------------------------------------------------------------ tasks, models and methods
+
+    @cached_property
+    def tasks(self) -> list[str]:
+        return list(self._task_files)
+
+    @cached_property
+    def models(self) -> list[str]:
+        return list(self._model_files)
+
+    @cached_property
+    def methods(self) -> list[str]:
+        return list(self.method_files)
+
+    @lru_cache(maxsize=256)  # noqa: B019
+    def task(self, name: str) -> TaskConfig:
+        return load_task(self._task_files.path(name)).config
+
+    @lru_cache(maxsize=256)  # noqa: B019
+    def model(self, name: str) -> ModelConfig:
+        return load_model_config(self._model_files.path(name))
+
+    def file(self, kind: str, name: str) -> Path:
+        """The YAML of a name below `tasks`, `models`, `prompts`, ...; where there is none, where it would be shipped."""
+        found = [folder / kind / f"{name}.yaml" for folder in self.folders]
+        return next((path for path in found if path.exists()), found[0])
+
+    def use_file(self, path: str | Path) -> None:
+        """Take a task or a model, by the folder's name, from a file that may lie anywhere."""
+        path = Path(path)
+        for files in (self._task_files, self._model_files):
+            if path.parent.name == f"{files.what}s":
+                files.paths[path.stem] = path
+
+    def shipped_checkpoint(self, checkpoint: str) -> str:
+        """A checkpoint, or what it is a variant of where it is the user's own."""
+        named = self.checkpoints.parse(checkpoint)
+        if named is None:
+            return checkpoint
+        files = self.checkpoints.files
+        shipped = next((name for name in files.ancestors(named.kind.name) if name in files.shipped), named.kind.name)
+        return shipped if named.round is None else f"{shipped}_round{named.round}"
+
+    def shipped_decoder(self, decoder: str) -> str:
+        """A decoder, or what it is a variant of where it is the user's own."""
+        files = self.decoder_files
+        return next((name for name in files.ancestors(base_decoder(decoder)) if name in files.shipped), decoder)
+
+    def is_own(self, kind: str, name: str) -> bool:
+        """Whether a name's YAML is the user's and not a shipped one."""
+        return self.file(kind, name).parents[1] != self.folder
+
+    def generator_model(self, name: str) -> ModelConfig:
+        """A model that writes solutions. Raises UserError for an unknown one and for an encoder."""
+        if name in self.models and (model := self.model(name)).family != "encoder":
+            return model
+        writers = [other for other in self.models if self.model(other).family != "encoder"]
+        if name in self.models:
+            raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
+        raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
+
+    @cached_property
+    def decoders(self) -> list[str]:
+        """Names of decoders, those without their calculator too."""
+        plain = list(self.decoder_files)
+        return [*plain, *(name + WITHOUT_CALCULATOR for name in plain if not self.decoder_files[name].never_calculates)]
+
+    def decoder(self, name: str) -> DecoderConfig:
+        """What a decoder's name means; that of `greedy` for `greedy_no_calculator`."""
+        return self.decoder_files[base_decoder(name)]
+
+    @lru_cache(maxsize=256)  # noqa: B019
+    def method(self, name: str) -> MethodConfig:
+        """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
+        `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
+        these with `_no_calculator` behind it."""
+        plain = self._method(name)
+        if plain is not None:
+            return plain
+        if name.endswith(WITHOUT_CALCULATOR) and (found := self._method(name.removesuffix(WITHOUT_CALCULATOR))):
+            if reason := self.decoder(found.decoder).never_calculates:
+                raise UserError(f"method {name!r}: {reason}; there is no calculator")
+            changes = {"name": name, "decoder": found.decoder + WITHOUT_CALCULATOR, "paper_names": []}
+            changes["title"] = f"{found.title}, without the calculator"
+            changes["votes"] = found.votes and found.votes + WITHOUT_CALCULATOR
+            return found.model_copy(update=changes)
+        raise UserError(
+            f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
+            f"with a checkpoint of {', '.join(self.checkpoints.shown)} and a decoder of "
+            f"{', '.join(self.decoder_files)}; any of these with {WITHOUT_CALCULATOR} behind it"
+        )
+
+    def _method(self, name: str) -> MethodConfig | None:
+        if name in self.method_files:
+            return self.method_files[name]
+        if (named := self.checkpoints.decodable(name)) and named.round is not None:
+            return MethodConfig(
+                name=name,
+                title=f"{named.kind.title}, round {named.round}",
+                checkpoint=name,
+                decoder="greedy",
+                paper=named.kind.system,
+                paper_names=[one.replace("{round}", str(named.round)) for one in named.kind.paper_names],
+            )
+        for decoder in sorted(self.decoders, key=len, reverse=True):
+            checkpoint = name.removesuffix(f"_{decoder}")
+            if checkpoint != name and (named := self.checkpoints.decodable(checkpoint)):
+                title, paper = f"{decoder} from {checkpoint}", named.kind.system
+                return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
+        if name in self.decoder_files:
+            return MethodConfig(name=name, title=self.decoder(name).title, checkpoint=GENERATOR, decoder=name)
+        return None
+
+    def headline_model(self, task: str, method: str | None = None) -> str:
+        """The model of `results/{task}/{method}_acc.json`: that of the method's paper, the task's or the default."""
+        models = self.values.headline_models
+        paper = self.method(method).paper if method else ""
+        return models.get(paper) or models.get(task) or models["default"]
+
+
+@cache
+def section_classes() -> dict[str, type[BaseModel]]:
+    """Name of each option section of the configuration and its class; `dpo_st.sft` for a section within one, whose own
+    options are then no section of a script."""
+
+    def sections_in(owner: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
+        found: dict[str, type[BaseModel]] = {}
+        for name, field in owner.model_fields.items():
+            kind = field.annotation
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                found |= sections_in(kind, f"{prefix}{name}.") or {prefix + name: kind}
+        return found
+
+    return sections_in(Configuration, "")
