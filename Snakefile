@@ -41,7 +41,6 @@ configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / 
 
 
 include: "rules/common.smk"
-include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
 

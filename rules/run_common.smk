@@ -49,7 +49,7 @@ def refuse_what_cannot_run():
     if not settings.values.require_gpu or not workflow.local_exec:
         return
     needing = [job for job in workflow.dag.needrun_jobs() if job.resources.get("gpus", 0)]
-    if needing and not devices_here():
+    if needing and not place.devices:
         models = sorted({job.wildcards.model for job in needing})
         raise WorkflowError(
             f"{len(needing)} jobs for {', '.join(models)} need a GPU and this machine shows none. Two ways on: "

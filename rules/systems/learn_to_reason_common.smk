@@ -93,7 +93,7 @@ def prices_of_the_teacher(w):
 def memory_of_the_teacher(w, attempt):
     """A local teacher is as large as its model; any other one needs little."""
     teacher = settings.for_target(w.task, w.model).teacher
-    needed = gigabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
+    needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, teacher_needs_gpu(w), attempt)
 
 
