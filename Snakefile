@@ -80,7 +80,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        default_targets(),
+        default_targets(settings),
     localrule: True
 
 

@@ -1,7 +1,6 @@
 """Helpers only, no rules: the settings, and functions whose names read as sentences in the rules."""
 
 import gc
-import hashlib
 import json
 import re
 import shlex
@@ -17,14 +16,17 @@ if not (ROOT / "scripts/retrace").is_dir():
     raise WorkflowError(f"{ROOT}: the rules need the programs beside them; clone the repository and name its Snakefile")
 
 sys.path.insert(0, str(ROOT / "scripts"))
+from retrace.workflow import definitions
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
+from retrace.workflow.default_targets import default_targets
 from retrace.workflow.names import helped_decoder, round_of, system_of
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
 from retrace.errors import UserError
 from retrace.machine.run_guard import HOLD_IN_SHELL
+from retrace.workflow.shards import limit_of
 from retrace.workflow.settings import Settings, section_classes
-from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 from retrace.machine.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
@@ -85,39 +87,6 @@ class RetraceShell(shell):
 RetraceShell.prefix(environment_of_jobs())
 shell = RetraceShell
 
-# ---------------------------------------------------------------- targets
-
-
-FAMILY = [
-    "greedy",
-    "beam",
-    "self_consistency",
-    "verifier",
-    "stepwise",
-    "grace",
-    "grace_self_consistency",
-]
-RIVALS = ["greedy", "self_consistency", "stepwise"]
-
-
-def default_targets():
-    """What `snakemake` alone builds: the paper's table, or the embedded default where the preset is a small one."""
-    model = settings.values.headline_models["default"]
-    if settings.model(model).scratch is None:
-        return ["results/tables/grace_table1.html"]
-    model = settings.headline_model("arithmetic")
-    folder = f"results/arithmetic/{model}"
-    return [
-        *[
-            f"{folder}/seed{seed}/{settings.generator('arithmetic', model)}_discriminator/report.json"
-            for seed in settings.seeds("arithmetic", model, "grace")
-        ],
-        *[f"{folder}/{method}_acc.json" for method in FAMILY],
-        *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
-        f"{folder}/grace_beta_sweep.svg",
-        "results/configuration.yaml",
-    ]
-
 
 def round_before(w, loop, number):
     """The checkpoint that a round of a loop starts from."""
@@ -160,54 +129,27 @@ def words_of(task, model, section):
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
-def digest(value):
-    """Short checksum of plain data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def what_defines_the_task(wildcards):
-    """Changes with the task's meaning, not with its title: a parameter, so that jobs run again when it changes.
-
-    Where rows and examples come from is left out: a job sees others by its input.
-    """
-    task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
-    without |= {"sampling_demonstrations", "learn_to_reason"}
-    return digest(task.model_dump(mode="json", exclude=without))
+    """Changes with the task's meaning, not with its title or the source of its rows."""
+    return definitions.of_task(settings.task(wildcards.task))
 
 
 def what_defines_the_split(wildcards):
     """Changes with where a split's rows come from."""
-    splits = settings.task(wildcards.task).splits
-    source = splits.get(wildcards.split) or examples_apart(wildcards.task, wildcards.split)
-    if source is None:
-        raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
-    origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
-    # What is generated avoids the questions of the files beside it.
-    avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
-    return digest([source.model_dump(mode="json"), origin, avoided])
-
-
-def examples_apart(task, name):
-    """The source of the task's worked examples of that name, which are no split; None where it has none."""
-    return getattr(settings.task(task), name) if name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS) else None
+    try:
+        return definitions.of_split(settings.task(wildcards.task), wildcards.split)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def what_defines_the_model(wildcards):
-    model = settings.model(wildcards.model)
-    return digest(model.model_dump(mode="json", exclude={"title", "paper_names", "parameters", "license_note"}))
+    return definitions.of_model(settings.model(wildcards.model))
 
 
 def where_the_examples_are(wildcards):
     """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
     examples_of_the_authors(wildcards.task)
-    return digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
-
-
-def limit_of(wildcards):
-    """How many rows of this split are used; -1: all."""
-    limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
-    return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
+    return definitions.digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
 
 
 def seeds_of_the_method(wildcards):

@@ -120,7 +120,7 @@ def follow_the_jobs():
 
 def show_measured_results():
     """Print what was measured, for the result files that were asked for."""
-    targets = targets_asked_for() or default_targets()
+    targets = targets_asked_for() or default_targets(settings)
     found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
     if found:
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)

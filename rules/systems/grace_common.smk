@@ -13,10 +13,10 @@ def shows_examples(wildcards):
 def the_drawn_examples(wildcards):
     """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of the
     prompts, or else the training questions."""
-    wanted = settings.for_target(wildcards.task, wildcards.model).sample.demonstrations_per_pass
-    if not wanted or not shows_examples(wildcards):
+    wanted, task = settings.for_target(wildcards.task, wildcards.model).sample, settings.task(wildcards.task)
+    if not wanted.demonstrations_per_pass or not shows_examples(wildcards):
         return {}
-    apart = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if examples_apart(wildcards.task, name)]
+    apart = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if definitions.examples_apart(task, name)]
     return {"demonstrations": data_of(wildcards.task, [*apart, "train"][0])}
 
 
@@ -34,7 +34,7 @@ def say_what_cannot_be_found(task, model, generator):
     if not workflow.is_main_process:
         return
     values, split = settings.for_target(task, model), settings.split(task, model, generator, "train")
-    limit = limit_of(SimpleNamespace(task=task, split=split))
+    limit = limit_of(settings, task, split)
     if note := what_cannot_be_found(settings.task(task), split, limit, values.sample):
         print(f"note: {model} on {task}: {note}", file=sys.stderr)
 

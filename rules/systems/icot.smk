@@ -232,7 +232,7 @@ rule plot_icot:
 
 
 rule icot:
+    """All results of implicit chain of thought for the tasks of the preset."""
     input:
         icot_targets(),
-    """All results of implicit chain of thought for the tasks of the preset."""
     localrule: True

@@ -101,7 +101,7 @@ def what_the_template_says(w):
     """Changes with the text of the prompts."""
     name = settings.for_target(w.task, w.model).feedback.template
     path = CONFIG / "prompts" / f"{name}.yaml"
-    return digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
+    return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
 
 
 def the_template(w):
