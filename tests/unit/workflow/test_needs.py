@@ -85,13 +85,13 @@ def test_hours_grow_with_the_model_and_the_attempt() -> None:
 
 
 def test_no_job_asks_for_more_than_its_partition_allows() -> None:
-    cpu = {"partition": "cpu", "hours": 1, "memory_gb": 6}
-    slurm = {"cpu": cpu, "gpu": {"partition": "gpu", "hours": 20, "memory_gb": 8}}
+    cpu = {"partition": "cpu", "hours": 1, "memory_gb": 20}
+    slurm = {"cpu": cpu, "gpu": {"partition": "gpu", "hours": 20, "memory_gb": 24}}
     asked = needs(here=False, slurm=slurm)
     assert asked.hours(48)(HUB, attempt=2) == 20 * 60
     assert asked.hours(48, gpus=no_gpu)(HUB, attempt=2) == 60
-    assert asked.memory(16000)(HUB, attempt=1) == 6000
-    assert asked.memory(16000, asked.needs_gpu)(HUB, attempt=1) == 8000
+    assert asked.memory(16000)(HUB, attempt=3) == 20000
+    assert asked.memory(16000, asked.needs_gpu)(HUB, attempt=3) == 24000
 
 
 def test_copies_of_a_model() -> None:
