@@ -107,9 +107,6 @@ include: "rules/targets_common.smk"
 onstart:
     hold_this_folder()
     refuse_what_cannot_run()
-    refuse_missing_trackers()
-    refuse_what_slurm_cannot_run()
-    refuse_what_is_missing()
     follow_the_jobs()
 
 

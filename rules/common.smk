@@ -205,7 +205,7 @@ def split_for(split, checkpoint="generator"):
 
 
 def text_form(checkpoint="generator"):
-    """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
+    """A params function: the words that tell a program in which form the job's checkpoint writes, if unusual."""
     return lambda w: words_of_form(settings.form(w.task, w.model, getattr(w, checkpoint)), w.task)
 
 
@@ -248,7 +248,7 @@ def pinned(name):
 
 
 def the_backbone(section):
-    """An input function: the folder of the encoder that a section's training starts from, where it is a model of ours."""
+    """An input function: the folder of the encoder that a section's training starts from, if it is a model of ours."""
 
     def backbone(wildcards):
         name = getattr(settings.for_target(wildcards.task, wildcards.model), section).backbone

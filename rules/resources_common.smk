@@ -14,7 +14,7 @@ if place.here() and workflow.is_main_process and not place.planning() and place.
     workflow.register_resource("gpus", place.devices)
 
 needs = Needs(settings, place, WorkflowError)
-gpus_of, needs_gpu, larger_model = needs.gpus_of, needs.needs_gpu, needs.larger_model
+gpus_of, needs_gpu = needs.gpus_of, needs.needs_gpu
 to_train, training_needs, to_decode, hours = needs.to_train, needs.training_needs, needs.to_decode, needs.hours
 memory, memory_of, memory_to_train, megabytes = needs.memory, needs.memory_of, needs.memory_to_train, needs.megabytes
 
@@ -23,6 +23,11 @@ def defined_by(section=None):
     """Params that nearly all jobs have: what defines their task and their model, and the options of a section."""
     words = {"options": options(section), "speed": speed(section)} if section else {}
     return {"task": what_defines_the_task, "model": what_defines_the_model, **words}
+
+
+def trained_in(folder, section):
+    """Params of a training: those of `defined_by`, and where its state lies."""
+    return {**defined_by(section), "state": f"{folder}/state"}
 
 
 def speed(section=None):

@@ -16,8 +16,7 @@ rule train_sft:
     resources:
         **training_needs("sft", hours(12)),
     params:
-        **defined_by("sft"),
-        state=run("sft/state"),
+        **trained_in(run("sft"), "sft"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:

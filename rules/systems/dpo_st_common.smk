@@ -14,8 +14,8 @@ FROM_SAMPLES = (
 
 
 def sampled_checkpoint(w):
-    """Whose solutions lead to a checkpoint: to a DPO model those of the round before, to a round those of its DPO model;
-    in plain self-training there is no DPO model."""
+    """Whose solutions lead to a checkpoint: to a DPO model those of the round before, to a round those of its DPO
+    model; in plain self-training there is no DPO model."""
     made, number = w.sampled, round_of(w.sampled)
     if made.startswith("dpo_round"):
         return round_before(w, "dpo_st", number)

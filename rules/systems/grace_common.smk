@@ -1,5 +1,5 @@
-"""Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator and what guides
-decoding."""
+"""Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator, and what
+guides decoding."""
 
 from retrace.systems.grace.reach import what_cannot_be_found
 
@@ -11,8 +11,8 @@ def shows_examples(wildcards):
 
 
 def the_drawn_examples(wildcards):
-    """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of the
-    prompts, or else the training questions."""
+    """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of
+    the prompts, or else the training questions."""
     wanted, task = settings.for_target(wildcards.task, wildcards.model).sample, settings.task(wildcards.task)
     if not wanted.demonstrations_per_pass or not shows_examples(wildcards):
         return {}

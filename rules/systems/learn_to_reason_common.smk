@@ -1,4 +1,4 @@
-"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, who takes which exam, and whom a round asks."""
+"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, whose exam counts, whom a round asks."""
 
 from retrace.workflow.names import SINGLE
 from retrace.systems.learn_to_reason.options import VARIANTS

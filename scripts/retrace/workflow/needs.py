@@ -86,6 +86,17 @@ class Needs:
         more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
         return trained if more else own
 
+    def weights_mb(self, rule: str, wildcards: Wildcards) -> int:
+        """Memory that the weights of a job's model or its backbone take; 0 where it has none or a tiny one."""
+        name = getattr(wildcards, "model", None)
+        if name not in self.settings.models:
+            return 0
+        section = rule.removeprefix("train_")
+        model = self.settings.model(name)
+        if section in ("discriminator", "verifier"):
+            model = self.larger_model(wildcards, section)
+        return int((model.parameters or 0) * (4 if model.dtype == "float32" else 2) / 1e6)
+
     # ------------------------------------------------------------ GPUs
 
     def gpus_of(self, wildcards: Wildcards, wanted: int, section: str | None = None) -> int:
