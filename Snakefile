@@ -43,14 +43,6 @@ configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / 
 include: "rules/common.smk"
 include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
-
-
-# A system is found by its files: NAME_common.smk with its helpers, NAME.smk with its rules.
-for file in sorted(ROOT.glob("rules/systems/*_common.smk")):
-
-    include: str(file)
-
-
 include: "rules/shards_common.smk"
 include: "rules/run_common.smk"
 
@@ -84,6 +76,12 @@ rule all:
     localrule: True
 
 
+# A system is found by its files: NAME_common.smk with its helpers before NAME.smk with its rules.
+for file in sorted(ROOT.glob("rules/systems/*.smk"), key=lambda file: (not file.stem.endswith("_common"), file)):
+
+    include: str(file)
+
+
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/sft.smk"
@@ -92,13 +90,6 @@ include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
-
-
-for file in sorted(set(ROOT.glob("rules/systems/*.smk")) - set(ROOT.glob("rules/systems/*_common.smk"))):
-
-    include: str(file)
-
-
 include: "rules/environment.smk"
 include: "rules/slurm.smk"
 include: "rules/targets_common.smk"

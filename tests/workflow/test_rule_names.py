@@ -17,3 +17,12 @@ def test_every_name_in_the_helpers_is_defined(tmp_path) -> None:
     command = ["ruff", "check", "--isolated", "--select", "F821", "--config", f"builtins=[{own}]", str(whole)]
     done = subprocess.run([str(Path(sys.executable).parent / command[0]), *command[1:]], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_system_is_found_by_its_files(copied_project, workflow_class, tmp_path) -> None:
+    project = copied_project()
+    (project / "rules/systems/extra_common.smk").write_text('WORD = "extra"\n')
+    rule = 'rule extra:\n    output:\n        f"{WORD}.txt",\n    shell:\n        program("gather_rows", WORD)\n'
+    (project / "rules/systems/extra.smk").write_text(rule)
+    workflow = workflow_class(tmp_path, project).configured("preset: smoke\n")
+    assert "extra.txt" in workflow.dry("extra")
