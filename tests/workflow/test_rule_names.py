@@ -10,7 +10,7 @@ SNAKEFILES_OWN = ["ROOT", "is_module"]
 
 
 def test_every_name_in_the_helpers_is_defined(tmp_path) -> None:
-    files = [RULES / "common.smk", *sorted(RULES.rglob("*_common.smk"))]
+    files = [RULES / "common.smk", *sorted(RULES.rglob("*_common.smk")), RULES / "environment.smk", RULES / "slurm.smk"]
     whole = tmp_path / "helpers.py"
     whole.write_text("\n".join(path.read_text(encoding="utf-8") for path in files))
     own = ",".join(f'"{name}"' for name in [*SNAKEMAKES_OWN, *SNAKEFILES_OWN])
