@@ -41,17 +41,8 @@ configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / 
 
 
 include: "rules/common.smk"
-include: "rules/devices_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
-
-
-# A system is found by its files: NAME_common.smk with its helpers, NAME.smk with its rules.
-for file in sorted(ROOT.glob("rules/systems/*_common.smk")):
-
-    include: str(file)
-
-
 include: "rules/shards_common.smk"
 include: "rules/run_common.smk"
 
@@ -81,8 +72,14 @@ wildcard_constraints:
 
 rule all:
     input:
-        default_targets(),
+        default_targets(settings),
     localrule: True
+
+
+# A system is found by its files: NAME_common.smk with its helpers before NAME.smk with its rules.
+for file in sorted(ROOT.glob("rules/systems/*.smk"), key=lambda file: (not file.stem.endswith("_common"), file)):
+
+    include: str(file)
 
 
 include: "rules/data.smk"
@@ -93,13 +90,6 @@ include: "rules/decode.smk"
 include: "rules/score.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
-
-
-for file in sorted(set(ROOT.glob("rules/systems/*.smk")) - set(ROOT.glob("rules/systems/*_common.smk"))):
-
-    include: str(file)
-
-
 include: "rules/environment.smk"
 include: "rules/slurm.smk"
 include: "rules/targets_common.smk"
@@ -108,9 +98,6 @@ include: "rules/targets_common.smk"
 onstart:
     hold_this_folder()
     refuse_what_cannot_run()
-    refuse_missing_trackers()
-    refuse_what_slurm_cannot_run()
-    refuse_what_is_missing()
     follow_the_jobs()
 
 

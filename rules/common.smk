@@ -1,7 +1,6 @@
 """Helpers only, no rules: the settings, and functions whose names read as sentences in the rules."""
 
 import gc
-import hashlib
 import json
 import re
 import shlex
@@ -17,15 +16,20 @@ if not (ROOT / "scripts/retrace").is_dir():
     raise WorkflowError(f"{ROOT}: the rules need the programs beside them; clone the repository and name its Snakefile")
 
 sys.path.insert(0, str(ROOT / "scripts"))
+from retrace.workflow import definitions
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
+from retrace.workflow.default_targets import default_targets
+from retrace.workflow import jobs
 from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
 from retrace.errors import UserError
 from retrace.machine.run_guard import HOLD_IN_SHELL
+from retrace.workflow.shards import limit_of
 from retrace.workflow.declared import section_classes
+from retrace.workflow.jobs import checkpoint_of
 from retrace.workflow.settings import Settings
-from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, plain_split
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 from retrace.machine.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
@@ -82,39 +86,6 @@ class RetraceShell(shell):
 RetraceShell.prefix(environment_of_jobs())
 shell = RetraceShell
 
-# ---------------------------------------------------------------- targets
-
-
-FAMILY = [
-    "greedy",
-    "beam",
-    "self_consistency",
-    "verifier",
-    "stepwise",
-    "grace",
-    "grace_self_consistency",
-]
-RIVALS = ["greedy", "self_consistency", "stepwise"]
-
-
-def default_targets():
-    """What `snakemake` alone builds: the paper's table, or the embedded default where the preset is a small one."""
-    model = settings.values.headline_models["default"]
-    if settings.model(model).scratch is None:
-        return ["results/tables/grace_table1.html"]
-    model = settings.headline_model("arithmetic")
-    folder = f"results/arithmetic/{model}"
-    return [
-        *[
-            f"{folder}/seed{seed}/{settings.generator('arithmetic', model)}_discriminator/report.json"
-            for seed in settings.seeds("arithmetic", model, "grace")
-        ],
-        *[f"{folder}/{method}_acc.json" for method in FAMILY],
-        *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
-        f"{folder}/grace_beta_sweep.svg",
-        "results/configuration.yaml",
-    ]
-
 
 def round_before(w, loop, number):
     """The checkpoint that a round of a loop starts from."""
@@ -137,29 +108,9 @@ def one_of(names):
 # ---------------------------------------------------------------- configuration
 
 
-def checkpoint_of(w):
-    """The checkpoint or network that a job makes, decodes or is about; None where its wildcards name none."""
-    if hasattr(w, "loop"):
-        return f"{w.loop}_round{getattr(w, 'round', 0)}"
-    if hasattr(w, "guide"):
-        return f"{w.generator}_{w.guide}"
-    return getattr(w, "checkpoint", None) or getattr(w, "generator", None)
-
-
-def model_of(w):
-    return getattr(w, "model", None) or settings.headline_model(w.task)
-
-
 def values_of(w):
     """The configuration as it holds for a job: for its task and model, and for what its checkpoint and decoder set."""
-    return settings.values_of_variants(w.task, model_of(w), variants_of(w))
-
-
-def variants_of(w):
-    """Which of the job's checkpoint, network and decoder set options of their own."""
-    if hasattr(w, "variants"):
-        return w.variants
-    return settings.variants(checkpoint_of(w), getattr(w, "decoder", None))
+    return jobs.values_of(settings, w)
 
 
 def section_of(w, name):
@@ -167,14 +118,8 @@ def section_of(w, name):
     return settings.option(values_of(w), name)
 
 
-def decoder_options(w):
-    """The options of the job's decoder; its calculator is switched off where the decoder's name says so."""
-    section = section_of(w, settings.decoder(w.decoder).section)
-    return section if w.decoder == base_decoder(w.decoder) else section.model_copy(update={"calculator": False})
-
-
 def options(section=None, of=checkpoint_of):
-    """A params function: the command-line words of one section, those of `speed` left out; default: of the job's decoder.
+    """A params function: the command-line words of a section, those of `speed` left out; default: of the job's decoder.
 
     of: a function of the wildcards that names the checkpoint whose options they are.
     """
@@ -184,7 +129,7 @@ def options(section=None, of=checkpoint_of):
 def words_for(w, section, of=checkpoint_of):
     """See `words_of`."""
     decoder = getattr(w, "decoder", None)
-    return words_of(w.task, model_of(w), section, decoder, settings.variants(of(w), decoder))
+    return words_of(w.task, jobs.model_of(settings, w), section, decoder, settings.variants(of(w), decoder))
 
 
 @lru_cache(maxsize=None)
@@ -202,54 +147,27 @@ def words_of(task, model, section, decoder, variants):
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
-def digest(value):
-    """Short checksum of plain data, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def what_defines_the_task(wildcards):
-    """Changes with the task's meaning, not with its title: a parameter, so that jobs run again when it changes.
-
-    Where rows and examples come from is left out: a job sees others by its input.
-    """
-    task = settings.task(wildcards.task)
-    without = {"title", "about", "paper_names", "rows", "splits", "split_sets", "overlap"}
-    without |= {"sampling_demonstrations", "learn_to_reason"}
-    return digest(task.model_dump(mode="json", exclude=without))
+    """Changes with the task's meaning, not with its title or the source of its rows."""
+    return definitions.of_task(settings.task(wildcards.task))
 
 
 def what_defines_the_split(wildcards):
     """Changes with where a split's rows come from."""
-    splits = settings.task(wildcards.task).splits
-    source = splits.get(wildcards.split) or examples_apart(wildcards.task, wildcards.split)
-    if source is None:
-        raise WorkflowError(f"task {wildcards.task} has no split {wildcards.split}; it has {', '.join(splits)}")
-    origin = splits[source.part_of].model_dump(mode="json") if source.part_of else None
-    # What is generated avoids the questions of the files beside it.
-    avoided = [other.model_dump(mode="json") for other in splits.values() if source.generator and not other.generator]
-    return digest([source.model_dump(mode="json"), origin, avoided])
-
-
-def examples_apart(task, name):
-    """The source of the task's worked examples of that name, which are no split; None where it has none."""
-    return getattr(settings.task(task), name) if name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS) else None
+    try:
+        return definitions.of_split(settings.task(wildcards.task), wildcards.split)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 def what_defines_the_model(wildcards):
-    model = settings.model(wildcards.model)
-    return digest(model.model_dump(mode="json", exclude={"title", "paper_names", "parameters", "license_note"}))
+    return definitions.of_model(settings.model(wildcards.model))
 
 
 def where_the_examples_are(wildcards):
     """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
     examples_of_the_authors(wildcards.task)
-    return digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
-
-
-def limit_of(wildcards):
-    """How many rows of this split are used; -1: all."""
-    limits = settings.for_target(wildcards.task, settings.headline_model(wildcards.task)).limits
-    return getattr(limits, plain_split(settings.task(wildcards.task), wildcards.split), -1)
+    return definitions.digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
 
 
 def seeds_of_the_method(wildcards):
@@ -311,7 +229,7 @@ def split_for(split):
 
 
 def text_form(w):
-    """A params function: the words that tell a script in which form the job's checkpoint writes, where it is not usual."""
+    """The words that tell a program in which form the job's checkpoint writes, if unusual."""
     return words_of_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
 
 
@@ -323,7 +241,7 @@ def words_of_form(form, task):
 
 
 def examples_in_prompts(w):
-    """An input function: the worked examples that stand in the prompts of the checkpoint's form, where there are any."""
+    """The worked examples that stand in the prompts of the checkpoint's form, where there are any."""
     with_examples = settings.form(w.task, w.model, checkpoint_of(w)) == "learn_to_reason"
     return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
 
@@ -363,7 +281,7 @@ def pinned(name):
 
 
 def the_backbone(section):
-    """An input function: the folder of the encoder that a section's training starts from, where it is a model of ours."""
+    """An input function: the folder of the encoder that a section's training starts from, if it is a model of ours."""
 
     def backbone(wildcards):
         name = section_of(wildcards, section).backbone
@@ -391,7 +309,7 @@ def trajectories_of(w, file="trajectories.jsonl"):
 
 def the_guide(wildcards):
     """The section of the network that guides the job's decoder; None where none does."""
-    return guide_of(wildcards.task, wildcards.model, wildcards.decoder, variants_of(wildcards))
+    return guide_of(wildcards.task, wildcards.model, wildcards.decoder, jobs.variants_of(settings, wildcards))
 
 
 @lru_cache(maxsize=None)
@@ -410,7 +328,7 @@ def guidance(wildcards):
         return {}
     guide = settings.decoder(wildcards.decoder).guide
     needed = {kind: guide_folder(wildcards, wildcards.checkpoint, guide)}
-    if getattr(decoder_options(wildcards), "beta", None) == "choose":
+    if getattr(section_of(wildcards, settings.decoder(wildcards.decoder).section), "beta", None) == "choose":
         needed["choices"] = f"{run_folder(wildcards)}/{wildcards.checkpoint}_{guide}/choices.json"
     return needed
 

@@ -14,7 +14,7 @@ rule prepare_data:
     params:
         task=what_defines_the_task,
         split=what_defines_the_split,
-        limit=limit_of,
+        limit=lambda w: limit_of(settings, w.task, w.split),
     message:
         "Preparing {wildcards.split} of {wildcards.task}"
     shell:
@@ -41,6 +41,7 @@ rule fetch_examples:
 
 
 rule data:
+    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     input:
         [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
         [
@@ -49,5 +50,4 @@ rule data:
             if settings.task(task).sampling_demonstrations
         ],
         [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],
-    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     localrule: True

@@ -39,9 +39,8 @@ rule train_base:
     resources:
         **training_needs("base", hours(4)),
     params:
-        **defined_by("base"),
+        **trained_in(run("base"), "base"),
         corpus=corpus_arguments,
-        state=run("base/state"),
     message:
         "Making {wildcards.model} from scratch for {wildcards.task}, seed {wildcards.seed}"
     shell:

@@ -53,7 +53,11 @@ def words_of_what_it_adds(w):
     added = what_a_result_adds(w)
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
-    return [word for name, files in added.items() for word in (*flags[name], *([files] if isinstance(files, str) else files))]
+    return [
+        word
+        for name, files in added.items()
+        for word in (*flags[name], *([files] if isinstance(files, str) else files))
+    ]
 
 
 def cost_files(task, model, method):

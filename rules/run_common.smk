@@ -1,14 +1,13 @@
-"""Helpers only, no rules: before a run (one in a folder at a time, what a killed one left, what cannot run), during it (how
-far the jobs are), and after."""
+"""Helpers only, no rules: what is done before a run (one in a folder at a time, what a killed one left, what cannot
+run), during it (how far the jobs are) and after it."""
 
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
-from retrace.systems.grace.embedding import check_embedder
-from retrace.models.hub import local_folder
 from retrace.machine.live import JobEvents
 from retrace.machine.run_guard import RunGuard
 from retrace.machine.tracking import check_installed
+from retrace.workflow import preflight
 
 run_guard = RunGuard()
 
@@ -45,64 +44,21 @@ def hold_this_folder():
 
 
 def refuse_what_cannot_run():
-    """Before the first job: stop where jobs need a GPU and this machine, on which they would run, has none."""
-    if not settings.values.require_gpu or not workflow.local_exec:
-        return
-    needing = [job for job in workflow.dag.needrun_jobs() if job.resources.get("gpus", 0)]
-    if needing and not devices_here():
-        models = sorted({job.wildcards.model for job in needing})
-        raise WorkflowError(
-            f"{len(needing)} jobs for {', '.join(models)} need a GPU and this machine shows none. Two ways on: "
-            "submit to a cluster (--workflow-profile profiles/slurm), or run the small models here "
-            "(--workflow-profile profiles/tiny). To try it on the processor all the same: --config require_gpu=false"
-        )
-
-
-def hub_ids_of(job):
-    """Models of the Hub (OWNER/NAME) that the job reads and that are no inputs, as those of config/models are."""
-    named = []
-    if job.rule.name == "align_steps":
-        named.append(section_of(job.wildcards, "align").embedder)
-    if job.rule.name == "make_pairs" and section_of(job.wildcards, "pair").step_judge == "entailment":
-        named.append(section_of(job.wildcards, "pair").entailment_model)
-    if job.rule.name in ("train_discriminator", "train_verifier"):
-        named.append(section_of(job.wildcards, job.rule.name.removeprefix("train_")).backbone)
-    return [
-        name
-        for name in named
-        if name not in settings.models and len(Path(name).parts) == 2 and ":" not in name and not Path(name).is_dir()
-    ]
-
-
-def fetch_beforehand(jobs, why):
-    """Fill the Hub's cache with what no rule fetches (HF_HOME, in the home folder unless you moved it)."""
-    for name in sorted({name for job in jobs for name in hub_ids_of(job)}):
-        print(f"note: fetching {name} into the Hub's cache, {why}", file=sys.stderr)
-        hub, _, revision = name.partition("@")
-        local_folder(hub, revision or None, settings.values.mirror)
-
-
-def refuse_what_is_missing():
-    """Before the first job: stop where a step that comes late would find no embedder, or no model of the Hub."""
+    """Before the first job: stop where a step would find no GPU, embedder, model of the Hub or tracker."""
     jobs = list(workflow.dag.needrun_jobs())
+    planned = [(job.rule.name, job.wildcards) for job in jobs]
+    packages_are_ours = not workflow.deployment_settings.deployment_method  # else jobs have an environment of their own
     try:
-        if not workflow.deployment_settings.deployment_method:  # else the packages are in the jobs' own environment
-            for job in jobs:
-                if job.rule.name == "align_steps" and not section_of(job.wildcards, "align").skip_alignment:
-                    given = section_of(job.wildcards, "align")
-                    check_embedder(given.embedder, given.embedder_url)
+        if settings.values.require_gpu and workflow.local_exec:
+            preflight.check_gpus([job.wildcards.model for job in jobs if job.resources.get("gpus", 0)], place.devices)
+        if packages_are_ours:
+            check_installed(settings.values.logging.to)
+        refuse_what_slurm_cannot_run()
+        if packages_are_ours:
+            preflight.check_embedders(settings, planned)
         if workflow.local_exec:
-            fetch_beforehand(jobs, "so that a wrong name is known before the first job")
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
-def refuse_missing_trackers():
-    """Before the first job: stop where trainings shall report to a tracker that is not installed."""
-    if workflow.deployment_settings.deployment_method:
-        return  # jobs have an environment of their own; each training looks there
-    try:
-        check_installed(settings.values.logging.to)
+            why = "so that a wrong name is known before the first job"
+            preflight.fetch_beforehand(settings, planned, why)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
@@ -120,7 +76,7 @@ def follow_the_jobs():
 
 def show_measured_results():
     """Print what was measured, for the result files that were asked for."""
-    targets = targets_asked_for() or default_targets()
+    targets = targets_asked_for() or default_targets(settings)
     found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
     if found:
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)

@@ -16,7 +16,9 @@ rule sample_trajectories:
         benchmarks("{generator}_{guide}/sample/{shard}.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=one_of(name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name),
+        guide=one_of(
+            name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name
+        ),
     threads: settings.values.threads.sample
     resources:
         **to_decode(8),
@@ -48,7 +50,9 @@ rule gather_trajectories:
         logs("{generator}_{guide}/gather.log"),
     wildcard_constraints:
         generator=DECODED,
-        guide=one_of(name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name),
+        guide=one_of(
+            name for name in settings.checkpoints.guides if settings.checkpoints.own_trajectories(name) == name
+        ),
     localrule: True
     message:
         "Gathering the shards of {output.rows}"

@@ -18,8 +18,7 @@ rule train_sft:
     resources:
         **training_needs("sft", hours(12)),
     params:
-        **defined_by("sft"),
-        state=run("{checkpoint}/state"),
+        **trained_in(run("{checkpoint}"), "sft"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:

@@ -40,17 +40,6 @@ if settings.values.slurm:
 # ---------------------------------------------------------------- before the first job
 
 
-def weights_of(job):
-    """Memory in MB that the weights of the job's model or its backbone take; 0 where it has none or a tiny one."""
-    name = getattr(job.wildcards, "model", None)
-    if name not in settings.models:
-        return 0
-    section = job.rule.name.removeprefix("train_")
-    trains = section in ("discriminator", "verifier")
-    model = larger_model(job.wildcards, section) if trains else settings.model(name)
-    return int((model.parameters or 0) * (4 if model.dtype == "float32" else 2) / 1e6)
-
-
 def as_asked(job):
     """What SLURM will be asked for."""
     return Job(
@@ -61,7 +50,7 @@ def as_asked(job):
         threads=job.threads,
         memory_mb=job.resources.get("mem_mb", 0),
         minutes=job.resources.get("runtime", 0),
-        weights_mb=weights_of(job),
+        weights_mb=needs.weights_mb(job.rule.name, job.wildcards),
     )
 
 
@@ -77,9 +66,7 @@ def refuse_what_slurm_cannot_run():
     submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     jobs = [as_asked(job) for job in submitted]
     jobs.sort(key=lambda job: (job.rule, job.about))  # of jobs that ask for the same the same one is named each time
-    try:
-        refuse_for_slurm(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
-        if settings.values.slurm.offline_nodes:
-            fetch_beforehand(submitted, "for nodes without a network")
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
+    refuse_for_slurm(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
+    if settings.values.slurm.offline_nodes:
+        planned = [(job.rule.name, job.wildcards) for job in submitted]
+        preflight.fetch_beforehand(settings, planned, "for nodes without a network")

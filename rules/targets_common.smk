@@ -21,7 +21,7 @@ def targets_asked_for():
 
 
 def explain_wrong_targets():
-    """Stop with the valid names where a target's task, model, method, table or form is none, or where they do not fit."""
+    """Stop with the valid names where a target's task, model, method, table or form is unknown or they do not fit."""
     targets = Targets(settings)
     names = [each.name for each in workflow.rules if not each.has_wildcards()]
     try:

@@ -20,10 +20,9 @@ rule train_warm_up:
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **defined_by("dpo_st.sft"),
+        **trained_in(run("{loop}_round0"), "dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("{loop}_round0/state"),
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -127,11 +126,11 @@ rule train_dpo:
     resources:
         **training_needs("dpo_st_dpo", hours(12)),
     params:
-        **defined_by("dpo_st.dpo"),
+        **trained_in(run("{loop}_round{round}"), "dpo_st.dpo"),
         form=dpo_st_form,
-        state=run("{loop}_round{round}/state"),
     message:
-        "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round}, seed {wildcards.seed}"
+        "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round},"
+        " seed {wildcards.seed}"
     shell:
         training(
             "train_dpo {MODEL} {params.form} --model {input.model} --pairs {input.pairs} --output {output.model}"
@@ -190,9 +189,8 @@ rule train_round:
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **defined_by("dpo_st.sft"),
+        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
-        state=run("{loop}_round{round}/state"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round},"
         " seed {wildcards.seed}"
@@ -220,10 +218,9 @@ rule train_sft_continued:
     resources:
         **training_needs("dpo_st_sft", hours(24)),
     params:
-        **defined_by("dpo_st.sft"),
+        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("{loop}_round{round}/state"),
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
     shell:
@@ -250,10 +247,9 @@ rule train_sft_extra:
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **defined_by("dpo_st.sft"),
+        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
         labelled=labelled,
-        state=run("{loop}_round{round}/state"),
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
     shell:

@@ -66,9 +66,7 @@ def sampled_questions(w):
 
 def samples_so_far(w):
     """The samples of all rounds up to the job's, oldest first."""
-    return [
-        f"{run_folder(w)}/{w.loop}_round{number}/trajectories.jsonl" for number in range(1, int(w.round) + 1)
-    ]
+    return [f"{run_folder(w)}/{w.loop}_round{number}/trajectories.jsonl" for number in range(1, int(w.round) + 1)]
 
 
 def the_warm_up(w):

@@ -1,4 +1,4 @@
-"""GRACE (arXiv 2305.14934): a step discriminator from sampled wrong solutions, and the verifier that it is compared with."""
+"""GRACE (arXiv 2305.14934): a step discriminator from sampled wrong solutions, and the verifier that is its rival."""
 
 
 rule align_steps:
@@ -85,9 +85,8 @@ rule train_discriminator:
     resources:
         **training_needs("discriminator", hours(12, "discriminator")),
     params:
-        **defined_by("discriminator"),
+        **trained_in(run("{generator}_{guide}"), "discriminator"),
         backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
-        state=run("{generator}_{guide}/state"),
         form=text_form,
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
@@ -119,11 +118,11 @@ rule train_verifier:
     resources:
         **training_needs("verifier", hours(12, "verifier")),
     params:
-        **defined_by("verifier"),
+        **trained_in(run("{generator}_{guide}"), "verifier"),
         backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
-        state=run("{generator}_{guide}/state"),
     message:
-        "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+        "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
+        " seed {wildcards.seed}"
     shell:
         training(
             "train_verifier {MODEL} --generator {input.generator} --data {input.data} --output {output.model}"
@@ -160,7 +159,8 @@ rule sweep_guided:
     shell:
         on_devices(
             "sweep_guided {TASK} {MODEL} --model {input.model} --discriminator {input.discriminator} {SEED}"
-            " --data {input.dev} {params.sweep} --output {output.sweep} --choices {output.choices} {params.form} {OPTIONS}"
+            " --data {input.dev} --output {output.sweep} --choices {output.choices}"
+            " {params.form} {OPTIONS} {params.sweep}"
         )
 
 
@@ -194,5 +194,6 @@ rule measure_step_choice:
     shell:
         on_devices(
             "measure_step_choice {TASK} {MODEL} --model {input.model} --discriminator {input.discriminator} {SEED}"
-            " --pairs {input.pairs} --sampling {input.sampling} --output {output} {params.form} {OPTIONS} {params.report}"
+            " --pairs {input.pairs} --sampling {input.sampling} --output {output}"
+            " {params.form} {OPTIONS} {params.report}"
         )

@@ -1,5 +1,5 @@
-"""Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator and what guides
-decoding."""
+"""Helpers of GRACE only, no rules: what sampling shows and finds, embedder, entailment model, discriminator, and what
+guides decoding."""
 
 from retrace.systems.grace.reach import what_cannot_be_found
 
@@ -11,18 +11,19 @@ def shows_examples(wildcards):
 
 
 def the_drawn_examples(wildcards):
-    """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of the
-    prompts, or else the training questions."""
-    wanted = values_of(wildcards).sample.demonstrations_per_pass
-    if not wanted or not shows_examples(wildcards):
+    """The worked examples that each pass of sampling draws from, where it shall: those for sampling, or else those of
+    the prompts, or else the training questions."""
+    wanted, task = values_of(wildcards).sample, settings.task(wildcards.task)
+    if not wanted.demonstrations_per_pass or not shows_examples(wildcards):
         return {}
-    apart = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if examples_apart(wildcards.task, name)]
+    apart = [name for name in (SAMPLING_DEMONSTRATIONS, DEMONSTRATIONS) if definitions.examples_apart(task, name)]
     return {"demonstrations": data_of(wildcards.task, [*apart, "train"][0])}
 
 
 def options_of_trajectories(wildcards):
     """The words of `sample`; what cannot be found with them is said while planning."""
-    say_what_cannot_be_found(wildcards.task, wildcards.model, wildcards.generator, variants_of(wildcards))
+    variants = jobs.variants_of(settings, wildcards)
+    say_what_cannot_be_found(wildcards.task, wildcards.model, wildcards.generator, variants)
     section = section_of(wildcards, "sample")
     if not the_drawn_examples(wildcards):
         section = section.model_copy(update={"demonstrations_per_pass": 0})
@@ -34,7 +35,7 @@ def say_what_cannot_be_found(task, model, generator, variants):
     if not workflow.is_main_process:
         return
     values, split = settings.values_of_variants(task, model, variants), settings.split(task, model, generator, "train")
-    limit = limit_of(SimpleNamespace(task=task, split=split))
+    limit = limit_of(settings, task, split)
     if note := what_cannot_be_found(settings.task(task), split, limit, values.sample):
         print(f"note: {model} on {task}: {note}", file=sys.stderr)
 

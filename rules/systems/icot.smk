@@ -1,4 +1,4 @@
-"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, both coupled, and what they are compared with."""
+"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, both coupled, and their rivals."""
 
 
 rule train_no_cot:
@@ -18,9 +18,8 @@ rule train_no_cot:
     resources:
         **training_needs("no_cot", hours(24)),
     params:
-        **defined_by("no_cot"),
+        **trained_in(run("{checkpoint}"), "no_cot"),
         layout="no_cot",
-        state=run("{checkpoint}/state"),
     message:
         "Training {wildcards.model} to answer {wildcards.task} at once, seed {wildcards.seed}"
     shell:
@@ -42,9 +41,8 @@ use rule train_no_cot as train_explicit_cot with:
     resources:
         **training_needs("explicit_cot", hours(24)),
     params:
-        **defined_by("explicit_cot"),
+        **trained_in(run("{checkpoint}"), "explicit_cot"),
         layout="explicit_cot",
-        state=run("{checkpoint}/state"),
     message:
         "Training {wildcards.model} to write the steps of {wildcards.task}, seed {wildcards.seed}"
 
@@ -61,9 +59,8 @@ use rule train_no_cot as train_no_cot_deep with:
     resources:
         **training_needs("no_cot_deep", hours(24)),
     params:
-        **defined_by("no_cot_deep"),
+        **trained_in(run("{checkpoint}"), "no_cot_deep"),
         layout="no_cot --deep",
-        state=run("{checkpoint}/state"),
     message:
         "Training a no-CoT control of the size of emulator and student on {wildcards.task}, seed {wildcards.seed}"
 
@@ -80,9 +77,8 @@ use rule train_no_cot as train_no_cot_from_teacher with:
     resources:
         **training_needs("no_cot_from_teacher", hours(24)),
     params:
-        **defined_by("no_cot_from_teacher"),
+        **trained_in(run("{checkpoint}"), "no_cot_from_teacher"),
         layout="no_cot",
-        state=run("{checkpoint}/state"),
     message:
         "Training a no-CoT control from the teacher's weights on {wildcards.task}, seed {wildcards.seed}"
 
@@ -136,10 +132,9 @@ rule train_icot_student:
     resources:
         **training_needs("icot_student", hours(48)),
     params:
-        **defined_by("icot_student"),
+        **trained_in(run("{checkpoint}"), "icot_student"),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=option_from(the_states, "--states", "states"),
-        state=run("{checkpoint}/state"),
     message:
         "Training the student to read the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -166,10 +161,9 @@ rule train_icot_emulator:
     resources:
         **training_needs("icot_emulator", hours(48)),
     params:
-        **defined_by("icot_emulator"),
+        **trained_in(run("{checkpoint}"), "icot_emulator"),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=option_from(the_states, "--states", "states"),
-        state=run("{checkpoint}/state"),
     message:
         "Training the emulator of the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -192,9 +186,8 @@ rule train_icot:
     resources:
         **training_needs("icot", hours(48)),
     params:
-        **defined_by("icot"),
+        **trained_in(run("{checkpoint}"), "icot"),
         made_from=each_as_option(what_icot_is_made_from),
-        state=run("{checkpoint}/state"),
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -244,7 +237,7 @@ rule plot_icot:
 
 
 rule icot:
+    """All results of implicit chain of thought for the tasks of the preset."""
     input:
         icot_targets(),
-    """All results of implicit chain of thought for the tasks of the preset."""
     localrule: True

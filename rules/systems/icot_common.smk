@@ -59,7 +59,7 @@ ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]
 
 
 def icot_targets():
-    """All results of implicit chain of thought for the tasks of the preset, with controls beside models from scratch."""
+    """All results of implicit chain of thought for the preset's tasks, with controls beside models from scratch."""
     targets = []
     for task in settings.values.figures.icot_tasks:
         model = settings.headline_model(task, "icot")

@@ -20,8 +20,7 @@ rule train_latro:
     resources:
         **training_needs("latro", hours(48), memory_to_train_latro),
     params:
-        **defined_by("latro"),
-        state=run("{checkpoint}/state"),
+        **trained_in(run("{checkpoint}"), "latro"),
     message:
         "Training {wildcards.model} on its own rationales for {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -49,8 +48,7 @@ rule train_latro_sft:
     resources:
         **training_needs("latro_sft", hours(12)),
     params:
-        **defined_by("latro_sft"),
-        state=run("{checkpoint}/state"),
+        **trained_in(run("{checkpoint}"), "latro_sft"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} as LaTRO's baseline, seed {wildcards.seed}"
     shell:

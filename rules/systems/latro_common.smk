@@ -17,7 +17,7 @@ def curves_of_latro(wildcards):
 
 
 def the_compared_questions(wildcards):
-    """The questions on which checkpoints are compared: the development split, unless the paper's choice is asked for."""
+    """The questions on which checkpoints are compared: the development split, or the paper's choice if asked for."""
     return data_of(wildcards.task, values_of(wildcards).latro.choose_on)
 
 

@@ -1,4 +1,4 @@
-"""Learn-to-Reason (arXiv 2310.13332): rounds of exam, a teacher's feedback and training; the exam itself is a decoder."""
+"""Learn-to-Reason (arXiv 2310.13332): rounds of exam, a teacher's feedback and training; the exam is a decoder."""
 
 
 rule mark_exam:
@@ -137,10 +137,9 @@ rule train_learn_to_reason:
     resources:
         **training_needs("learn_to_reason", hours(24)),
     params:
-        **defined_by("learn_to_reason"),
+        **trained_in(run("{loop}_round{round}"), "learn_to_reason"),
         as_one=trained_as_one,
         examples=option_from(examples_in_prompts, "--examples", "examples"),
-        state=run("{loop}_round{round}/state"),
     message:
         "Training round {wildcards.round} of {wildcards.loop} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"

@@ -1,4 +1,5 @@
-"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, who takes which exam, and whom a round asks."""
+"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, whose exam counts, whom a round asks."""
+
 
 def the_student(w):
     """The folder of the student that a round starts from."""
@@ -80,14 +81,14 @@ def prices_of_the_teacher(w):
 def memory_of_the_teacher(w, attempt):
     """A local teacher is as large as its model; any other one needs little."""
     teacher = values_of(w).teacher
-    needed = gigabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
+    needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, teacher_needs_gpu(w), attempt)
 
 
 def what_the_template_says(w):
     """Changes with the text of the prompts."""
     path = settings.file("prompts", values_of(w).feedback.template)
-    return digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
+    return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
 
 
 def the_template(w):

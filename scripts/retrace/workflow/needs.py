@@ -1,0 +1,282 @@
+"""What jobs ask for: GPUs, memory and run time, by the model, the section of the configuration and the attempt.
+
+A method that the rules name directly takes the job's wildcards and, as Snakemake calls it, the attempt. The others return
+such functions. Memory is in MB, run time in minutes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.machine.cluster import grown
+from retrace.machine.launch import OFFLOADING
+from retrace.models.options import ModelConfig
+from retrace.training.strategies import check_strategy
+from retrace.workflow.jobs import values_of, variants_of
+from retrace.workflow.settings import Settings
+
+Wildcards = Any
+# Trainings whose processes read the model straight into the memory of their GPUs.
+READ_ONTO_GPUS = {"sft", "latro_sft", "latro", "dpo_st_sft", "dpo_st_dpo", "learn_to_reason"}
+PROCESS_MB = 4000  # of a further process on the node, without any model
+SMALL_JOB = {"mem_mb": 2000, "runtime": 30}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the jobs of a run are started; asked for each job, since Snakemake knows it after it read the rules.
+
+    Attributes:
+        here: Whether jobs start on this machine and are not submitted.
+        planning: Whether nothing is started.
+        limit: The GPUs that the user lets jobs have side by side, where the user says so.
+        count: Counts the GPUs that this machine shows.
+    """
+
+    here: Callable[[], bool]
+    planning: Callable[[], bool]
+    limit: int | None
+    count: Callable[[], int]
+
+    @cached_property
+    def devices(self) -> int:
+        return self.count()
+
+
+def copies_of(model: ModelConfig, copies: float) -> float:
+    """Memory of so many float32 copies of a model."""
+    return copies * 4 * (model.parameters or 1e7) / 1e6
+
+
+def no_gpu(wildcards: Wildcards) -> int:
+    """GPUs of a job that only reads and writes text."""
+    return 0
+
+
+class Needs:
+    """What jobs ask for under a configuration, in one place.
+
+    Args:
+        settings: The configuration.
+        place: Where jobs run.
+        error: What is raised where a job cannot run; Snakemake shows an error of its own without a traceback.
+    """
+
+    def __init__(self, settings: Settings, place: Place, error: type[Exception] = UserError) -> None:
+        self.settings = settings
+        self.place = place
+        self.error = error
+        self._to_decode = lru_cache(maxsize=None)(self._needs_to_decode)
+
+    # ------------------------------------------------------------ models
+
+    def trained_model(self, wildcards: Wildcards, section: str | None) -> ModelConfig:
+        """The model that a section is about: the one that it names as backbone or as released, or else the job's own."""
+        if section is None:
+            return self.settings.model(wildcards.model)
+        values = getattr(values_of(self.settings, wildcards), section, None)
+        name = getattr(values, "released", None) or getattr(values, "backbone", None)
+        return self.settings.model(name if name in self.settings.models else wildcards.model)
+
+    def larger_model(self, wildcards: Wildcards, section: str | None) -> ModelConfig:
+        """The larger one of the job's own model and the one of a section; its own without a section."""
+        own, trained = self.settings.model(wildcards.model), self.trained_model(wildcards, section)
+        more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
+        return trained if more else own
+
+    def weights_mb(self, rule: str, wildcards: Wildcards) -> int:
+        """Memory that the weights of a job's model or its backbone take; 0 where it has none or a tiny one."""
+        name = getattr(wildcards, "model", None)
+        if name not in self.settings.models:
+            return 0
+        section = rule.removeprefix("train_")
+        model = self.settings.model(name)
+        if section in ("discriminator", "verifier"):
+            model = self.larger_model(wildcards, section)
+        return int((model.parameters or 0) * (4 if model.dtype == "float32" else 2) / 1e6)
+
+    # ------------------------------------------------------------ GPUs
+
+    def gpus_of(self, wildcards: Wildcards, wanted: int, section: str | None = None) -> int:
+        """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
+        model = self.larger_model(wildcards, section)
+        count = int(model.scratch is None) if wanted < 0 else wanted
+        place = self.place
+        if place.limit is not None and count > place.limit:
+            raise self.error(
+                f"launch.gpus is {count} for {wildcards.model} and the run may use {place.limit} "
+                f"(--resources gpus={place.limit}); change one of them"
+            )
+        if not place.here() or place.planning():
+            return count
+        if not self.settings.values.require_gpu and not place.devices:
+            return 0  # tried on the processor all the same
+        if count > place.devices > 0:
+            raise self.error(
+                f"launch.gpus is {count} for {wildcards.model} and this machine has {place.devices}; lower it, "
+                "or submit to a cluster (--workflow-profile profiles/slurm)"
+            )
+        return count
+
+    def needs_gpu(self, wildcards: Wildcards, section: str | None = None) -> int:
+        """GPUs of a job that samples, decodes or scores, beside the encoder of a section or alone: one at most."""
+        wanted = values_of(self.settings, wildcards).launch.gpus
+        return min(1, self.gpus_of(wildcards, wanted, section))
+
+    # ------------------------------------------------------------ trainings
+
+    def to_train(self, section: str) -> dict[str, Callable]:
+        """The devices of a training: resources, and further words for the launcher."""
+
+        def placement(wildcards: Wildcards) -> Any:
+            return values_of(self.settings, wildcards).launch.of(section)
+
+        def gpus(wildcards: Wildcards) -> int:
+            chosen = placement(wildcards)
+            count = self.gpus_of(wildcards, chosen.gpus, section)
+            options = values_of(self.settings, wildcards).trainings()[section]
+            try:
+                check_strategy(section, options, chosen.strategy, chosen.nodes * (count or chosen.processes or 1))
+            except UserError as error:
+                raise self.error(f"{wildcards.task} with {wildcards.model}: {error}") from None
+            return count
+
+        def words(wildcards: Wildcards) -> str:
+            chosen = placement(wildcards)
+            if chosen.nodes > 1 and self.place.here() and not self.place.planning():
+                raise self.error(
+                    f"launch.nodes is {chosen.nodes} for {wildcards.model} and jobs run on this machine; set it to 1, "
+                    "or submit to a cluster (--workflow-profile profiles/slurm)"
+                )
+            processes = 0 if gpus(wildcards) else chosen.processes
+            return f"--nodes {chosen.nodes} --processes {processes} --strategy {chosen.strategy}"
+
+        def across_nodes(value: Callable[[int], Any]) -> Callable:
+            """A resource of trainings on several nodes only; the SLURM plugin then leaves srun to the launcher."""
+            return lambda wildcards: value(placement(wildcards).nodes) if placement(wildcards).nodes > 1 else None
+
+        return {
+            "gpus": gpus,
+            "launch": words,
+            "nodes": across_nodes(lambda nodes: nodes),
+            "tasks": across_nodes(lambda nodes: nodes),
+            "tasks_per_gpu": across_nodes(lambda nodes: 0),
+            "mpi": across_nodes(lambda nodes: "srun"),
+        }
+
+    def memory_to_train(self, section: str) -> Callable:
+        """Memory of a training on one node.
+
+        One process: weights, gradients and two moments, or as much where they are on a GPU and states are saved and
+        read. Adapters: the weights that they are merged into. An offloaded optimizer lies in memory beside what is
+        saved. Further processes hold all of it again on a processor, nothing of it where each reads onto its own GPU.
+        """
+
+        def needed(wildcards: Wildcards, attempt: int) -> Any:
+            values = values_of(self.settings, wildcards)
+            placement, gpus = values.launch.of(section), self.to_train(section)["gpus"](wildcards)
+            others = max(1, gpus or placement.processes) - 1
+            copies = 1 if getattr(values.trainings()[section], "lora_rank", 0) else 4
+            if placement.strategy in OFFLOADING:
+                copies *= 2
+            if not gpus:
+                copies *= 1 + others
+            elif section not in READ_ONTO_GPUS:
+                copies += 2 * others
+            return self.memory_of(self.megabytes(wildcards, copies, section) + PROCESS_MB * others, gpus, attempt)
+
+        return needed
+
+    def training_needs(self, section: str, runtime: Callable, mem_mb: Callable | None = None) -> dict[str, Callable]:
+        """Resources of a training. mem_mb: where it is not that of `memory_to_train`."""
+        return {**self.to_train(section), "mem_mb": mem_mb or self.memory_to_train(section), "runtime": runtime}
+
+    # ------------------------------------------------------------ memory
+
+    def memory_of(self, megabytes: float, gpus: int, attempt: int) -> Any:
+        """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
+        values = self.settings.values
+        most = values.slurm.partition_of(gpus).memory_gb if values.slurm else None
+        return grown(megabytes * values.resource_factors.memory, attempt, most and 1000 * most)
+
+    def megabytes(self, wildcards: Wildcards, copies: float, section: str | None = None) -> float:
+        """For so many float32 copies of the model, or a larger backbone of `section`, and 4 GB for the rest."""
+        return 4000 + copies_of(self.larger_model(wildcards, section), copies)
+
+    def memory(self, megabytes: float, gpus: Callable[[Wildcards], int] = no_gpu) -> Callable:
+        """Memory that depends on the data, 4 GB where the model is made from scratch. gpus: as the job asks."""
+
+        def needed(wildcards: Wildcards, attempt: int) -> Any:
+            small = self.settings.model(wildcards.model).scratch is not None
+            return self.memory_of(4000 if small else megabytes, gpus(wildcards), attempt)
+
+        return needed
+
+    # ------------------------------------------------------------ decoding
+
+    def to_decode(self, number: float, guide: str | Callable | None = None) -> dict[str, Callable]:
+        """Resources of a job that samples, decodes or judges: a GPU at most, memory, and `number` hours as in `hours`.
+
+        Args:
+            number: Hours.
+            guide: The section of the encoder that works beside the model (`discriminator`, `verifier`), or a function
+                that names it for the job, or none. The larger one of the two says how long the job takes, and whether
+                it needs a GPU.
+        """
+
+        def needs(wildcards: Wildcards) -> tuple[int, float, ModelConfig]:
+            section = guide(wildcards) if callable(guide) else guide
+            return self._to_decode(wildcards.task, wildcards.model, section, variants_of(self.settings, wildcards))
+
+        def gpus(wildcards: Wildcards) -> int:
+            return needs(wildcards)[0]
+
+        def mem_mb(wildcards: Wildcards, attempt: int) -> Any:
+            count, megabytes, _ = needs(wildcards)
+            return self.memory_of(megabytes, count, attempt)
+
+        def runtime(wildcards: Wildcards, attempt: int) -> int:
+            count, _, model = needs(wildcards)
+            return self.minutes_of(number, model, count, attempt)
+
+        return {"gpus": gpus, "mem_mb": mem_mb, "runtime": runtime}
+
+    def _needs_to_decode(
+        self, task: str, model: str, section: str | None, variants: tuple[str, ...]
+    ) -> tuple[int, float, ModelConfig]:
+        """(GPUs, memory, the larger model) of decoding with a model and the encoder of a section; asked for every job."""
+        wildcards = SimpleNamespace(task=task, model=model, variants=variants)
+        own, encoder = self.settings.model(model), self.trained_model(wildcards, section)
+        beside = 0 if encoder is own else copies_of(encoder, 2)
+        megabytes = self.megabytes(wildcards, copies=2) + beside
+        return self.needs_gpu(wildcards, section), megabytes, self.larger_model(wildcards, section)
+
+    # ------------------------------------------------------------ time
+
+    def hours(self, number: float, section: str | None = None, gpus: Callable | None = None) -> Callable:
+        """Run time: `number` hours for a Hub model of 0.8 billion parameters, in proportion more for a larger one, an
+        hour for a model made from scratch; growing with each attempt.
+
+        Args:
+            number: Hours.
+            section: Of a training that may have a backbone: then it is the backbone that takes the time.
+            gpus: As the job asks, where it is not `needs_gpu`; they decide whose limit holds.
+        """
+
+        def minutes(wildcards: Wildcards, attempt: int) -> int:
+            count = self.to_train(section)["gpus"](wildcards) if section else (gpus or self.needs_gpu)(wildcards)
+            return self.minutes_of(number, self.trained_model(wildcards, section), count, attempt)
+
+        return minutes
+
+    def minutes_of(self, number: float, model: ModelConfig, gpus: int, attempt: int) -> int:
+        """See `hours`. No more than the partition allows, where the site says how much: a training that is cut off goes
+        on at its last saved step."""
+        values = self.settings.values
+        larger = max(1, (model.parameters or 0) / 8e8)
+        first = 60 * (1 if model.scratch is not None else number * larger) * values.resource_factors.time
+        most = values.slurm.partition_of(gpus).hours if values.slurm else None
+        return max(1, round(min(first * attempt, 60 * most if most else first * attempt)))

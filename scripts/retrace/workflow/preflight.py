@@ -1,0 +1,70 @@
+"""What would stop a run late is looked up before its first job: a missing GPU, embedder or model of the Hub.
+
+A job is its rule and its wildcards.
+"""
+
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from retrace.errors import UserError
+from retrace.models.hub import local_folder
+from retrace.systems.grace.embedding import check_embedder
+from retrace.workflow.jobs import values_of
+from retrace.workflow.settings import Settings
+
+PlannedJob = tuple[str, Any]
+
+
+def check_gpus(models: list[str], devices: int) -> None:
+    """Raise UserError where jobs need a GPU and this machine, on which they would run, has none.
+
+    Args:
+        models: The model of each job that needs one.
+        devices: The GPUs of this machine.
+    """
+    if models and not devices:
+        raise UserError(
+            f"{len(models)} jobs for {', '.join(sorted(set(models)))} need a GPU and this machine shows none. Two ways on: "
+            "submit to a cluster (--workflow-profile profiles/slurm), or run the small models here "
+            "(--workflow-profile profiles/tiny). To try it on the processor all the same: --config require_gpu=false"
+        )
+
+
+def check_embedders(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
+    """Raise UserError where an alignment would find no embedder."""
+    for rule, wildcards in jobs:
+        if rule == "align_steps":
+            align = values_of(settings, wildcards).align
+            if not align.skip_alignment:
+                check_embedder(align.embedder, align.embedder_url)
+
+
+def hub_ids_of(settings: Settings, rule: str, wildcards: Any) -> list[str]:
+    """Models of the Hub (OWNER/NAME) that a job reads and that are no inputs, as those of config/models are."""
+    if rule not in ("align_steps", "make_pairs", "train_discriminator", "train_verifier"):
+        return []
+    values = values_of(settings, wildcards)
+    if rule == "align_steps":
+        name = values.align.embedder
+    elif rule == "make_pairs":
+        name = values.pair.entailment_model if values.pair.step_judge == "entailment" else ""
+    else:
+        name = getattr(values, rule.removeprefix("train_")).backbone
+    of_the_hub = len(Path(name).parts) == 2 and ":" not in name and not Path(name).is_dir()
+    return [name] if of_the_hub and name not in settings.models else []
+
+
+def fetch_beforehand(settings: Settings, jobs: Iterable[PlannedJob], why: str) -> None:
+    """Fill the Hub's cache with what no rule fetches (HF_HOME, in the home folder unless you moved it).
+
+    Args:
+        settings: The configuration.
+        jobs: What is to run.
+        why: What the user is told.
+    """
+    for name in sorted({name for job in jobs for name in hub_ids_of(settings, *job)}):
+        print(f"note: fetching {name} into the Hub's cache, {why}", file=sys.stderr)
+        hub, _, revision = name.partition("@")
+        local_folder(hub, revision or None, settings.values.mirror)
