@@ -14,6 +14,7 @@ Output:  --output, or results/dag/TARGET.svg with `_` for every slash. A box hol
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from retrace import cli
@@ -71,8 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         text = file_graph(args.targets, words)
         drawn = first_that_fits((graph_of_files(text, longest) for longest in LINES_OF_FILES), title, layout)
     else:
-        jobs = planned_jobs(args.targets, words, force=True)
-        waiting = planned_jobs(args.targets, words)
+        with ThreadPoolExecutor() as pool:  # two processes of Snakemake side by side
+            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, words, force), (True, False))
         if not jobs:
             raise UserError(f"no job leads to {title}")
         if args.all_jobs:

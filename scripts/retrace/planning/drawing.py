@@ -266,7 +266,15 @@ def _said(graph: Graph, number: int) -> str:
     """What a screen reader and a tooltip tell of a box."""
     box = graph.boxes[number]
     needs = sorted({graph.boxes[source].heading for source, target in graph.edges if target == number})
-    state = {0: "done"}.get(box.waiting, "to run" if box.waiting == box.jobs else f"{box.waiting} to run")
+    state = (
+        "done"
+        if box.done
+        else f"{box.waiting} to run"
+        if box.waiting < box.jobs
+        else "to run"
+        if box.jobs
+        else "a rule"
+    )
     parts = [f"{box.heading} ({state})", box.details, f"needs {', '.join(needs)}" if needs else ""]
     return "\n".join(part for part in parts if part)
 
@@ -275,7 +283,7 @@ def _box(graph: Graph, number: int, center: Point, color: str) -> list[str]:
     box = graph.boxes[number]
     width, height = size_of(box)
     left, top = center[0] - width / 2, center[1] - height / 2
-    dash = ' stroke-dasharray="4 3"' if box.waiting == 0 else ""
+    dash = ' stroke-dasharray="4 3"' if box.done else ""
     parts = [
         f'<g role="img" aria-labelledby="box{number}"><title id="box{number}">{html.escape(_said(graph, number))}</title>',
         f'<rect x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" rx="5" fill="#ffffff" '
@@ -293,8 +301,7 @@ def to_svg(drawn: Drawing) -> str:
     graph, layout = drawn.graph, drawn.layout
     width, height = drawn.size
     colors = color_of(graph)
-    jobs, waiting = sum(box.jobs for box in graph.boxes), sum(box.waiting for box in graph.boxes)
-    about = f"{len(graph.boxes)} boxes for {jobs} jobs, {waiting} of them to run; arrows lead from what is needed."
+    about = f"{len(graph.boxes)} boxes and {len(graph.edges)} arrows, which lead from what is needed to what it makes."
     shift = (width - layout.width * drawn.scale) / 2
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" lang="en" width="{width:.1f}pt" height="{height:.1f}pt" '

@@ -47,13 +47,17 @@ class Box:
 
     rule: str
     lines: tuple[str, ...] = ()
-    jobs: int = 1
-    waiting: int = 1  # of its jobs, those that would run
+    jobs: int = 0  # that it holds; none where it is a rule
+    waiting: int = 0  # of its jobs, those that would run
     details: str = ""
 
     @property
+    def done(self) -> bool:
+        return self.jobs > 0 and self.waiting == 0
+
+    @property
     def heading(self) -> str:
-        return self.rule if self.jobs == 1 else f"{self.rule} ×{self.jobs}"
+        return self.rule if self.jobs < 2 else f"{self.rule} ×{self.jobs}"
 
 
 @dataclass
@@ -166,7 +170,7 @@ def graph_of_jobs(jobs: Iterable[Job], waiting: Iterable[Job], merged: Collectio
         graph.boxes.append(Box(rule, lines, len(own), open_jobs, _details(own)))
     found = {(box_of[source], box_of[target]) for source, target in edges_of(jobs)}
     graph.edges = sorted((source, target) for source, target in found if source != target)
-    graph.notes = _notes(jobs, merged)
+    graph.notes = _notes(jobs, merged) + (["Dashed boxes are done."] if any(box.done for box in graph.boxes) else [])
     return graph
 
 
@@ -247,7 +251,7 @@ def common_folder(names: Sequence[str]) -> str | None:
 def folded(name: str, longest: int) -> list[str]:
     """A line of names in pieces of about that many letters, cut behind slashes and spaces."""
     lines = [""]
-    for part in re.findall(r"[^/ ]*[/ ]?", name):
+    for part in re.findall(r"[^/ ]*[/ ]|[^/ ]+", name):
         if lines[-1].strip() and len((lines[-1] + part).strip()) > longest:
             lines.append(part)
         else:
