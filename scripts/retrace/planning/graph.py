@@ -182,7 +182,7 @@ def _notes(jobs: Sequence[Job], merged: Collection[str]) -> list[str]:
             values.setdefault(name, []).append(_without_round(value, merged))
     same = [f"{name} {found[0]}" for name, found in values.items() if len(found) > 1 and len(set(found)) == 1]
     many = [f"{name} ({listed(values[name])})" for name in values if name in merged and len(set(values[name])) > 1]
-    notes = [f"In all jobs: {'; '.join(same)}."] if same else []
+    notes = [f"Throughout: {'; '.join(same)}."] if same else []
     return [*notes, f"A box holds the jobs that differ only in {'; '.join(many)}."] if many else notes
 
 

@@ -35,7 +35,7 @@ LAYOUTS = pytest.mark.parametrize("layout", [with_dot, layout_by_graphlay])
 
 def layered(layers: int = 6, width: int = 10) -> Graph:
     """Each box needs two of the layer above and one of two above."""
-    graph = Graph(notes=["In all jobs: task gsm8k."])
+    graph = Graph(notes=["Throughout: task gsm8k."])
     for number in range(layers * width):
         layer, place = divmod(number, width)
         graph.boxes.append(Box(f"rule_{number}", (f"seed {number % 7}",), 2, 2, f"seed: {number % 7}"))

@@ -56,7 +56,7 @@ def test_every_job_has_a_box_where_nothing_is_merged() -> None:
     assert len(graph.boxes) == len(jobs)
     assert len(graph.edges) == len(edges_of(jobs))
     assert {box.heading for box in graph.boxes} == {"prepare", "train", "sample"}
-    assert graph.notes == ["In all jobs: task gsm8k."]
+    assert graph.notes == ["Throughout: task gsm8k."]
 
 
 def test_boxes_hold_the_jobs_that_differ_in_merged_wildcards_only() -> None:

@@ -1,6 +1,7 @@
 """Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,8 @@ from retrace.evaluation.intervals import Estimate
 from retrace.evaluation.reported import PaperFile, same_name
 from retrace.evaluation.result import Result
 from retrace.schemas import Row
-from retrace.workflow.names import LOOPS, loop_of, round_of
+
+_NAME = re.compile(r"(?P<loop>.+)_round(?P<round>0|[1-9]\d*)")
 
 
 class RoundPoint(Row):
@@ -58,10 +60,18 @@ def _point(result: Result, number: int) -> RoundPoint:
     return RoundPoint(round=number, accuracy=result.accuracy, seeds={row.seed: row.accuracy for row in result.per_seed})
 
 
-def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]) -> RoundFigure:
+def curves_of(
+    results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile], loops: Mapping[str, str]
+) -> RoundFigure:
     """Put results, each with its file's name, side by side.
 
-    Raises UserError where results are of different models or data, or of no round.
+    Args:
+        results: of methods NAME_roundN.
+        papers: what the papers report.
+        loops: the title of each NAME.
+
+    Raises:
+        UserError: results are of different models or data, or of no round.
     """
     path, first = results[0]
     points: dict[str, list[RoundPoint]] = {}
@@ -69,13 +79,14 @@ def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]
     for other, result in results:
         if _what(result) != _what(first):
             raise UserError(f"{other}: {_what(result)}; {path}: {_what(first)}; give results of one run")
-        number = round_of(result.method)
-        if number is None:
+        name = _NAME.fullmatch(result.method)
+        if name is None or name["loop"] not in loops:
             raise UserError(f"{other}: method {result.method!r} is no round of a loop; give results of NAME_roundN")
+        number = int(name["round"])
         if number == 0:
             start = _point(result, 0)
         else:
-            points.setdefault(loop_of(result.method), []).append(_point(result, number))
+            points.setdefault(name["loop"], []).append(_point(result, number))
     return RoundFigure(
         task=first.task,
         model=first.model,
@@ -85,10 +96,10 @@ def curves_of(results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile]
         seeds=first.seeds,
         start=start,
         curves=[
-            RoundCurve(loop=loop, title=LOOPS[loop], points=sorted(found, key=lambda point: point.round))
+            RoundCurve(loop=loop, title=loops[loop], points=sorted(found, key=lambda point: point.round))
             for loop, found in points.items()
         ],
-        reported=[row for row in reported_rounds(papers, first.task) if row.loop in points],
+        reported=[row for row in reported_rounds(papers, first.task, loops) if row.loop in points],
     )
 
 
@@ -99,21 +110,21 @@ def _what(result: Result) -> str:
     )
 
 
-def reported_rounds(papers: Sequence[PaperFile], task: str) -> list[ReportedRound]:
-    """The papers' own curves of this task (DPO-ST, Figure 5)."""
-    loops = {LOOPS[loop]: loop for loop in ("dpo_st", "st")}
+def reported_rounds(papers: Sequence[PaperFile], task: str, loops: Mapping[str, str]) -> list[ReportedRound]:
+    """The papers' own curves of this task (DPO-ST, Figure 5), of loops under the titles that the paper has for them."""
+    named = {title: loop for loop, title in loops.items()}
     found = []
     for paper in papers:
         for row in paper.rows:
             method, _, number = row.method.partition(", iteration ")
-            if row.table == "Figure 5" and method in loops and same_name(row.dataset, task) and number.isdigit():
+            if row.table == "Figure 5" and method in named and same_name(row.dataset, task) and number.isdigit():
                 found.append(
-                    ReportedRound(loop=loops[method], round=int(number), percent=float(row.value), model=row.model)
+                    ReportedRound(loop=named[method], round=int(number), percent=float(row.value), model=row.model)
                 )
     return found
 
 
-# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ as well.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
@@ -129,13 +140,13 @@ def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
         drawing = Figure(figsize=(7, 4.4), layout="constrained")
         axes = drawing.add_subplot()
         for number, curve in enumerate(figure.curves):
-            colour, marker = _STYLES[number % len(_STYLES)]
+            color, marker = _STYLES[number % len(_STYLES)]
             shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # side by side, so that all intervals can be seen
             points = ([figure.start] if figure.start else []) + curve.points
             places = [point.round + (shift if point.round else 0) for point in points]
-            axes.plot(places, [100 * point.accuracy.value for point in points], color=colour, linewidth=1.2)
-            _draw_points(axes, curve.points, shift, color=colour, marker=marker, label=curve.title, zorder=3)
-            _draw_reported(axes, figure, curve.loop, colour)
+            axes.plot(places, [100 * point.accuracy.value for point in points], color=color, linewidth=1.2)
+            _draw_points(axes, curve.points, shift, color=color, marker=marker, label=curve.title, zorder=3)
+            _draw_reported(axes, figure, curve, color)
         if figure.start:
             _draw_points(axes, [figure.start], 0, color="#333333", marker="x", label="before the first round", zorder=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -158,17 +169,17 @@ def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style:
     axes.errorbar(places, values, yerr=[lows, highs], linestyle="none", elinewidth=0.9, capsize=3, **style)
 
 
-def _draw_reported(axes: Any, figure: RoundFigure, loop: str, colour: str) -> None:
+def _draw_reported(axes: Any, figure: RoundFigure, curve: RoundCurve, color: str) -> None:
     """The paper's curves of a loop, a dashed line a model."""
-    own = [point for point in figure.reported if point.loop == loop]
+    own = [point for point in figure.reported if point.loop == curve.loop]
     for model in dict.fromkeys(point.model for point in own):
         points = sorted((point.round, point.percent) for point in own if point.model == model)
         axes.plot(
             [number for number, _ in points],
             [percent for _, percent in points],
-            color=colour,
+            color=color,
             linestyle="--",
             marker="x",
             alpha=0.5,
-            label=f"{LOOPS[loop]}, {model}, reported",
+            label=f"{curve.title}, {model}, reported",
         )
