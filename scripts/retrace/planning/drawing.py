@@ -18,6 +18,7 @@ MARGIN = 22.0
 FONT = 10.0  # points, of a drawing that is not made smaller
 SMALLEST = 7.0  # points, of text that can still be read in print
 LINE = 12.5
+TITLE = 11.0
 NOTE = 8.0
 NOTE_LINE = 11.0
 MOST_BOXES = 60  # no page holds more; not worth the time of a layout
@@ -82,7 +83,10 @@ def _rounded(points: Sequence[Point], radius: float = 4.0) -> str:
 
 
 def layout_by_dot(graph: Graph) -> Layout:
-    """Graphviz's layout. Raises UserError where `dot` fails."""
+    """Graphviz's layout. Raises UserError where `dot` fails.
+
+    The boxes are sized here and the arrows drawn without heads, so that they end at the boxes as in the other layout.
+    """
     lines = [
         "digraph {",
         "nodesep=0.14; ranksep=0.3;",
@@ -196,7 +200,7 @@ class Drawing:
     @property
     def size(self) -> tuple[float, float]:
         """Width and height in points."""
-        text = [text_width(self.title, 11, bold=True), *(text_width(note, NOTE) for note in self.notes)]
+        text = [text_width(self.title, TITLE, bold=True), *(text_width(note, NOTE) for note in self.notes)]
         width = max(self.layout.width * self.scale, *text)
         return width + 2 * MARGIN, self.layout.height * self.scale + _around(self.notes)
 
@@ -229,6 +233,15 @@ def wrapped(text: str, width: float) -> list[str]:
     return lines
 
 
+def shortened(title: str, width: float) -> str:
+    """The title as far as there is room for it."""
+    if text_width(title, TITLE, bold=True) <= width:
+        return title
+    while title and text_width(title + " …", TITLE, bold=True) > width:
+        title = title[:-1]
+    return title + " …"
+
+
 def drawing(graph: Graph, title: str, layout: Callable[[Graph], Layout], page: bool = True) -> Drawing:
     """Lay a graph out. page: make it smaller where it is larger than a page, as far as its text can be read."""
     notes = [line for note in graph.notes for line in wrapped(note, PAGE[0] - 2 * MARGIN)]
@@ -236,7 +249,7 @@ def drawing(graph: Graph, title: str, layout: Callable[[Graph], Layout], page: b
     room = (PAGE[0] - 2 * MARGIN, PAGE[1] - _around(notes))
     wanted = min(1.0, room[0] / found.width, room[1] / found.height)
     scale = max(wanted, SMALLEST / FONT) if page else 1.0
-    return Drawing(graph, found, title, notes, scale)
+    return Drawing(graph, found, shortened(title, room[0]), notes, scale)
 
 
 def first_that_fits(graphs: Iterable[Graph], title: str, layout: Callable[[Graph], Layout]) -> Drawing:
@@ -266,15 +279,9 @@ def _said(graph: Graph, number: int) -> str:
     """What a screen reader and a tooltip tell of a box."""
     box = graph.boxes[number]
     needs = sorted({graph.boxes[source].heading for source, target in graph.edges if target == number})
-    state = (
-        "done"
-        if box.done
-        else f"{box.waiting} to run"
-        if box.waiting < box.jobs
-        else "to run"
-        if box.jobs
-        else "a rule"
-    )
+    state = "a rule"
+    if box.jobs:
+        state = {0: "done", box.jobs: "to run"}.get(box.waiting, f"{box.waiting} to run")
     parts = [f"{box.heading} ({state})", box.details, f"needs {', '.join(needs)}" if needs else ""]
     return "\n".join(part for part in parts if part)
 
@@ -312,7 +319,7 @@ def to_svg(drawn: Drawing) -> str:
         '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7.5" refY="4" markerWidth="6" markerHeight="6" '
         'markerUnits="userSpaceOnUse" orient="auto"><path d="M0,0.5 L8,4 L0,7.5 z" fill="#6b7480"/></marker></defs>',
         f'<rect width="{width:.1f}" height="{height:.1f}" fill="#ffffff"/>',
-        f'<text x="{MARGIN}" y="{MARGIN + 9}" font-size="11" font-weight="bold">{html.escape(drawn.title)}</text>',
+        f'<text x="{MARGIN}" y="{MARGIN + 9}" font-size="{TITLE:g}" font-weight="bold">{html.escape(drawn.title)}</text>',
         f'<g font-size="{FONT:g}" transform="translate({shift:.1f} {MARGIN + 24:.1f}) scale({drawn.scale:.4f})">',
         '<g fill="none" stroke="#6b7480" stroke-width="1.1" aria-hidden="true">',
         *(f'<path d="{path}" marker-end="url(#arrow)"/>' for path in layout.paths),

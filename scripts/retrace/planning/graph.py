@@ -34,7 +34,7 @@ MERGE_ORDER = (
 )
 # Letters of a line of file names at most: the first with which a drawing fits its page is taken.
 LINES_OF_FILES = (90, 66, 46)
-_ROUND = re.compile(r"_round\d+\b")
+_ROUND = re.compile(r"_round\d+(?![0-9a-z])")
 _TABLE = re.compile(r"^\s*(\w+)\s*\[[^\]]*?label=<<table[^>]*>(.*?)</table>>\s*\]", re.S | re.M)
 _EDGE = re.compile(r"^\s*(\w+)\s*->\s*(\w+)\b", re.M)
 _WILDCARD = re.compile(r"(\{\w+\})")

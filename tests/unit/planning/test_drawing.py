@@ -103,6 +103,17 @@ def test_long_notes_are_wrapped() -> None:
     assert " ".join(lines).split() == ("one two three four " * 20).split()
 
 
+def test_a_title_is_no_wider_than_a_page() -> None:
+    found = drawing(
+        rounds(), " ".join(f"results/task{number}/model/grace_acc.json" for number in range(20)), layout_by_graphlay
+    )
+    assert found.title.startswith("results/task0/model/grace_acc.json results/task1")
+    assert found.title.endswith(" …")
+    assert found.size[0] <= PAGE[0]
+    assert found.fits
+    assert drawing(rounds(), "short", layout_by_graphlay).title == "short"
+
+
 def test_a_large_graph_is_made_smaller_as_far_as_it_can_be_read() -> None:
     small, large = (drawing(graph, "t", layout_by_graphlay) for graph in (rounds(), layered(8, 20)))
     assert small.fits

@@ -79,6 +79,9 @@ def test_merged_rounds_are_a_cycle_and_leave_the_names_of_checkpoints() -> None:
     graph = graph_of_jobs(jobs, jobs, ("shard", "seed", "round"))
     assert [(box.heading, box.lines) for box in graph.boxes] == [("prepare", ()), ("train ×6", ()), ("sample ×18", ())]
     assert graph.edges == [(0, 1), (1, 2), (2, 1)]
+    named = [job("score", [], name, method=name) for name in ("st_round1_maj", "st_round2_maj", "st_roundabout")]
+    merged = graph_of_jobs([*jobs, *named], jobs, ("round",))
+    assert [box.lines for box in merged.boxes if box.rule == "score"] == [("st_maj",), ("st_roundabout",)]
 
 
 def test_a_graph_does_not_depend_on_the_order_of_the_jobs() -> None:
