@@ -1,77 +1,91 @@
-"""Draw the graph of any target as SVG; no system package is needed.
+"""Draw what leads to any target as SVG, on one page. Nothing is executed; no system package is needed.
 
-    python scripts/draw_dag.py results/gsm8k/grace_acc.json --kind dag
-    python scripts/draw_dag.py results/gsm8k/grace_acc.json -- --workflow-profile profiles/tiny
+    python scripts/draw_dag.py results/tables/grace_table1.html
+    python scripts/draw_dag.py results/gsm8k/grace_acc.json --workflow-profile profiles/tiny --output dag.svg
+    python scripts/draw_dag.py results/gsm8k/grace_acc.json --kind filegraph --config preset=smoke
 
-Inputs:  the workflow in this folder; words after `--` go to Snakemake. Nothing is executed.
-Output:  --output, or results/dag/TARGET.svg with `_` for every slash. Drawn by Graphviz where `dot` is installed,
-         otherwise by a layout of our own. Dashed boxes are jobs whose output is there already.
+Inputs:  the workflow in this folder and its configuration. Words after `--` go to Snakemake as they are.
+Output:  --output, or results/dag/TARGET.svg with `_` for every slash. A box holds equal jobs (`decode ×40`): those that
+         differ in shard and seed and, until a page of A4 holds the drawing, in task, model, round and so on; --all-jobs
+         shows every one. Dashed boxes are done. Graphviz lays the graph out where `dot` is installed, otherwise the
+         package graphlay.
 """
 
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from retrace import cli
 from retrace.errors import UserError
+from retrace.planning.command import add_workflow_options, workflow_words
+
+KINDS = {
+    "dag": "equal jobs in one box",
+    "rulegraph": "one box a rule",
+    "filegraph": "one box a rule, with the files that it writes",
+}
 
 
-def default_output(target: str | None, kind: str) -> str:
+def default_output(targets: Sequence[str], kind: str) -> str:
     """results/dag/{target}.svg, with the kind in the name where it is not the usual one."""
-    stem = "all" if target is None else target.strip("/").replace("/", "_").removesuffix(".json")
-    return f"results/dag/{stem}{'' if kind == 'rulegraph' else '_' + kind}.svg"
+    stem = "_and_".join(target.strip("/").replace("/", "_").removesuffix(".json") for target in targets[:3]) or "all"
+    return f"results/dag/{stem}{'' if kind == 'dag' else '_' + kind}.svg"
 
 
-def dot_of(target: str | None, kind: str, extra: Sequence[str]) -> str:
-    """What Snakemake prints for the target, in the dot language."""
-    command = [sys.executable, "-m", "snakemake", *([target] if target else []), *extra, f"--{kind}"]
+def file_graph(targets: Sequence[str], words: Sequence[str]) -> str:
+    """What `snakemake --filegraph` prints for the targets."""
+    command = [sys.executable, "-m", "snakemake", *targets, *words, "--filegraph"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         faults = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Using ")]
-        raise UserError(f"snakemake cannot plan {target or 'the workflow'}: {' '.join(faults)[:1500]}")
-    return done.stdout[done.stdout.find("digraph") :] if "digraph" in done.stdout else done.stdout
+        raise UserError(f"snakemake cannot plan {' '.join(targets) or 'the workflow'}: {' '.join(faults)[:1500]}")
+    return done.stdout
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    cut = argv.index("--") if "--" in argv else len(argv)
     parser = cli.command(__doc__)
-    parser.add_argument(
-        "target", nargs="?", help="a file that the workflow makes (default: what `snakemake` alone makes)"
-    )
+    add_workflow_options(parser)
     parser.add_argument("--output", help="SVG file to write")
+    kinds = "; ".join(f"{name}: {about}" for name, about in KINDS.items())
+    parser.add_argument("--kind", choices=list(KINDS), default="dag", help=f"{kinds} (default dag)")
+    parser.add_argument("--all-jobs", action="store_true", help="a box for every job, on a page as large as that takes")
     parser.add_argument(
-        "--kind",
-        choices=["rulegraph", "dag", "filegraph"],
-        default="rulegraph",
-        help="one box a rule, a job, or with files",
+        "--layout", choices=["auto", "dot", "graphlay"], default="auto", help="auto: dot where it is installed"
     )
-    parser.add_argument(
-        "--renderer", choices=["auto", "dot", "own"], default="auto", help="auto: dot where it is installed"
-    )
-    given = parser.parse_args(words[:cut])
+    args = parser.parse_args(argv[:cut])
+    if args.all_jobs and args.kind != "dag":
+        parser.error(f"--all-jobs shows jobs, --kind {args.kind} shows rules: use one of them")
 
-    from retrace.evaluation.graph import parse_dot, to_svg
     from retrace.machine.storage import write_text
+    from retrace.planning.drawing import drawing, first_that_fits, layout_named, to_svg
+    from retrace.planning.graph import LINES_OF_FILES, graph_of_files, graph_of_jobs, merge_levels
+    from retrace.planning.jobs import planned_jobs
 
-    output = Path(given.output or default_output(given.target, given.kind))
-    text = dot_of(given.target, given.kind, words[cut + 1 :])
-    graph = parse_dot(text)
-    boxes, arrows = len(graph.nodes), len(graph.edges)
-    program = shutil.which("dot")
-    if given.renderer == "dot" and program is None:
-        raise UserError("--renderer dot: Graphviz is not installed; leave the option out")
-    if program and given.renderer != "own":
-        done = subprocess.run([program, "-Tsvg"], input=text, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise UserError(f"dot: {done.stderr.strip()[:300]}; use --renderer own")
-        picture = done.stdout
+    layout = layout_named(args.layout)
+    words = [*workflow_words(args), *argv[cut + 1 :]]
+    title = " ".join(args.targets) or "All that the workflow makes"
+    if args.kind == "filegraph":
+        text = file_graph(args.targets, words)
+        drawn = first_that_fits((graph_of_files(text, longest) for longest in LINES_OF_FILES), title, layout)
     else:
-        picture = to_svg(graph, f"{given.kind} of {given.target or 'the workflow'}")
-    write_text(output, picture)
-    print(f"{output}: {boxes} boxes, {arrows} arrows")
+        with ThreadPoolExecutor() as pool:  # two processes of Snakemake side by side
+            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, words, force), (True, False))
+        if not jobs:
+            raise UserError(f"no job leads to {title}")
+        if args.all_jobs:
+            drawn = drawing(graph_of_jobs(jobs, waiting, ()), title, layout, page=False)
+        else:
+            levels = merge_levels(jobs)[-1:] if args.kind == "rulegraph" else merge_levels(jobs)
+            drawn = first_that_fits((graph_of_jobs(jobs, waiting, merged) for merged in levels), title, layout)
+    output = Path(args.output or default_output(args.targets, args.kind))
+    write_text(output, to_svg(drawn))
+    width, height = drawn.size
+    boxes = f"{len(drawn.graph.boxes)} boxes, {len(drawn.graph.edges)} arrows"
+    print(f"{output}: {boxes}, {width:.0f} x {height:.0f} points, text of {drawn.font:.1f} points")
 
 
 if __name__ == "__main__":

@@ -22,21 +22,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.evaluation.reported import load_papers
     from retrace.evaluation.result import Result, load_document
-    from retrace.evaluation.rounds import Round, curves_of, draw_rounds
+    from retrace.evaluation.rounds import curves_of, draw_rounds
     from retrace.machine.storage import atomic_path, write_json
     from retrace.workflow.declared import config_folders
     from retrace.workflow.names import Checkpoints
 
     results = [(path, load_document(path, Result)) for path in given.results]
-    checkpoints = Checkpoints(config_folders())
-
-    def round_named(method: str) -> Round | None:
-        named = checkpoints.parse(method)
-        if named is None or named.round is None:
-            return None
-        return Round(named.kind.name, named.kind.title, named.round, named.kind.paper_names)
-
-    figure = curves_of(results, load_papers(given.papers), round_named)
+    figure = curves_of(results, load_papers(given.papers), Checkpoints(config_folders()).round_named)
     write_json(given.json, figure)
     with atomic_path(given.svg) as temporary:
         draw_rounds(figure, temporary)

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from retrace.evaluation.result import Result, load_document
+from retrace.evaluation.rounds import RoundFigure
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import MarkedAnswer, Prediction, TeacherRationale
-from retrace.workflow.rounds import RoundFigure
 from unit.chat_server import ChatServer
 
 TASKS = ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa", "arithmetic"]

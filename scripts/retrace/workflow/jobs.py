@@ -34,6 +34,4 @@ def variants_of(settings: Settings, wildcards: Wildcards) -> tuple[str, ...]:
 
 def values_of(settings: Settings, wildcards: Wildcards) -> Configuration:
     """The configuration as it holds for a job: for its task and model, and for what its checkpoint and decoder set."""
-    return settings.values_of_variants(
-        wildcards.task, model_of(settings, wildcards), variants_of(settings, wildcards)
-    )
+    return settings.values_of_variants(wildcards.task, model_of(settings, wildcards), variants_of(settings, wildcards))

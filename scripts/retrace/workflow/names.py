@@ -7,6 +7,7 @@ from functools import cache, cached_property
 from pathlib import Path
 
 from retrace.errors import UserError
+from retrace.evaluation.rounds import Round
 from retrace.systems.declaration import Checkpoint
 from retrace.workflow.library import Library
 
@@ -146,6 +147,13 @@ class Checkpoints(Mapping[str, Checkpoint]):
         """The number of a checkpoint's round; None where it belongs to none."""
         named = self.parse(name)
         return named.round if named else None
+
+    def round_named(self, name: str) -> Round | None:
+        """The round of a figure that a checkpoint's name stands for; None where it belongs to none."""
+        named = self.parse(name)
+        if named is None or named.round is None:
+            return None
+        return Round(named.kind.name, named.kind.title, named.round, named.kind.paper_names)
 
     def loop_of(self, name: str) -> str:
         """What goes round and round: `dpo_st` of `dpo_st_round2`; a name of no round is its own."""

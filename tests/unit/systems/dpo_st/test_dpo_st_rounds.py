@@ -12,10 +12,13 @@ import score_method
 from retrace.errors import UserError
 from retrace.evaluation.reported import find_row, load_paper, load_papers
 from retrace.evaluation.result import Result, load_document
+from retrace.evaluation.rounds import curves_of, reported_rounds
 from retrace.machine.storage import write_json, write_jsonl
-from retrace.workflow.rounds import curves_of, reported_rounds
+from retrace.workflow.names import Checkpoints
 from unit.evaluation_data import CONFIG, examples, prediction
 
+CHECKPOINTS = Checkpoints([CONFIG])
+ROUNDS = [CHECKPOINTS.round_named(name) for name in ("dpo_st_round1", "st_round1")]
 PAIRS = {
     "samples_of_this_round": 10,
     "correct_samples_of_this_round": 4,
@@ -150,18 +153,18 @@ def test_results_that_do_not_belong_together(tmp_path):
     paths = [result(tmp_path, "dpo_st_round0", 3), result(tmp_path, "sft", 3)]
     documents = [(str(path), load_document(path, Result)) for path in paths]
     with pytest.raises(UserError, match="method 'sft' is no round of a loop"):
-        curves_of(documents, [])
+        curves_of(documents, [], CHECKPOINTS.round_named)
     documents[1] = ("other.json", documents[0][1].model_copy(update={"model": "tiny_gpt2"}))
     with pytest.raises(UserError, match=r"other.json: tiny_gpt2 on .*; give results of one run"):
-        curves_of(documents, [])
+        curves_of(documents, [], CHECKPOINTS.round_named)
 
 
 def test_the_papers_curves():
     papers = load_papers(CONFIG / "papers")
-    found = {(row.model, row.loop, row.round): row.percent for row in reported_rounds(papers, "gsm8k")}
+    found = {(row.model, row.loop, row.round): row.percent for row in reported_rounds(papers, "gsm8k", ROUNDS)}
     assert len(found) == 16
     assert found["Flan-T5-Large", "dpo_st", 3] == 37.4
-    assert reported_rounds(papers, "arithmetic") == []
+    assert reported_rounds(papers, "arithmetic", ROUNDS) == []
 
 
 # ---------------------------------------------------------------- the paper's numbers
