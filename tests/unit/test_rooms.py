@@ -19,7 +19,7 @@ FLOORS = [
     ("cli",),
     ("machine",),
     ("text",),
-    ("yaml_files", "schemas", "sections", "errors"),
+    ("discovery", "yaml_files", "schemas", "sections", "errors"),
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

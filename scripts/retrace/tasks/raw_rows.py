@@ -5,16 +5,18 @@ import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from retrace.errors import UserError
-from retrace.tasks import question_files, steps
+from retrace.tasks import steps
 
 Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
+# rows: a JSON object a line. document: one JSON document with a list. either: whichever it is. lines: `question||solution`.
+FileLayout = Literal["rows", "document", "either", "lines"]
 
 
-def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]:
-    """The rows of a file in `layout`, each with where it stands. Raises UserError naming file, line and mend.
+def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterator[Row]:
+    """The rows of a file in this layout, each with where it stands. Raises UserError naming file, line and mend.
 
     skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
     """
@@ -22,8 +24,7 @@ def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]
         text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    listed = layout == "question_number" and text.lstrip().startswith("[")
-    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
+    if layout == "document" or (layout == "either" and text.lstrip().startswith("[")):
         yield from _document_rows(path, text)
         return
     if layout == "lines":

@@ -13,13 +13,12 @@ from retrace.models.architectures import check_generator
 from retrace.models.options import ModelConfig
 from retrace.systems.icot.options import FROM_SCRATCH_ONLY, STAGES_BEHIND
 from retrace.systems.learn_to_reason.options import VARIANTS
-from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
+from retrace.tasks.families import family_named, row_format
+from retrace.tasks.forms import form_named
 from retrace.tasks.options import TaskConfig
 from retrace.workflow.configuration import Configuration, MethodConfig
 from retrace.workflow.names import LOOPS, helped_decoder, kind_of, loop_of, round_of, system_of
 
-ANSWERS_ONLY = ("question_number", "commonsense_qa", "arc", "queries_responses")  # formats without worked solutions
-UNJUDGED = ("numeric", "multiple_choice", "exact_match")  # families whose steps no rule can judge
 GUIDED = ("grace", "grace_self_consistency", "stepwise")
 FEW_SHOT = ("few_shot", "few_shot_maj")
 NO_STEPS = ("no_cot", "no_cot_deep", "no_cot_from_teacher")
@@ -107,7 +106,7 @@ def has_solutions(task: TaskConfig, split: str) -> bool:
     """Whether a split's rows bring worked solutions, as far as the task's file says it."""
     source = task.splits[split]
     origin = task.splits[source.part_of] if source.part_of else source
-    return (origin.format or task.format) not in ANSWERS_ONLY
+    return row_format(origin.format or task.format).solutions
 
 
 @dataclass(frozen=True)
@@ -141,11 +140,9 @@ def _no_form(case: Case) -> str | None:
     if case.model.family != "decoder_only":
         return f"learn_to_reason.form {form} is for decoder-only models"
     for task in (case.task, case.answered):
-        if task.family not in ANSWER_KINDS:
-            return (
-                f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task.name} is of "
-                f"{task.family}"
-            )
+        if task.family not in (families := form_named(form).families()):
+            named = ", ".join(families)
+            return f"learn_to_reason.form {form} is for tasks of family {named}, {task.name} is of {task.family}"
         if form == "learn_to_reason" and task.learn_to_reason is None:
             return f"config/tasks/{task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
     return None
@@ -227,7 +224,7 @@ REQUIREMENTS = (
     Requirement(
         "word problems",
         about=lambda c: c.form == "dpo_st",
-        met=lambda c: {c.task.family, c.answered.family} == {"word_problems"},
+        met=lambda c: {c.task.family, c.answered.family} <= set(form_named("dpo_st").families()),
         why=lambda c: (
             "DPO-ST's text form (dpo_st.form) is for word problems, "
             f"{c.task.name} is of family {c.task.family}"
@@ -257,7 +254,7 @@ REQUIREMENTS = (
     Requirement(
         "judged steps",
         about=lambda c: c.trains_discriminator,
-        met=lambda c: c.task.family not in UNJUDGED,
+        met=lambda c: family_named(c.task.family).judges_steps,
         why=lambda c: (
             "a discriminator learns from steps that are right or wrong, and those of family "
             f"{c.task.family} ({c.task.name}) cannot be judged"
@@ -267,7 +264,7 @@ REQUIREMENTS = (
     Requirement(
         "steps for the entailment model",
         about=lambda c: c.trains_discriminator and c.values.pair.step_judge == "entailment",
-        met=lambda c: c.task.family == "symbolic",
+        met=lambda c: family_named(c.task.family).tells_states,
         why=lambda c: (
             f"pair.step_judge entailment is for symbolic tasks, {c.task.name} is of family {c.task.family}; set it to task"
         ),

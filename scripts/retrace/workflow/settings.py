@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
 from retrace.systems.learn_to_reason.options import VARIANTS
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import TRANSFER, split_of_set
 from retrace.workflow.compatibility import Case, broken, check

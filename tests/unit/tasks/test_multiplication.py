@@ -10,9 +10,9 @@ import prepare_data
 from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example
-from retrace.tasks import multiplication
-from retrace.tasks.base import load_task
+from retrace.tasks.families import multiplication
 from retrace.tasks.formats import read_split
+from retrace.tasks.load import load_task
 from retrace.tasks.multiplication_pairs import SHARES, generate, permuted
 
 CONFIG = Path(__file__).parents[3] / "config"

@@ -15,11 +15,11 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer, Prediction, TeacherRationale
+from retrace.systems.learn_to_reason.form import examples_of
 from retrace.systems.learn_to_reason.lessons import make_lessons
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
-from retrace.tasks.base import load_task
 from retrace.tasks.formats import read_split
-from retrace.tasks.learn_to_reason_form import examples_of
+from retrace.tasks.load import load_task
 from retrace.text.constants import string_constant
 from retrace.training.data import solution_rows
 

@@ -1,0 +1,14 @@
+"""Questions whose answer is in words, with nothing but the answer to judge."""
+
+from retrace.tasks.family import FinalOnly
+
+
+class ExactMatch(FinalOnly):
+    """The answer is compared word by word."""
+
+    name = "exact_match"
+    final_kind = "answer"
+
+    def final_of(self, tail: str) -> str | None:
+        """All that stands there."""
+        return " ".join(tail.split()) or None
