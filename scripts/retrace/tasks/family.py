@@ -153,3 +153,9 @@ class FinalOnly(Family):
 
     final_only = True
     judges_steps = False
+    final_kind = "answer"
+
+    def final_of(self, tail: str) -> str | None:
+        """All that stands there; a number alone loses its commas and its dollar sign."""
+        words = " ".join(tail.split())
+        return super().final_of(words) if _NUMBER.fullmatch(words) else words or None

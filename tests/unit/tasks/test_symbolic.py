@@ -7,6 +7,8 @@ import pytest
 from retrace.errors import UserError
 from retrace.tasks.families import symbolic
 
+GENERATORS = {"coin_flip": symbolic.generate_coin_flip, "object_tracking": symbolic.generate_object_tracking}
+
 
 def test_paper_grader_compares_words_with_their_case():
     assert symbolic.grade("so | #### yes.", "#### yes")

@@ -7,8 +7,3 @@ class ExactMatch(FinalOnly):
     """The answer is compared word by word."""
 
     name = "exact_match"
-    final_kind = "answer"
-
-    def final_of(self, tail: str) -> str | None:
-        """All that stands there."""
-        return " ".join(tail.split()) or None

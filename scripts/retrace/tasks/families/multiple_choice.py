@@ -32,8 +32,3 @@ class MultipleChoice(FinalOnly):
     name = "multiple_choice"
     answers = OPTION
     formats = (stated("arc", _arc),)
-    final_kind = "answer"
-
-    def final_of(self, tail: str) -> str | None:
-        """All that stands there."""
-        return " ".join(tail.split()) or None

@@ -2,7 +2,7 @@
 
 from retrace.errors import UserError
 from retrace.tasks.answer_kinds import NUMBER
-from retrace.tasks.family import FinalOnly
+from retrace.tasks.family import Family, FinalOnly
 
 
 class Numeric(FinalOnly):
@@ -10,6 +10,11 @@ class Numeric(FinalOnly):
 
     name = "numeric"
     answers = NUMBER
+    final_kind = "number"
+
+    def final_of(self, tail: str) -> str | None:
+        """The first number."""
+        return Family.final_of(self, tail)
 
     def check_row(self, where: str, question: str, final: str) -> None:
         """Raise UserError for an answer that is no number."""
