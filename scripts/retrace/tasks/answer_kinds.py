@@ -31,7 +31,11 @@ class AnswerKind:
 
     def ends_in(self, text: str, phrases: Sequence[str], right: str) -> bool:
         """Whether the text ENDS in one of the phrases and exactly the right answer, a full stop aside."""
-        return answers.ends_in(text, phrases, right, self.name)
+        tail = answers.final_line(text, phrases)
+        return tail is not None and self._exactly(tail, right)
+
+    def _exactly(self, tail: str, right: str) -> bool:
+        return answers.same_words(tail, right)
 
 
 class Number(AnswerKind):
@@ -47,6 +51,9 @@ class Number(AnswerKind):
     def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
         """Whether both are the same value."""
         return answers.same_number(found, right)
+
+    def _exactly(self, tail: str, right: str) -> bool:
+        return answers.only_number(tail) and answers.same_number(tail, right)
 
     def stated(self, answer: str) -> bool:
         """Whether a number stands there."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import answers, steps
+from retrace.tasks import steps
 from retrace.tasks.answer_kinds import AnswerKind
 from retrace.tasks.base import Task
 from retrace.tasks.families import row_format
@@ -130,7 +130,7 @@ class AnswerTask(Task):
 
     def grade_strict(self, text: str, gold: str) -> bool:
         """Whether the text ENDS in the phrase and exactly the right answer."""
-        return answers.ends_in(text, self.phrases, self._right(gold), self.kind.name)
+        return self.kind.ends_in(text, self.phrases, self._right(gold))
 
     def _right(self, gold: str) -> str:
         right = gold.rpartition(self.answer_marker)[2].strip() if self.answer_marker in gold else ""

@@ -1,5 +1,7 @@
 """Files of a task's sources -> raw rows, each with where it stands; and what is read from a row's fields."""
 
+import csv
+import io
 import json
 import math
 import sys
@@ -15,8 +17,14 @@ Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
 FileLayout = Literal["rows", "document", "either", "lines"]
 
 
+class CsvRow(dict[str, Any]):
+    """A row of a CSV file, whose values are all texts."""
+
+
 def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterator[Row]:
     """The rows of a file in this layout, each with where it stands. Raises UserError naming file, line and mend.
+
+    A file NAME.csv stands for rows in JSON: its first line names the fields.
 
     skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
     """
@@ -29,6 +37,9 @@ def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterat
         return
     if layout == "lines":
         yield from _separated_rows(path, text, skip_faulty)
+        return
+    if path.suffix.lower() == ".csv":
+        yield from _csv_rows(path, text)
         return
     # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
@@ -45,6 +56,23 @@ def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterat
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
         yield f"{path}:{number}", row
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of a CSV file, by the names in its first line; texts in quotes may hold commas and line ends."""
+    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = next(table, [])
+        if len(set(names)) != len(names) or not all(name.strip() for name in names):
+            raise UserError(f"{path}:1: the first line must name the fields, each once (it has {', '.join(names)})")
+        for cells in table:
+            where = f"{path}:{table.line_num}"
+            if len(cells) != len(names):
+                fault = f"{len(cells)} fields, the first line names {len(names)}; put texts with commas in quotes"
+                raise UserError(f"{where}: {fault}")
+            yield where, CsvRow(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}:{table.line_num}: not CSV ({error})") from None
 
 
 def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
@@ -105,9 +133,19 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(row, CsvRow):
+        value = _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def _number_in(cell: Any) -> Any:
+    """The number that a text is; the text where it is none."""
+    try:
+        return float(cell.replace(",", ""))
+    except ValueError:
+        return cell
 
 
 def joined(parts: list[str]) -> str:

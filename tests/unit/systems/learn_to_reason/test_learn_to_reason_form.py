@@ -145,7 +145,12 @@ def test_all_five_tasks_have_the_authors_examples() -> None:
     [
         ("gsm8k", "learn_to_reason", "decoder_only", "needs the file with the worked examples"),
         ("gsm8k", "learn_to_reason_zero_shot", "encoder_decoder", "is for decoder-only models"),
-        ("mathqa", "learn_to_reason_zero_shot", "decoder_only", "is for tasks of family word_problems, yes_no"),
+        (
+            "mathqa",
+            "learn_to_reason_zero_shot",
+            "decoder_only",
+            "of family lettered_choice, word_problems, yes_no",
+        ),
     ],
 )
 def test_what_has_no_such_form(name: str, form: str, family: str, message: str) -> None:
