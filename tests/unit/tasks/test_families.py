@@ -140,10 +140,12 @@ def one_more_family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "families").mkdir()
     (tmp_path / "families" / "shouted.py").write_text(FAMILY)
     monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path / "families")])
-    families._row_formats.cache_clear()
+    known = (families.family_names, families.family_named, families._row_formats)
+    for function in known:
+        function.cache_clear()
     yield
-    families.family_named.cache_clear()
-    families._row_formats.cache_clear()
+    for function in known:
+        function.cache_clear()
 
 
 def test_a_new_family_is_one_file(tmp_path: Path, one_more_family) -> None:
@@ -161,6 +163,7 @@ def test_a_new_family_is_one_file(tmp_path: Path, one_more_family) -> None:
 
 def test_a_file_without_its_family_is_named(tmp_path: Path, one_more_family) -> None:
     (tmp_path / "families" / "silent.py").write_text('"""Nothing."""\n')
+    families.family_names.cache_clear()
     with pytest.raises(UserError, match=r"silent\.py: holds no class with name = 'silent'"):
         own_task(tmp_path, "silent")
 

@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from retrace.tasks.family import Family, Generator
 
 
-def family_names() -> list[str]:
+@cache
+def family_names() -> tuple[str, ...]:
     """The names of all families."""
-    return modules_in(__name__)
+    return tuple(modules_in(__name__))
 
 
 @cache
