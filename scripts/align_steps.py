@@ -18,7 +18,7 @@ from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import Alignment, Example, Trajectory
 from retrace.systems.grace.alignment import GAP, Aligned, Job, align_by_position, align_jobs
 from retrace.systems.grace.options import Aligning
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 
 
 def collect(

@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.learn_to_reason import feedback
     from retrace.systems.learn_to_reason.released import read_released
     from retrace.systems.learn_to_reason.teachers.prompts import conversation, load_template
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     if not given.dry_run and not (given.output and given.report and given.released_folder):
         raise UserError("give --output, --report and --released-folder, or --dry-run")

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.load import load_model
     from retrace.systems.icot.rows import read_rows
     from retrace.systems.icot.states import check_teacher, teacher_fingerprint, write_states
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training.sft import limit_of
 
     task = load_task(given.task_file)

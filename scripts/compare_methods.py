@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.paired import compare
     from retrace.evaluation.predictions import find_data, outcomes, read_examples, read_runs
     from retrace.machine.storage import sha256_of, write_json
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     task = load_task(given.task_file)
     data = Path(given.data) if given.data else find_data(given.predictions_a[0], task.name, given.split)

@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.schemas import Example
     from retrace.tasks.answer_task import in_chat
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     everything = read_jsonl(given.data, Example)
     task = (

@@ -25,8 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.machine.storage import read_jsonl, write_text
     from retrace.schemas import Example
-    from retrace.tasks.base import load_task
-    from retrace.tasks.learn_to_reason_form import examples_of, refuse_shown
+    from retrace.systems.learn_to_reason.form import examples_of, refuse_shown
+    from retrace.tasks.load import load_task
 
     task = load_task(given.task_file)
     text = examples_of(task.config, task.path, given.mirror)

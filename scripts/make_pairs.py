@@ -18,7 +18,8 @@ from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import Alignment, Example
 from retrace.systems.grace.options import Pairing
 from retrace.systems.grace.pairs import StepCorrect, make_pairs
-from retrace.tasks.base import Task, load_task
+from retrace.tasks.base import Task
+from retrace.tasks.load import load_task
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def entailment(task: Task, alignments: Sequence[Alignment], options: Pairing) -> StepCorrect:
     """Step correctness by an entailment model, every different pair of aligned steps judged once, in batches."""
-    if task.config.family != "symbolic":
+    if not task.family.tells_states:
         raise UserError(
             f"--step-judge entailment: for symbolic tasks only; {task.name} is of family {task.config.family}, whose "
             "steps are judged by their values: set pair.step_judge to task"

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pairs_of_question,
         token_sets,
     )
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
     examples = first_of(read_jsonl(given.data, Example), given.max_questions)

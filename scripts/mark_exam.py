@@ -5,7 +5,7 @@
 
 In: Prediction rows of `decode.py exam` (or, with --released, mistakes in the format of Learn-to-Reason's authors) and the
 training examples. Out: MarkedAnswer rows, each text once a question, and what was counted as JSON. Answers are read by
-Learn-to-Reason's own rule, which needs no `####` (retrace.tasks.cleanup).
+Learn-to-Reason's own rule, which needs no `####` (retrace.systems.learn_to_reason.cleanup).
 """
 
 import json
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example, Prediction
     from retrace.systems.learn_to_reason.exam import mark, mark_released
     from retrace.systems.learn_to_reason.released import read_released
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     task = load_task(given.task_file).in_form(given.form, "decoder_only")  # answers are read alike for all models
     examples = read_jsonl(given.data, Example)

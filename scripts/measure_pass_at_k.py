@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import read_jsonl, sha256_of, write_json
     from retrace.models.options import load_model_config
     from retrace.schemas import Prediction
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     task, model = load_task(given.task_file), load_model_config(given.model_file)
     wanted = len(given.checkpoints) * len(given.seeds)

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import atomic_path
     from retrace.models.options import load_model_config
     from retrace.systems.latro.curves import draw, read_curves
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     curves = read_curves(given.curves, given.seeds)
     task, model = load_task(given.task_file).config, load_model_config(given.model_file)

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import atomic_path, write_json
     from retrace.models.options import load_model_config
     from retrace.systems.grace.sweep import Curve, aggregate, draw_curve, reported_curve
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     task = load_task(given.task_file)
     model = load_model_config(given.model_file)

@@ -27,8 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, default=-1, help="keep the first so many examples; -1: all")
     given = parser.parse_args(arguments)
 
-    from retrace.tasks.base import load_task
     from retrace.tasks.formats import read_split, shared_questions, streamed
+    from retrace.tasks.load import load_task
 
     if given.limit == 0 or given.limit < -1:
         raise UserError(f"--limit {given.limit}: must be at least 1, or -1 for all")

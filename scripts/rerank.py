@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.models.verifier import load_verifier
     from retrace.schemas import Prediction, Sample
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     load_model_config(given.model_file)
     task = load_task(given.task_file)

@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
     from retrace.schemas import Example, SamplingCounts, Trajectory
     from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
 
     everything = read_jsonl(given.data, Example)
     check_references(load_task(given.task_file), everything, given.data)

@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.result import build_result, read_choices, read_sampling
     from retrace.machine.storage import write_json
     from retrace.models.options import load_model_config
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.workflow.sections_behind import sections_behind
 
     task = load_task(given.task_file)

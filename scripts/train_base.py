@@ -34,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.models.scratch import build_model, build_tokenizer, build_word_tokenizer
     from retrace.schemas import Example
-    from retrace.tasks.base import load_task
+    from retrace.tasks.forms import vocabulary_forms
+    from retrace.tasks.load import load_task
     from retrace.training import sft
     from retrace.training.data import add_noise, generator_rows
     from retrace.training.trainer import finish, set_seed
@@ -52,9 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for example in examples + corpus
         for text in (task.prompt(example.question, family=config.family), task.solution_text(example))
     ]
-    if config.family == "decoder_only" and task.config.family == "word_problems":
-        # An instruction and line breaks, as DPO-ST writes them; its form for encoder-decoders has no words of its own.
-        other = task.in_form("dpo_st", config.family)
+    for other in vocabulary_forms(task, config.family):
         texts += [text for one in examples for text in (other.prompt(one.question), other.solution_text(one))]
     set_seed(given.seed)
     if task.words is not None:

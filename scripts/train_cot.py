@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.icot.rows import read_rows
     from retrace.systems.icot.stage import keeps_each
     from retrace.systems.icot.train import train_text
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training.sft import limit_of, write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
 

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.schemas import Pair
     from retrace.systems.grace import train_discriminator as training
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
     config = load_model_config(given.model_file)

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.prompting.layouts import has_masked_results
     from retrace.schemas import Preference
     from retrace.systems.dpo_st import dpo
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training import sft
     from retrace.training.adapters import merged, with_adapters
     from retrace.training.arguments import steps_of

@@ -67,7 +67,7 @@ def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     from retrace.systems.icot.rows import read_rows
     from retrace.systems.icot.stage import keeps_each, write_stage
     from retrace.systems.icot.train import train_coupled
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training.sft import limit_of
     from retrace.training.trainer import set_seed
 

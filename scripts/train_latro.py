@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.latro.rollouts import Question, RationaleWriter
     from retrace.systems.latro.run import train_latro
     from retrace.systems.latro.trainer import check_batches
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.text.calculator import Calculator
     from retrace.training import sft
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size, write_curve

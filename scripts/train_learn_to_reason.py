@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.prompting.prompting import prompting_of
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
     from retrace.systems.learn_to_reason import lessons as learn_to_reason
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training import sft
     from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size

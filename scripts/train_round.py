@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.prompting.prompting import Prompting
     from retrace.schemas import Example, PseudoLabel
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training import sft
     from retrace.training.adapters import merged, with_adapters
     from retrace.training.arguments import steps_of

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.prompting.prompting import prompting_of
     from retrace.schemas import Example
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training import sft
     from retrace.training.accuracy import GreedyAccuracy
     from retrace.training.data import generator_rows

@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example, Trajectory
     from retrace.systems.grace import train_verifier as training
     from retrace.systems.grace.train_discriminator import make_network
-    from retrace.tasks.base import load_task
+    from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
     config = load_model_config(given.model_file)

@@ -67,8 +67,8 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--form",
         default="steps",
-        help="text form that the checkpoint was trained in: steps, dpo_st, learn_to_reason:FILE (with the worked examples "
-        "in FILE) or learn_to_reason_zero_shot (default steps)",
+        help="text form that the checkpoint was trained in: steps, or a system's own, NAME or, with the worked examples in "
+        "FILE, NAME:FILE (dpo_st, learn_to_reason:FILE; default steps)",
     )
 
 

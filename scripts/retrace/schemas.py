@@ -90,7 +90,9 @@ class MarkedAnswer(Row):
 
     example_id: str
     text: str
-    answer: str | None = Field(description="as read by retrace.tasks.cleanup; None where there is none")
+    answer: str | None = Field(
+        description="as read by retrace.systems.learn_to_reason.cleanup; None where there is none"
+    )
     correct: bool
 
 

@@ -104,7 +104,7 @@ def measure(given: argparse.Namespace, batch: int) -> dict:
     from retrace.decoding.sampling import draw
     from retrace.models.options import ScratchModel
     from retrace.models.scratch import build_model, build_tokenizer
-    from retrace.tasks.dpo_st_form import one_line
+    from retrace.systems.dpo_st.form import one_line
     from retrace.text.calculator import Calculator, evaluate
 
     texts = [solution(row) for row in range(batch)]

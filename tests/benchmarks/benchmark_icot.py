@@ -59,7 +59,7 @@ class World:
         from retrace.models.scratch import build_model, build_word_tokenizer
         from retrace.systems.icot.networks import Coupled, Emulator, Student, without_dropout
         from retrace.systems.icot.rows import read_rows
-        from retrace.tasks.base import load_task
+        from retrace.tasks.load import load_task
         from retrace.tasks.multiplication_pairs import generate
 
         self.given = given

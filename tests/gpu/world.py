@@ -32,7 +32,7 @@ from retrace.machine.storage import write_jsonl
 from retrace.models.scratch import build_tokenizer
 from retrace.schemas import Example, MarkedAnswer, Pair, Preference, TeacherRationale, Trajectory
 from retrace.tasks.arithmetic import generate
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.tasks.multiplication_pairs import generate as multiply
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 """DPO-ST's answer extraction."""
 
-from retrace.tasks.dpo_st_form import extract_value
+from retrace.systems.dpo_st.form import extract_value
 
 
 def test_dpost_extract(vectors):

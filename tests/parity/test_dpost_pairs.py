@@ -2,8 +2,8 @@
 
 import random
 
+from retrace.systems.dpo_st.form import INSTRUCTION, one_line
 from retrace.systems.dpo_st.preferences import pairs_of_question
-from retrace.tasks.dpo_st_form import INSTRUCTION, one_line
 
 
 class Words(dict):

@@ -1,8 +1,8 @@
 """DPO-ST's pseudo-labels."""
 
 from parity.test_dpost_pairs import Words
+from retrace.systems.dpo_st.form import one_line
 from retrace.systems.dpo_st.preferences import cap_at_percentile, solutions_of_question
-from retrace.tasks.dpo_st_form import one_line
 
 
 def test_dpost_rft(vectors):

@@ -1,6 +1,6 @@
 """DPO-ST's text form for encoder-decoder models."""
 
-from retrace.tasks.dpo_st_form import one_line
+from retrace.systems.dpo_st.form import one_line
 
 
 def test_dpost_text(vectors):

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import programs, symbolic, word_problems
+from retrace.tasks.families import programs, symbolic, word_problems
 
 # The official code raises where a reference has no valid answer; ours says so with its own classes.
 OUR_ERRORS = (UserError, ValueError)

@@ -1,7 +1,7 @@
 """Stitching aligned solutions into triples against the official code's outputs."""
 
 from retrace.systems.grace.pairs import stitch
-from retrace.tasks import programs, word_problems
+from retrace.tasks.families import programs, word_problems
 
 
 def judge_of(task):

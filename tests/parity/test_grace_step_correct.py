@@ -2,7 +2,7 @@
 
 import pytest
 
-from retrace.tasks import programs, word_problems
+from retrace.tasks.families import programs, word_problems
 
 
 def judge(case: dict) -> bool:

@@ -1,6 +1,6 @@
 """Lines of the multiplication data against the authors' files and their rule."""
 
-from retrace.tasks.multiplication import line_of
+from retrace.tasks.long_multiplication import line_of
 
 
 def test_icot_mult(vectors) -> None:

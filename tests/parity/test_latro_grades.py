@@ -1,7 +1,7 @@
 """LaTRO's graders against the authors', through the tasks as a chat model answers them."""
 
 from retrace.tasks.answer_task import in_chat
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 
 TASKS = {"gsm8k": "gsm8k", "arc": "arc_challenge"}
 

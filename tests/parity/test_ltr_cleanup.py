@@ -1,6 +1,6 @@
 """Reading free answers against the authors' own function."""
 
-from retrace.tasks.cleanup import cleanup
+from retrace.systems.learn_to_reason.cleanup import cleanup
 
 KINDS = {"gsm8k": "number", "svamp": "number", "multiarith": "number", "sqa": "yes_no", "cqa": "choice"}
 

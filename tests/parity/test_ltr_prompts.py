@@ -8,8 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 
 from retrace.machine.download import mirror_path
-from retrace.tasks.base import load_task
-from retrace.tasks.learn_to_reason_form import examples_of, written_text
+from retrace.systems.learn_to_reason.form import examples_of, written_text
+from retrace.tasks.load import load_task
 
 CONFIG = Path(__file__).parents[2] / "config"
 TASKS = {"gsm8k": "gsm8k", "svamp": "svamp_kojima", "multiarith": "multiarith", "sqa": "strategy_qa"}

@@ -10,7 +10,8 @@ from retrace.models.scratch import build_word_tokenizer
 from retrace.schemas import Example
 from retrace.systems.icot.networks import Coupled, Emulator, Student
 from retrace.systems.icot.rows import SeparatedRows, read_rows
-from retrace.tasks.base import Task, load_task
+from retrace.tasks.base import Task
+from retrace.tasks.load import load_task
 from retrace.tasks.multiplication_pairs import generate
 
 CONFIG = Path(__file__).parents[2] / "config"

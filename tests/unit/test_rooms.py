@@ -1,4 +1,8 @@
-"""The rooms of the package: imports go down only, and no file is reached from itself."""
+"""The rooms of the package: imports go down only, and no file is reached from itself.
+
+What a room above brings to one below (formulas of cost, text forms, graders) is registered there, and found by its name
+(retrace.discovery): the room below knows none of those who bring it.
+"""
 
 import ast
 from collections.abc import Iterator
@@ -19,7 +23,7 @@ FLOORS = [
     ("cli",),
     ("machine",),
     ("text",),
-    ("yaml_files", "schemas", "sections", "errors"),
+    ("discovery", "yaml_files", "schemas", "sections", "errors"),
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
@@ -33,10 +37,13 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imported(name: str, anywhere: bool) -> Iterator[str]:
-    """The modules of the package that a module imports; anywhere: inside functions, too."""
+def imported(name: str, typing: bool = True) -> Iterator[str]:
+    """The modules of the package that a module imports, inside functions, too; typing: those for annotations as well."""
     tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
-    for node in ast.walk(tree) if anywhere else tree.body:
+    unread = () if typing else [part for node in ast.walk(tree) if _for_typing(node) for part in ast.walk(node)]
+    for node in ast.walk(tree):
+        if node in unread:
+            continue
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "retrace":
             inside = node.module.removeprefix("retrace").removeprefix(".")
             for alias in node.names:
@@ -44,6 +51,11 @@ def imported(name: str, anywhere: bool) -> Iterator[str]:
                 found = whole if whole in MODULES else inside
                 if found:
                     yield found
+
+
+def _for_typing(node: ast.AST) -> bool:
+    """Whether this is an `if TYPE_CHECKING:`, whose imports are never carried out."""
+    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def system_of(name: str) -> str | None:
@@ -60,7 +72,7 @@ def test_imports_go_down() -> None:
     upwards = [
         f"{name} -> {other}"
         for name in MODULES
-        for other in imported(name, anywhere=True)
+        for other in imported(name)
         if FLOOR[other.split(".")[0]] < FLOOR[name.split(".")[0]]
     ]
     assert upwards == []
@@ -70,15 +82,15 @@ def test_no_system_knows_another() -> None:
     known = [
         f"{name} -> {other}"
         for name in MODULES
-        for other in imported(name, anywhere=True)
+        for other in imported(name)
         if system_of(name) and system_of(other) not in (None, system_of(name))
     ]
     assert known == []
 
 
 def test_there_is_no_circle() -> None:
-    """Of the imports that are carried out with the module."""
-    graph = {name: {other for other in imported(name, anywhere=False) if other != name} for name in MODULES}
+    """Not even by imports inside functions; what annotations alone need is left out."""
+    graph = {name: {other for other in imported(name, typing=False) if other != name} for name in MODULES}
     try:
         list(TopologicalSorter(graph).static_order())
     except CycleError as error:

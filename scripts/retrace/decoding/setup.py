@@ -12,7 +12,8 @@ from retrace.prompting.prompting import Prompting, end_tokens, prompting_of
 from retrace.prompting.separated import END_TOKENS
 from retrace.schemas import Example
 from retrace.tasks.answer_task import AnswerTask
-from retrace.tasks.base import Task, load_task
+from retrace.tasks.base import Task
+from retrace.tasks.load import load_task
 from retrace.text.calculator import Calculator
 
 if TYPE_CHECKING:

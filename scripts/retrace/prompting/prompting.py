@@ -12,6 +12,7 @@ from retrace.prompting.separated import END_TOKENS, prompt_text
 from retrace.schemas import Example
 from retrace.tasks.answer_task import AnswerTask, in_chat
 from retrace.tasks.base import Task
+from retrace.tasks.formats import demonstrations as worked_examples
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def prompting_of(
         task = in_chat(task)
     if demonstrations is None:
         demonstrations = config.demonstrations if config.generator == "base" and not fixed else 0
-    examples = task.demonstrations(demonstrations)
+    examples = worked_examples(task, demonstrations)
     return Prompting(task, config.family, tokenizer, chat, layout, examples)
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from retrace.decoding.algorithms import Algorithm
 from retrace.models.options import ModelConfig
 from retrace.systems.declaration import Checkpoint
+from retrace.tasks.families import row_format
 from retrace.tasks.options import TaskConfig
 
 
@@ -109,9 +110,6 @@ def released(kind: Checkpoint | None, values: Any) -> bool:
     return kind is not None and kind.released is not None and option(values, kind.released) is not None
 
 
-ANSWERS_ONLY = ("question_number", "commonsense_qa", "arc", "queries_responses")  # formats without worked solutions
-
-
 def has_solutions(case: Case) -> bool:
     """Whether the rows of the split that is trained on bring worked solutions, as far as the task's file says it."""
     task = case.task
@@ -119,7 +117,7 @@ def has_solutions(case: Case) -> bool:
         return False
     source = task.splits[case.splits[0]]
     origin = task.splits[source.part_of] if source.part_of else source
-    return (origin.format or task.format) not in ANSWERS_ONLY
+    return row_format(origin.format or task.format).solutions
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,12 @@ from collections.abc import Sequence
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import answers, latro_graders, steps
+from retrace.tasks import steps
+from retrace.tasks.answer_kinds import AnswerKind
 from retrace.tasks.base import Task
+from retrace.tasks.families import row_format
+from retrace.tasks.graders import Grader, grader_named
 
-KINDS: dict[str, answers.Kind] = {
-    "word_problems": "numeric",
-    "programs": "numeric",
-    "symbolic": "exact_match",
-    "multiplication": "exact_match",
-    "lettered_choice": "exact_match",
-    "yes_no": "exact_match",
-    "numeric": "numeric",
-    "multiple_choice": "multiple_choice",
-    "exact_match": "exact_match",
-}
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
@@ -28,14 +20,19 @@ class AnswerTask(Task):
     chat = False
 
     @property
-    def kind(self) -> answers.Kind:
+    def kind(self) -> AnswerKind:
         """How answers are read and compared."""
-        return KINDS[self.config.family]
+        return self.family.answers
+
+    @property
+    def own_texts(self) -> bool:
+        """Whether the rows bring whole inputs and outputs of the user's own."""
+        return row_format(self.config.format).own_texts
 
     @property
     def in_words(self) -> bool:
         """Whether the answer stands behind a phrase (`chat.answer`) and not behind '####'."""
-        return self.chat or self.config.format == "queries_responses"
+        return self.chat or self.own_texts
 
     @property
     def phrase(self) -> str:
@@ -56,7 +53,7 @@ class AnswerTask(Task):
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """As `Task.prompt`; a query of the user's own stays as it is."""
-        if self.config.format == "queries_responses" and not demonstrations:
+        if self.own_texts and not demonstrations:
             return self.config.prompt.replace("{question}", question)
         return super().prompt(question, demonstrations, family)
 
@@ -91,7 +88,7 @@ class AnswerTask(Task):
 
     def answer_text(self, example: Example) -> str:
         """What states the final answer."""
-        if self.config.format == "queries_responses":
+        if self.own_texts:
             return example.answer.rpartition(f"\n{steps.MARKER} ")[0]
         if self.chat:
             return self.config.chat.answer.replace("{answer}", example.final_answer)
@@ -108,53 +105,40 @@ class AnswerTask(Task):
     # ---------------------------------------------------------------- answers
 
     @property
-    def grader(self) -> str:
-        """Which grader decides the paper's accuracy (`chat.grader`); answers behind '####' have their own."""
-        return self.config.chat.grader if self.in_words else "phrase"
+    def grader(self) -> Grader | None:
+        """The paper's own grader (`chat.grader`) where the answer stands behind a phrase and there is one."""
+        return grader_named(self.config.chat.grader) if self.in_words else None
 
     def extract(self, text: str) -> str | None:
         """The answer in a text; of a choice the words or the label as they stand there."""
-        if self.grader == "latro_number":
-            return latro_graders.find_number(text)
-        if self.kind == "numeric":
-            return answers.read_number(text, self.phrases)
-        if self.kind == "multiple_choice":
-            return answers.read_option(text, self.phrases, {})
-        return answers.read_words(text, self.phrases)
+        if self.grader and self.grader.extract:
+            return self.grader.extract(text)
+        return self.kind.read(text, self.phrases, {})
 
     def answer_of(self, text: str, example: Example) -> str | None:
         """The answer in a text; of a choice the text of the option that it names."""
-        if self.kind == "multiple_choice" and (options := answers.options_of(example.answer)):
-            return answers.read_option(text, self.phrases, options)
-        return self.extract(text)
+        options = self.kind.options(example.answer)
+        return self.kind.read(text, self.phrases, options) if options else self.extract(text)
 
     def grade(self, text: str, gold: str) -> bool:
         """Whether the text's answer is right; `gold` ends in '#### answer', after the options where there are some."""
         right = self._right(gold)
-        if self.grader == "latro_number":
-            return latro_graders.same_number(text, right)
-        if self.grader == "latro_option":
-            return latro_graders.names_option(text, right)
-        if self.kind == "numeric":
-            return answers.same_number(answers.read_number(text, self.phrases), right)
-        if self.kind == "multiple_choice":
-            options = answers.options_of(gold)
-            right = right if options else (answers.label_or_words(right) or right)
-            return answers.same_words(answers.read_option(text, self.phrases, options), right)
-        return answers.same_words(answers.read_words(text, self.phrases), right)
+        if self.grader:
+            return self.grader.right(text, right)
+        options = self.kind.options(gold)
+        return self.kind.same(self.kind.read(text, self.phrases, options), right, options)
 
     def grade_strict(self, text: str, gold: str) -> bool:
         """Whether the text ENDS in the phrase and exactly the right answer."""
-        return answers.ends_in(text, self.phrases, self._right(gold), self.kind)
+        return self.kind.ends_in(text, self.phrases, self._right(gold))
 
     def _right(self, gold: str) -> str:
         right = gold.rpartition(self.answer_marker)[2].strip() if self.answer_marker in gold else ""
-        if not right or (self.kind == "numeric" and not answers.numbers_in(right)):
-            wanted = "number" if self.kind == "numeric" else "answer"
-            raise UserError(f"the reference has no '#### {wanted}': {gold[-80:]!r}; mend the data")
+        if not self.kind.stated(right):
+            raise UserError(f"the reference has no '#### {self.kind.wanted}': {gold[-80:]!r}; mend the data")
         return right
 
-    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str] = (), official: bool = False) -> bool:
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str] = ()) -> bool:
         """Never asked for: these tasks have no steps to judge."""
         raise UserError(
             f"{self.path}: family {self.config.family}: its steps cannot be judged, so GRACE cannot be trained"

@@ -123,12 +123,12 @@ def same_words(found: str | None, right: str) -> bool:
     return found is not None and plain(found).casefold() == plain(right).casefold()
 
 
-def ends_in(text: str, phrases: Sequence[str], right: str, kind: Kind) -> bool:
-    """Whether the text ENDS in one of the phrases and exactly the right answer, a full stop aside."""
+def only_number(text: str) -> bool:
+    """Whether a text is a number and nothing else, a percent sign and a full stop aside."""
+    return _NUMBER.fullmatch(plain(text).rstrip("%").strip()) is not None
+
+
+def final_line(text: str, phrases: Sequence[str]) -> str | None:
+    """What stands behind one of the phrases at the very end of a text; None where something else stands there."""
     tail = behind(text, phrases)
-    if tail is None or not text.rstrip().endswith(tail):
-        return False
-    if kind == "numeric":
-        match = _NUMBER.fullmatch(plain(tail).rstrip("%").strip())
-        return match is not None and same_number(tail, right)
-    return same_words(tail, right)
+    return tail if tail is not None and text.rstrip().endswith(tail) else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks.multiplication import example_of, question_of
+from retrace.tasks.long_multiplication import example_of, question_of
 
 # Which part of all pairs a split may hold, as shares of the permuted pairs; further splits (a corpus) are not made.
 SHARES = {"test": (0.0, 0.125), "dev": (0.125, 0.1875), "train": (0.1875, 1.0)}

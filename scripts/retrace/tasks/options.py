@@ -4,7 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from retrace.discovery import OneOf
 from retrace.sections import Count, Name, Section
+from retrace.tasks.families import family_names, row_format_names
+from retrace.tasks.graders import grader_names
 
 
 class ChatPrompt(Section):
@@ -22,7 +25,7 @@ class ChatPrompt(Section):
         default=None,
         description="the user's message in LaTRO's fine-tuning baseline (latro_sft.texts); none: `prompt`",
     )
-    grader: Literal["phrase", "latro_number", "latro_option"] = Field(
+    grader: Annotated[str, OneOf(grader_names)] = Field(
         default="phrase",
         description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "
         "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer)",
@@ -73,7 +76,7 @@ class Source(Section):
     part: list[float] | None = Field(
         default=None, description="... from this share to that share, after a seeded shuffle"
     )
-    format: Literal["question_answer", "question_number", "lines"] | None = Field(
+    format: Annotated[str, OneOf(row_format_names)] | None = Field(
         default=None, description="adapter for this source's rows, if not the task's"
     )
     question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
@@ -101,34 +104,11 @@ class TaskConfig(Section):
 
     name: Name
     title: str
-    family: Literal[
-        "word_problems",
-        "programs",
-        "symbolic",
-        "multiplication",
-        "lettered_choice",
-        "yes_no",
-        "numeric",
-        "multiple_choice",
-        "exact_match",
-    ] = Field(
-        description="how steps are judged and answers extracted; lettered_choice and yes_no: Learn-to-Reason's; the last "
-        "three: answers behind a phrase, no steps"
+    family: Annotated[str, OneOf(family_names)] = Field(
+        description="how rows are read, steps judged and answers extracted (retrace.tasks.families); lettered_choice and "
+        "yes_no: Learn-to-Reason's; numeric, multiple_choice and exact_match: answers behind a phrase, no steps"
     )
-    format: Literal[
-        "question_answer",
-        "question_number",
-        "lines",
-        "coin_flip",
-        "object_tracking",
-        "generated",
-        "commonsense_qa",
-        "strategy_qa",
-        "multiarith",
-        "svamp",
-        "arc",
-        "queries_responses",
-    ] = Field(
+    format: Annotated[str, OneOf(row_format_names)] = Field(
         description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
         "`question||steps #### answer`"
     )
@@ -141,7 +121,7 @@ class TaskConfig(Section):
     answer_field: str = "answer"
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
-    chat: ChatPrompt = Field(default=ChatPrompt(), description="the same for models with a chat template")
+    chat: ChatPrompt = Field(default_factory=ChatPrompt, description="the same for models with a chat template")
     demonstrations: Source | None = Field(
         default=None, description="worked examples for few-shot prompts; without it those of train"
     )

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.tasks import short_answers, steps
+from retrace.tasks import steps
 
-DOCUMENTS = ("strategy_qa", "multiarith", "svamp")  # one JSON document; commonsense_qa has a row a line
+LETTERS = "abcde"
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _COMPUTE: dict[str, Callable[[float, float], float]] = {
     "+": operator.add,
@@ -20,6 +20,11 @@ _COMPUTE: dict[str, Callable[[float, float], float]] = {
     "/": operator.truediv,
 }
 _LONGEST = 200  # characters of an equation
+
+
+def lettered(choices: list[str]) -> str:
+    """Choices in one line: (a) bank (b) library."""
+    return " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
 
 
 def _text(where: str, row: dict[str, Any], name: str) -> str:
@@ -39,13 +44,13 @@ def commonsense_qa(where: str, row: dict[str, Any]) -> tuple[str, str]:
     if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
         raise UserError(f"{where}: needs `question` with `stem` and a list of `choices` of {{label, text}}")
     labels = [str(choice.get("label")) for choice in choices]
-    if labels != [letter.upper() for letter in short_answers.LETTERS[: len(labels)]] or len(labels) < 2:
+    if labels != [letter.upper() for letter in LETTERS[: len(labels)]] or len(labels) < 2:
         raise UserError(f"{where}: the choices' labels must be A, B, ... in their order (got {', '.join(labels)})")
     answer = row.get("answerKey")
     if answer not in labels:
         raise UserError(f"{where}: answerKey {answer!r} is none of {', '.join(labels)}; a question needs its answer")
     texts = [_text(where, choice, "text") for choice in choices]
-    question = f"{_text(where, asked, 'stem')} Answer choices: {short_answers.lettered(texts)}"
+    question = f"{_text(where, asked, 'stem')} Answer choices: {lettered(texts)}"
     rationale = f"{_text(where, row, 'rationale')}\n" if "rationale" in row else ""
     return question, f"{rationale}{steps.MARKER} {answer.lower()}"
 
@@ -79,9 +84,6 @@ def svamp(where: str, row: dict[str, Any]) -> tuple[str, str]:
     body = _text(where, row, "Body")
     question = f"{body if body.endswith('.') else f'{body}.'} {_text(where, row, 'Question')}"
     return question, _solution(where, _text(where, row, "Equation"), row.get("Answer"))
-
-
-READERS = {"commonsense_qa": commonsense_qa, "strategy_qa": strategy_qa, "multiarith": multiarith, "svamp": svamp}
 
 
 def _solution(where: str, equation: str, answer: Any) -> str:

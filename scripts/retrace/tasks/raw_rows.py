@@ -1,20 +1,30 @@
 """Files of a task's sources -> raw rows, each with where it stands; and what is read from a row's fields."""
 
+import csv
+import io
 import json
 import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from retrace.errors import UserError
-from retrace.tasks import question_files, steps
+from retrace.tasks import steps
 
 Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
+# rows: a JSON object a line. document: one JSON document with a list. either: whichever it is. lines: `question||solution`.
+FileLayout = Literal["rows", "document", "either", "lines"]
 
 
-def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]:
-    """The rows of a file in `layout`, each with where it stands. Raises UserError naming file, line and mend.
+class CsvRow(dict[str, Any]):
+    """A row of a CSV file, whose values are all texts."""
+
+
+def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterator[Row]:
+    """The rows of a file in this layout, each with where it stands. Raises UserError naming file, line and mend.
+
+    A file NAME.csv stands for rows in JSON: its first line names the fields.
 
     skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
     """
@@ -22,12 +32,14 @@ def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]
         text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    listed = layout == "question_number" and text.lstrip().startswith("[")
-    if listed or layout in ("coin_flip", "object_tracking", *question_files.DOCUMENTS):
+    if layout == "document" or (layout == "either" and text.lstrip().startswith("[")):
         yield from _document_rows(path, text)
         return
     if layout == "lines":
         yield from _separated_rows(path, text, skip_faulty)
+        return
+    if path.suffix.lower() == ".csv":
+        yield from _csv_rows(path, text)
         return
     # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
     for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
@@ -44,6 +56,23 @@ def rows_of(path: Path, layout: str, skip_faulty: bool = False) -> Iterator[Row]
         if not isinstance(row, dict):
             raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
         yield f"{path}:{number}", row
+
+
+def _csv_rows(path: Path, text: str) -> Iterator[Row]:
+    """The rows of a CSV file, by the names in its first line; texts in quotes may hold commas and line ends."""
+    table = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        names = next(table, [])
+        if len(set(names)) != len(names) or not all(name.strip() for name in names):
+            raise UserError(f"{path}:1: the first line must name the fields, each once (it has {', '.join(names)})")
+        for cells in table:
+            where = f"{path}:{table.line_num}"
+            if len(cells) != len(names):
+                fault = f"{len(cells)} fields, the first line names {len(names)}; put texts with commas in quotes"
+                raise UserError(f"{where}: {fault}")
+            yield where, CsvRow(zip(names, cells, strict=True))
+    except csv.Error as error:
+        raise UserError(f"{path}:{table.line_num}: not CSV ({error})") from None
 
 
 def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
@@ -104,9 +133,19 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
+    if isinstance(row, CsvRow):
+        value = _number_in(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
     return str(int(value)) if value == int(value) else repr(value)
+
+
+def _number_in(cell: Any) -> Any:
+    """The number that a text is; the text where it is none."""
+    try:
+        return float(cell.replace(",", ""))
+    except ValueError:
+        return cell
 
 
 def joined(parts: list[str]) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.tasks.options import TaskConfig
 from retrace.workflow.configuration import Configuration
 from retrace.workflow.decoders import DecoderConfig, Decoders

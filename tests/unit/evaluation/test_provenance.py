@@ -9,7 +9,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.evaluation import provenance
 from retrace.models.options import load_model_config
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.workflow.settings import Settings
 from unit.evaluation_data import CONFIG
 

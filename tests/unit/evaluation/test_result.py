@@ -16,7 +16,7 @@ from retrace.evaluation.result import Result, load_document, made_from
 from retrace.machine.storage import timing_path, write_json, write_jsonl
 from retrace.models.options import load_model_config
 from retrace.schemas import SamplingCounts
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.tasks.options import Source
 from retrace.workflow.sections_behind import differences
 from retrace.workflow.settings import Settings

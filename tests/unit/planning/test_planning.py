@@ -13,7 +13,7 @@ from retrace.planning.patterns import patterns_of
 from retrace.planning.records import options_of_params, read_records
 from retrace.planning.registry import work_of
 from retrace.planning.sizes import planned_rows, scratch_parameters
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from unit.planned_jobs import HEADER, PROJECT, RULES, SHORT, sft_job, sizes_of, write_record
 
 # ---------------------------------------------------------------- jobs and records

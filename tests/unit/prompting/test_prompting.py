@@ -16,7 +16,7 @@ from retrace.models.options import ModelConfig
 from retrace.models.scratch import save_model
 from retrace.prompting.layouts import write_layout
 from retrace.prompting.prompting import answer_end, end_tokens, prompting_of, turn_end
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.training.data import generator_rows
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 

@@ -9,8 +9,8 @@ from retrace.decoding.vote import make_sample
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks.answer_task import AnswerTask, in_chat
-from retrace.tasks.base import load_task
-from retrace.tasks.formats import read_split
+from retrace.tasks.formats import demonstrations, read_split
+from retrace.tasks.load import load_task
 
 CONFIG = Path(__file__).parents[3] / "config"
 OWN = """
@@ -266,4 +266,4 @@ def test_direct_questions_have_direct_examples() -> None:
 
 def test_a_task_without_demonstrations_shows_training_examples() -> None:
     task = load_task("arithmetic", CONFIG)
-    assert task.demonstrations(2) == read_split(task, "train", limit=2)
+    assert demonstrations(task, 2) == read_split(task, "train", limit=2)

@@ -3,6 +3,7 @@
 import pytest
 
 from retrace.tasks import answers
+from retrace.tasks.answer_kinds import NUMBER, OPTION, WORDS
 
 PHRASES = ["The answer is", "####"]
 
@@ -91,7 +92,8 @@ def test_words() -> None:
     ],
 )
 def test_strictly_the_text_ends_in_the_phrase_and_the_answer(text, right, kind, verdict) -> None:
-    assert answers.ends_in(text, PHRASES, right, kind) is verdict
+    judge = {one.name: one for one in (NUMBER, OPTION, WORDS)}[kind]
+    assert judge.ends_in(text, PHRASES, right) is verdict
 
 
 def test_numbers_are_the_same_up_to_rounding() -> None:

@@ -10,7 +10,7 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import arithmetic
 from retrace.tasks.arithmetic import generate, normalised, split_of
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 
 CORPUS = {"unfamiliar": 0.0, "min_clauses": 1, "distractors": 0.25}
 STEP = re.compile(r"<<(\d+)([-+*])(\d+)=(\d+)>>")

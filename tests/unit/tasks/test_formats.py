@@ -7,8 +7,8 @@ import pytest
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks.base import load_task
-from retrace.tasks.formats import read_split, shared_questions
+from retrace.tasks.formats import demonstrations, read_split, shared_questions
+from retrace.tasks.load import load_task
 
 CONFIG = Path(__file__).parents[3] / "config"
 ROWS = [
@@ -147,7 +147,7 @@ def test_deep_nesting_is_no_row(tmp_path, before, where):
 
 def test_an_unknown_generator_lists_the_known_ones(tmp_path):
     task = own_task(tmp_path, changes=("part_of: train\n    part: [0.8, 1]", "generator: poems\n    count: 3"))
-    with pytest.raises(UserError, match="'poems'; known: arithmetic, multiplication, coin_flip, object_tracking"):
+    with pytest.raises(UserError, match="'poems'; valid: arithmetic, coin_flip, multiplication, object_tracking"):
         read_split(task, "dev")
 
 
@@ -246,8 +246,8 @@ def test_whole_test_sets_for_transfer(mirror, name, size, twins):
 )
 def test_real_demonstrations(mirror, name, count):
     task = load_task(name, CONFIG)
-    assert len(task.demonstrations(count, mirror)) == count
-    assert task.prompt("Why?", task.demonstrations(2, mirror)).count("Q: ") == 3
+    assert len(demonstrations(task, count, mirror)) == count
+    assert task.prompt("Why?", demonstrations(task, 2, mirror)).count("Q: ") == 3
 
 
 NUMBERS = """

@@ -10,9 +10,9 @@ import prepare_data
 from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example
-from retrace.tasks import multiplication
-from retrace.tasks.base import load_task
+from retrace.tasks import long_multiplication
 from retrace.tasks.formats import read_split
+from retrace.tasks.load import load_task
 from retrace.tasks.multiplication_pairs import SHARES, generate, permuted
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -21,16 +21,16 @@ OFFICIAL = "raw.githubusercontent.com/da03/implicit_chain_of_thought/51027999b27
 
 def test_a_line_by_hand() -> None:
     # 47 * 23: 47*3 = 141; 47*2*10 = 940; 1081. Least significant digit first.
-    assert multiplication.line_of(47, 23, 2) == "7 4 * 3 2||1 4 1 + 0 4 9 0 #### 1 8 0 1"
+    assert long_multiplication.line_of(47, 23, 2) == "7 4 * 3 2||1 4 1 + 0 4 9 0 #### 1 8 0 1"
     # Of three steps the middle one gives the sum so far: 12*3 + 12*20 = 276 (the factors have three digits).
-    line = multiplication.line_of(112, 123, 3)
+    line = long_multiplication.line_of(112, 123, 3)
     assert line == "2 1 1 * 3 2 1||6 3 3 0 + 0 4 2 2 0 ( 6 7 5 2 0 ) + 0 0 2 1 1 0 #### 6 7 7 3 1 0"
 
 
 def test_solution_text_and_steps_agree_with_the_line() -> None:
     task = load_task("mult_3x3", CONFIG)
-    example = multiplication.example_of(112, 123, 3, "x", "train", "here")
-    line = multiplication.line_of(112, 123, 3)
+    example = long_multiplication.example_of(112, 123, 3, "x", "train", "here")
+    line = long_multiplication.line_of(112, 123, 3)
     assert f"{example.question}||{task.solution_text(example)}" == line
     assert task.reasoning_text(example) == line.split("||")[1].split(" ####")[0]
     assert task.split_steps(task.solution_text(example)) == example.steps
@@ -131,7 +131,7 @@ def task_file(folder: Path, **changes: str) -> Path:
     return path
 
 
-GOOD = multiplication.line_of(47, 23, 2)
+GOOD = long_multiplication.line_of(47, 23, 2)
 
 
 @pytest.mark.parametrize(
@@ -155,13 +155,13 @@ GOOD = multiplication.line_of(47, 23, 2)
     ],
 )
 def test_a_faulty_line_is_named(tmp_path: Path, line: str, message: str) -> None:
-    (tmp_path / "train.txt").write_text(f"{multiplication.line_of(99, 10, 2)}\n{line}\n")
+    (tmp_path / "train.txt").write_text(f"{long_multiplication.line_of(99, 10, 2)}\n{line}\n")
     with pytest.raises(UserError, match=message):
         read_split(load_task(task_file(tmp_path)), "train")
 
 
 def test_faulty_lines_can_be_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "train.txt").write_text(f"{GOOD}\nnothing\n{multiplication.line_of(99, 10, 2)}\n")
+    (tmp_path / "train.txt").write_text(f"{GOOD}\nnothing\n{long_multiplication.line_of(99, 10, 2)}\n")
     path = task_file(tmp_path, train=f"{{file: {tmp_path}/train.txt, skip_faulty: true}}")
     rows = read_split(load_task(path), "train")
     assert [row.id for row in rows] == ["train-00001", "train-00002"]
@@ -177,7 +177,7 @@ def test_digits_must_be_said(tmp_path: Path, digits: str, message: str) -> None:
 
 
 def test_a_bulky_file_leaves_out_what_the_other_splits_ask(tmp_path: Path, capsys, monkeypatch) -> None:
-    lines = [multiplication.line_of(a, 23, 2) for a in range(40, 60)]
+    lines = [long_multiplication.line_of(a, 23, 2) for a in range(40, 60)]
     (tmp_path / "big.txt").write_text("\n".join([*lines, lines[0]]) + "\n")
     (tmp_path / "test.txt").write_text("\n".join(lines[5:8]) + "\n")
     path = tmp_path / "mine.yaml"
@@ -213,8 +213,8 @@ def test_all_official_lines_are_reproduced(mirror: Path, digits: int) -> None:
         lines = (mirror / OFFICIAL / f"{digits}_by_{digits}_mult" / f"{name}.txt").read_text().splitlines()
         assert len(lines) == 1000
         for line in lines:
-            a, b = (multiplication.value_of(factor) for factor in line.split("||")[0].split(" * "))
-            assert multiplication.line_of(a, b, digits) == line
+            a, b = (long_multiplication.value_of(factor) for factor in line.split("||")[0].split(" * "))
+            assert long_multiplication.line_of(a, b, digits) == line
 
 
 def test_generated_training_lines_avoid_the_official_files(mirror: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import programs
+from retrace.tasks.families import programs
 from retrace.tasks.interpreter import Interpreter, ProgramError
 
 

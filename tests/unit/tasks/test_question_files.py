@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks.base import load_task
-from retrace.tasks.formats import read_split, shared_questions
+from retrace.tasks.formats import demonstrations, read_split, shared_questions
+from retrace.tasks.load import load_task
 
 CONFIG = Path(__file__).parents[3] / "config"
 CHOICES = [
@@ -132,7 +132,7 @@ def test_the_real_files(name: str, request) -> None:
         for example in examples:
             assert task.grade(task.solution_text(example), example.answer)
             assert task.grade_strict(task.solution_text(example), example.answer)
-    assert len(task.demonstrations(6, mirror)) == 6
+    assert len(demonstrations(task, 6, mirror)) == 6
 
 
 def test_questions_that_a_prompt_shows_with_their_answers_are_left_out(tmp_path) -> None:

@@ -10,7 +10,9 @@ import yaml
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks.base import canonical, load_task, task_names
+from retrace.tasks.base import canonical
+from retrace.tasks.formats import demonstrations
+from retrace.tasks.load import load_task, task_names
 
 ROOT = Path(__file__).parents[3]
 CONFIG = ROOT / "config"
@@ -73,7 +75,7 @@ def test_every_task_file_is_complete_and_its_sources_are_pinned(name):
 
 def test_loading_is_light():
     code = (
-        "import sys; from retrace.tasks import load_task; load_task('gsm8k'); "
+        "import sys; from retrace.tasks.load import load_task; load_task('gsm8k'); "
         "print([name for name in ('torch', 'transformers', 'datasets', 'numpy') if name in sys.modules])"
     )
     done = subprocess.run(
@@ -184,7 +186,7 @@ def test_each_family_judges_by_its_own_rules():
 
 
 def test_no_demonstrations_need_no_file():
-    assert load_task("gsm8k", CONFIG).demonstrations(0) == []
+    assert demonstrations(load_task("gsm8k", CONFIG), 0) == []
 
 
 def test_demonstrations_of_a_generator_are_worked(tmp_path):
@@ -195,6 +197,6 @@ def test_demonstrations_of_a_generator_are_worked(tmp_path):
         + "demonstrations:\n  generator: coin_flip\n  count: 4\n"
     )
     task = load_task(write(tmp_path, text))
-    assert [len(shown.steps) for shown in task.demonstrations(2)] == [4, 4]
+    assert [len(shown.steps) for shown in demonstrations(task, 2)] == [4, 4]
     with pytest.raises(UserError, match="4 demonstrations exist, 5"):
-        task.demonstrations(5)
+        demonstrations(task, 5)

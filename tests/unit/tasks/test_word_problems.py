@@ -3,7 +3,7 @@
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import word_problems
+from retrace.tasks.families import word_problems
 
 
 @pytest.mark.parametrize(

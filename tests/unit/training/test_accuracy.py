@@ -10,7 +10,7 @@ from retrace.decoding.setup import calculator_of
 from retrace.errors import UserError
 from retrace.models.share import measuring_together
 from retrace.prompting.prompting import Prompting
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.trainer import train
 from unit.tiny_generators import TASK, examples, learned

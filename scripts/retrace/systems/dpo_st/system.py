@@ -3,6 +3,7 @@
 from retrace.systems.dpo_st.options import DpoSt
 from retrace.systems.registry import System, Table
 from retrace.systems.requirements import Requirement
+from retrace.tasks.forms import form_named
 
 SYSTEM = System(
     name="dpo_st",
@@ -34,7 +35,7 @@ SYSTEM = System(
         Requirement(
             "word problems",
             about=lambda c: c.form == "dpo_st",
-            met=lambda c: {c.task.family, c.answered.family} == {"word_problems"},
+            met=lambda c: {c.task.family, c.answered.family} <= set(form_named("dpo_st").families()),
             why=lambda c: (
                 "DPO-ST's text form (dpo_st.form) is for word problems, "
                 f"{c.task.name} is of family {c.task.family}"

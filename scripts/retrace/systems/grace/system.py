@@ -3,9 +3,8 @@
 from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
 from retrace.systems.registry import System, Table
 from retrace.systems.requirements import Requirement
+from retrace.tasks.families import family_named
 from retrace.training.options import SftTraining
-
-UNJUDGED = ("numeric", "multiple_choice", "exact_match")  # families whose steps no rule can judge
 
 SYSTEM = System(
     name="grace",
@@ -31,7 +30,7 @@ SYSTEM = System(
         Requirement(
             "judged steps",
             about=lambda c: c.trains_guide and "pair" in c.guide.sections,
-            met=lambda c: c.task.family not in UNJUDGED,
+            met=lambda c: family_named(c.task.family).judges_steps,
             why=lambda c: (
                 "a discriminator learns from steps that are right or wrong, and those of family "
                 f"{c.task.family} ({c.task.name}) cannot be judged"
@@ -43,7 +42,7 @@ SYSTEM = System(
             about=lambda c: (
                 c.trains_guide and "pair" in c.guide.sections and c.values_of_guide.pair.step_judge == "entailment"
             ),
-            met=lambda c: c.task.family == "symbolic",
+            met=lambda c: family_named(c.task.family).tells_states,
             why=lambda c: (
                 f"pair.step_judge entailment is for symbolic tasks, {c.task.name} is of family {c.task.family}; set it to "
                 "task"

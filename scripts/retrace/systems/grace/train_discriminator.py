@@ -20,6 +20,7 @@ from retrace.models.load import ensure_pad, load_config, load_tokenizer, resize_
 from retrace.schemas import Pair
 from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
 from retrace.tasks.base import Task
+from retrace.tasks.formats import demonstrations as worked_examples
 from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
 from retrace.training.likelihood import log_probabilities
 from retrace.training.trainer import train
@@ -172,7 +173,7 @@ def step_rows(
 
     What a calculator fills in (where the task has one) is not the generator's choice and does not count.
     """
-    examples = task.demonstrations(demonstrations)
+    examples = worked_examples(task, demonstrations)
     prompts = [task.prompt(question, examples, family=family) for question in questions]
     inputs = dict(zip(prompts, tokenizer(prompts, verbose=False)["input_ids"], strict=True))
     before = encode_solutions(tokenizer, [task.join_steps(prefix) for prefix in prefixes], special=False)

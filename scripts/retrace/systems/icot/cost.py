@@ -18,7 +18,7 @@ from retrace.planning.work import (
     training,
 )
 from retrace.systems.declaration import root_at
-from retrace.tasks.multiplication import line_of
+from retrace.tasks.long_multiplication import line_of
 from retrace.yaml_files import read_yaml
 
 # Mean tokens of GSM8K as implicit chain of thought has it, steps being equations alone: question, steps with the answer,

@@ -19,7 +19,7 @@ from retrace.models.options import load_model_config
 from retrace.prompting.prompting import Prompting
 from retrace.systems.icot.files import load_coupled
 from retrace.systems.icot.networks import Coupled
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 
 
 class ImplicitDecoder(Decoder):

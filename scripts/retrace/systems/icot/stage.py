@@ -17,7 +17,7 @@ from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 from retrace.systems.icot.rows import SeparatedRows, read_rows
 from retrace.systems.icot.states import open_states
 from retrace.systems.icot.train import States
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.training.evaluated import KeepsEach, bring_each
 from retrace.training.sft import limit_of
 from retrace.training.trainer import finish, is_first_process, set_seed, write_curve

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from retrace.errors import UserError
 from retrace.schemas import Example, MarkedAnswer, Prediction
+from retrace.systems.learn_to_reason.cleanup import answer_in
 from retrace.tasks.base import Task
-from retrace.tasks.cleanup import answer_in
 
 
 def is_right(task: Task, answer: str | None, example: Example) -> bool:

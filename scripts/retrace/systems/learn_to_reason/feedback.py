@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from retrace.errors import UserError
 from retrace.schemas import Example, MarkedAnswer, TeacherRationale
+from retrace.systems.learn_to_reason.cleanup import ANSWER_LINE, answer_in
 from retrace.systems.learn_to_reason.exam import is_right
 from retrace.systems.learn_to_reason.options import Feedback
 from retrace.systems.learn_to_reason.teachers.base import Request, Response, Teacher, estimated_tokens
 from retrace.tasks import steps
 from retrace.tasks.base import Task
-from retrace.tasks.cleanup import ANSWER_LINE, answer_in
 
 ACCEPTED = "accepted"
 _REFUSAL = re.compile(r"(?:i'm|i am) sorry|^sorry|^i can(?:no|')t|^i am unable|^i'm unable|^as an ai", re.IGNORECASE)

@@ -20,6 +20,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer
+from retrace.systems.learn_to_reason.cleanup import ANSWER_LINE
 from retrace.systems.learn_to_reason.contrastive import (
     ReflectionRow,
     collate_reflection,
@@ -27,11 +28,10 @@ from retrace.systems.learn_to_reason.contrastive import (
     reflection_sums,
     share_questions,
 )
+from retrace.systems.learn_to_reason.form import LearnToReasonTask
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
 from retrace.tasks import steps
 from retrace.tasks.base import Task
-from retrace.tasks.cleanup import ANSWER_LINE
-from retrace.tasks.learn_to_reason_form import LearnToReasonTask
 from retrace.training import parallel
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.arguments import steps_of
@@ -54,7 +54,7 @@ def in_task_form(task: Task, text: str, example: Example) -> str:
     for marker in (steps.MARKER, ANSWER_LINE, _ANSWER_SENTENCE):
         body = body.split(marker)[0].rstrip()
     parts = task.split_steps(body)
-    if len(parts) == 1 and task.config.family != "programs":
+    if len(parts) == 1 and task.family.prose:
         parts = steps.split_sentences(parts[0])
     return task.join_steps(parts, example.final_answer)
 

@@ -3,7 +3,7 @@
 from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.systems.registry import System, Table
 from retrace.systems.requirements import Case, Requirement, has_solutions
-from retrace.tasks.cleanup import KINDS as ANSWER_KINDS
+from retrace.tasks.forms import form_named
 
 
 def no_form(case: Case) -> str | None:
@@ -14,11 +14,9 @@ def no_form(case: Case) -> str | None:
     if case.model.family != "decoder_only":
         return f"learn_to_reason.form {form} is for decoder-only models"
     for task in (case.task, case.answered):
-        if task.family not in ANSWER_KINDS:
-            return (
-                f"learn_to_reason.form {form} is for tasks of family {', '.join(ANSWER_KINDS)}, {task.name} is of "
-                f"{task.family}"
-            )
+        if task.family not in (families := form_named(form).families()):
+            named = ", ".join(families)
+            return f"learn_to_reason.form {form} is for tasks of family {named}, {task.name} is of {task.family}"
         if form == "learn_to_reason" and task.learn_to_reason is None:
             return f"config/tasks/{task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
     return None

@@ -10,8 +10,9 @@ from retrace.errors import UserError
 from retrace.models.load import check_delimiter, check_tokenizer
 from retrace.models.scratch import build_tokenizer
 from retrace.schemas import Example
-from retrace.tasks.base import FORMS, load_task
 from retrace.tasks.formats import read_split
+from retrace.tasks.forms import form_names
+from retrace.tasks.load import load_task
 from retrace.text.calculator import Calculator
 from retrace.training.data import encode_solutions, generator_rows
 
@@ -85,7 +86,7 @@ def test_a_reference_without_a_value_is_refused():
 
 
 def test_the_plain_form_is_the_task_itself_and_others_are_refused():
-    assert FORMS[:2] == ("steps", "dpo_st")
+    assert form_names()[:2] == ["steps", "dpo_st"]
     assert GSM8K.in_form("steps", "decoder_only") is GSM8K
     with pytest.raises(UserError, match="'alpaca' is unknown; use steps, dpo_st, learn_to_reason"):
         GSM8K.in_form("alpaca", "decoder_only")

@@ -9,7 +9,7 @@ from retrace.prompting.prompting import Prompting
 from retrace.systems.grace.options import Sampling
 from retrace.systems.grace.reach import what_cannot_be_found
 from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from unit.tiny_models import arithmetic_task, problems
 
 CONFIG = Path(__file__).parents[4] / "config"

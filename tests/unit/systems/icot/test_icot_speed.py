@@ -4,7 +4,7 @@ import pytest
 
 from retrace.prompting.separated import whole_text
 from retrace.systems.icot import speed
-from retrace.tasks.multiplication import example_of
+from retrace.tasks.long_multiplication import example_of
 from retrace.workflow.settings import Settings
 from unit.implicit_world import CONFIG, task
 

@@ -8,7 +8,7 @@ from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.planning.registry import work_of
 from retrace.planning.sizes import planned_rows
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from retrace.workflow.settings import Settings
 from unit.planned_jobs import PROJECT, sizes_of
 

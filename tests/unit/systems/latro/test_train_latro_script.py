@@ -94,8 +94,8 @@ def test_a_chat_model_without_pad_token(tmp_path) -> None:
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_the_users_own_columns(tmp_path, chat) -> None:
-    from retrace.tasks.base import load_task
     from retrace.tasks.formats import read_split
+    from retrace.tasks.load import load_task
 
     own = [
         {"queries": f"Tom has {n} pens.", "responses": f"The answer is {n}.", "groundtruth": str(n)} for n in range(20)

@@ -9,7 +9,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import MarkedAnswer
 from retrace.systems.learn_to_reason.exam import is_right
-from retrace.tasks.base import load_task
+from retrace.tasks.load import load_task
 from unit.teacher_world import TASK_YAML
 from unit.tiny_models import arithmetic_task, problems
 

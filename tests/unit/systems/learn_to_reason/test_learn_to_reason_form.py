@@ -15,11 +15,11 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer, Prediction, TeacherRationale
+from retrace.systems.learn_to_reason.form import examples_of
 from retrace.systems.learn_to_reason.lessons import make_lessons
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
-from retrace.tasks.base import load_task
 from retrace.tasks.formats import read_split
-from retrace.tasks.learn_to_reason_form import examples_of
+from retrace.tasks.load import load_task
 from retrace.text.constants import string_constant
 from retrace.training.data import solution_rows
 
@@ -145,7 +145,12 @@ def test_all_five_tasks_have_the_authors_examples() -> None:
     [
         ("gsm8k", "learn_to_reason", "decoder_only", "needs the file with the worked examples"),
         ("gsm8k", "learn_to_reason_zero_shot", "encoder_decoder", "is for decoder-only models"),
-        ("mathqa", "learn_to_reason_zero_shot", "decoder_only", "is for tasks of family word_problems, yes_no"),
+        (
+            "mathqa",
+            "learn_to_reason_zero_shot",
+            "decoder_only",
+            "of family lettered_choice, word_problems, yes_no",
+        ),
     ],
 )
 def test_what_has_no_such_form(name: str, form: str, family: str, message: str) -> None:

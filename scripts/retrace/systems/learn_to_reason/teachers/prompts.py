@@ -57,7 +57,7 @@ def filled(text: str, **values: str) -> str:
 
 def shown_answer(task: Task, example: Example) -> str:
     """A final answer as people write it: choices in brackets."""
-    return f"({example.final_answer})" if task.config.family == "lettered_choice" else example.final_answer
+    return task.family.shown_answer(example.final_answer)
 
 
 def conversation(

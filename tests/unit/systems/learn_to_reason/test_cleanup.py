@@ -3,9 +3,8 @@
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import short_answers
-from retrace.tasks.base import load_task
-from retrace.tasks.cleanup import answer_in, cleanup
+from retrace.systems.learn_to_reason.cleanup import answer_in, cleanup
+from retrace.tasks.load import load_task
 from unit.tiny_models import arithmetic_task
 
 
@@ -89,17 +88,18 @@ def test_the_official_crash_is_there_on_request_only() -> None:
         ("yes_no", "", False, False),
     ],
 )
-def test_graders(family: str, text: str, paper: bool, strict: bool) -> None:
+def test_graders(tmp_path, family: str, text: str, paper: bool, strict: bool) -> None:
     gold = "#### b" if family == "lettered_choice" else "facts\n#### no"
-    assert short_answers.grade(text, gold, family) is paper
-    assert short_answers.grade_strict(text, gold, family) is strict
+    task = choice_task(family, tmp_path)
+    assert task.grade(text, gold) is paper
+    assert task.grade_strict(text, gold) is strict
 
 
 @pytest.mark.parametrize(("family", "wanted"), [("lettered_choice", "letter"), ("yes_no", "yes or no")])
-def test_a_reference_without_an_answer_is_named(family: str, wanted: str) -> None:
+def test_a_reference_without_an_answer_is_named(tmp_path, family: str, wanted: str) -> None:
     for gold in ("no marker (b)", "#### 7"):
         with pytest.raises(UserError, match=f"has no '#### {wanted}'"):
-            short_answers.grade("#### b", gold, family)
+            choice_task(family, tmp_path).grade("#### b", gold)
 
 
 def test_a_task_answers_votes_and_steps_by_its_family(tmp_path) -> None:

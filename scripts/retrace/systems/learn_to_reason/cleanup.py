@@ -5,12 +5,10 @@ its last number counts. Students' samples in the exam and teachers' rationales a
 """
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from retrace.tasks import short_answers, steps
-
-if TYPE_CHECKING:
-    from retrace.tasks.base import Task
+from retrace.tasks import steps
+from retrace.tasks.base import Task
 
 ANSWER_LINE = "\nAnswer"
 _MARKERS = (ANSWER_LINE, "Therefore, the answer is")
@@ -96,15 +94,12 @@ def _choice(text: str, official: bool) -> Cleaned:
     return Cleaned(text, text if text in ("a", "b", "c", "d", "e") else None)
 
 
-KINDS = {"word_problems": "number", "yes_no": "yes_no", "lettered_choice": "choice"}  # by the task's family
-
-
-def answer_in(task: "Task", text: str) -> str | None:
+def answer_in(task: Task, text: str) -> str | None:
     """The answer of a rationale of this task, whether or not it ends in the project's own form `#### answer`.
 
     Programs and symbolic tasks have no free form: their own extractor reads them, as the authors' form does.
     """
-    kind = KINDS.get(task.config.family)
+    kind = task.family.free_text
     if kind is None or task.form.startswith("learn_to_reason"):
         return task.extract(text)
     body, marker, tail = text.partition(steps.MARKER)
@@ -114,5 +109,5 @@ def answer_in(task: "Task", text: str) -> str | None:
         # The authors' rule reads one line of a choice only; ours were asked for an answer on a line of its own.
         marker, tail = steps.MARKER, text.split(ANSWER_LINE)[1].lstrip(" :")
     if marker:
-        return short_answers.extract_answer(f"{steps.MARKER} {tail}", task.config.family)
+        return task.family.extract(f"{steps.MARKER} {tail}")
     return cleanup(text, kind).prediction

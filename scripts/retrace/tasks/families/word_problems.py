@@ -1,8 +1,14 @@
 """Word problems (gsm8k, svamp, multiarith, arithmetic): answers are numbers, a step's worth is its last value."""
 
 import re
+from collections.abc import Iterator, Sequence
 
 from retrace.errors import UserError
+from retrace.schemas import Example
+from retrace.tasks import question_files
+from retrace.tasks.answer_kinds import NUMBER
+from retrace.tasks.family import Family, Generator, Wanted
+from retrace.tasks.row_formats import worked
 
 _OFFICIAL_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 _OFFICIAL_EQUATION = re.compile(r"=(-?[0-9.]+)")
@@ -96,3 +102,39 @@ def step_correct(step: str, reference_step: str, official: bool = False) -> bool
     value = _official_step_value if official else step_value
     found, right = value(step), value(reference_step)
     return found is not None and right is not None and abs(found - right) < 1e-3
+
+
+def _arithmetic(wanted: Wanted) -> Iterator[Example]:
+    from retrace.tasks import arithmetic  # the grammar of a whole language; not needed to judge answers
+
+    return arithmetic.generate(wanted.split, wanted.count, wanted.seed, **wanted.settings)
+
+
+class WordProblems(Family):
+    """Solutions in prose with their calculations, which end in a number."""
+
+    name = "word_problems"
+    answers = NUMBER
+    free_text = "number"
+    cuts_references = True
+    formats = (
+        worked("multiarith", question_files.multiarith, layout="document"),
+        worked("svamp", question_files.svamp, layout="document"),
+    )
+    generators = (Generator("arithmetic", _arithmetic),)
+
+    def extract(self, text: str) -> str | None:
+        """The number after the first `#### `."""
+        return extract_answer(text)
+
+    def grade(self, text: str, gold: str) -> bool:
+        """GRACE's grader."""
+        return grade(text, gold)
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """Whether the text ends in `#### value` with the right value."""
+        return grade_strict(text, gold)
+
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str]) -> bool:
+        """Whether both steps come to the same value."""
+        return step_correct(step, reference_step)

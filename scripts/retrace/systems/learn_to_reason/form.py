@@ -17,9 +17,13 @@ from typing import Literal
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import cleanup, short_answers, steps
+from retrace.systems.learn_to_reason import cleanup
+from retrace.tasks import steps
 from retrace.tasks.base import Task, canonical
+from retrace.tasks.formats import locate
+from retrace.tasks.forms import Form, form_named, register
 from retrace.tasks.options import TaskConfig
+from retrace.tasks.question_files import LETTERS
 from retrace.text.constants import string_constant
 
 FORM = "learn_to_reason"
@@ -37,7 +41,7 @@ def prompt_text(kind: Kind, question: str, choices: Sequence[str] = (), examples
     before = f"{examples}\n" if examples else ""
     if kind != "choice":
         return f"{before}Question: {question}\nReasoning: "
-    listed = "".join(f"\n({letter}) {choice}" for letter, choice in zip(short_answers.LETTERS, choices, strict=False))
+    listed = "".join(f"\n({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
     # Without examples the authors ask for the letter alone, and put the blank before it.
     return f"{before}Question: {question}\nAnswer Choices:{listed}\nAnswer:" + (" " if examples else "")
 
@@ -56,7 +60,7 @@ def with_choices(question: str) -> tuple[str, list[str]]:
     if not rest:
         raise UserError(f"question {question[:60]!r} lists no choices behind 'Answer choices:'; mend the data")
     found, left = [], rest[0].removeprefix("(a) ")
-    for letter in short_answers.LETTERS[1:]:
+    for letter in LETTERS[1:]:
         choice, mark, after = left.partition(f" ({letter}) ")
         if not mark:
             break
@@ -97,12 +101,12 @@ class LearnToReasonTask(Task):
                 f"Learn-to-Reason's text form is for decoder-only models, this one's family is {family}; set "
                 "learn_to_reason.form to steps"
             )
-        if config.family not in cleanup.KINDS:
+        if self.family.free_text is None:
             raise UserError(
-                f"{path}: Learn-to-Reason's text form is for tasks of family {', '.join(cleanup.KINDS)}, this one's is "
-                f"{config.family}; set learn_to_reason.form to steps"
+                f"{path}: Learn-to-Reason's text form is for tasks of family {', '.join(form_named(FORM).families())}, this "
+                f"one's is {config.family}; set learn_to_reason.form to steps"
             )
-        self.kind: Kind = cleanup.KINDS[config.family]  # type: ignore[assignment]
+        self.kind: Kind = self.family.free_text
         self.answer_marker = "Answer:" if self.kind != "choice" else "the answer is"
         # The authors read no further: a choice stands in the first line, every other answer before a blank line.
         self.stops = ("\n",) if self.kind == "choice" else ("\n\n",)
@@ -129,7 +133,7 @@ class LearnToReasonTask(Task):
         answer = example.final_answer
         if self.kind == "choice" and cleanup.cleanup(body, "choice").prediction != answer:
             _, choices = with_choices(example.question)
-            named = choices[short_answers.LETTERS.index(answer)]
+            named = choices[LETTERS.index(answer)]
             said = _LETTER.sub(r"\1", " ".join(body.split()))
             body = f"{said} Therefore, the answer is {named} ({answer}).".strip()
         return written_text(self.kind, body, self._shown(answer), bool(self.examples))
@@ -211,7 +215,16 @@ def examples_of(config: TaskConfig, path: Path, mirror: str | None = None) -> st
             f"{path}: learn_to_reason: names no worked examples, which Learn-to-Reason's prompts begin with; name some, or "
             "set learn_to_reason.form to steps or learn_to_reason_zero_shot"
         )
-    from retrace.tasks.formats import locate
-
     file, _ = locate(path, "learn_to_reason", config.learn_to_reason, mirror)
     return string_constant(file, config.learn_to_reason.constant)
+
+
+for _name in (FORM, ZERO_SHOT):
+    register(
+        Form(
+            _name,
+            make=lambda task, family, examples: LearnToReasonTask(task.config, task.path, family, examples),
+            fits=lambda family: family.free_text is not None,
+            shows_examples=_name == FORM,
+        )
+    )

@@ -8,10 +8,15 @@ share none, whatever their seeds; questions of the test set are given as `exclud
 import hashlib
 import random
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from retrace.errors import UserError
 from retrace.schemas import Example
+from retrace.tasks.family import Family, Generator, Wanted, first_word
+from retrace.tasks.options import TaskConfig
+from retrace.tasks.raw_rows import field_of
+from retrace.tasks.row_formats import Fields, Raw, RowFormat, question_of, worked
 
 _ANSWER = re.compile(r"#### ([a-zA-Z]+)")
 _STRICT_ANSWER = re.compile(r"####\s*([a-zA-Z]+)\.?\s*\Z")
@@ -272,7 +277,67 @@ def generate_object_tracking(
     return _unique("object_tracking", _object_tracking, split, count, seed, exclude)
 
 
-GENERATORS: dict[str, Callable[..., Iterator[Example]]] = {
-    "coin_flip": generate_coin_flip,
-    "object_tracking": generate_object_tracking,
-}
+def _generator(name: str, generate: Callable[..., Iterator[Example]]) -> Generator:
+    def make(wanted: Wanted) -> Iterator[Example]:
+        return generate(wanted.split, wanted.count, wanted.seed, exclude=wanted.taken(), **wanted.settings)
+
+    return Generator(name, make)
+
+
+# ---------------------------------------------------------------- the family
+
+
+def _coin_flip_row(where: str, row: dict[str, Any], fields: Fields) -> Raw:
+    question = question_of(where, row, fields)
+    return Raw(question, f"#### {field_of(where, row, fields.answer).strip()}")
+
+
+def _tracking_row(where: str, row: dict[str, Any]) -> tuple[str, str]:
+    """BIG-bench's tracking of shuffled objects: the choice that scores 1, as one word."""
+    question, scores = field_of(where, row, "input"), row.get("target_scores")
+    right = [choice for choice, score in scores.items() if score == 1] if isinstance(scores, dict) else []
+    if len(right) != 1:
+        raise UserError(f"{where}: target_scores must give 1 to exactly one choice (got {str(scores)[:80]})")
+    return question, f"#### {one_word(right[0])}"
+
+
+class Symbolic(Family):
+    """Solutions tell a state after each event; the answer is a word."""
+
+    name = "symbolic"
+    tells_states = True
+    own_keys = frozenset({"step_kind"})
+    formats = (
+        RowFormat("coin_flip", _coin_flip_row, "document"),
+        worked("object_tracking", _tracking_row, layout="document"),
+    )
+    generators = (
+        _generator("coin_flip", generate_coin_flip),
+        _generator("object_tracking", generate_object_tracking),
+    )
+    final_kind = "word"
+
+    @classmethod
+    def fault(cls, config: TaskConfig) -> str | None:
+        """A task of this family says which state its steps tell."""
+        return "step_kind: a symbolic task needs coin_flip or object_tracking" if config.step_kind == "none" else None
+
+    def final_of(self, tail: str) -> str | None:
+        """The first word."""
+        return first_word(tail)
+
+    def extract(self, text: str) -> str | None:
+        """The word after the first `#### `."""
+        return extract_answer(text)
+
+    def grade(self, text: str, gold: str) -> bool:
+        """GRACE's grader."""
+        return grade(text, gold)
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """Whether the text ends in `#### word` with the right word."""
+        return grade_strict(text, gold)
+
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str]) -> bool:
+        """Whether both steps tell the same state."""
+        return step_correct(step, reference_step, self.config.step_kind)

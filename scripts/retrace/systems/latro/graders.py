@@ -6,6 +6,8 @@ as "(A)" names no option, and of "2 + 3 = 5" the first number counts.
 
 import re
 
+from retrace.tasks.graders import Grader, register
+
 PHRASE = "The answer is"
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")
 _AROUND = " '[]()\"."  # stripped from both ends of an answer in words
@@ -37,3 +39,7 @@ def answer_words(text: str) -> str:
 def names_option(text: str, right: str) -> bool:
     """Whether the text of the right option appears where the answer is looked for."""
     return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)
+
+
+register(Grader("latro_number", "numeric", same_number, extract=find_number))
+register(Grader("latro_option", "multiple_choice", names_option))

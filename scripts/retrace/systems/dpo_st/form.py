@@ -15,6 +15,8 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import steps
 from retrace.tasks.base import Task
+from retrace.tasks.families.word_problems import WordProblems
+from retrace.tasks.forms import Form, register
 from retrace.tasks.options import TaskConfig
 
 INSTRUCTION = (
@@ -60,12 +62,12 @@ class DpoStTask(Task):
 
     def __init__(self, config: TaskConfig, path: Path, family: str) -> None:
         super().__init__(config, path)
-        if config.family != "word_problems":
+        if not isinstance(self.family, WordProblems):
             raise UserError(
                 f"{path}: DPO-ST's text form is for word problems, this task's family is {config.family}; "
                 "set dpo_st.form to steps"
             )
-        self.family = family
+        self.model_family = family
         self.joint = " " if family == "encoder_decoder" else ""
         # A step ends with its sentence or with its line.
         self.delimiter = "." if family == "encoder_decoder" else "\n"
@@ -77,7 +79,7 @@ class DpoStTask(Task):
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
         """The question, for a decoder-only model as an instruction. There are no demonstrations in this form."""
         question = " ".join(question.split())
-        return question if self.family == "encoder_decoder" else INSTRUCTION.replace("{question}", question)
+        return question if self.model_family == "encoder_decoder" else INSTRUCTION.replace("{question}", question)
 
     def solution_text(self, example: Example) -> str:
         """The reference solution as a generator is trained to write it."""
@@ -85,11 +87,11 @@ class DpoStTask(Task):
 
     def written(self, solution: str) -> str:
         """A solution in GSM8K's own notation, in this form."""
-        return one_line(solution) if self.family == "encoder_decoder" else solution
+        return one_line(solution) if self.model_family == "encoder_decoder" else solution
 
     def split_steps(self, text: str) -> list[str]:
         """Sentences, without their full stop, or lines."""
-        if self.family == "encoder_decoder":
+        if self.model_family == "encoder_decoder":
             parts = _SENTENCE_END.split(steps.body_of(text).strip())
             parts = [part.removesuffix(".") for part in parts]
         else:
@@ -98,13 +100,13 @@ class DpoStTask(Task):
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
         """The inverse of `split_steps`; without an answer a prefix, which ends in the delimiter if there are steps."""
-        if self.family == "encoder_decoder":
+        if self.model_family == "encoder_decoder":
             ended = [f"{part} ." if part.endswith("]") else f"{part}." for part in parts]
         else:
             ended = list(parts)
         if answer is not None:
             ended.append(f"{self.answer_marker} {answer}")
-        if self.family == "encoder_decoder":
+        if self.model_family == "encoder_decoder":
             return " ".join(ended)
         return "\n".join(ended) + ("\n" if parts and answer is None else "")
 
@@ -123,3 +125,14 @@ class DpoStTask(Task):
         if isinstance(reference, str):
             raise UserError(f"the reference solution has no '#### number': {gold[-80:]!r}; mend the data")
         return not isinstance(found, str) and abs(found - reference) < 1e-4
+
+
+register(
+    Form(
+        "dpo_st",
+        make=lambda task, family, examples: DpoStTask(task.config, task.path, family),
+        fits=lambda family: issubclass(family, WordProblems),
+        # An instruction and line breaks; for encoder-decoders it has no words of its own.
+        adds_words=frozenset({"decoder_only"}),
+    )
+)

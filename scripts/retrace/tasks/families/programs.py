@@ -5,12 +5,15 @@ import re
 from collections.abc import Sequence
 
 from retrace.errors import UserError
+from retrace.tasks.answer_kinds import NUMBER
+from retrace.tasks.families.word_problems import extract_answer as extract_number
+from retrace.tasks.families.word_problems import strict_value
+from retrace.tasks.family import Family
 from retrace.tasks.interpreter import Interpreter, ProgramError
 from retrace.tasks.steps import body_of
-from retrace.tasks.word_problems import extract_answer as extract_number
-from retrace.tasks.word_problems import strict_value
 
 _NAME = re.compile(r"[a-zA-Z0-9]+")
+_COMMENT = re.compile(r"\s*#[^#\n]*$", re.MULTILINE)
 
 
 def _body(text: str, official: bool) -> str:
@@ -138,3 +141,31 @@ def _official_step_correct(step: str, reference_step: str, prefix: Sequence[str]
             return False
         values.append(interpreter.variables.get(name.group()) if name else None)
     return _near(*values)
+
+
+class Programs(Family):
+    """Solutions are programs, which are interpreted; the answer is what they compute."""
+
+    name = "programs"
+    answers = NUMBER
+    prose = False
+
+    def plain_body(self, body: str) -> str:
+        """The program without comments, which would swallow the rest of one that is written on one line."""
+        return _COMMENT.sub("", body)
+
+    def extract(self, text: str) -> str | None:
+        """The program's value."""
+        return extract_answer(text)
+
+    def grade(self, text: str, gold: str) -> bool:
+        """GRACE's grader."""
+        return bool(grade(text, gold))
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """As `grade`, and the text must end in `#### number`."""
+        return grade_strict(text, gold)
+
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str]) -> bool:
+        """Whether both lines compute the same behind the prefix."""
+        return step_correct(step, reference_step, prefix)

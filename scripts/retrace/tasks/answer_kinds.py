@@ -1,0 +1,81 @@
+"""The kinds of final answers in free text: a number, one of several options, words. Each reads them and compares them."""
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from retrace.tasks import answers
+from retrace.tasks.answers import Kind
+
+
+class AnswerKind:
+    """A kind of answers, and the plain one: words, equal whatever their case, quotes and full stop."""
+
+    name: ClassVar[Kind] = "exact_match"
+    wanted = "answer"  # what a message says is missing
+
+    def options(self, reference: str) -> dict[str, str]:
+        """The options between which a question lets one choose, from its reference; none for other kinds."""
+        return {}
+
+    def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
+        """The answer in a text, behind the last of these phrases where one stands there; None where there is none."""
+        return answers.read_words(text, phrases)
+
+    def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
+        """Whether what `read` found is the right answer, as the reference states it."""
+        return answers.same_words(found, right)
+
+    def stated(self, answer: str) -> bool:
+        """Whether this can be a right answer of the kind."""
+        return bool(answer)
+
+    def ends_in(self, text: str, phrases: Sequence[str], right: str) -> bool:
+        """Whether the text ENDS in one of the phrases and exactly the right answer, a full stop aside."""
+        tail = answers.final_line(text, phrases)
+        return tail is not None and self._exactly(tail, right)
+
+    def _exactly(self, tail: str, right: str) -> bool:
+        return answers.same_words(tail, right)
+
+
+class Number(AnswerKind):
+    """Numbers, compared by value."""
+
+    name = "numeric"
+    wanted = "number"
+
+    def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
+        """The number behind the phrase, else the text's last one."""
+        return answers.read_number(text, phrases)
+
+    def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
+        """Whether both are the same value."""
+        return answers.same_number(found, right)
+
+    def _exactly(self, tail: str, right: str) -> bool:
+        return answers.only_number(tail) and answers.same_number(tail, right)
+
+    def stated(self, answer: str) -> bool:
+        """Whether a number stands there."""
+        return bool(answers.numbers_in(answer))
+
+
+class Option(AnswerKind):
+    """One of the options of a question, named by its text or by its label."""
+
+    name = "multiple_choice"
+
+    def options(self, reference: str) -> dict[str, str]:
+        """Label and text of each option in the reference."""
+        return answers.options_of(reference)
+
+    def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
+        """The text of the option that is named; without known options the label or the words."""
+        return answers.read_option(text, phrases, dict(options))
+
+    def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
+        """Whether both name the same option."""
+        return answers.same_words(found, right if options else (answers.label_or_words(right) or right))
+
+
+NUMBER, OPTION, WORDS = Number(), Option(), AnswerKind()

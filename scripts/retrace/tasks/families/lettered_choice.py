@@ -1,0 +1,22 @@
+"""Questions with choices, the answer a letter (commonsense_qa), as Learn-to-Reason has them."""
+
+import re
+
+from retrace.tasks import question_files
+from retrace.tasks.row_formats import worked
+from retrace.tasks.short_answers import ShortAnswers
+
+
+class LetteredChoice(ShortAnswers):
+    """The answer is the letter of a choice, (a) to (e)."""
+
+    name = "lettered_choice"
+    free_text = "choice"
+    formats = (worked("commonsense_qa", question_files.commonsense_qa, solutions=False),)
+    marked = re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])")
+    unmarked = re.compile(r"\(([A-Ea-e])\)")
+    answer_kind = "letter"
+
+    def shown_answer(self, final: str) -> str:
+        """The letter in brackets."""
+        return f"({final})"

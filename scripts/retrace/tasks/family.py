@@ -1,0 +1,161 @@
+"""What the tasks of one family have in common: how rows become examples, and how answers and steps are judged.
+
+Each family is a class in retrace.tasks.families. It is asked through a task (`task.family`), or, where only a task's YAML
+is known, as a class (`family_named(config.family)`): so nobody else tells families apart by their names.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from retrace.errors import UserError
+from retrace.schemas import Example
+from retrace.tasks import steps
+from retrace.tasks.answer_kinds import WORDS, AnswerKind
+from retrace.tasks.options import TaskConfig
+from retrace.tasks.row_formats import RowFormat
+
+_NUMBER = re.compile(r"-?\$?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
+_EQUATION = re.compile(r"<<[^<>]*>>")
+_WORD = re.compile(r"[a-zA-Z]+")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a generator shall make. taken: questions of other splits, which come from files; read when it is called."""
+
+    config: TaskConfig
+    where: str
+    split: str
+    count: int
+    seed: int
+    settings: Mapping[str, Any]
+    taken: Callable[[], frozenset[str]]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """A generator of questions. streams: it can make so many that nobody should hold them all in a list."""
+
+    name: str
+    make: Callable[[Wanted], Iterator[Example]]
+    streams: bool = False
+
+
+def first_word(text: str) -> str | None:
+    """The first word of a text, letters only; None where it has none."""
+    found = _WORD.search(text)
+    return found.group() if found else None
+
+
+class Family:
+    """Base of all families; a class says what differs. One instance belongs to one task, whose YAML is `config`."""
+
+    name: ClassVar[str]
+    # How final answers in free text are read and compared, for tasks that are answered so: by a chat model, for instance.
+    answers: ClassVar[AnswerKind] = WORDS
+    # How Learn-to-Reason's rule finds an answer in a rationale without an agreed form; None: it knows none.
+    free_text: ClassVar[Literal["number", "yes_no", "choice"] | None] = None
+    final_only: ClassVar[bool] = False  # the final answer is all that is judged (retrace.tasks.answer_task)
+    judges_steps: ClassVar[bool] = True  # whether steps can be told right from wrong
+    tells_states: ClassVar[bool] = False  # whether a step is a sentence on a state, which an entailment model can judge
+    prose: ClassVar[bool] = True  # whether a solution on one line can be cut into sentences
+    # Whether the steps of a reference on one line are its sentences, as GRACE's sampling script cuts references.
+    cuts_references: ClassVar[bool] = False
+    own_keys: ClassVar[frozenset[str]] = frozenset()  # keys of a task's YAML that other families have no use for
+    formats: ClassVar[tuple[RowFormat, ...]] = ()
+    generators: ClassVar[tuple[Generator, ...]] = ()
+    joint: ClassVar[str] = " "  # between steps on one line
+    final_kind: ClassVar[str] = "number"  # what stands behind `####` in a row, for messages
+
+    def __init__(self, config: TaskConfig) -> None:
+        self.config = config
+
+    @classmethod
+    def fault(cls, config: TaskConfig) -> str | None:
+        """What is wrong with a task's YAML, beginning with the key; None where nothing is."""
+        return None
+
+    # ---------------------------------------------------------------- from a row to an example
+
+    def final_of(self, tail: str) -> str | None:
+        """The final answer in what stands behind `####` in a row; None where there is none."""
+        found = _NUMBER.search(tail)
+        return found.group().replace(",", "").replace("$", "") if found else None
+
+    def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
+        """A row's solution without its last line, and the final answer. Raises UserError where there is none."""
+        body, marker, tail = solution.partition(steps.MARKER)
+        final = self.final_of(tail)
+        if not marker or final is None:
+            raise UserError(
+                f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}' (it ends "
+                f"{solution[-40:]!r})"
+            )
+        return body.strip(), final
+
+    def check_row(self, where: str, question: str, final: str) -> None:
+        """Raise UserError naming `where` for a row that no task of this family can hold."""
+
+    def steps_of(self, body: str, delimiter: str) -> list[str]:
+        """The steps of a reference; lone equations are a step each."""
+        equations = _EQUATION.findall(body)
+        if equations and " ".join(equations) == " ".join(body.split()):
+            return equations
+        parts = steps.split_steps(self.plain_body(body) + "\n", delimiter)
+        return steps.split_sentences(parts[0]) if len(parts) == 1 and self.cuts_references else parts
+
+    def plain_body(self, body: str) -> str:
+        """A reference without what belongs to no step."""
+        return body
+
+    # ---------------------------------------------------------------- text
+
+    def framed(self, question: str) -> str:
+        """The question in the task's frame, its white space collapsed."""
+        return self.config.prompt.replace("{question}", " ".join(question.split()))
+
+    def join_steps(self, parts: Sequence[str], delimiter: str, answer: str | None) -> str:
+        """`step | step | #### answer`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        return steps.join_steps(parts, delimiter, answer)
+
+    def shown_answer(self, final: str) -> str:
+        """A final answer as people write it."""
+        return final
+
+    @property
+    def words(self) -> list[str] | None:
+        """All words of the task's texts, where these are few and stand apart; None for text in natural language."""
+        return None
+
+    # ---------------------------------------------------------------- answers and steps
+
+    def extract(self, text: str) -> str | None:
+        """The answer in a solution's text by the paper's own extractor; None where it finds none."""
+        raise NotImplementedError
+
+    def grade(self, text: str, gold: str) -> bool:
+        """Whether the text's answer is right by the paper's own grader; `gold` is text with '#### answer'."""
+        raise NotImplementedError
+
+    def grade_strict(self, text: str, gold: str) -> bool:
+        """Whether the text ENDS in '#### value' with exactly the right value."""
+        raise NotImplementedError
+
+    def step_correct(self, step: str, reference_step: str, prefix: Sequence[str]) -> bool:
+        """Whether `step` says the same as the aligned reference step, both behind `prefix`."""
+        raise NotImplementedError
+
+
+class FinalOnly(Family):
+    """A family of tasks whose final answer is all that is judged: retrace.tasks.answer_task does it, by `answers`."""
+
+    final_only = True
+    judges_steps = False
+    final_kind = "answer"
+
+    def final_of(self, tail: str) -> str | None:
+        """All that stands there; a number alone loses its commas and its dollar sign."""
+        words = " ".join(tail.split())
+        return super().final_of(words) if _NUMBER.fullmatch(words) else words or None

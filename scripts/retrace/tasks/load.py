@@ -1,0 +1,118 @@
+"""Tasks by their names: the YAML is read, and what the types cannot say is checked."""
+
+import re
+from pathlib import Path
+
+from retrace.errors import UserError
+from retrace.tasks.answer_task import AnswerTask
+from retrace.tasks.base import Task
+from retrace.tasks.families import family_named, family_names
+from retrace.tasks.graders import grader_named
+from retrace.tasks.options import TaskConfig
+from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, STANDARD
+from retrace.yaml_files import read_named
+
+# What a source says about how its rows are read.
+_READING = ("format", "question_fields", "answer_field", "repeats", "bulky", "skip_faulty", "equations_of")
+_COMMIT = re.compile(r"/[0-9a-f]{40}/")
+
+
+def task_names(config_dir: str | Path = "config") -> list[str]:
+    """The names of all tasks in `config_dir`/tasks."""
+    return sorted(path.stem for path in (Path(config_dir) / "tasks").glob("*.yaml"))
+
+
+def load_task(path_or_name: str | Path, config_dir: str | Path = "config") -> Task:
+    """Load a task by name (`gsm8k`: config_dir/tasks/gsm8k.yaml) or by the path of its YAML file.
+
+    Raises UserError naming the file, the field and the mend; an unknown name lists the known ones.
+    """
+    text = str(path_or_name)
+    path = Path(text)
+    if not text.endswith((".yaml", ".yml")) and "/" not in text:
+        path = Path(config_dir) / "tasks" / f"{text}.yaml"
+        if not path.exists():
+            names = task_names(config_dir)
+            known = ", ".join(names) if names else f"none in {path.parent}"
+            raise UserError(f"unknown task {text!r}; known tasks: {known}")
+    if not path.exists():
+        raise UserError(f"{path}: no such file; known tasks: {', '.join(task_names(config_dir))}")
+    config = read_named(TaskConfig, path)
+    _check(config, path)
+    return make_task(config, path)
+
+
+def make_task(config: TaskConfig, path: Path) -> Task:
+    """The task of a configuration that was read from `path`."""
+    return AnswerTask(config, path) if family_named(config.family).final_only else Task(config, path)
+
+
+def _check(config: TaskConfig, path: Path) -> None:
+    """What the types cannot say: every source is complete, and the parts fit together."""
+    frames = {
+        "prompt": config.prompt,
+        "chat.prompt": config.chat.prompt,
+        "chat.direct_prompt": config.chat.direct_prompt,
+        "chat.sft_prompt": config.chat.sft_prompt,
+    }
+    for where, frame in frames.items():
+        if frame is not None and "{question}" not in frame:
+            raise UserError(f"{path}: {where}: must hold {{question}}")
+    if "{answer}" not in config.chat.answer:
+        raise UserError(f"{path}: chat.answer: must hold {{answer}}")
+    _check_family(config, path)
+    for name in config.split_sets:
+        if not any(f"{name}_{split}" in config.splits for split in STANDARD):
+            raise UserError(f"{path}: split_sets: no split is named {name}_train, {name}_dev or {name}_test")
+    sources = {f"splits.{split}": source for split, source in config.splits.items()}
+    for name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS):
+        if (source := getattr(config, name)) is not None:
+            sources[name] = source
+    for where, source in sources.items():
+        kinds = ("url", "file", "hub", "generator", "part_of")
+        given = [name for name in kinds if getattr(source, name) is not None]
+        if len(given) != 1:
+            raise UserError(f"{path}: {where}: give one of {', '.join(kinds)} (got {', '.join(given) or 'none'})")
+        if source.hub and not source.revision:
+            raise UserError(
+                f"{path}: {where}: revision: a data set of the Hub needs the commit that it is read at "
+                f"(https://huggingface.co/datasets/{source.hub}/commits/main)"
+            )
+        if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
+            raise UserError(
+                f"{path}: {where}: sha256: a url needs the checksum of its file (sha256sum FILE), or, where nobody "
+                "knows it, a commit in the url and the number of `rows`"
+            )
+        if source.generator and source.count is None:
+            raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
+        if source.part_of and any(getattr(source, name) for name in _READING):
+            raise UserError(f"{path}: {where}: part_of: how rows are read is the other split's to say; remove it here")
+        if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
+            raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
+        parts = source.part or source.count or source.rows or source.equations_of
+        if source.bulky and (not (source.url or source.file) or parts):
+            raise UserError(f"{path}: {where}: bulky: for a whole file only, without part, count, rows or equations_of")
+        for other in source.equations_of:
+            if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
+                raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
+        if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
+            raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")
+
+
+def _check_family(config: TaskConfig, path: Path) -> None:
+    """What a family asks of its tasks, and what only other families have a use for."""
+    family = family_named(config.family)
+    grader = grader_named(config.chat.grader)
+    if grader is not None and grader.kind != family.answers.name:
+        raise UserError(
+            f"{path}: chat.grader: {config.chat.grader} reads {grader.kind} answers, and those of family {config.family} "
+            f"are {family.answers.name}; leave it out"
+        )
+    if (fault := family.fault(config)) is not None:
+        raise UserError(f"{path}: {fault}")
+    for other in family_names():
+        for key in family_named(other).own_keys - family.own_keys:
+            if getattr(config, key) != TaskConfig.model_fields[key].default:
+                raise UserError(
+                    f"{path}: {key}: is for tasks of family {other}, this one is of {config.family}; remove it"
+                )
