@@ -88,22 +88,6 @@ def controls(w, number):
     return [f"sft_continued_round{number}", *([f"sft_extra_round{number}"] if extra else [])]
 
 
-def jobs_of_rounds(checkpoint):
-    """Benchmark records, without the run's folder, of all jobs that a checkpoint of DPO-ST rests on."""
-    number = round_of(checkpoint)
-    jobs = ["dpo_st_round0/train"]
-    if checkpoint.startswith("st_round"):
-        made = [f"st_round{turn}" for turn in range(1, number + 1)]
-    else:
-        made = [name for turn in range(1, number + 1) for name in (f"dpo_round{turn}", f"dpo_st_round{turn}")]
-        if checkpoint.startswith("dpo_round"):
-            made.pop()
-    jobs += [f"{name}/{step}" for name in made for step in ("sample", "make", "train")]
-    if checkpoint.startswith("sft_"):
-        jobs = ["dpo_st_round0/train", f"{checkpoint}/train"]
-    return jobs
-
-
 def figure_of_rounds():
     """Task and model of the figure: the paper's headline, or the generated task where the preset is a small one."""
     model = settings.values.headline_models["default"]

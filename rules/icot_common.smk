@@ -1,5 +1,7 @@
 """Helpers only, no rules: implicit chain of thought."""
 
+from retrace.systems.icot.options import STAGES_BEHIND
+
 
 def icot_data(split):
     """An input function: the examples that implicit chain of thought reads as its train or dev split."""

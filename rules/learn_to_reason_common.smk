@@ -131,16 +131,6 @@ def trained_otherwise(w):
     return TRAINED_OTHERWISE.get(w.variant, "")
 
 
-def jobs_of_learning(checkpoint, task, model):
-    """Benchmark records, without the run's folder, of the jobs that a checkpoint of this system rests on."""
-    variant, number = checkpoint.rpartition("_round")[0], round_of(checkpoint)
-    jobs = ["sft"] if settings.round_before(task, model, variant, 1) == "sft" else []
-    for turn in range(1, number + 1):
-        student = settings.round_before(task, model, variant, turn)
-        jobs += [f"{student}/exam/train", f"{variant}_round{turn}/ask", f"{variant}_round{turn}/train"]
-    return jobs
-
-
 def results_of_learning(w):
     """The results that the figure shows: every variant, round by round, and the student before the first one."""
     model = settings.headline_model(w.task, "learn_to_reason")

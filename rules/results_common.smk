@@ -1,6 +1,8 @@
 """Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
 
-from retrace.systems.icot.options import STAGES_BEHIND
+from snakemake.output_index import OutputIndex
+
+from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.targets import TABLES, results_of_table
 
@@ -24,34 +26,18 @@ def compared_predictions(which):
     return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
 
 
-def cost_files(task, model, method):
-    """Benchmark records of the jobs that the method's result rests on; those of a Hub model's download have no seed."""
-    trained = settings.checkpoint(task, model, method)
-    decoder = settings.method(method).decoder
-    decode = "self_consistency" if decoder == "verifier" else decoder
-    jobs = [f"{trained}/{decode}"]
-    if trained == "sft":
-        jobs.append("sft")
-    jobs += STAGES_BEHIND.get(trained, ())
-    if system_of(trained) == "dpo_st":
-        jobs += jobs_of_rounds(trained)
-    if system_of(trained) == "learn_to_reason":
-        jobs += jobs_of_learning(trained, task, model)
-    if system_of(trained) == "latro":
-        jobs += [trained, *(["sft"] if settings.generator(task, model) == "sft" else [])]
-    if settings.model(model).scratch is not None:
-        jobs.append("base")
-    if decoder.startswith("grace"):
-        jobs += [f"{trained}_discriminator/{step}" for step in ("sample", "align", "pair", "train", "sweep")]
-    if decoder == "verifier":
-        jobs += [
-            f"{trained}_discriminator/sample",
-            f"{trained}_verifier/train",
-            f"{trained}/verifier",
-        ]
-    return [
-        f"benchmarks/{task}/{model}/seed{seed}/{job}" for seed in settings.seeds_of(task, model, method) for job in jobs
-    ]
+@lru_cache(maxsize=None)
+def the_walk():
+    """Over the rules of the workflow; all of them are there once the first job is planned."""
+    return JobsBehind(OutputIndex(workflow.rules).match_producers)
+
+
+def benchmarks_behind(wildcards, input):
+    """A params function: the benchmark records of all jobs that the job's inputs rest on.
+
+    Snakemake does not compare parameters that ask for the input, so that they alone score nothing again.
+    """
+    return folded(the_walk().benchmarks(input))
 
 
 def what_the_result_rests_on(wildcards):

@@ -45,7 +45,7 @@ rule score_method:
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
-        costs=lambda w: cost_files(w.task, w.model, w.method),
+        costs=benchmarks_behind,
         inputs=option_from(what_it_was_trained_on, "--inputs", "trained_on"),
         more=latro_score_arguments,
         sampling=sampling_score_arguments,
@@ -56,7 +56,7 @@ rule score_method:
         " --method {wildcards.method} --checkpoint {params.checkpoint} --decoder {params.decoder} --split {params.split}"
         " --predictions {input.predictions} --data {input.data} --seeds {params.seeds} --papers $RETRACE_CONFIG/papers"
         " --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more} {params.sampling}"
+        " --costs {params.costs:q} {params.inputs} --preset {params.preset} --gpus {params.gpus} {params.more} {params.sampling}"
         " --output {output} > {log} 2>&1"
 
 

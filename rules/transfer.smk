@@ -64,7 +64,7 @@ rule score_transfer:
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=lambda w: what_the_result_rests_on(source_of(w)),
-        costs=lambda w: cost_files(w.source_task, w.model, w.method),
+        costs=benchmarks_behind,
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"
     shell:
@@ -72,4 +72,4 @@ rule score_transfer:
         " --source-task-file $RETRACE_CONFIG/tasks/{wildcards.source_task}.yaml --method {wildcards.method} --checkpoint {params.checkpoint}"
         " --decoder {params.decoder} --split {params.split} --predictions {input.predictions} --data {input.data} --seeds {params.seeds}"
         " --papers $RETRACE_CONFIG/papers --method-names {params.method_names:q} --configuration {params.configuration:q}"
-        " --costs {params.costs} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"
+        " --costs {params.costs:q} --preset {params.preset} --gpus {params.gpus} --output {output} > {log} 2>&1"

@@ -7,11 +7,17 @@ from collections import Counter
 
 import pytest
 
+from retrace.evaluation.cost import benchmark_files
 from retrace.machine.storage import read_json
 from retrace.planning.jobs import planned_jobs
 from retrace.planning.patterns import Rules
+from workflow.costs_behind import assert_costs_are_those_of_the_graph, benchmarks_by_job, plan_of
 
 FOLDER = "results/arithmetic/tiny_t5"
+EVERY_SYSTEM = [
+    *("grace_self_consistency", "verifier", "dpo_st", "st_round2", "sft_continued_round1"),
+    *("learn_to_reason", "icot", "no_cot_from_teacher"),
+]
 
 
 def call(workflow, script: str, *arguments: str) -> dict:
@@ -25,6 +31,32 @@ def call(workflow, script: str, *arguments: str) -> dict:
 def seconds_recorded(workflow, below: str = "benchmarks") -> list[float]:
     files = sorted((workflow.folder / below).rglob("*.tsv"))
     return [float(row["s"]) for file in files for row in csv.DictReader(file.open(), delimiter="\t")]
+
+
+def test_every_result_cost_what_the_jobs_behind_it_took(smoke) -> None:
+    results = assert_costs_are_those_of_the_graph(smoke)
+    assert {f"{FOLDER}/{method}_acc.json" for method in ("greedy", "verifier", "grace")} <= set(results)
+
+
+def test_the_planned_result_is_told_of_all_jobs_behind_it(workflow) -> None:
+    """Of every system: the walk over the rules finds what Snakemake's graph holds."""
+    transfer = "results/multiarith/flan_t5_large/transfer/gsm8k/dpo_st_acc.json"
+    votes = "results/gsm8k/latro_acc.json"
+    targets = [transfer, votes, *(f"results/gsm8k/{method}_acc.json" for method in EVERY_SYSTEM)]
+    jobs = plan_of(workflow, targets, "--config", "seeds=[0,1]")
+    behind = benchmarks_by_job(jobs)
+    assert len(behind) == len(targets)
+    for job in jobs:
+        if job.output[0] in behind:
+            told = job.options["costs"].split()
+            assert len(told) < 150, "shards are told of as a run of numbers"
+            found, missing = benchmark_files(told)
+            assert found == []
+            assert {str(file) for file in missing} == behind[job.output[0]], job.output
+    (latro,) = (found for result, found in behind.items() if result.endswith("/latro_acc.json"))
+    assert any("/latro/maj/" in file for file in latro)
+    answered = {file for file in behind[transfer] if "/greedy" in file}
+    assert {file.split("/seed")[0] for file in answered} == {"benchmarks/multiarith/flan_t5_large/transfer/gsm8k"}
 
 
 def test_the_report_is_the_sum_of_the_records(smoke) -> None:
