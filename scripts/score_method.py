@@ -70,7 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--costs",
         nargs="*",
         default=[],
-        help="benchmark files of all jobs behind the result; test_{0..7}.tsv stands for eight",
+        help="benchmark files of the jobs behind it; a_{0..7}.tsv are eight",
     )
     parser.add_argument("--gpus", type=int, help="GPUs of each job (default: guessed, see cost.gpu_seconds)")
     parser.add_argument("--preset", required=True, help="name of the preset")

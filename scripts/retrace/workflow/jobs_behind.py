@@ -1,4 +1,4 @@
-"""The jobs behind a file: a walk over the workflow's own rules, from the rule that makes a file to those that make its inputs.
+"""The jobs behind a file: a walk over the workflow's own rules, from the one that makes it to those that make its inputs.
 
 Snakemake's graph of jobs cannot be asked for them: it leaves out what is up to date, and in the process of a single job it
 holds that job alone. The rules are there in both.
