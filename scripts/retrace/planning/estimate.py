@@ -21,9 +21,8 @@ from pydantic import Field
 
 from retrace.planning.jobs import Job
 from retrace.planning.records import Record
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
-from retrace.planning.work import Work
+from retrace.planning.work import Work, work_of
 from retrace.schemas import Row
 
 Kind = Literal["measured", "scaled", "formula", "unknown"]
@@ -128,7 +127,7 @@ class Estimator:
     def __init__(self, jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes) -> None:
         self.sizes = sizes
         self.producers = {file: job for job in jobs for file in job.output}
-        self.by_kind: dict[tuple, list[Record]] = defaultdict(list)
+        self.by_kind: dict[str, list[Record]] = defaultdict(list)
         self.by_rule: dict[str, list[tuple[Record, float]]] = defaultdict(list)
         for record in records:
             self.by_kind[record.job.kind].append(record)
@@ -247,40 +246,63 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
-def estimate(
-    targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes, temporary: Iterable[str] = ()
-) -> CostEstimate:
-    """The cost of all planned jobs. temporary: rules whose outputs are deleted once they were used."""
+def estimate(targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes) -> CostEstimate:
+    """The cost of all planned jobs.
+
+    Args:
+        targets: what was asked for, to be recorded.
+        jobs: the whole plan.
+        records: measured jobs.
+        sizes: of the plan's texts and models.
+    """
     estimator = Estimator(jobs, records, sizes)
-    vanishing = set(temporary)
+    guesses = [(job, work := work_of(job, sizes), estimator.guess(job, work)) for job in jobs]
     by_rule: dict[str, list[tuple[Job, Work | None, Guess]]] = defaultdict(list)
-    for job in jobs:
-        work = work_of(job, sizes)
-        by_rule[job.rule].append((job, work, estimator.guess(job, work)))
-    rules = []
-    for rule, planned in by_rule.items():
-        wall, gpu, cpu, tokens, disk = Amount(), Amount(), Amount(), 0.0, 0.0
-        for job, work, guess in planned:
-            hours = guess.seconds / 3600
-            wall = wall.plus(hours, guess.low, guess.high)
-            gpu = gpu.plus(hours * job.gpus, guess.low, guess.high)
-            cpu = cpu.plus(hours * busy(job, guess), guess.low, guess.high)
-            tokens += work.tokens if work else 0.0
-            disk += 0.0 if rule in vanishing else left_behind(job, work, estimator.by_kind.get(job.kind, []))
-        rules.append(
-            RuleCost(
-                rule=rule,
-                jobs=len(planned),
-                sources=sources_of([guess for *_, guess in planned]),
-                wall_hours=wall,
-                gpu_hours=gpu,
-                cpu_hours=cpu,
-                tokens=tokens,
-                disk_bytes=disk,
-            )
-        )
+    for one in guesses:
+        by_rule[one[0].rule].append(one)
+    rules = [_cost_of_rule(rule, planned, estimator) for rule, planned in by_rule.items()]
     rules.sort(key=lambda cost: (-cost.gpu_hours.likely, -cost.wall_hours.likely, cost.rule))
-    return summed(targets, jobs, rules, by_rule, sizes)
+    likely = sum(guess.seconds for *_, guess in guesses)
+    sure = sum(guess.seconds for *_, guess in guesses if guess.kind == "measured")
+    limits = [None if job.minutes is None else job.minutes / 60 * job.gpus for job in jobs if job.gpus]
+    return CostEstimate(
+        targets=list(targets),
+        jobs=len(jobs),
+        rules=rules,
+        **{name: _total(getattr(cost, name) for cost in rules) for name in ("wall_hours", "gpu_hours", "cpu_hours")},
+        tokens=sum(cost.tokens for cost in rules),
+        disk_bytes=sum(cost.disk_bytes for cost in rules),
+        state_bytes=max((work.state for _, work, _ in guesses if work), default=0.0),
+        measured_share=sure / likely if likely else 0.0,
+        gpu_hours_limit=None if None in limits else sum(limit or 0 for limit in limits),
+        unknown_jobs=sum(guess.kind == "unknown" for *_, guess in guesses),
+        assumptions=sizes.assumed.model_dump(),
+    )
+
+
+def _cost_of_rule(rule: str, planned: Sequence[tuple[Job, Work | None, Guess]], estimator: Estimator) -> RuleCost:
+    wall, gpu, cpu, disk = Amount(), Amount(), Amount(), 0.0
+    for job, work, guess in planned:
+        hours = guess.seconds / 3600
+        wall = wall.plus(hours, guess.low, guess.high)
+        gpu = gpu.plus(hours * job.gpus, guess.low, guess.high)
+        cpu = cpu.plus(hours * busy(job, guess), guess.low, guess.high)
+        disk += 0.0 if job.is_shard else left_behind(job, work, estimator.by_kind.get(job.kind, []))
+    return RuleCost(
+        rule=rule,
+        jobs=len(planned),
+        sources=sources_of([guess for *_, guess in planned]),
+        wall_hours=wall,
+        gpu_hours=gpu,
+        cpu_hours=cpu,
+        tokens=sum(work.tokens for _, work, _ in planned if work),
+        disk_bytes=disk,
+    )
+
+
+def _total(parts: Iterable[Amount]) -> Amount:
+    parts = list(parts)
+    return Amount(**{key: sum(getattr(part, key) for part in parts) for key in Amount.model_fields})
 
 
 def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
@@ -300,37 +322,3 @@ def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
                 )
             )
     return found
-
-
-def summed(
-    targets: Sequence[str],
-    jobs: Sequence[Job],
-    rules: list[RuleCost],
-    by_rule: dict[str, list[tuple[Job, Work | None, Guess]]],
-    sizes: Sizes,
-) -> CostEstimate:
-    def total(name: str) -> Amount:
-        parts = [getattr(cost, name) for cost in rules]
-        return Amount(**{key: sum(getattr(part, key) for part in parts) for key in ("low", "likely", "high")})
-
-    guesses = [guess for planned in by_rule.values() for *_, guess in planned]
-    likely = sum(guess.seconds for guess in guesses)
-    sure = sum(guess.seconds for guess in guesses if guess.kind == "measured")
-    on_gpu = [job for job in jobs if job.gpus]
-    return CostEstimate(
-        targets=list(targets),
-        jobs=len(jobs),
-        rules=rules,
-        wall_hours=total("wall_hours"),
-        gpu_hours=total("gpu_hours"),
-        cpu_hours=total("cpu_hours"),
-        tokens=sum(cost.tokens for cost in rules),
-        disk_bytes=sum(cost.disk_bytes for cost in rules),
-        state_bytes=max((work.state for planned in by_rule.values() for _, work, _ in planned if work), default=0.0),
-        measured_share=sure / likely if likely else 0.0,
-        gpu_hours_limit=None
-        if any(job.minutes is None for job in on_gpu)
-        else sum((job.minutes or 0) / 60 * job.gpus for job in on_gpu),
-        unknown_jobs=sum(guess.kind == "unknown" for guess in guesses),
-        assumptions=sizes.assumed.model_dump(),
-    )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
+from retrace.planning.work import work_of
 from unit.planned_jobs import sizes_of
 
 
