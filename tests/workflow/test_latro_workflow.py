@@ -55,7 +55,8 @@ def test_every_result_shows_accuracy_votes_and_choice(made, method: str) -> None
 
 @pytest.mark.slow
 def test_every_result_cost_what_the_jobs_behind_it_took(made) -> None:
-    assert len(assert_costs_are_those_of_the_graph(made)) == len(METHODS) + 1
+    made_here = {f"{FOLDER}/{method}_acc.json" for method in (*METHODS, "latro_few_shot")}
+    assert made_here <= set(assert_costs_are_those_of_the_graph(made))
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -123,30 +123,15 @@ class Sizes:
         return round((megabytes or 0) * 2**20 / BYTES_PER_ROW)
 
     def _text(self, task: str, split: str) -> Text:
-        file = self.results / "data" / task / f"{split}.jsonl"
-        there = measured_text(file, self.assumed) if file.is_file() else None
+        assumed, file = self.assumed, self.results / "data" / task / f"{split}.jsonl"
+        there = measured_text(file, assumed) if file.is_file() else None
         if there and (task, split) not in self.limits:
             return there
-        rows = self._planned_rows(task, split)
-        limit = self.limits.get((task, split), -1)
-        count = self.assumed.rows if rows is None else rows
-        lengths = there or Text(
-            0, self.assumed.question_tokens, self.assumed.solution_tokens, self.assumed.steps, False
-        )
-        return Text(
-            min(count, limit) if limit > 0 else count,
-            lengths.question,
-            lengths.solution,
-            lengths.steps,
-            rows is not None,
-        )
-
-    def _planned_rows(self, task: str, split: str) -> int | None:
-        """Rows of a split by its task file, or None where it does not say."""
         path = self.config / "tasks" / f"{task}.yaml"
-        if not path.exists():
-            return None
-        return planned_rows(validated(TaskConfig, read_yaml(path), str(path)), split)
+        rows = planned_rows(validated(TaskConfig, read_yaml(path), str(path)), split) if path.exists() else None
+        limit, count = self.limits.get((task, split), -1), assumed.rows if rows is None else rows
+        lengths = there or Text(0, assumed.question_tokens, assumed.solution_tokens, assumed.steps, False)
+        return replace(lengths, rows=min(count, limit) if limit > 0 else count, known=rows is not None)
 
     def _model(self, name: str) -> Model:
         if not self.is_model(name):
