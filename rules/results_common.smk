@@ -1,6 +1,9 @@
 """Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
 
+from snakemake.output_index import OutputIndex
+
 from retrace.systems.registry import tables
+from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.targets import results_of_table
 
@@ -60,8 +63,18 @@ def words_of_what_it_adds(w):
     ]
 
 
-def cost_files(task, model, method):
-    return []
+@lru_cache(maxsize=None)
+def the_walk():
+    """Over the rules of the workflow; all of them are there once the first job is planned."""
+    return JobsBehind(OutputIndex(workflow.rules).match_producers)
+
+
+def benchmarks_behind(wildcards, input):
+    """A params function: the benchmark records of all jobs that the job's inputs rest on.
+
+    Snakemake does not compare parameters that ask for the input, so that they alone score nothing again.
+    """
+    return folded(the_walk().benchmarks(input))
 
 
 def what_the_result_rests_on(wildcards):
@@ -87,7 +100,7 @@ SCORE = (
     "{TASK} {MODEL} {PAPERS} {SEEDS} --method {wildcards.method} --checkpoint {params.checkpoint}"
     " --decoder {params.decoder} --split {params.split} --method-names {params.method_names:q} --gpus {params.gpus}"
     " --predictions {input.predictions} --data {input.data} --configuration {params.configuration:q}"
-    " --costs {params.costs} --output {output}"
+    " --costs {params.costs:q} --output {output}"
 )
 
 # ---------------------------------------------------------------- transfer

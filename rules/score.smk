@@ -38,7 +38,7 @@ rule score_method:
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=what_the_result_rests_on,
-        costs=lambda w: cost_files(w.task, w.model, w.method),
+        costs=benchmarks_behind,
         more=words_of_what_it_adds,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"

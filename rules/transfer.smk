@@ -61,7 +61,7 @@ rule score_transfer:
         gpus=needs_gpu,
         preset=settings.preset_name,
         configuration=lambda w: what_the_result_rests_on(source_of(w)),
-        costs=lambda w: cost_files(w.source_task, w.model, w.method),
+        costs=benchmarks_behind,
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"
     shell:

@@ -9,7 +9,7 @@ Inputs:  the workflow in this folder, its configuration, and the benchmark recor
 Output:  a table, one line a rule: jobs, GPU hours, CPU hours, tokens, disk (likely value, low to high) and where they come
          from: jobs like these measured so often and so far apart; the rule measured elsewhere and scaled; or the
          configuration alone. With --json also as a document.
-The formulas are in scripts/retrace/planning/, in work.py and formulas*.py; every assumption in them is an option below.
+The formulas are in scripts/retrace/planning/work.py and in each system's cost.py; every assumption is an option below.
 """
 
 import shutil
@@ -40,7 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.planning.estimate import estimate
     from retrace.planning.jobs import planned_jobs
-    from retrace.planning.patterns import Rules
     from retrace.planning.records import read_records
     from retrace.planning.sizes import Sizes
     from retrace.planning.tables import estimate_lines
@@ -50,11 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import write_json
 
     project = project_of(given)
-    rules = Rules(project / "rules")
-    records = read_records(benchmarks_of(given), rules)
+    records = read_records(benchmarks_of(given))
     jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]])
     sizes = Sizes(project / "config", jobs, assumed)
-    found = estimate(given.targets, jobs, records, sizes, {job.rule for job in jobs if rules.temporary(job.rule)})
+    found = estimate(given.targets, jobs, records, sizes)
     if given.json:
         write_json(given.json, found)
     print("\n".join(estimate_lines(found, shutil.disk_usage(Path.cwd()).free)))

@@ -3,22 +3,22 @@
     python scripts/report_cost.py
     python scripts/report_cost.py results/gsm8k/grace_acc.json --json spent.json
 
-Inputs:  benchmarks/ (Snakemake writes a record a job) and results/. With targets, only the jobs behind them count, which
-         Snakemake is asked for; words after `--` go to it as they are. Nothing is run.
+Inputs:  benchmarks/ (Snakemake writes a record a job), results/, and what Snakemake remembers of both in .snakemake/. With
+         targets, only the jobs behind them count, which Snakemake is asked for; words after `--` go to it as they are.
+         Nothing is run.
 Output:  a table, one line a rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
          --json also as a document. Shards that were deleted take no disk; a job that was run again counts once.
 """
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import replace
 
 from retrace import cli
 from retrace.planning.command import (
     add_benchmarks_option,
     add_workflow_options,
     benchmarks_of,
-    project_of,
     workflow_words,
 )
 
@@ -34,19 +34,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.machine.storage import write_json
     from retrace.planning.jobs import planned_jobs
-    from retrace.planning.patterns import Rules
     from retrace.planning.records import read_records
-    from retrace.planning.spent import behind, files_by_rule, report
+    from retrace.planning.spent import files_by_rule, report, written_by
     from retrace.planning.tables import report_lines
 
-    rules = Rules(project_of(given) / "rules")
-    records = read_records(benchmarks_of(given), rules)
-    wanted = None
+    records, rules, outputs = read_records(benchmarks_of(given)), written_by(), None
     if given.targets:
         jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]], force=True)
-        benchmarks, wanted = behind(jobs)
-        records = [record for record in records if record.job.benchmark in benchmarks]
-    found = report(given.targets, records, files_by_rule(rules, Path("results"), wanted))
+        benchmarks = {job.benchmark: job.rule for job in jobs}
+        records = [
+            replace(record, job=replace(record.job, rule=benchmarks[record.job.benchmark]))
+            for record in records
+            if record.job.benchmark in benchmarks
+        ]
+        outputs = {file: job.rule for job in jobs for file in job.output}
+        rules |= outputs
+    found = report(given.targets, records, files_by_rule(rules, only=outputs))
     if given.json:
         write_json(given.json, found)
     print("\n".join(report_lines(found)))

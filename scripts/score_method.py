@@ -10,6 +10,7 @@ Output:  a Result document (scripts/retrace/evaluation/result.py says what its f
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--method-names", nargs="*", default=[], help="the method's names in the papers' tables")
     parser.add_argument("--configuration", help="the resolved configuration: a file, or JSON text")
     parser.add_argument("--inputs", nargs="*", default=[], help="further files to record with their checksums")
-    parser.add_argument("--costs", nargs="*", default=[], help="benchmark files, or folders or stems of them")
+    parser.add_argument(
+        "--costs",
+        nargs="*",
+        default=[],
+        help="benchmark files of the jobs behind it; a_{0..7}.tsv are eight",
+    )
     parser.add_argument("--gpus", type=int, help="GPUs of each job (default: guessed, see cost.gpu_seconds)")
     parser.add_argument("--preset", required=True, help="name of the preset")
     parser.add_argument("--votes", help="decoder whose samples give maj@k and pass@k, if not --decoder itself")
@@ -102,7 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = parser.parse_args(arguments)
 
     from retrace.evaluation import provenance, reported
-    from retrace.evaluation.cost import benchmark_files
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
     from retrace.evaluation.result import build_result, read_choices, read_sampling
     from retrace.machine.storage import write_json
@@ -157,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         preset=given.preset,
         papers=reported.load_papers(given.papers),
         changed=differences_from_paper(values, settings, files, names, sections) if values else None,
-        benchmarks=benchmark_files(given.costs, given.split),
+        benchmarks=given.costs,
         gpus=gpus_of_a_job(given.gpus, model.scratch is not None),
         provenance=found,
         source=source,
@@ -169,6 +174,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else None,
     )
     write_json(given.output, result)
+    if unrecorded := result.cost.unrecorded:
+        of_all = unrecorded + result.cost.jobs
+        print(
+            f"note: {unrecorded} of {of_all} benchmark records are missing; the cost is without these jobs",
+            file=sys.stderr,
+        )
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}
     print(f"{given.method} of {model.name} on {task.name}: {json.dumps(summary)}, n={result.n}, seeds={result.seeds}")
 

@@ -4,14 +4,12 @@ from pathlib import Path
 
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
-from retrace.planning.patterns import Rules
 from retrace.planning.sizes import Sizes
 from retrace.systems.costs import register_formulas
 
 register_formulas()
 
 PROJECT = Path(__file__).parents[2]
-RULES = Rules(PROJECT / "rules")
 HEADER = "s\th:m:s\tmax_rss\tcpu_time\trule_name\twildcards\tparams\tthreads\tresources\tinput_size_mb"
 SHORT = "s\th:m:s\tmax_rss\tcpu_time"
 

@@ -7,11 +7,17 @@ from collections import Counter
 
 import pytest
 
+from retrace.evaluation.cost import benchmark_files
 from retrace.machine.storage import read_json
-from retrace.planning.jobs import planned_jobs
-from retrace.planning.patterns import Rules
+from retrace.planning.work import FORMULAS
+from retrace.systems.costs import register_formulas
+from workflow.costs_behind import assert_costs_are_those_of_the_graph, benchmarks_by_job, plan_of
 
 FOLDER = "results/arithmetic/tiny_t5"
+EVERY_SYSTEM = [
+    *("grace_self_consistency", "verifier", "dpo_st", "st_round2", "sft_continued_round1"),
+    *("learn_to_reason", "icot", "no_cot_from_teacher"),
+]
 
 
 def call(workflow, script: str, *arguments: str) -> dict:
@@ -25,6 +31,32 @@ def call(workflow, script: str, *arguments: str) -> dict:
 def seconds_recorded(workflow, below: str = "benchmarks") -> list[float]:
     files = sorted((workflow.folder / below).rglob("*.tsv"))
     return [float(row["s"]) for file in files for row in csv.DictReader(file.open(), delimiter="\t")]
+
+
+def test_every_result_cost_what_the_jobs_behind_it_took(smoke) -> None:
+    results = assert_costs_are_those_of_the_graph(smoke)
+    assert {f"{FOLDER}/{method}_acc.json" for method in ("greedy", "verifier", "grace")} <= set(results)
+
+
+def test_the_planned_result_is_told_of_all_jobs_behind_it(workflow) -> None:
+    """Of every system: the walk over the rules finds what Snakemake's graph holds."""
+    transfer = "results/multiarith/flan_t5_large/transfer/gsm8k/dpo_st_acc.json"
+    votes = "results/gsm8k/latro_acc.json"
+    targets = [transfer, votes, *(f"results/gsm8k/{method}_acc.json" for method in EVERY_SYSTEM)]
+    jobs = plan_of(workflow, targets, "--config", "seeds=[0,1]")
+    behind = benchmarks_by_job(jobs)
+    assert len(behind) == len(targets)
+    for job in jobs:
+        if job.output[0] in behind:
+            told = job.options["costs"].split()
+            assert len(told) < 150, "shards are told of as a run of numbers"
+            found, missing = benchmark_files(told)
+            assert found == []
+            assert {str(file) for file in missing} == behind[job.output[0]], job.output
+    (latro,) = (found for result, found in behind.items() if result.endswith("/latro_acc.json"))
+    assert any("/latro/maj/" in file for file in latro)
+    answered = {file for file in behind[transfer] if "/greedy" in file}
+    assert {file.split("/seed")[0] for file in answered} == {"benchmarks/multiarith/flan_t5_large/transfer/gsm8k"}
 
 
 def test_the_report_is_the_sum_of_the_records(smoke) -> None:
@@ -81,23 +113,19 @@ def test_what_is_there_costs_nothing(smoke) -> None:
     assert (found["jobs"], found["rules"], found["wall_hours"]["likely"]) == (0, [], 0)
 
 
-def test_rules_are_known_by_the_paths_that_they_write(workflow, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Against what Snakemake itself says of its jobs."""
-    monkeypatch.chdir(workflow.folder)
-    family = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
-    targets = [
-        *[f"results/gsm8k/{model}/{method}_acc.json" for method in family for model in ("tiny_t5", "flan_t5_large")],
-        "results/tables/grace_table1.html",
-        "results/gsm8k/tiny_t5/grace_beta_sweep.svg",
-        "results/gsm8k/tiny_t5/seed0/sft_discriminator/report.json",
-        "results/gsm8k/grace_acc.json",
-        "results/gsm8k/tiny_t5/compare/grace_vs_greedy.json",
-        "results/configuration.yaml",
+def test_every_planned_job_that_computes_has_a_formula(workflow) -> None:
+    tables = ["grace_table1", "dpo_st_table2", "learn_to_reason_table1", "icot_table1", "latro_table2"]
+    targets = [f"results/tables/{table}.md" for table in tables]
+    targets += ["results/gsm8k/gpt2/icot_speed.json", "results/gsm8k/tiny_t5/grace_beta_sweep.svg"]
+    targets += ["results/gsm8k/tiny_t5/seed0/sft_discriminator/report.json", "results/figures/dpo_st_rounds.svg"]
+    targets += [
+        "results/gsm8k/tiny_gpt2/no_cot_deep_acc.json",
+        "results/arithmetic/tiny_t5/dpo_st_round1_grace_acc.json",
     ]
-    rules = Rules(workflow.project / "rules")
-    jobs = planned_jobs(targets, ["--snakefile", str(workflow.project / "Snakefile")])
-    assert len({job.rule for job in jobs}) >= 19
-    for job in jobs:
-        for section, files in (("benchmark", [job.benchmark] if job.benchmark else []), ("output", job.output)):
-            for file in files:
-                assert rules.behind(file, section) == (job.rule, job.wildcards), file
+    jobs = plan_of(
+        workflow, targets, "--config", "seeds=[0]", "shards={sample: 1, decode: 1}", "dpo_st={labelled: 400}"
+    )
+    computing = {job.rule for job in jobs if job.benchmark}
+    assert len(computing) >= 28
+    register_formulas()
+    assert computing <= set(FORMULAS)

@@ -9,6 +9,7 @@ import pytest
 from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Preference, PseudoLabel, Trajectory
+from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 ROUND = {"sample_round", "gather_round", "make_preferences", "train_dpo", "make_pseudo_labels", "train_round"}
 
@@ -83,7 +84,8 @@ def made(copied_project, workflow_class, tmp_path_factory):
 
 
 FOLDER = "results/arithmetic/tiny_t5"
-TARGETS = [f"{FOLDER}/dpo_st_acc.json", f"{FOLDER}/seed0/dpo_st_round1/round.json"]
+TRANSFER = f"{FOLDER}/transfer/arithmetic/dpo_st_acc.json"
+TARGETS = [f"{FOLDER}/dpo_st_acc.json", f"{FOLDER}/seed0/dpo_st_round1/round.json", TRANSFER]
 
 
 @pytest.fixture
@@ -109,6 +111,11 @@ def test_a_round_of_the_smoke_preset(made) -> None:
     assert sum(row.origin == "sampled" for row in labels) == report["labels"]["pseudo_labels"]
     assert all(re.search(r"\[ \d+ [-+*] \d+ = \d+\]", row.solution) for row in labels if row.origin == "gold")
     assert not (seed / "dpo_round1/state").exists()
+
+
+@pytest.mark.slow
+def test_every_result_cost_what_the_jobs_behind_it_took(made) -> None:
+    assert assert_costs_are_those_of_the_graph(made) == [f"{FOLDER}/dpo_st_acc.json", TRANSFER]
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example, Prediction
 from retrace.systems.icot.speed import Speed
+from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 TASKS = ["mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5", "gsm8k"]
 WAYS = ["no_cot", "explicit_cot", "icot"]
@@ -157,6 +158,11 @@ def test_every_method_has_an_honest_result(made, method: str) -> None:
     rows = read_jsonl(made.folder / FOLDER / "seed0" / result.checkpoint / result.decoder / "test.jsonl", Prediction)
     examples = read_jsonl(made.folder / "results/data/mult_2x2/test.jsonl", Example)
     assert [row.example_id for row in rows] == [example.id for example in examples]
+
+
+@pytest.mark.slow
+def test_every_result_cost_what_the_jobs_behind_it_took(made) -> None:
+    assert f"{FOLDER}/icot_acc.json" in assert_costs_are_those_of_the_graph(made)
 
 
 @pytest.mark.slow

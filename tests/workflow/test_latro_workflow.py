@@ -9,6 +9,7 @@ import pytest
 
 from retrace.evaluation.result import Result, load_document
 from retrace.workflow.settings import Settings
+from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 FOLDER = "results/arithmetic/tiny_gpt2"
 METHODS = ["latro", "latro_sft", "base"]
@@ -50,6 +51,12 @@ def test_every_result_shows_accuracy_votes_and_choice(made, method: str) -> None
     chosen = [(choice.seed, choice.chosen_on) for choice in result.checkpoint_choice]
     assert chosen == ([(0, "dev")] if method == "latro" else [])
     assert {"base", "maj", "greedy"} <= set(result.provenance.configuration.values)
+
+
+@pytest.mark.slow
+def test_every_result_cost_what_the_jobs_behind_it_took(made) -> None:
+    made_here = {f"{FOLDER}/{method}_acc.json" for method in (*METHODS, "latro_few_shot")}
+    assert made_here <= set(assert_costs_are_those_of_the_graph(made))
 
 
 @pytest.mark.slow

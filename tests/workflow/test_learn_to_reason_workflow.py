@@ -12,6 +12,7 @@ from retrace.evaluation.rounds import RoundFigure
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import MarkedAnswer, Prediction, TeacherRationale
 from unit.chat_server import ChatServer
+from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 TASKS = ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa", "arithmetic"]
 METHODS = ["learn_to_reason", "no_feedback", "no_reflection", "single_round", "random_questions"]
@@ -151,6 +152,11 @@ def test_results_say_what_they_are(smoke) -> None:
     assert result.cost.jobs >= 8  # base, two exams, two asks, two trainings, the answers
     start = load_document(smoke.folder / LOOP[1], Result)
     assert (start.checkpoint, start.method) == ("base", "learn_to_reason_round0")
+
+
+@pytest.mark.slow
+def test_every_result_cost_what_the_jobs_behind_it_took(smoke) -> None:
+    assert set(LOOP[:2]) <= set(assert_costs_are_those_of_the_graph(smoke))
 
 
 def pending(workflow, *arguments: str) -> set[str]:

@@ -1,6 +1,5 @@
 """What a result cost: times and memory from Snakemake's benchmark files, tokens and seconds from the predictions."""
 
-import glob
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from retrace.evaluation.predictions import Run
 from retrace.machine.benchmarks import benchmark_rows, gpus_in, number, plain_mapping
 from retrace.schemas import Row
 
-_SHARD = re.compile(r"_?\d+")
+_RUN = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}([^/]*)")
 
 
 class Cost(Row):
@@ -21,33 +20,29 @@ class Cost(Row):
     gpu_seconds: float | None = Field(description="wall seconds times the GPUs of a job; 0 without a GPU")
     peak_memory_mb: float | None = Field(description="of the largest job, resident set")
     jobs: int = Field(description="benchmark files that were found")
+    unrecorded: int = Field(
+        default=0, description="jobs whose benchmark file is missing: what they took is not in the sums"
+    )
     prediction_seconds: float | None = Field(description="of the decoder itself, model loading left out")
     generated_tokens: int = Field(description="over all samples and all candidate steps")
     tokens_per_question: float = Field(description="the same, for one question and one seed")
     questions_per_second: float | None
 
 
-def benchmark_files(names: Iterable[str | Path], split: str) -> list[Path]:
-    """The benchmark files that `names` stand for, each once.
+def benchmark_files(names: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
+    """The benchmark files that are there and those that are not, each once, in the order of their names in `names`.
 
-    A name is a file, a file without `.tsv` or without its shard's number (`NAME/train` for `NAME/train_0.tsv`), or a
-    folder of shards (`NAME/0.tsv`, `NAME/test_0.tsv`); of a folder with several splits only those of `split`
-    count. A name without files is left out: not every job of a result was run under Snakemake.
+    A name may hold a run of numbers as the shell writes it: `test_{0..7}.tsv`.
     """
-    found: dict[Path, None] = {}
-    for name in names:
-        path = Path(name)
-        alone = path if path.suffix == ".tsv" else path.with_name(path.name + ".tsv")
-        if alone.is_file():
-            found[alone] = None
-        for file in sorted(path.parent.glob(f"{glob.escape(path.name)}_*.tsv")):
-            if _SHARD.fullmatch(file.stem.removeprefix(path.name)):
-                found[file] = None
-        if path.is_dir():
-            for file in sorted(path.glob("*.tsv")):
-                if _SHARD.fullmatch(file.stem.removeprefix(split)) or file.stem == split:
-                    found[file] = None
-    return list(found)
+    files = dict.fromkeys(Path(file) for name in names for file in _spelled_out(str(name)))
+    return [file for file in files if file.is_file()], [file for file in files if not file.is_file()]
+
+
+def _spelled_out(name: str) -> list[str]:
+    if match := _RUN.fullmatch(name):
+        head, first, last, ending = match.groups()
+        return [f"{head}{number}{ending}" for number in range(int(first), int(last) + 1)]
+    return [name]
 
 
 def read_benchmarks(files: Sequence[Path], gpus: int | None) -> tuple[float | None, float | None, float | None]:
@@ -73,9 +68,16 @@ def read_benchmarks(files: Sequence[Path], gpus: int | None) -> tuple[float | No
     return sum(seconds), sum(known) if len(known) == len(on_gpus) else None, max(memory) if memory else None
 
 
-def measure_cost(runs: Sequence[Run], benchmarks: Sequence[Path], gpus: int | None) -> Cost:
-    """Costs of the runs. gpus: GPUs of a job whose record does not say it, or None where it is not known."""
-    wall, on_gpus, memory = read_benchmarks(benchmarks, gpus)
+def measure_cost(runs: Sequence[Run], benchmarks: Iterable[str | Path], gpus: int | None) -> Cost:
+    """Costs of the runs.
+
+    Args:
+        runs: the predictions, one run a seed.
+        benchmarks: names of the benchmark files of all jobs behind them, see `benchmark_files`.
+        gpus: GPUs of a job whose record does not say it, or None where it is not known.
+    """
+    found, missing = benchmark_files(benchmarks)
+    wall, on_gpus, memory = read_benchmarks(found, gpus)
     questions = sum(len(run.rows) for run in runs)
     measured = [run.seconds for run in runs if run.seconds is not None]
     spent = sum(measured) if len(measured) == len(runs) else None
@@ -84,7 +86,8 @@ def measure_cost(runs: Sequence[Run], benchmarks: Sequence[Path], gpus: int | No
         wall_seconds=None if wall is None else round(wall, 2),
         gpu_seconds=None if on_gpus is None else round(on_gpus, 2),
         peak_memory_mb=memory,
-        jobs=len(benchmarks),
+        jobs=len(found),
+        unrecorded=len(missing),
         prediction_seconds=None if spent is None else round(spent, 3),
         generated_tokens=tokens,
         tokens_per_question=round(tokens / questions, 2),

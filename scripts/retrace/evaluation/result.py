@@ -209,7 +209,7 @@ def build_result(
     preset: str,
     papers: Sequence[PaperFile],
     changed: Sequence[str] | None,
-    benchmarks: Sequence[Path],
+    benchmarks: Sequence[str],
     gpus: int | None,
     provenance: Provenance,
     source: TaskConfig | None = None,

@@ -14,6 +14,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -21,16 +22,16 @@ from pydantic import Field
 
 from retrace.planning.jobs import Job
 from retrace.planning.records import Record
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
-from retrace.planning.work import Work
+from retrace.planning.work import Work, work_of
 from retrace.schemas import Row
 
 Kind = Literal["measured", "scaled", "formula", "unknown"]
 KINDS: tuple[Kind, ...] = ("measured", "scaled", "formula", "unknown")
 ALONE = 1.25  # how far a second measurement of the same job may lie from the only one there is
 FAR = 10.0  # times a record's length, beyond which its start and its work are in another proportion
-UNRECORDED = 2.0  # the same where the settings of the record are not known
+NEARNESS = ("model", "decoder", "task")  # what makes a record of the same rule a near one, the first above all
+UNRECORDED = 2.0  # as ALONE where the settings of the record are not known
 
 
 class Amount(Row):
@@ -123,12 +124,11 @@ def same_size(file: str, job: Job, record: Job) -> bool:
 
 
 class Estimator:
-    """Estimates job by job. jobs: the whole plan, which says what the inputs of a job will be made by."""
+    """Estimates job by job: from the records, or by the formulas."""
 
-    def __init__(self, jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes) -> None:
+    def __init__(self, records: Sequence[Record], sizes: Sizes) -> None:
         self.sizes = sizes
-        self.producers = {file: job for job in jobs for file in job.output}
-        self.by_kind: dict[tuple, list[Record]] = defaultdict(list)
+        self.by_kind: dict[str, list[Record]] = defaultdict(list)
         self.by_rule: dict[str, list[tuple[Record, float]]] = defaultdict(list)
         for record in records:
             self.by_kind[record.job.kind].append(record)
@@ -137,7 +137,7 @@ class Estimator:
             if work and work.seconds > 0:
                 self.by_rule[record.job.rule].append((record, record.seconds / work.seconds))
         self.repeats: dict[int, list[Record]] = {}
-        self.near: dict[tuple, tuple[Guess, float, float] | None] = {}
+        self.near = cache(self._near)
 
     def guess(self, job: Job, work: Work | None) -> Guess:
         return self._measured(job) or self._scaled(job, work) or self._formula(work)
@@ -166,7 +166,7 @@ class Estimator:
     def _same_inputs(self, record: Record | None, job: Job) -> bool:
         """Whether a planned job's inputs are those of a record, or are made by jobs that repeat measured ones."""
         for file in job.input:
-            if (producer := self.producers.get(file)) is not None:
+            if (producer := self.sizes.makers.get(file)) is not None:
                 # What only joins its inputs has no record of its own.
                 joins = producer.benchmark is None and self._same_inputs(None, producer)
                 if not joins and not self.repeated(producer):
@@ -176,42 +176,36 @@ class Estimator:
         return True
 
     def _scaled(self, job: Job, work: Work | None) -> Guess | None:
-        if work is None:
+        """The formula, times what the nearest records of the same rule took of it."""
+        near = self.near(job.rule, bool(job.gpus), *(job.wildcards.get(name) for name in NEARNESS)) if work else None
+        if near is None or work is None:
             return None
-        found = self._nearest(job)
-        if found is None:
-            return None
-        near, shortest, longest = found
+        guess, shortest, longest = near
         far = not shortest / FAR <= work.seconds <= longest * FAR
-        factor = max(near.high, self.sizes.assumed.factor) if far else near.high
-        return replace(near, seconds=near.seconds * work.seconds, low=1 / factor, high=factor)
+        factor = max(guess.high, self.sizes.assumed.factor) if far else guess.high
+        return replace(guess, seconds=guess.seconds * work.seconds, low=1 / factor, high=factor)
 
-    def _nearest(self, job: Job) -> tuple[Guess, float, float] | None:
-        """What the nearest records of the same rule say, for a formula that gives one second; their own formula's range."""
-        names = ("model", "decoder", "task")
-        key = (job.rule, bool(job.gpus), *(job.wildcards.get(name) for name in names))
-        if key not in self.near:
-            self.near[key] = self._look_around(job, names)
-        return self.near[key]
-
-    def _look_around(self, job: Job, names: Sequence[str]) -> tuple[Guess, float, float] | None:
-        fitting = [(r, ratio) for r, ratio in self.by_rule.get(job.rule, []) if bool(r.job.gpus) == bool(job.gpus)]
-        if not fitting:
+    def _near(self, rule: str, on_gpu: bool, *names: str | None) -> tuple[Guess, float, float] | None:
+        """What the nearest records say for a formula that gives one second, and their own formulas' range."""
+        by_nearness: dict[tuple[bool, ...], list[tuple[Record, float]]] = defaultdict(list)
+        for record, ratio in self.by_rule.get(rule, []):
+            if bool(record.job.gpus) == on_gpu:
+                nearness = (record.job.wildcards.get(name) == here for name, here in zip(NEARNESS, names, strict=True))
+                by_nearness[tuple(nearness)].append((record, ratio))
+        if not by_nearness:
             return None
-
-        def nearness(record: Record) -> tuple[bool, ...]:
-            return tuple(record.job.wildcards.get(name) == job.wildcards.get(name) for name in names)
-
-        best = max(nearness(record) for record, _ in fitting)
-        near = [(record, ratio) for record, ratio in fitting if nearness(record) == best]
-        ratios = [ratio for _, ratio in near]
+        best = max(by_nearness)
+        records, ratios = zip(*by_nearness[best], strict=True)
         middle = statistics.median(ratios)
         scatter = max(max(ratio / middle, middle / ratio) for ratio in ratios)
         factor = max(scatter, 2.0 if best[0] else 3.0)
         note = f"{middle:.2g} times the formula"
-        lengths = [record.seconds / ratio for record, ratio in near]  # by the formula
-        guess = Guess("scaled", middle, 1 / factor, factor, len(near), load_of([r for r, _ in near]), note)
-        return guess, min(lengths), max(lengths)
+        lengths = [record.seconds / ratio for record, ratio in by_nearness[best]]  # by the formula
+        return (
+            Guess("scaled", middle, 1 / factor, factor, len(ratios), load_of(records), note),
+            min(lengths),
+            max(lengths),
+        )
 
     def _formula(self, work: Work | None) -> Guess:
         if work is None:
@@ -247,40 +241,63 @@ def size_of(path: Path) -> int:
     return path.stat().st_size if path.is_file() else sum(f.stat().st_size for f in path.rglob("*") if f.is_file())
 
 
-def estimate(
-    targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes, temporary: Iterable[str] = ()
-) -> CostEstimate:
-    """The cost of all planned jobs. temporary: rules whose outputs are deleted once they were used."""
-    estimator = Estimator(jobs, records, sizes)
-    vanishing = set(temporary)
+def estimate(targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Record], sizes: Sizes) -> CostEstimate:
+    """The cost of all planned jobs.
+
+    Args:
+        targets: what was asked for, to be recorded.
+        jobs: the whole plan.
+        records: measured jobs.
+        sizes: of the plan's texts and models.
+    """
+    estimator = Estimator(records, sizes)
+    guesses = [(job, work := work_of(job, sizes), estimator.guess(job, work)) for job in jobs]
     by_rule: dict[str, list[tuple[Job, Work | None, Guess]]] = defaultdict(list)
-    for job in jobs:
-        work = work_of(job, sizes)
-        by_rule[job.rule].append((job, work, estimator.guess(job, work)))
-    rules = []
-    for rule, planned in by_rule.items():
-        wall, gpu, cpu, tokens, disk = Amount(), Amount(), Amount(), 0.0, 0.0
-        for job, work, guess in planned:
-            hours = guess.seconds / 3600
-            wall = wall.plus(hours, guess.low, guess.high)
-            gpu = gpu.plus(hours * job.gpus, guess.low, guess.high)
-            cpu = cpu.plus(hours * busy(job, guess), guess.low, guess.high)
-            tokens += work.tokens if work else 0.0
-            disk += 0.0 if rule in vanishing else left_behind(job, work, estimator.by_kind.get(job.kind, []))
-        rules.append(
-            RuleCost(
-                rule=rule,
-                jobs=len(planned),
-                sources=sources_of([guess for *_, guess in planned]),
-                wall_hours=wall,
-                gpu_hours=gpu,
-                cpu_hours=cpu,
-                tokens=tokens,
-                disk_bytes=disk,
-            )
-        )
+    for one in guesses:
+        by_rule[one[0].rule].append(one)
+    rules = [_cost_of_rule(rule, planned, estimator) for rule, planned in by_rule.items()]
     rules.sort(key=lambda cost: (-cost.gpu_hours.likely, -cost.wall_hours.likely, cost.rule))
-    return summed(targets, jobs, rules, by_rule, sizes)
+    likely = sum(guess.seconds for *_, guess in guesses)
+    sure = sum(guess.seconds for *_, guess in guesses if guess.kind == "measured")
+    limits = [None if job.minutes is None else job.minutes / 60 * job.gpus for job in jobs if job.gpus]
+    return CostEstimate(
+        targets=list(targets),
+        jobs=len(jobs),
+        rules=rules,
+        **{name: _total(getattr(cost, name) for cost in rules) for name in ("wall_hours", "gpu_hours", "cpu_hours")},
+        tokens=sum(cost.tokens for cost in rules),
+        disk_bytes=sum(cost.disk_bytes for cost in rules),
+        state_bytes=max((work.state for _, work, _ in guesses if work), default=0.0),
+        measured_share=sure / likely if likely else 0.0,
+        gpu_hours_limit=None if None in limits else sum(limit or 0 for limit in limits),
+        unknown_jobs=sum(guess.kind == "unknown" for *_, guess in guesses),
+        assumptions=sizes.assumed.model_dump(),
+    )
+
+
+def _cost_of_rule(rule: str, planned: Sequence[tuple[Job, Work | None, Guess]], estimator: Estimator) -> RuleCost:
+    wall, gpu, cpu, disk = Amount(), Amount(), Amount(), 0.0
+    for job, work, guess in planned:
+        hours = guess.seconds / 3600
+        wall = wall.plus(hours, guess.low, guess.high)
+        gpu = gpu.plus(hours * job.gpus, guess.low, guess.high)
+        cpu = cpu.plus(hours * busy(job, guess), guess.low, guess.high)
+        disk += 0.0 if job.is_shard else left_behind(job, work, estimator.by_kind.get(job.kind, []))
+    return RuleCost(
+        rule=rule,
+        jobs=len(planned),
+        sources=sources_of([guess for *_, guess in planned]),
+        wall_hours=wall,
+        gpu_hours=gpu,
+        cpu_hours=cpu,
+        tokens=sum(work.tokens for _, work, _ in planned if work),
+        disk_bytes=disk,
+    )
+
+
+def _total(parts: Iterable[Amount]) -> Amount:
+    parts = list(parts)
+    return Amount(**{key: sum(getattr(part, key) for part in parts) for key in Amount.model_fields})
 
 
 def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
@@ -300,37 +317,3 @@ def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
                 )
             )
     return found
-
-
-def summed(
-    targets: Sequence[str],
-    jobs: Sequence[Job],
-    rules: list[RuleCost],
-    by_rule: dict[str, list[tuple[Job, Work | None, Guess]]],
-    sizes: Sizes,
-) -> CostEstimate:
-    def total(name: str) -> Amount:
-        parts = [getattr(cost, name) for cost in rules]
-        return Amount(**{key: sum(getattr(part, key) for part in parts) for key in ("low", "likely", "high")})
-
-    guesses = [guess for planned in by_rule.values() for *_, guess in planned]
-    likely = sum(guess.seconds for guess in guesses)
-    sure = sum(guess.seconds for guess in guesses if guess.kind == "measured")
-    on_gpu = [job for job in jobs if job.gpus]
-    return CostEstimate(
-        targets=list(targets),
-        jobs=len(jobs),
-        rules=rules,
-        wall_hours=total("wall_hours"),
-        gpu_hours=total("gpu_hours"),
-        cpu_hours=total("cpu_hours"),
-        tokens=sum(cost.tokens for cost in rules),
-        disk_bytes=sum(cost.disk_bytes for cost in rules),
-        state_bytes=max((work.state for planned in by_rule.values() for _, work, _ in planned if work), default=0.0),
-        measured_share=sure / likely if likely else 0.0,
-        gpu_hours_limit=None
-        if any(job.minutes is None for job in on_gpu)
-        else sum((job.minutes or 0) / 60 * job.gpus for job in on_gpu),
-        unknown_jobs=sum(guess.kind == "unknown" for guess in guesses),
-        assumptions=sizes.assumed.model_dump(),
-    )

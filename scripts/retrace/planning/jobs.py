@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,8 +15,7 @@ from retrace.errors import UserError
 from retrace.machine.benchmarks import gpus_in
 
 PLUGINS = Path(__file__).resolve().parents[2] / "snakemake_plugins"
-# Of the same job with another seed or shard, or with its files elsewhere, everything else is the same.
-COPIES = {"seed", "shard"}
+_COPY = re.compile(r"(?<=/seed)\d+(?=/)|(?<=[/_])\d+(?=\.tsv$)")
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,14 @@ class Job:
     input_mb: Mapping[str, float] = field(default_factory=dict)  # of a measured job: sizes of its input files
 
     @property
-    def kind(self) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """The same for jobs that differ in seed or shard only."""
-        names = sorted((name, value) for name, value in self.wildcards.items() if name not in COPIES)
-        return self.rule, tuple(names)
+    def kind(self) -> str:
+        """The benchmark file without the numbers of seed and shard: the same for jobs that differ in nothing else."""
+        return _COPY.sub("*", self.benchmark or "")
+
+    @property
+    def is_shard(self) -> bool:
+        """Shards are joined, and deleted then."""
+        return "shard" in self.wildcards
 
 
 def options_of(words: Iterable[str]) -> dict[str, str]:

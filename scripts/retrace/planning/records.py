@@ -1,8 +1,8 @@
 """Measured jobs: Snakemake's benchmark records under benchmarks/, with the settings that they were made with.
 
 A record is a line of `benchmarks/.../*.tsv`. The profiles of this project set `benchmark-extended`, so that a record also
-holds rule, wildcards, params, threads, resources and the sizes of the inputs. Without it the rule and its wildcards
-are known by the file's path, the settings are not. The record is that of the attempt that finished: what a killed
+holds rule, wildcards, params, threads, resources and the sizes of the inputs. Without it the file's path alone says which
+job it was. The record is that of the attempt that finished: what a killed
 attempt had taken before is not in it.
 """
 
@@ -15,7 +15,6 @@ from typing import Any
 from retrace.errors import UserError
 from retrace.machine.benchmarks import benchmark_rows, gpus_in, number, plain_mapping
 from retrace.planning.jobs import Job, options_of
-from retrace.planning.patterns import Rules
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def _words(text: str) -> list[str]:
         return [text]
 
 
-def _record(row: Mapping[str, str | None], file: Path, name: str, rules: Rules) -> Record | None:
+def _record(row: Mapping[str, str | None], file: Path, name: str) -> Record | None:
     seconds = number(row["s"])
     if seconds is None:
         if row["s"] in ("", "-", "NA", "nan", None):
@@ -75,12 +74,11 @@ def _record(row: Mapping[str, str | None], file: Path, name: str, rules: Rules) 
             input_mb={path: float(size) for path, size in plain_mapping(row.get("input_size_mb"), file).items()},
         )
     else:
-        found = rules.behind(name, "benchmark")
-        job = Job(found[0] if found else "", found[1] if found else {}, {}, benchmark=name)
+        job = Job("", {}, {}, benchmark=name)
     return Record(file, job, seconds, number(row.get("cpu_time")), number(row.get("max_rss")), known)
 
 
-def read_records(folder: str | Path, rules: Rules) -> list[Record]:
+def read_records(folder: str | Path) -> list[Record]:
     """All measured jobs under `folder`; none where there is no such folder.
 
     Raises UserError naming a file that is no benchmark record.
@@ -90,5 +88,5 @@ def read_records(folder: str | Path, rules: Rules) -> list[Record]:
     found = []
     for file in files:
         name = "benchmarks/" + file.relative_to(folder).as_posix()
-        found += [record for row in benchmark_rows(file) if (record := _record(row, file, name, rules))]
+        found += [record for row in benchmark_rows(file) if (record := _record(row, file, name))]
     return found

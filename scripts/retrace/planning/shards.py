@@ -10,8 +10,8 @@ from pathlib import Path
 
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
+from retrace.planning.work import work_of
 
 MOST_SHARDS = 64
 _WORTH_IT = 0.9  # a shard must get that much shorter; starting the job takes as long in any number of shards

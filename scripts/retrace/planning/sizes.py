@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
@@ -85,26 +86,26 @@ class Sizes:
         self.config = config
         self.assumed = assumed
         self.results = results
-        self.jobs = list(jobs)
-        self.coming = {file for job in self.jobs for file in job.output}
+        jobs = list(jobs)
+        self.makers = {file: job for job in jobs for file in job.output}
+        self.works: dict[int, Any] = {}  # what was computed for a job already, see retrace.planning.work
         self.limits = {
             (job.wildcards["task"], job.wildcards["split"]): int(job.options.get("limit", -1))
-            for job in self.jobs
+            for job in jobs
             if job.rule == "prepare_data"
         }
         self.text = cache(self._text)
         self.model = cache(self._model)
         self.lines = cache(self._lines)
-        self.planned = cache(self._planned)
 
-    def data_file(self, task: str, split: str) -> str:
-        """A split's file, as the rules name it."""
-        return f"results/data/{task}/{split}.jsonl"
+    def is_model(self, name: str) -> bool:
+        """Whether there is a YAML of this name."""
+        return (self.config / "models" / f"{name}.yaml").is_file()
 
-    def _planned(self, rule: str, **wildcards: str) -> Job | None:
-        """Some planned job of this rule with these wildcards."""
-        fits = (job for job in self.jobs if job.rule == rule and wildcards.items() <= dict(job.wildcards).items())
-        return next(fits, None)
+    def megabytes(self, file: str) -> float:
+        """Of a file that is there; 0 where it is not."""
+        path = self.results.parent / file
+        return path.stat().st_size / 2**20 if path.is_file() else 0.0
 
     def _lines(self, file: str, megabytes: float | None = None) -> int | None:
         """Rows of a JSONL file. megabytes: what it held when a job read it; None: what it holds now.
@@ -112,7 +113,7 @@ class Sizes:
         None where the file is not there and no size was recorded, or where the plan writes it anew.
         """
         path = self.results.parent / file
-        if not file or (megabytes is None and (not path.is_file() or file in self.coming)):
+        if not file or (megabytes is None and (not path.is_file() or file in self.makers)):
             return None
         if path.is_file() and (
             megabytes is None or abs(path.stat().st_size / 2**20 - megabytes) < 1e-4 * megabytes + 1e-6
@@ -121,43 +122,21 @@ class Sizes:
                 return sum(1 for _ in handle)
         return round((megabytes or 0) * 2**20 / BYTES_PER_ROW)
 
-    def embedder(self, name: str) -> Model:
-        """An encoder by name: of config/models, or as large as all-MiniLM-L6 without its embeddings, or RoBERTa-large."""
-        if (self.config / "models" / f"{name}.yaml").exists():
-            return self.model(name)
-        return Model(1.1e7 if "minilm" in name.lower() else 3.5e8, "encoder", 4, True)
-
     def _text(self, task: str, split: str) -> Text:
-        file = self.results.parent / self.data_file(task, split)
-        there = measured_text(file, self.assumed) if file.is_file() else None
+        assumed, file = self.assumed, self.results / "data" / task / f"{split}.jsonl"
+        there = measured_text(file, assumed) if file.is_file() else None
         if there and (task, split) not in self.limits:
             return there
-        rows = self._planned_rows(task, split)
-        limit = self.limits.get((task, split), -1)
-        count = self.assumed.rows if rows is None else rows
-        lengths = there or Text(
-            0, self.assumed.question_tokens, self.assumed.solution_tokens, self.assumed.steps, False
-        )
-        return Text(
-            min(count, limit) if limit > 0 else count,
-            lengths.question,
-            lengths.solution,
-            lengths.steps,
-            rows is not None,
-        )
-
-    def _planned_rows(self, task: str, split: str) -> int | None:
-        """Rows of a split by its task file, or None where it does not say."""
         path = self.config / "tasks" / f"{task}.yaml"
-        if not path.exists():
-            return None
-        return planned_rows(validated(TaskConfig, read_yaml(path), str(path)), split)
+        rows = planned_rows(validated(TaskConfig, read_yaml(path), str(path)), split) if path.exists() else None
+        limit, count = self.limits.get((task, split), -1), assumed.rows if rows is None else rows
+        lengths = there or Text(0, assumed.question_tokens, assumed.solution_tokens, assumed.steps, False)
+        return replace(lengths, rows=min(count, limit) if limit > 0 else count, known=rows is not None)
 
     def _model(self, name: str) -> Model:
-        path = self.config / "models" / f"{name}.yaml"
-        if not path.exists():
+        if not self.is_model(name):
             return Model(self.assumed.parameters, "decoder_only", 2, False)
-        config = load_model_config(path)
+        config = load_model_config(self.config / "models" / f"{name}.yaml")
         parameters = config.parameters or (scratch_parameters(config) if config.scratch else self.assumed.parameters)
         layers = config.scratch.layers if config.scratch else None
         shown = config.demonstrations if config.generator == "base" else 0

@@ -1,14 +1,14 @@
 """What was spent: the benchmark records, summed by rule, and the disk that the rules' outputs take."""
 
+import base64
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
 
-from retrace.planning.jobs import Job
-from retrace.planning.patterns import Rules
 from retrace.planning.records import Record
 from retrace.schemas import Row
 
@@ -50,30 +50,38 @@ def total(values: Iterable[float | None]) -> float | None:
     return round(sum(there), 2) if there else None
 
 
-def files_by_rule(rules: Rules, folder: Path = Path("results"), wanted: Callable[[str], bool] | None = None) -> dict:
-    """(bytes, files) of each rule's outputs under `folder`; what no rule writes, such as training states, under OTHER."""
+def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
+    """The rule that wrote a file or folder, as Snakemake itself remembers it beside the results."""
+    found = {}
+    for file in (folder / "metadata").rglob("*"):
+        if file.is_file():
+            # The name is the output's path; a long one is cut into folders, each marked with an @.
+            coded = "".join(part.removeprefix("@") for part in file.relative_to(folder / "metadata").parts)
+            try:
+                rule = json.loads(file.read_text(encoding="utf-8"))["rule"]
+                found[base64.urlsafe_b64decode(coded).decode()] = rule
+            except (ValueError, KeyError, TypeError):
+                continue  # half-written by a run that was killed
+    return found
+
+
+def files_by_rule(rules: Mapping[str, str], results: Path = Path("results"), only: Iterable[str] | None = None) -> dict:
+    """(bytes, files) of each rule's outputs under `results`; what no rule writes, such as training states, under OTHER.
+
+    rules: of every output. only: the outputs that count; None: all.
+    """
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for file in sorted(folder.rglob("*")):
+    outputs = None if only is None else set(only)
+    for file in sorted(results.rglob("*")):
         if not file.is_file() or file.is_symlink():
             continue
-        name = "results/" + file.relative_to(folder).as_posix()
-        if wanted and not wanted(name):
-            continue
-        writer = rules.behind(name, "output")
-        sums = found[writer[0] if writer else OTHER]
-        sums[0] += file.stat().st_size
-        sums[1] += 1
+        name = Path("results") / file.relative_to(results)
+        names = [str(path) for path in (name, *name.parents)]
+        if outputs is None or not outputs.isdisjoint(names):
+            sums = found[next((rules[path] for path in names if path in rules), OTHER)]
+            sums[0] += file.stat().st_size
+            sums[1] += 1
     return {rule: tuple(sums) for rule, sums in found.items()}
-
-
-def behind(jobs: Sequence[Job]) -> tuple[set[str], Callable[[str], bool]]:
-    """(benchmark files, whether a path is an output) of these jobs."""
-    outputs = {file for job in jobs for file in job.output}
-
-    def is_output(name: str) -> bool:
-        return name in outputs or any(str(parent) in outputs for parent in Path(name).parents)
-
-    return {job.benchmark for job in jobs if job.benchmark}, is_output
 
 
 def report(targets: Sequence[str], records: Sequence[Record], files: dict[str, tuple[int, int]]) -> CostReport:

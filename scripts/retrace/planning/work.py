@@ -1,4 +1,4 @@
-"""Seconds of training, decoding and reading, from the sizes of texts and models and the throughput of devices.
+"""What a job will take: one formula for each kind of work, and how many tokens go through which model.
 
 Training: floating-point operations = 6 x active parameters x tokens (Kaplan et al. 2020, section 2.1: 2 for the forward,
 4 for the backward pass); an encoder-decoder's token passes about half of its parameters. Seconds are the larger of
@@ -6,178 +6,273 @@ operations over throughput and batches times the least time of a batch (twice th
 time of a step is in proportion to the model's depth.
 
 Decoding: a batch takes as many steps as its longest sequence has tokens; a step takes the largest of the least time, the
-decoder's weights over the memory bandwidth, and 2 x active parameters x sequences over the throughput. Prompts are read
-once a question (2 x active parameters x tokens).
+decoder's weights over the memory bandwidth, and 2 x active parameters x sequences over the throughput.
+
+Reading (prompts, embedding, scoring): 2 x active parameters x tokens over the throughput.
+
+A system says in its module `cost` which rows and tokens its rules work on, under `@formula("its_rule")`. Options come from
+the job's command, and rows from its input files: from those that are there, or from the planned jobs that make them.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 
-from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Model, Sizes, Text
-from retrace.planning.texts import prompted
-
-
-@dataclass(frozen=True)
-class Work:
-    """seconds: wall time of the job. tokens: read in training, or written in decoding. disk: bytes that it leaves.
-
-    state: bytes on disk while a training runs, for restarts.
-    """
-
-    seconds: float
-    tokens: float = 0.0
-    disk: float = 0.0
-    state: float = 0.0
-    sizes_known: bool = True  # rows and parameters, or assumed
-
-
-# ---------------------------------------------------------------- options and devices
-
 
 AUTOMATIC_ROWS = 256.0  # sequences of a batch that the device's memory decides: of a large model on 80 GB
 
 
-def option(job: Job, name: str, default: float) -> float:
-    """A number among the job's options; `default` where it is left out or no number."""
-    value = job.options.get(name, default)
-    try:
-        return AUTOMATIC_ROWS if name == "batch-size" and value == "auto" else float(value)
-    except ValueError:
-        return default
-
-
 @dataclass(frozen=True)
-class Device:
-    flops: float
-    bandwidth: float
-    step_seconds: float
-    count: int
+class Work:
+    """seconds: wall time of the job. tokens: read in training, or written in decoding. rows: of what it writes.
 
-
-def device_of(job: Job, assumed: Assumptions) -> Device:
-    if job.gpus:
-        return Device(assumed.gpu_flops * job.gpus, assumed.gpu_bandwidth, assumed.gpu_step_seconds, job.gpus)
-    return Device(assumed.cpu_flops * job.threads, assumed.cpu_bandwidth, assumed.cpu_step_seconds, 1)
-
-
-def start_seconds(job: Job, models: float, assumed: Assumptions) -> float:
-    """A job's start, with so many bytes of weights to read."""
-    return assumed.start_seconds + models / assumed.disk_bandwidth
-
-
-def depth_on(job: Job, model: Model) -> float:
-    """How the least time of a step goes with a model: on a processor kernel calls are no measure."""
-    return model.depth if job.gpus else 1.0
-
-
-def training_seconds(job: Job, model: Model, tokens: float, batches: float, read: float, assumed: Assumptions) -> float:
-    """tokens: with backward pass. batches: of one device. read: tokens without backward pass (evaluation)."""
-    device = device_of(job, assumed)
-    computing = 2 * model.active * (3 * tokens + read) / device.flops
-    least = batches * 2 * device.step_seconds * depth_on(job, model)
-    return start_seconds(job, 4 * model.parameters, assumed) + max(computing, least)
-
-
-def decoding_seconds(
-    job: Job, model: Model, sequences: float, steps: float, batch: float, assumed: Assumptions
-) -> float:
-    """Writing `sequences` of at most `steps` tokens, `batch` at once."""
-    device = device_of(job, assumed)
-    weights = model.active * model.bytes_each / device.bandwidth
-    together = min(batch, sequences)
-    step = max(device.step_seconds * depth_on(job, model), weights, 2 * model.active * together / device.flops)
-    return ceil(sequences / max(1.0, batch)) * steps * step
-
-
-def reading_seconds(job: Job, model: Model, tokens: float, assumed: Assumptions) -> float:
-    return 2 * model.active * tokens / device_of(job, assumed).flops
-
-
-def model_of(job: Job, sizes: Sizes) -> Model:
-    return sizes.model(job.wildcards["model"])
-
-
-def encoder_of(job: Job, sizes: Sizes) -> Model:
-    """The network that judges or embeds: the backbone's encoder, or as large as half the generator."""
-    name = job.options.get("backbone", "generator").rsplit("/", 1)[-1]
-    model = model_of(job, sizes) if name in ("generator", "scratch") else sizes.model(name)
-    return replace(model, parameters=model.active, family="encoder")
-
-
-def text_of(job: Job, sizes: Sizes, split: str) -> Text:
-    """The split that a job reads; of a measured job, with as many rows as it read then."""
-    text = sizes.text(job.wildcards["task"], split)
-    file = sizes.data_file(job.wildcards["task"], split)
-    rows = sizes.lines(file, job.input_mb[file]) if file in job.input_mb else None
-    return text if rows is None else replace(text, rows=rows, known=True)
-
-
-def text_given(job: Job, sizes: Sizes, name: str) -> Text:
-    """The split whose file a job is given as `--train`, `--dev` or `--data`."""
-    return text_of(job, sizes, Path(job.options.get(name, f"{name}.jsonl")).stem)
-
-
-def steps_of_training(job: Job, rows: float) -> float:
-    """Optimiser steps: as the options say, or as many as the epochs over `rows` give."""
-    steps = option(job, "max-steps", -1)
-    return steps if steps >= 0 else ceil(option(job, "epochs", 1) * rows / option(job, "batch-size", 32))
-
-
-def training(job: Job, sizes: Sizes, model: Model, rows: float, tokens: float, dev_rows: float) -> Work:
-    """A training whose `rows` have so many tokens each; the last of the options is that of all our trainers."""
-    batch = option(job, "batch-size", 32)
-    steps = steps_of_training(job, rows)
-    device = device_of(job, sizes.assumed)
-    batches = steps * ceil(batch / (option(job, "device-batch-size", batch) * device.count))
-    read = option(job, "evaluations", 1) * dev_rows * tokens
-    seconds = training_seconds(job, model, steps * batch * tokens, batches, read, sizes.assumed)
-    # A saved state holds weights and the two moments of AdamW; two of them while a new one replaces the old.
-    weights = 4 * model.parameters
-    return Work(seconds, steps * batch * tokens, weights, 6 * weights)
-
-
-# ---------------------------------------------------------------- decoders
-
-
-def written(job: Job, sizes: Sizes, text: Text, questions: float, samples: float, batch: float) -> Work:
-    """Free decoding of `samples` solutions a question."""
-    model, assumed = model_of(job, sizes), sizes.assumed
-    longest = min(option(job, "max-new-tokens", 256), text.solution * assumed.longest)
-    seconds = start_seconds(job, model.parameters * model.bytes_each, assumed)
-    seconds += reading_seconds(job, model, questions * prompted(model, text), assumed)
-    seconds += decoding_seconds(job, model, questions * samples, longest, batch, assumed)
-    tokens = questions * samples * min(text.solution, longest)
-    return Work(seconds, tokens, tokens * BYTES_PER_TOKEN * 2, text.known)
-
-
-def guided(job: Job, sizes: Sizes, text: Text, questions: float, samples: float) -> Work:
-    """Stepwise decoding: every step writes `candidates` continuations and the discriminator reads question, prefix and
-    step of those that differ.
-
-    Candidates of batch-size sequences are written together; the mean prefix is half a solution.
+    disk: bytes that it leaves. steps: of the optimizer. state: bytes on disk while a training runs, for restarts.
     """
-    model, assumed = model_of(job, sizes), sizes.assumed
-    candidates = option(job, "candidates", 20)
-    steps = min(option(job, "max-steps", 8), text.steps)
-    length = text.solution / text.steps
-    longest = min(option(job, "max-step-tokens", 60), length * assumed.longest)
-    sequences = questions * samples * candidates
-    batch = max(candidates, option(job, "batch-size", 64))
-    seconds = start_seconds(job, 2 * model.parameters * model.bytes_each, assumed)
-    seconds += reading_seconds(job, model, questions * prompted(model, text), assumed)
-    seconds += steps * decoding_seconds(job, model, sequences, longest, batch, assumed)
-    if option(job, "beta", 1) != 0:  # beta may be `choose`
-        read = sequences * assumed.distinct_share * steps * (text.question + text.solution / 2 + length)
-        seconds += reading_seconds(job, discriminator_of(job, sizes), read, assumed)
-    tokens = sequences * steps * min(length, longest)
-    return Work(seconds, tokens, questions * samples * text.solution * BYTES_PER_TOKEN * 2, text.known)
+
+    seconds: float
+    tokens: float = 0.0
+    rows: float = 0.0
+    disk: float = 0.0
+    steps: float = 0.0
+    state: float = 0.0
+    sizes_known: bool = True  # rows and parameters, or assumed
 
 
-def discriminator_of(job: Job, sizes: Sizes) -> Model:
-    """A released or a trained discriminator: an encoder, as large as half a generator where its file is not named."""
-    name = job.options.get("discriminator", "").rsplit("/", 1)[-1]
-    released = (sizes.config / "models" / f"{name}.yaml").exists()
-    return sizes.model(name) if released else encoder_of(job, sizes)
+class Costing:
+    """A job with what it works on and what its device does in a second; the kinds of work are methods."""
+
+    def __init__(self, job: Job, sizes: Sizes) -> None:
+        self.job, self.sizes, self.assumed = job, sizes, sizes.assumed
+        kind = "gpu" if job.gpus else "cpu"
+        self.devices = max(1, job.gpus)
+        self.flops = getattr(self.assumed, f"{kind}_flops") * (job.gpus or job.threads)
+        self.bandwidth = getattr(self.assumed, f"{kind}_bandwidth")
+        self.step_seconds = getattr(self.assumed, f"{kind}_step_seconds")
+
+    # ------------------------------------------------------------ options and inputs
+
+    def option(self, name: str, left_out: float = 1.0) -> float:
+        """A number among the job's options; `left_out` where it is not given, which means that it does not apply."""
+        value = self.job.options.get(name, left_out)
+        try:
+            return AUTOMATIC_ROWS if value == "auto" else float(value)
+        except ValueError:
+            return left_out
+
+    def most(self, name: str, rows: float) -> float:
+        """`rows`, or as many as an option allows; a negative one allows all."""
+        limit = self.option(name, inf)
+        return rows if limit < 0 else min(rows, limit)
+
+    @property
+    def model(self) -> Model:
+        return self.sizes.model(self.job.wildcards["model"])
+
+    def encoder(self, option: str = "backbone") -> Model:
+        """The network that judges or embeds: the one that an option names, or as large as half the generator."""
+        name = self.job.options.get(option, "").rsplit("/", 1)[-1]
+        model = self.sizes.model(name) if self.sizes.is_model(name) else self.model
+        return replace(model, parameters=model.active, family="encoder")
+
+    def files(self, ending: str) -> Iterator[str]:
+        """The job's input files whose name ends so; of a measured job those that it read then."""
+        return (file for file in dict.fromkeys([*self.job.input_mb, *self.job.input]) if file.endswith(ending))
+
+    def text(self, kind: str = "") -> Text:
+        """The split that the job reads as its `train`, `dev`, ...: a task may have one of its own for a system
+        (`dpo_st_train`). Of a measured job with as many rows as it read then."""
+        task = self.job.wildcards["task"]
+        found = [Path(file) for file in self.files(".jsonl") if Path(file).parent.name == task]
+        splits = [file.stem for file in found if file.parent.parent.name == "data" and file.stem.endswith(kind)]
+        split = min(splits, key=len) if splits else kind or self.job.wildcards.get("split", "test")
+        text = self.sizes.text(task, split)
+        file = f"results/data/{task}/{split}.jsonl"
+        rows = self.sizes.lines(file, self.job.input_mb[file]) if file in self.job.input_mb else None
+        return text if rows is None else replace(text, rows=rows, known=True)
+
+    def rows(self, ending: str) -> float | None:
+        """Rows in the job's input files of that name; None where no such file is there, was read or is planned."""
+        found = [self._rows_of(file) for file in self.files(ending)]
+        known = [rows for rows in found if rows is not None]
+        return sum(known) if known else None
+
+    def _rows_of(self, file: str) -> float | None:
+        lines = self.sizes.lines(file, self.job.input_mb.get(file))
+        maker = self.sizes.makers.get(file)
+        return lines if lines is not None or maker is None else self.of(maker).rows
+
+    def of(self, job: Job) -> Work:
+        """What another job of the plan takes."""
+        return work_of(job, self.sizes) or Work(0.0)
+
+    def makers(self) -> list[Job]:
+        """The planned jobs that make the job's inputs."""
+        found = {id(job): job for file in self.job.input if (job := self.sizes.makers.get(file))}
+        return list(found.values())
+
+    # ------------------------------------------------------------ kinds of work
+
+    def start(self, weights: float) -> float:
+        """Seconds of a job's start, with so many bytes of weights to read."""
+        return self.assumed.start_seconds + weights / self.assumed.disk_bandwidth
+
+    def least_step(self, model: Model) -> float:
+        """Least seconds of a step; on a processor kernel calls are no measure."""
+        return self.step_seconds * (model.depth if self.job.gpus else 1.0)
+
+    def reading(self, tokens: float, model: Model) -> float:
+        """Seconds of a forward pass."""
+        return 2 * model.active * tokens / self.flops
+
+    def decoding(self, sequences: float, longest: float, batch: float, model: Model) -> float:
+        """Seconds of writing `sequences` of at most `longest` tokens, `batch` at once."""
+        weights = model.active * model.bytes_each / self.bandwidth
+        computing = 2 * model.active * min(batch, sequences) / self.flops
+        step = max(self.least_step(model), weights, computing)
+        return ceil(sequences / max(1.0, batch)) * longest * step
+
+    def steps(self, rows: float) -> float:
+        """Optimizer steps: as the options say, or as many as the epochs over `rows` give."""
+        steps = self.option("max-steps", -1)
+        return steps if steps >= 0 else ceil(self.option("epochs") * rows / self.option("batch-size"))
+
+    def training(self, rows: float, tokens: float, read: float = 0.0, model: Model | None = None) -> Work:
+        """Rows of so many tokens each, with as many read without backward pass as evaluation or a reference needs.
+
+        Adapters count like all weights. A saved state holds weights and the two moments of AdamW; two of them while a new
+        one replaces the old.
+        """
+        model = model or self.model
+        batch, steps = self.option("batch-size"), self.steps(rows)
+        batches = steps * ceil(batch / (self.option("device-batch-size", batch) * self.devices))
+        computing = self.reading(3 * steps * batch * tokens + read, model)
+        seconds = max(computing, batches * 2 * self.least_step(model))
+        weights = 4 * model.parameters
+        return Work(self.start(weights) + seconds, steps * batch * tokens, 0, weights, steps, 6 * weights)
+
+    def evaluated(self, rows: float, tokens: float, dev: Text) -> Work:
+        """A training that is evaluated on the development split, which is answered where that chooses the checkpoint."""
+        times = self.option("evaluations")
+        if self.job.options.get("keep") != "accuracy":
+            return self.training(rows, tokens, times * dev.rows * tokens)
+        work = self.training(rows, tokens)
+        each = times * dev.rows / self.devices
+        longest = min(self.option("answer-tokens", inf), dev.solution * self.assumed.longest)
+        answering = self.decoding(each, longest, self.option("answer-batch-size", 64), self.model)
+        return replace(work, seconds=work.seconds + answering)
+
+    def prompt(self, text: Text) -> float:
+        """Tokens of a prompt: the question, behind the worked examples that a frozen model is shown."""
+        return text.question + self.model.demonstrations * (text.question + text.solution)
+
+    def written(self, text: Text, questions: float, samples: float) -> Work:
+        """Free decoding of `samples` solutions a question; a prompt is read once."""
+        model = self.model
+        longest = min(self.option("max-new-tokens", inf), text.solution * self.assumed.longest)
+        seconds = self.start(model.parameters * model.bytes_each)
+        seconds += self.reading(questions * self.prompt(text), model)
+        seconds += self.decoding(questions * samples, longest, self.option("batch-size"), model)
+        return self._solutions(seconds, text, questions * samples, min(text.solution, longest))
+
+    def guided(self, text: Text, questions: float, samples: float) -> Work:
+        """Stepwise decoding: every step writes `candidates` continuations and the discriminator reads question, prefix (half
+        a solution in the mean) and step of those that differ. Candidates of batch-size sequences are written together."""
+        model, candidates = self.model, self.option("candidates")
+        steps, length = min(self.option("max-steps", inf), text.steps), text.solution / text.steps
+        longest = min(self.option("max-step-tokens", inf), length * self.assumed.longest)
+        sequences, batch = questions * samples * candidates, max(candidates, self.option("batch-size"))
+        seconds = self.start(2 * model.parameters * model.bytes_each)
+        seconds += self.reading(questions * self.prompt(text), model)
+        seconds += steps * self.decoding(sequences, longest, batch, model)
+        if self.option("beta") != 0:  # beta may be `choose`
+            read = sequences * self.assumed.distinct_share * steps * (text.question + text.solution / 2 + length)
+            seconds += self.reading(read, self.encoder("discriminator"))
+        work = self._solutions(seconds, text, questions * samples, text.solution)
+        return replace(work, tokens=sequences * steps * min(length, longest))
+
+    def _solutions(self, seconds: float, text: Text, solutions: float, tokens: float) -> Work:
+        tokens *= solutions
+        return Work(seconds, tokens, solutions, 2 * tokens * BYTES_PER_TOKEN, sizes_known=text.known)
+
+    def small(self, rows: float, tokens: float, rows_a_second: float, known: bool = True) -> Work:
+        """A job that only reads and writes rows."""
+        seconds = self.assumed.small_job_seconds + rows / rows_a_second
+        return Work(seconds, rows=rows, disk=rows * tokens * BYTES_PER_TOKEN, sizes_known=known)
+
+
+# ---------------------------------------------------------------- formulas by rule
+
+Formula = Callable[[Costing], Work]
+FORMULAS: dict[str, Formula] = {}
+
+
+def formula(*rules: str) -> Callable[[Formula], Formula]:
+    """Register a formula for these rules."""
+
+    def register(function: Formula) -> Formula:
+        FORMULAS.update(dict.fromkeys(rules, function))
+        return function
+
+    return register
+
+
+def work_of(job: Job, sizes: Sizes) -> Work | None:
+    """What a job will take, or None where no formula is known for its rule."""
+    if id(job) not in sizes.works:
+        function = FORMULAS.get(job.rule)
+        work = function(Costing(job, sizes)) if function else None
+        if work is None and job.benchmark is None and not job.gpus:  # scoring, tables: no models
+            work = Work(sizes.assumed.small_job_seconds)
+        sizes.works[id(job)] = (job, work)
+    return sizes.works[id(job)][1]
+
+
+@formula("prepare_data")
+def prepare_data(job: Costing) -> Work:
+    """20,000 rows a second; a row's text stands in it about twice."""
+    text = job.text(job.job.wildcards["split"])
+    return job.small(text.rows, text.question + 2 * text.solution, 20000, text.known)
+
+
+@formula("fetch_model")
+def fetch_model(job: Costing) -> Work:
+    """Bytes of the model over the line's."""
+    size = job.model.parameters * job.assumed.hub_bytes_per_parameter
+    return Work(size / job.assumed.download_bandwidth, disk=size)
+
+
+@formula("train_base", "train_sft")
+def train_generator(job: Costing) -> Work:
+    """Questions and solutions of the training split, or of the related corpus."""
+    corpus = "corpus" in job.job.options
+    train, dev = job.text("corpus" if corpus else "train"), job.text("corpus_dev" if corpus else "dev")
+    if job.job.rule == "train_base" and not corpus:  # a fresh network, nothing to train it on
+        return Work(job.start(0), disk=4 * job.model.parameters)
+    work = job.evaluated(train.rows, train.question + train.solution, dev)
+    return replace(work, sizes_known=train.known and dev.known)
+
+
+# What a system's checkpoints answer instead of the task's own solutions; None for a checkpoint of another system.
+ANSWERED: list[Callable[[Costing, Text], Text | None]] = []
+
+
+@formula("decode")
+def decode(job: Costing) -> Work:
+    """One shard of a split with any decoder; an exam may be of the first questions only."""
+    text = job.text()
+    text = next((found for own in ANSWERED if (found := own(job, text)) is not None), text)
+    questions, samples = job.most("max-questions", text.rows) / job.option("shards"), job.option("samples")
+    if "candidates" in job.job.options:
+        return job.guided(text, questions, samples)
+    return job.written(text, questions, max(samples, job.option("beams")))
+
+
+@formula("gather_trajectories", "gather_predictions", "gather_round")
+def gather(job: Costing) -> Work:
+    """Joining shards, which are deleted afterwards: what they held stays here."""
+    shards = [job.of(maker) for maker in job.makers()]
+    disk, rows = sum(work.disk for work in shards), sum(work.rows for work in shards)
+    return Work(job.assumed.small_job_seconds, rows=rows, disk=disk)

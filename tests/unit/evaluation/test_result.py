@@ -308,23 +308,29 @@ def test_made_from_tells_models_and_data_apart() -> None:
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\n"
 
 
-def test_benchmarks_are_summed_and_found_by_name(tmp_path: Path) -> None:
+def test_benchmarks_are_summed_and_missing_ones_counted(tmp_path: Path) -> None:
     (tmp_path / "greedy").mkdir()
-    (tmp_path / "greedy_samples").mkdir()
     for name, line in {
         "sft.tsv": "10.5\t0:00:10\t900.0\t1",
         "greedy/test_0.tsv": "2\t0:00:02\t1200.5\t1",
         "greedy/test_1.tsv": "3\t0:00:03\t-\tNA",
         "greedy/dev_0.tsv": "100\t0:01:40\t5000\t1",
-        "greedy_samples/0.tsv": "50\t0:00:50\t1\t1",
     }.items():
         (tmp_path / name).write_text(HEADER + line + "\n")
-    files = benchmark_files([tmp_path / "sft", tmp_path / "greedy", tmp_path / "nothing", tmp_path / "sft.tsv"], "test")
+    names = [tmp_path / "sft.tsv", f"{tmp_path}/greedy/test_{{0..2}}.tsv", tmp_path / "base.tsv", tmp_path / "sft.tsv"]
+    files, missing = benchmark_files(names)
     assert [file.name for file in files] == ["sft.tsv", "test_0.tsv", "test_1.tsv"]
+    assert [file.name for file in missing] == ["test_2.tsv", "base.tsv"]
     assert read_benchmarks(files, 1) == (15.5, 15.5, 1200.5)
     assert read_benchmarks(files, None) == (15.5, None, 1200.5)
-    assert [file.name for file in benchmark_files([tmp_path / "greedy_samples"], "test")] == ["0.tsv"]
-    assert [file.name for file in benchmark_files([tmp_path / "greedy/dev"], "test")] == ["dev_0.tsv"]
+
+
+def test_a_result_says_which_of_its_costs_are_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    paths = write_task(tmp_path, [[True] * 10])
+    (tmp_path / "sft.tsv").write_text(HEADER + "10\t0:00:10\t900.0\t1\n")
+    found = score(tmp_path, paths, costs=[str(tmp_path / "sft.tsv"), f"{tmp_path}/shard_{{0..1}}.tsv"])
+    assert (found["cost"]["jobs"], found["cost"]["unrecorded"], found["cost"]["wall_seconds"]) == (1, 2, 10)
+    assert "2 of 3 benchmark records are missing" in capsys.readouterr().err
 
 
 def test_benchmarks_without_measurement_or_form(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """What an estimate rests on and how sure it says it is, and what the report adds up."""
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,10 @@ from retrace.machine.storage import read_json
 from retrace.planning.estimate import estimate
 from retrace.planning.jobs import Job
 from retrace.planning.records import read_records
-from retrace.planning.registry import work_of
-from retrace.planning.spent import files_by_rule, report
+from retrace.planning.spent import files_by_rule, report, written_by
 from retrace.planning.tables import count, duration, hours, report_lines, size
-from unit.planned_jobs import RULES, sft_job, sizes_of, write_record
+from retrace.planning.work import work_of
+from unit.planned_jobs import sft_job, sizes_of, write_record
 
 # ---------------------------------------------------------------- estimates
 
@@ -37,7 +38,7 @@ def test_the_same_job_with_another_seed_is_measured(tmp_path: Path, monkeypatch:
     jobs = [sft_job(seed) for seed in (2, 3)]
     for seed, seconds in ((0, 3600.0), (1, 7200.0)):
         write_record(tmp_path / "benchmarks", sft_job(seed), seconds)
-    found = estimate(["x"], jobs, read_records("benchmarks", RULES), sizes_of(jobs, tmp_path))
+    found = estimate(["x"], jobs, read_records("benchmarks"), sizes_of(jobs, tmp_path))
     (row,) = found.rules
     assert [(source.kind, source.jobs, source.records) for source in row.sources] == [("measured", 2, 2)]
     assert (row.gpu_hours.low, row.gpu_hours.likely, row.gpu_hours.high) == pytest.approx((2, 3, 4))
@@ -47,7 +48,7 @@ def test_the_same_job_with_another_seed_is_measured(tmp_path: Path, monkeypatch:
     model = tmp_path / "results/gsm8k/flan_t5_large/seed1/sft/model"
     model.mkdir(parents=True)
     (model / "weights").write_bytes(b"x" * 1000)
-    found = estimate(["x"], jobs, read_records("benchmarks", RULES), sizes_of(jobs, tmp_path))
+    found = estimate(["x"], jobs, read_records("benchmarks"), sizes_of(jobs, tmp_path))
     assert found.disk_bytes == 2000
 
 
@@ -56,7 +57,7 @@ def test_one_measurement_is_less_sure_than_two_and_a_record_without_settings_eve
     factors = []
     for extended in (True, False):
         write_record(tmp_path / "benchmarks", sft_job(0), 3600.0, extended)
-        found = estimate(["x"], jobs, read_records(tmp_path / "benchmarks", RULES), sizes_of(jobs, tmp_path))
+        found = estimate(["x"], jobs, read_records(tmp_path / "benchmarks"), sizes_of(jobs, tmp_path))
         (source,) = found.rules[0].sources
         assert (source.kind, found.gpu_hours.likely) == ("measured", pytest.approx(1))
         factors.append(source.factor)
@@ -70,7 +71,7 @@ def test_another_setting_or_task_scales_the_formula_by_what_was_measured(tmp_pat
     formula = work_of(sft_job(0), sizes).seconds
     write_record(tmp_path / "benchmarks", sft_job(0), 2 * formula)
     # The record read 1 MB of rows, as the task file's number of them is.
-    (record,) = read_records(tmp_path / "benchmarks", RULES)
+    (record,) = read_records(tmp_path / "benchmarks")
     ratio = record.seconds / work_of(record.job, sizes).seconds
     found = estimate(["x"], [planned], [record], sizes)
     (source,) = found.rules[0].sources
@@ -82,7 +83,7 @@ def test_another_setting_or_task_scales_the_formula_by_what_was_measured(tmp_pat
 def test_a_processor_is_no_measure_for_a_gpu(tmp_path: Path) -> None:
     write_record(tmp_path / "benchmarks", sft_job(0, gpus=0), 3600.0)
     jobs = [sft_job(1)]
-    found = estimate(["x"], jobs, read_records(tmp_path / "benchmarks", RULES), sizes_of(jobs, tmp_path))
+    found = estimate(["x"], jobs, read_records(tmp_path / "benchmarks"), sizes_of(jobs, tmp_path))
     assert found.rules[0].sources[0].kind == "formula"
 
 
@@ -111,7 +112,7 @@ def test_inputs_that_will_be_made_otherwise_are_no_repetition(tmp_path: Path) ->
 
     for job in pair("1000"):
         write_record(tmp_path / "benchmarks", job, 50.0)
-    records = read_records(tmp_path / "benchmarks", RULES)
+    records = read_records(tmp_path / "benchmarks")
     for incorrect, kind in (("1000", "measured"), ("9000", "scaled")):
         jobs = pair(incorrect)
         found = estimate(["x"], jobs, records, sizes_of(jobs, tmp_path))
@@ -143,16 +144,31 @@ def test_the_report_sums_records_and_files_by_rule(tmp_path: Path, monkeypatch: 
         file = tmp_path / "results/gsm8k/flan_t5_large/seed0" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
-    files = files_by_rule(RULES)
+    outputs = {"results/gsm8k/flan_t5_large/seed0/sft/model": "train_sft"}
+    outputs["results/gsm8k/flan_t5_large/seed0/sft/greedy/test.jsonl"] = "gather_predictions"
+    files = files_by_rule(outputs)
     assert files == {"train_sft": (300, 1), "(no rule)": (40, 1), "gather_predictions": (5, 1)}
-    found = report([], read_records("benchmarks", RULES), files)
+    assert files_by_rule(outputs, only=list(outputs)[:1]) == {"train_sft": (300, 1)}
+    found = report([], read_records("benchmarks"), files)
     row = found.rules[0]
     assert (row.rule, row.jobs, row.wall_seconds, row.longest_seconds) == ("train_sft", 2, 150, 100)
     assert (row.cpu_seconds, row.gpu_seconds, row.peak_memory_mb) == (75, 200, 900.5)
     assert (found.disk_bytes, found.gpu_seconds) == (345, 200)
     write_record(tmp_path / "benchmarks", sft_job(0), 100.0, extended=False)
-    lines = report_lines(report([], read_records("benchmarks", RULES), files))
+    lines = report_lines(report([], read_records("benchmarks"), files))
     assert "1 records do not say how many GPUs" in lines[-1]
+
+
+def test_snakemake_remembers_which_rule_wrote_a_file(tmp_path: Path) -> None:
+    """Its records are named by the output's path, in base64; names that are too long for a file are cut into folders."""
+    metadata, long = tmp_path / "metadata", "results/" + "x" * 300
+    names = [base64.urlsafe_b64encode(name.encode()).decode() for name in ("results/a", long, "results/half")]
+    (metadata / f"@{names[1][:254]}").mkdir(parents=True)
+    (metadata / names[0]).write_text('{"rule": "one"}')
+    (metadata / f"@{names[1][:254]}" / names[1][254:]).write_text('{"rule": "two"}')
+    (metadata / names[2]).write_text('{"rule": ')
+    assert written_by(tmp_path) == {"results/a": "one", long: "two"}
+    assert written_by(tmp_path / "nothing") == {}
 
 
 def test_numbers_are_readable() -> None:

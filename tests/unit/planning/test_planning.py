@@ -9,12 +9,11 @@ from retrace.errors import UserError
 from retrace.machine.benchmarks import gpus_in
 from retrace.models.options import load_model_config
 from retrace.planning.jobs import Job, options_of_command
-from retrace.planning.patterns import patterns_of
 from retrace.planning.records import options_of_params, read_records
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import planned_rows, scratch_parameters
+from retrace.planning.work import work_of
 from retrace.tasks.load import load_task
-from unit.planned_jobs import HEADER, PROJECT, RULES, SHORT, sft_job, sizes_of, write_record
+from unit.planned_jobs import HEADER, PROJECT, SHORT, sft_job, sizes_of, write_record
 
 # ---------------------------------------------------------------- jobs and records
 
@@ -44,7 +43,7 @@ def test_gpus_are_counted_over_all_nodes() -> None:
 
 def test_a_record_knows_its_job(tmp_path: Path) -> None:
     write_record(tmp_path, sft_job(seed=3), 100.0)
-    (record,) = read_records(tmp_path, RULES)
+    (record,) = read_records(tmp_path)
     assert (record.job.rule, record.job.wildcards["seed"], record.job.gpus, record.job.threads) == (
         "train_sft",
         "3",
@@ -62,12 +61,11 @@ def test_a_record_without_settings_is_known_by_its_path(tmp_path: Path) -> None:
     shard.parent.mkdir(parents=True)
     shard.write_text(f"{SHORT}\n2.5\t0:00:02\tNA\t-\n")
     (tmp_path / "elsewhere.tsv").write_text(f"{SHORT}\n-\tNA\tNA\tNA\n")
-    known = {record.job.rule: record for record in read_records(tmp_path, RULES)}
-    assert set(known) == {"train_sft", "decode"}
-    assert known["decode"].job.wildcards["shard"] == "7"
-    assert known["decode"].memory_mb is None
-    assert known["train_sft"].gpu_seconds is None
-    assert known["train_sft"].job.kind == sft_job().kind
+    trained, decoded = read_records(tmp_path)
+    assert (decoded.memory_mb, trained.gpu_seconds, trained.job.rule) == (None, None, "")
+    assert trained.job.kind == sft_job(seed=0).kind != sft_job(task="svamp").kind
+    assert decoded.job.kind == "benchmarks/gsm8k/tiny_t5/seed*/sft/self_consistency/test_*.tsv"
+    assert Job("fetch_model", {}, {}, benchmark="benchmarks/models/gpt2_1.5b.tsv").kind.endswith("gpt2_1.5b.tsv")
 
 
 @pytest.mark.parametrize(
@@ -82,53 +80,13 @@ def test_a_record_without_settings_is_known_by_its_path(tmp_path: Path) -> None:
 def test_a_malformed_record_is_named(tmp_path: Path, text: str, fault: str) -> None:
     (tmp_path / "bad.tsv").write_text(text)
     with pytest.raises(UserError, match=fault) as raised:
-        read_records(tmp_path, RULES)
+        read_records(tmp_path)
     assert "bad.tsv" in str(raised.value)
     assert "delete" in str(raised.value)
 
 
 def test_no_records_are_no_error(tmp_path: Path) -> None:
-    assert read_records(tmp_path / "benchmarks", RULES) == []
-
-
-def test_patterns_are_read_from_rules() -> None:
-    text = """
-rule one:
-    input:
-        "results/{task}/in.jsonl",
-    output:
-        model=directory("results/{task}/{generator}_x/model"),
-        # "results/{task}/not_this.json"
-        report="results/{task}/report.json",
-    benchmark:
-        "benchmarks/{task}/one.tsv"
-    shell:
-        "results/{task}/nor_this"
-
-
-rule two:
-    output:
-        temp("results/{task}/shards/{shard}.jsonl"),
-        long=temp(
-            "results/{task}/shards/{shard}.counts.jsonl"
-        ),
-        kept="results/{task}/kept.jsonl",
-
-
-def helper():
-    return "results/helper"
-"""
-    found = [(pattern.rule, pattern.section, pattern.text, pattern.temporary) for pattern in patterns_of([text])]
-    assert found == [
-        ("one", "output", "results/{task}/{generator}_x/model", False),
-        ("one", "output", "results/{task}/report.json", False),
-        ("one", "benchmark", "benchmarks/{task}/one.tsv", False),
-        ("two", "output", "results/{task}/shards/{shard}.jsonl", True),
-        ("two", "output", "results/{task}/shards/{shard}.counts.jsonl", True),
-        ("two", "output", "results/{task}/kept.jsonl", False),
-    ]
-    assert RULES.temporary("sample_trajectories")
-    assert not RULES.temporary("train_sft")
+    assert read_records(tmp_path / "benchmarks") == []
 
 
 # ---------------------------------------------------------------- sizes and formulas
@@ -245,10 +203,3 @@ def test_guided_decoding_costs_more_with_more_candidates_and_without_beta_less(t
     assert seconds(candidates="10") < seconds()
     assert seconds(beta="0.0") < seconds() == seconds(beta="choose")
     assert seconds(samples="40") > 20 * seconds()
-
-
-def test_every_rule_that_computes_has_a_formula() -> None:
-    from retrace.planning.registry import FORMULAS
-
-    measured = {pattern.rule for pattern, _ in RULES.patterns if pattern.section == "benchmark"}
-    assert measured <= set(FORMULAS)

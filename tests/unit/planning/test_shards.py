@@ -7,7 +7,7 @@ import pytest
 
 from retrace.planning.jobs import Job
 from retrace.planning.shards import MOST_SHARDS, shards_within
-from retrace.planning.work import AUTOMATIC_ROWS, option
+from retrace.planning.work import AUTOMATIC_ROWS, Costing, work_of
 from unit.planned_jobs import PROJECT, sizes_of
 
 GUIDED = {"candidates": "20", "max-steps": "8", "max-step-tokens": "60", "samples": "40", "beta": "0.7"}
@@ -31,8 +31,6 @@ def shards(job: Job = VOTE, hours: float = 2.0, least: int = 4, limit: int = -1)
 
 
 def hours_of(job: Job, count: int) -> float:
-    from retrace.planning.registry import work_of
-
     sizes = sizes_of([], Path("/nowhere"))
     return work_of(replace(job, options={**job.options, "shards": str(count)}), sizes).seconds / 3600
 
@@ -83,5 +81,5 @@ def test_data_that_is_there_changes_no_plan(tmp_path, monkeypatch) -> None:
 
 def test_batches_by_memory_are_taken_for_large_ones() -> None:
     job = replace(VOTE, options={**VOTE.options, "batch-size": "auto"})
-    assert option(job, "batch-size", 64) == AUTOMATIC_ROWS
+    assert Costing(job, sizes_of([], Path("/nowhere"))).option("batch-size") == AUTOMATIC_ROWS
     assert shards(job) < shards()

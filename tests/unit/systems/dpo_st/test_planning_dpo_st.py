@@ -11,8 +11,8 @@ import pytest
 
 from retrace.errors import UserError
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import Sizes
+from retrace.planning.work import work_of
 from unit.planned_jobs import sizes_of
 
 RUN = "results/arithmetic/flan_t5_large/seed0"
@@ -23,10 +23,12 @@ DPO = {"batch-size": "96", "device-batch-size": "12", "epochs": "1", "max-steps"
 ACTIVE = 3.9e8  # half of the model's parameters
 
 
-def sample(folder: str, samples: int) -> Job:
-    output = [f"{RUN}/{folder}/shards/trajectories_0.jsonl"]
+def sample(folder: str, samples: int, shard: int = 0) -> Job:
+    output = [f"{RUN}/{folder}/shards/trajectories_{shard}.jsonl"]
     options = {"samples": str(samples), "shards": "16", "max-new-tokens": "300", "batch-size": "250"}
-    return Job("sample_round", WILDCARDS | {"sampled": folder, "shard": "0"}, options, 1, 1, None, DATA[:1], output)
+    return Job(
+        "sample_round", WILDCARDS | {"sampled": folder, "shard": str(shard)}, options, 1, 1, None, DATA[:1], output
+    )
 
 
 def trajectories(loop: str, number: int) -> list[str]:
@@ -34,12 +36,19 @@ def trajectories(loop: str, number: int) -> list[str]:
 
 
 def gather(folder: str) -> Job:
-    output = [f"{RUN}/{folder}/trajectories.jsonl"]
-    return Job("gather_round", WILDCARDS | {"sampled": folder}, {}, output=output)
+    shards = [f"{RUN}/{folder}/shards/trajectories_{shard}.jsonl" for shard in range(16)]
+    return Job(
+        "gather_round", WILDCARDS | {"sampled": folder}, {}, input=shards, output=[f"{RUN}/{folder}/trajectories.jsonl"]
+    )
 
 
-def make_pairs(number: int, share: str = "0") -> Job:
-    options = {"pairs-per-question": "3", "development-share": share, "labelled": "-1"}
+def sampled(folder: str, samples: int) -> list[Job]:
+    """All shards of a round, and what joins them."""
+    return [*(sample(folder, samples, shard) for shard in range(16)), gather(folder)]
+
+
+def make_pairs(number: int) -> Job:
+    options = {"pairs-per-question": "3", "development-share": "0", "labelled": "-1"}
     reads = [DATA[0], f"{RUN}/dpo_st_round0/model", *trajectories("dpo", number)]
     output = [f"{RUN}/dpo_round{number}/pairs.jsonl"]
     return Job("make_preferences", WILDCARDS | {"round": str(number)}, options, 2, input=reads, output=output)
@@ -70,11 +79,11 @@ def control(rule: str, *reads: str, **options: str) -> Job:
     return Job(rule, WILDCARDS | {"round": "2"}, SFT | options, 8, 1, input=[*DATA, *reads], output=[f"{RUN}/{rule}"])
 
 
-def two_rounds(share: str = "0", labelled: str = "-1") -> list[Job]:
+def two_rounds(labelled: str = "-1") -> list[Job]:
     jobs = []
     for number in (1, 2):
-        jobs += [sample(f"dpo_round{number}", 5), gather(f"dpo_round{number}"), make_pairs(number, share)]
-        jobs += [optimise(number), sample(f"dpo_st_round{number}", 3), gather(f"dpo_st_round{number}")]
+        jobs += [*sampled(f"dpo_round{number}", 5), make_pairs(number)]
+        jobs += [optimise(number), *sampled(f"dpo_st_round{number}", 3)]
         jobs += [make_labels(number, labelled=labelled), tune(number)]
     return jobs
 
@@ -102,11 +111,10 @@ def test_a_shard_samples_so_many_solutions_of_its_questions(tmp_path: Path) -> N
 def test_only_so_many_questions_are_sampled(tmp_path: Path) -> None:
     """320 questions in 16 shards are 20 a shard; their 5 samples each are all that pairs come from."""
     few = {"max-questions": "320"}
-    job, pairs = sample("dpo_round1", 5), make_pairs(1)
-    job, pairs = replace(job, options=job.options | few), replace(pairs, options=pairs.options | few)
-    sizes = sizes_with([job, pairs], tmp_path)
-    assert work_of(job, sizes).tokens == 20 * 5 * 120
-    assert work_of(pairs, sizes).seconds == 1 + 320 * 5 / 5000
+    jobs = [replace(job, options=job.options | few) for job in [*sampled("dpo_round1", 5), make_pairs(1)]]
+    sizes = sizes_with(jobs, tmp_path)
+    assert work_of(jobs[0], sizes).tokens == 20 * 5 * 120
+    assert work_of(jobs[-1], sizes).seconds == 1 + 320 * 5 / 5000
 
 
 def test_the_paper_s_own_split_is_known_by_its_file(tmp_path: Path) -> None:
@@ -128,19 +136,17 @@ def test_pairs_come_from_the_samples_of_all_rounds(tmp_path: Path) -> None:
 
 
 def test_preference_optimisation_reads_both_sides_and_once_for_the_reference(tmp_path: Path) -> None:
-    """9,687.5 pairs of two sides with 190 tokens; where a fifth is held out, two evaluations read it."""
-    jobs = two_rounds(share="0.2")
-    slow = sizes_with(jobs, tmp_path, gpu_flops=1e12)
+    """9,687.5 pairs of two sides with 190 tokens."""
+    slow = sizes_with(two_rounds(), tmp_path, gpu_flops=1e12)
     work = work_of(optimise(1), slow)
     tokens = 150 * 96 * 380
     assert work.tokens == tokens
-    read = 2 * 9687.5 * 0.2 * 380
     reference = 2 * ACTIVE * 9687.5 * 380 / 1e12
-    assert work.seconds == pytest.approx(2 * ACTIVE * (3 * tokens + read) / 1e12 + reference)
+    assert work.seconds == pytest.approx(2 * ACTIVE * 3 * tokens / 1e12 + reference)
     # Every process scores all pairs by the reference; the training is shared out.
     four = work_of(optimise(1, gpus=4), slow)
     assert four.seconds == pytest.approx((work.seconds - reference) / 4 + reference)
-    assert work_of(optimise(1, **{"max-steps": "-1"}), slow).tokens == 81 * 96 * 380  # of 7,750 pairs
+    assert work_of(optimise(1, **{"max-steps": "-1"}), slow).tokens == 101 * 96 * 380
     assert (work.disk, work.state) == (4 * 7.8e8, 6 * 4 * 7.8e8)  # the policy's alone
 
 
@@ -167,7 +173,7 @@ def test_rounds_learn_references_and_pseudo_labels(tmp_path: Path) -> None:
 
 
 def test_plain_self_training_has_samples_of_its_own(tmp_path: Path) -> None:
-    jobs = [sample("st_round1", 10), gather("st_round1"), make_labels(1, "st"), *two_rounds()]
+    jobs = [*sampled("st_round1", 10), make_labels(1, "st"), *two_rounds()]
     sizes = sizes_with(jobs, tmp_path)
     assert work_of(tune(1, "st"), sizes).tokens == 750 * 96 * 190  # 4,000 and an eighth of 40,000
 

@@ -6,8 +6,8 @@ import pytest
 
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
 from retrace.planning.sizes import planned_rows
+from retrace.planning.work import work_of
 from retrace.tasks.load import load_task
 from retrace.workflow.settings import Settings
 from unit.planned_jobs import PROJECT, sizes_of
@@ -71,10 +71,10 @@ def test_explicit_steps_are_equations_and_longer_than_answers(tmp_path: Path) ->
 def test_trainings_on_gsm8k_take_what_their_rows_do(tmp_path: Path) -> None:
     """378,000 rows x 40 epochs in batches of 32; the student reads question and answer, about 64 tokens."""
     sizes = sizes_of([], tmp_path, start_seconds=0, disk_bandwidth=1e30)
-    options = {"train": "results/data/gsm8k/icot_train.jsonl", "dev": "results/data/gsm8k/icot_dev.jsonl"}
-    options |= {"batch-size": "32", "device-batch-size": "32", "epochs": "40", "max-steps": "-1", "evaluations": "1"}
+    reads = ["results/data/gsm8k/icot_train.jsonl", "results/data/gsm8k/icot_dev.jsonl"]
+    options = {"batch-size": "32", "device-batch-size": "32", "epochs": "40", "max-steps": "-1", "evaluations": "1"}
     wildcards = {"task": "gsm8k", "model": "gpt2", "seed": "0"}
-    work = work_of(Job("train_icot_student", wildcards, options, gpus=1), sizes)
+    work = work_of(Job("train_icot_student", wildcards, options, gpus=1, input=reads), sizes)
     assert work.sizes_known
     assert work.tokens == pytest.approx(378_000 * 40 * (57.5 + 6.1), rel=0.02)
     steps = 378_000 * 40 / 32

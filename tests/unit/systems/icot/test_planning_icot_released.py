@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
+from retrace.planning.work import work_of
 from unit.planned_jobs import sizes_of
 
 
@@ -26,8 +26,14 @@ def seconds(given: Job, folder: Path) -> float:
 
 
 def test_a_released_pair_is_copied_not_trained(tmp_path: Path) -> None:
-    trained = {"train": "results/data/gsm8k/train.jsonl", "epochs": "40", "batch-size": "32"}
-    released = {"released-student": "student", "released-emulator": "emulator", **trained}
+    trained = {
+        "released-student": "none",
+        "released-emulator": "none",
+        "train": "results/data/gsm8k/train.jsonl",
+        "epochs": "40",
+        "batch-size": "32",
+    }
+    released = trained | {"released-student": "student", "released-emulator": "emulator"}
     assert 10 * seconds(job("train_icot", **released), tmp_path) < seconds(job("train_icot", **trained), tmp_path)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from retrace.planning.jobs import Job
-from retrace.planning.registry import FORMULAS, work_of
+from retrace.planning.work import FORMULAS, work_of
 from unit.planned_jobs import sizes_of
 
 

@@ -5,19 +5,29 @@ from pathlib import Path
 import pytest
 
 from retrace.planning.jobs import Job
-from retrace.planning.registry import work_of
-from retrace.planning.work import Work
+from retrace.planning.work import Work, work_of
 from unit.planned_jobs import sizes_of
 
 
-def learning_jobs(**options: str) -> tuple[Job, Job, Job]:
-    """Exam, teacher and training of one round."""
+def learning_jobs(**options: str) -> tuple[Job, Job, Job, Job]:
+    """Exam, teacher and training of one round, and what marks the exam."""
     wildcards = {"task": "gsm8k", "model": "gptj_6b", "seed": "0"}
-    exam = Job("decode", wildcards | {"decoder": "exam", "split": "train"}, {"samples": "2", "max-questions": "1000"})
+    answers, marks, asks = "exam/train.jsonl", "exam/marks.jsonl", "round1/rationales.jsonl"
+    given = {"samples": "2", "max-questions": "1000", "batch-size": "64"}
+    exam = Job("decode", wildcards | {"decoder": "exam", "split": "train"}, given, output=[answers])
+    marking = Job("mark_exam", wildcards, {}, input=[answers], output=[marks])
     rounds = wildcards | {"variant": "learn_to_reason", "round": "1"}
-    asked = {"kind": "openai", "per-question": "2", "concurrency": "10", "max-questions": "-1"} | options
+    asked = {
+        "kind": "openai",
+        "per-question": "2",
+        "concurrency": "10",
+        "max-questions": "-1",
+        "samples": "2",
+    } | options
     trained = {"batch-size": "16", "device-batch-size": "2", "epochs": "10", "max-steps": "-1", "ratio": "0.5"}
-    return exam, Job("ask_teacher", rounds, asked), Job("train_learn_to_reason", rounds, trained | options, gpus=8)
+    teacher = Job("ask_teacher", rounds, asked, input=[marks], output=[asks])
+    training = Job("train_learn_to_reason", rounds, trained | options, gpus=8, input=[asks])
+    return exam, teacher, training, marking
 
 
 def test_a_round_of_learn_to_reason_costs_what_its_mistakes_do(tmp_path: Path) -> None:

@@ -1,0 +1,132 @@
+"""The jobs behind a file: a walk over the workflow's own rules, from the one that makes it to those that make its inputs.
+
+Snakemake's graph of jobs cannot be asked for them: it leaves out what is up to date, and in the process of a single job it
+holds that job alone. The rules are there in both.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cmp_to_key
+from itertools import groupby
+from pathlib import Path
+from typing import Any, Protocol
+
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")
+SHARD = "shard"
+
+
+class Rule(Protocol):
+    """What the walk asks of a rule of Snakemake."""
+
+    name: str
+
+    def get_wildcards(self, requested_output: str) -> dict[str, str]: ...
+
+    def expand_input(self, wildcards: dict[str, str]) -> tuple[Sequence[str], Any, Mapping[str, "Rule"], bool]: ...
+
+    def expand_benchmark(self, wildcards: dict[str, str]) -> str | None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """A job of the workflow, planned or not. inputs: the jobs that make its input files."""
+
+    benchmark: str | None
+    inputs: Sequence["Job"]
+
+
+class JobsBehind:
+    """Answers for any number of files; what several of them rest on is looked up once.
+
+    producers: gives the rules whose output a file may be.
+    """
+
+    def __init__(self, producers: Callable[[str], Iterable[Rule]]) -> None:
+        self._producers = producers
+        self._of_file: dict[str, Job | None] = {}
+        self._of_rule: dict[tuple, Job] = {}
+        self._inputs: dict[tuple, Sequence[Job]] = {}
+
+    def benchmarks(self, files: Iterable[str]) -> list[str]:
+        """The benchmark files of all jobs that make `files` and what these are made from, sorted, each once."""
+        found: set[str] = set()
+        seen: set[int] = set()
+        waiting = [job for file in files if (job := self._making(file))]
+        while waiting:
+            job = waiting.pop()
+            if id(job) not in seen:
+                seen.add(id(job))
+                waiting += job.inputs
+                if job.benchmark:
+                    found.add(job.benchmark)
+        return sorted(found)
+
+    def _making(self, file: str) -> Job | None:
+        """The job that makes a file; None for a file that no rule makes."""
+        if file not in self._of_file:
+            self._of_file[file] = None  # a file is not made from itself
+            self._of_file[file] = self._choose(file)
+        return self._of_file[file]
+
+    def _choose(self, file: str) -> Job | None:
+        rules = sorted(self._producers(file), key=lambda rule: rule.name)
+        if len(rules) > 1:
+            rules.sort(key=cmp_to_key(_by_rule_order))
+            # Like Snakemake: the first rule whose inputs can be had.
+            rules = [rule for rule in rules if self._has_inputs(rule, file)][:1]
+        return self._job(rules[0], rules[0].get_wildcards(file)) if rules else None
+
+    def _has_inputs(self, rule: Rule, file: str) -> bool:
+        try:
+            inputs, _, chosen, _ = rule.expand_input(rule.get_wildcards(file))
+        except Exception:  # an input function that knows no input for these wildcards
+            return False
+        return all(one in chosen or self._making(str(one)) or Path(one).exists() for one in inputs)
+
+    def _job(self, rule: Rule, wildcards: dict[str, str]) -> Job:
+        key = (rule.name, *sorted(wildcards.items()))
+        if key not in self._of_rule:
+            benchmark = rule.expand_benchmark(wildcards)
+            inputs = self._jobs_before(rule, wildcards)
+            self._of_rule[key] = Job(str(benchmark) if benchmark else None, inputs)
+        return self._of_rule[key]
+
+    def _jobs_before(self, rule: Rule, wildcards: dict[str, str]) -> Sequence[Job]:
+        # Shards read the same files. Four jobs of five are shards: without this the walk took as long as planning.
+        key = (rule.name, *sorted((name, value) for name, value in wildcards.items() if name != SHARD))
+        if key not in self._inputs:
+            inputs, _, chosen, _ = rule.expand_input(wildcards)
+            found = [
+                self._job(chosen[file], chosen[file].get_wildcards(str(file)))
+                if file in chosen
+                else self._making(str(file))
+                for file in inputs
+            ]
+            self._inputs[key] = [job for job in found if job]
+        return self._inputs[key]
+
+
+def _by_rule_order(one: Rule, other: Rule) -> int:
+    """The rule that `ruleorder` prefers comes first; Snakemake calls it the greater one."""
+    return -1 if one > other else 1 if one < other else 0  # type: ignore[operator]
+
+
+def folded(files: Iterable[str]) -> list[str]:
+    """File names in which a run of numbers before the ending is written as the shell does: `test_{0..7}.tsv`.
+
+    A command that named thousands of shards would be longer than the system allows.
+    """
+
+    def parts(file: str) -> tuple[str, int, str]:
+        match = _NUMBERED.fullmatch(file)
+        return (match[1], int(match[2]), match[3]) if match else (file, -1, "")
+
+    found: list[str] = []
+    numbered = enumerate(sorted(map(parts, files)))
+    for (head, ending, _), group in groupby(numbered, lambda one: (one[1][0], one[1][2], one[1][1] - one[0])):
+        numbers = [number for _, (_, number, _) in group]
+        first, last = numbers[0], numbers[-1]
+        number = f"{{{first}..{last}}}" if last > first else str(first) if first >= 0 else ""
+        found.append(f"{head}{number}{ending}")
+    return found
