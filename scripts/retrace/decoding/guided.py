@@ -16,11 +16,11 @@ from torch import Tensor
 
 from retrace.decoding.batch_size import ROWS_ON_PROCESSOR, in_batches, rows_for
 from retrace.decoding.candidates import Candidates, StepWriter
-from retrace.decoding.engine import State
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.selection import mixed_scores, select
 from retrace.decoding.setup import Generator
+from retrace.decoding.state import State
 from retrace.decoding.step_judge import StepJudge
 from retrace.decoding.vote import majority, make_prediction, make_sample
 from retrace.errors import UserError
