@@ -281,32 +281,6 @@ def solve_for_betas(
         yield from solved
 
 
-def decode_for_betas(
-    generator: Generator,
-    discriminator: "StepDiscriminator | None",
-    examples: Sequence[Example],
-    options: Guided,
-    betas: Sequence[float],
-    seed: int,
-) -> Iterator[list[Prediction]]:
-    """The same in the order of the examples, when all are done."""
-    done = dict(solve_for_betas(generator, discriminator, examples, options, betas, seed))
-    for index in range(len(examples)):
-        yield done[index]
-
-
-def decode_guided(
-    generator: Generator,
-    discriminator: "StepDiscriminator | None",
-    examples: Sequence[Example],
-    options: Guided,
-    seed: int,
-) -> Iterator[Prediction]:
-    """One prediction for each example, in order. `options.beta` must be a number; 0 needs no discriminator."""
-    for (prediction,) in decode_for_betas(generator, discriminator, examples, options, [options.beta], seed):
-        yield prediction
-
-
 def _prediction(guided: GuidedDecoder, example: Example, paths: list[Path], seconds: float) -> Prediction:
     paths = sorted(paths, key=lambda path: path.sample)
     samples = [

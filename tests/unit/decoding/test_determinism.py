@@ -12,7 +12,6 @@ from torch.nn import functional
 
 import decode
 from retrace.decoding.engine import Decoder
-from retrace.decoding.guided import decode_guided
 from retrace.decoding.options import Beam, Greedy, Guided, SelfConsistency
 from retrace.decoding.sampling import generate
 from retrace.decoding.setup import Generator, shard_of
@@ -24,6 +23,7 @@ from retrace.models.options import ModelConfig, ScratchModel
 from retrace.models.scratch import build_model
 from retrace.prompting.prompting import Prompting
 from retrace.text.calculator import Calculator
+from unit.guided_rows import decode_guided
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()

@@ -7,8 +7,8 @@ import torch
 
 from retrace.errors import UserError
 from retrace.models.load import check_tokenizer, ensure_pad, load_model, load_tokenizer
-from retrace.models.scratch import save_model
 from retrace.training.sft import extend_tokenizer
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
 FAMILIES = ["encoder_decoder", "decoder_only"]

@@ -126,14 +126,6 @@ def test_released_layout(tmp_path, gated: bool, config: bool) -> None:
     assert -1 < network.score(["q"], [""], ["s |"]).item() < 1
 
 
-def test_released_layout_with_a_backbone(tmp_path) -> None:
-    (tmp_path / "released").mkdir()
-    t5, _ = released_folder(tmp_path / "released", gated=True, config=False)
-    t5.config.vocab_size = 10  # the backbone, before tokens were added
-    t5.config.save_pretrained(tmp_path / "backbone")
-    assert load_discriminator(tmp_path / "released", backbone=tmp_path / "backbone").model.config.d_model == 24
-
-
 def test_faulty_folders(tmp_path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         load_discriminator(tmp_path / "none")
