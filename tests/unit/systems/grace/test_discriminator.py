@@ -10,6 +10,7 @@ from retrace.models.encoder_head import add_separators, infer_t5_config, pool, s
 from retrace.models.verifier import load_verifier
 from retrace.schemas import Pair
 from retrace.systems.grace import train_discriminator as training
+from retrace.systems.grace.networks import make_network
 from retrace.systems.grace.options import DiscriminatorTraining
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
@@ -186,7 +187,7 @@ def test_electra_backbone_with_cut_positions(tmp_path) -> None:
     ElectraModel(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     options = DiscriminatorTraining(backbone=str(tmp_path))
-    network = training.make_network(StepDiscriminator, options, tmp_path, TASK, 0)
+    network = make_network(StepDiscriminator, options, tmp_path, TASK, 0)
     assert network.max_length == 40
     assert network.score([EXAMPLES[0].question * 3], [""], ["<<1+1=2>> |"]).shape == (1,)
     network.save(tmp_path / "trained", "discriminator")
@@ -247,7 +248,7 @@ def test_accuracy_counts_ties_as_wrong() -> None:
 def test_scratch_network_takes_the_generators_sizes(tmp_path) -> None:
     folder = tiny_folder(tmp_path, TASK, EXAMPLES)
     options = DiscriminatorTraining(backbone="scratch", layers=2)
-    network = training.make_network(StepDiscriminator, options, folder, TASK, 0)
+    network = make_network(StepDiscriminator, options, folder, TASK, 0)
     assert (network.model.config.d_model, network.model.config.num_layers) == (16, 2)
     with pytest.raises(UserError, match="no multiple of the generator's 2 heads"):
-        training.make_network(StepDiscriminator, options.model_copy(update={"width": 15}), folder, TASK, 0)
+        make_network(StepDiscriminator, options.model_copy(update={"width": 15}), folder, TASK, 0)
