@@ -2,11 +2,13 @@
 
     python scripts/check_files.py
     python scripts/check_files.py results/gsm8k/grace_acc.json --rebuild
+    python scripts/check_files.py --mend-times
 
 Inputs:  checksums/ (every job records what it wrote) and results/. With targets only the files behind them are read,
          which Snakemake is asked for; words after `--` go to it as they are.
 Output:  the bad files and the one command that makes them again, which --rebuild runs. Exit status 1 where files are bad.
-Files that are gone are no fault: Snakemake makes them again where they are needed.
+Files that are gone are no fault: Snakemake makes them again where they are needed. With --mend-times no contents are read:
+files of results/ that a wrong clock dated in the future are dated now, in their order.
 """
 
 import shlex
@@ -28,7 +30,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_workflow_options(parser)
     parser.add_argument("--checksums", default="checksums", help="folder of the records (default: checksums)")
     parser.add_argument("--rebuild", action="store_true", help="make the bad files again, now")
+    parser.add_argument(
+        "--mend-times", action="store_true", help="only date files of results/ that are dated in the future now"
+    )
     given = parser.parse_args(words[:cut])
+    if given.mend_times:
+        mend_times()
+        return
     options = [*workflow_words(given), *words[cut + 1 :]]
 
     from retrace.errors import UserError
@@ -58,6 +66,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if left:
         raise UserError(f"{left[0].file}: {left[0].fault}, although it was made again: check the disk")
     print(f"{len(bad)} made again")
+
+
+def mend_times() -> None:
+    """Date files of results/ that are dated in the future now. Raises UserError while a run works in this folder."""
+    from retrace.errors import UserError
+    from retrace.machine.file_times import date_back
+    from retrace.machine.run_guard import who_works_here
+
+    if not Path("results").is_dir():
+        raise UserError("results: no such folder; start this where results/ lies")
+    if busy := who_works_here():
+        raise UserError(f"{busy}; mend the times when it has ended")
+    dated = date_back("results")
+    print(f"{len(dated)} files and folders were dated in the future; they are dated now, in their order")
 
 
 def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:

@@ -14,24 +14,14 @@ import json
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.systems.dpo_st.arguments import add_arguments
 from retrace.systems.dpo_st.options import PreferencePairs
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, PreferencePairs)
-    parser.add_argument("--task-file", required=True, help="the task's YAML")
-    parser.add_argument("--model-file", required=True, help="the model's YAML")
-    cli.add_form(parser)
-    parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
-    parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
-    parser.add_argument(
-        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
-    )
-    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
-    parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
+    add_arguments(parser, "Preference")
     parser.add_argument("--seed", required=True, type=int, help="of the order of equally similar pairs")
-    parser.add_argument("--output", required=True, help="Preference rows")
-    parser.add_argument("--report", required=True, help="JSON report")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, PreferencePairs)
 

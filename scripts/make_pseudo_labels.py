@@ -15,23 +15,13 @@ import json
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.systems.dpo_st.arguments import add_arguments
 from retrace.systems.dpo_st.options import PseudoLabels
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, PseudoLabels)
-    parser.add_argument("--task-file", required=True, help="the task's YAML")
-    parser.add_argument("--model-file", required=True, help="the model's YAML")
-    cli.add_form(parser)
-    parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
-    parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
-    parser.add_argument(
-        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
-    )
-    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
-    parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
-    parser.add_argument("--output", required=True, help="PseudoLabel rows")
-    parser.add_argument("--report", required=True, help="JSON report")
+    add_arguments(parser, "PseudoLabel")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, PseudoLabels)
 

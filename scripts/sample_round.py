@@ -16,29 +16,21 @@ import sys
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.decoding import sampled_solutions
 from retrace.systems.dpo_st.options import RoundSampling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, RoundSampling)
-    parser.add_argument("--model", required=True, help="checkpoint folder")
-    parser.add_argument("--model-file", required=True, help="the model's YAML")
-    parser.add_argument("--task-file", required=True, help="the task's YAML")
-    cli.add_form(parser)
-    parser.add_argument("--data", required=True, help="Example rows of the training split")
+    sampled_solutions.add_arguments(parser)
     parser.add_argument(
         "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
     )
-    parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
     parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
-    parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
-    parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
-    parser.add_argument("--output", required=True, help="Trajectory rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, RoundSampling)
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
-    from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.machine.progress import say
     from retrace.machine.storage import read_jsonl, write_jsonl
@@ -64,35 +56,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         entry["index"]: [Trajectory.model_validate(row) for row in entry["rows"]] for entry in kept.entries
     }
     left = [index for index in range(len(examples)) if index not in drawn]
-    answers = generate(
-        generator.decoder,
+    answers = sampled_solutions.draw(
+        generator,
         [prompts[index] for index in left],
         [examples[index].id for index in left],
-        samples=options.samples,
-        temperature=options.temperature,
-        top_k=options.top_k,
-        top_p=options.top_p,
-        max_new_tokens=options.max_new_tokens,
-        calculator=generator.calculator,
-        seed=given.seed,
-        batch_size=options.batch_size,
-        first_sample=given.first_sample,
-        stops=generator.stops,
+        options,
+        options.samples,
+        given.seed,
+        given.first_sample,
     )
     for answer in answers:
         index = left[answer.index]
         example = examples[index]
         drawn[index] = [
-            Trajectory(
-                example_id=example.id,
-                text=one.text,
-                steps=task.split_steps(one.text),
-                final_answer=task.extract(one.text),
-                correct=task.grade(one.text, example.answer),
-                tokens=one.tokens,
-                logprob=one.logprob,
-                sampling_seed=number,
-            )
+            sampled_solutions.trajectory_of(task, example, one, number)
             for number, one in enumerate(answer.samples, start=given.first_sample)
         ]
         kept.append({"index": index, "rows": [row.model_dump(mode="json") for row in drawn[index]]})

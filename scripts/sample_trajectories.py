@@ -19,22 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrace import cli
+from retrace.decoding import sampled_solutions
 from retrace.errors import UserError
 from retrace.systems.grace.options import Sampling
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, Sampling)
-    parser.add_argument("--model", required=True, help="checkpoint folder")
-    parser.add_argument("--model-file", required=True, help="the model's YAML")
-    parser.add_argument("--task-file", required=True, help="the task's YAML")
-    parser.add_argument("--data", required=True, help="Example rows of the training split")
-    parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
-    parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
-    parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
-    cli.add_form(parser)
+    sampled_solutions.add_arguments(parser)
     parser.add_argument("--demonstrations", help="Example rows to draw worked examples from")
-    parser.add_argument("--output", required=True, help="Trajectory rows")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, Sampling)
     if options.demonstrations_per_pass and not given.demonstrations:
@@ -44,7 +37,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
-    from retrace.decoding.sampling import generate
     from retrace.decoding.setup import check_references, open_generator, shard_of
     from retrace.machine.progress import say
     from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
@@ -98,21 +90,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if (search.passes, index) in before:
                 take(before[search.passes, index])
         questions = [examples[index].question for index in left]
-        answers = generate(
-            generator.decoder,
+        answers = sampled_solutions.draw(
+            generator,
             shown.prompts(questions, search.passes) if shown else [prompts[index] for index in left],
             [keys[index] for index in left],
-            samples=options.samples_per_pass,
-            temperature=options.temperature,
-            top_k=options.top_k,
-            top_p=options.top_p,
-            max_new_tokens=options.max_new_tokens,
-            calculator=generator.calculator,
-            seed=given.seed,
-            batch_size=options.batch_size,
+            options,
+            options.samples_per_pass,
+            given.seed,
             # New random numbers in every pass; the same ones however the passes are cut into batches.
             first_sample=search.passes * options.samples_per_pass,
-            stops=generator.stops,
         )
         for done, answer in enumerate(answers, start=len(going) - len(left) + 1):
             index = left[answer.index]
@@ -121,16 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for one in answer.samples:
                 row = known.get(one.text) or new.get(one.text)
                 if row is None:
-                    row = new[one.text] = Trajectory(
-                        example_id=example.id,
-                        text=one.text,
-                        steps=task.split_steps(one.text),
-                        final_answer=task.extract(one.text),
-                        correct=task.grade(one.text, example.answer),
-                        tokens=one.tokens,
-                        logprob=one.logprob,
-                        sampling_seed=given.seed,
-                    )
+                    row = sampled_solutions.trajectory_of(task, example, one, given.seed)
+                    new[one.text] = row
                 right += row.correct
             entry = {"pass": search.passes, "index": index, "drawn": len(answer.samples), "drawn_correct": right}
             entry["new"] = [row.model_dump(mode="json") for row in new.values()]

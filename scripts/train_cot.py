@@ -38,32 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
     from retrace.systems.icot.controls import as_large_as_both
-    from retrace.systems.icot.rows import read_rows
-    from retrace.systems.icot.stage import keeps_each
-    from retrace.systems.icot.train import train_text
-    from retrace.tasks.load import load_task
-    from retrace.training.sft import limit_of, write_generator, write_generator_into
+    from retrace.systems.icot.stage import keeps_each, read_both
+    from retrace.systems.icot.train import Training, train_text
+    from retrace.training.sft import write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
 
     config = load_model_config(given.model_file)
-    task = load_task(given.task_file)
     set_seed(given.seed)
     # The weights are trained in full precision; `precision` is that of the computation.
     model, tokenizer = load_model(given.model, "decoder_only", "float32")
     if given.deep:
         model = as_large_as_both(model, config, tokenizer, given.seed)
         print(f"{model.config.num_hidden_layers} layers, {model.num_parameters():,} parameters")
-    limit = limit_of(model, options.max_length)
-    rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
-    )
+    rows, dev_rows = read_both(given, model, tokenizer, options)
 
     def write(folder: Path) -> None:
         write_generator_into(folder, model, tokenizer, given.layout)
 
     keeping = keeps_each(options, given.state, write)
-    pad = tokenizer.pad_token_id
-    curve = train_text(model, rows, dev_rows, given.layout, pad, options, given.seed, given.state, keeping)
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    curve = train_text(model, training, given.layout)
     write_generator(model, tokenizer, curve, given.output, given.layout, state=given.state)
     finish(given.state)
 

@@ -12,32 +12,28 @@ pair accuracy on held-out questions, beside the generator's own by log-probabili
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.systems.grace import judge_program
 from retrace.systems.grace.options import DiscriminatorTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, DiscriminatorTraining)
-    parser.add_argument("--generator", required=True, help="folder of the generator")
-    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml of the generator")
-    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    judge_program.add_arguments(parser, "discriminator")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
-    parser.add_argument("--seed", type=int, required=True)
     cli.add_form(parser)
-    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
-    parser.add_argument("--output", required=True, help="folder of the discriminator")
-    parser.add_argument("--report", required=True, help="JSON report")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, DiscriminatorTraining)
 
     from retrace.decoding.setup import best_device
-    from retrace.machine.storage import atomic_path, read_jsonl, write_json
+    from retrace.machine.storage import read_jsonl
     from retrace.models.discriminator import StepDiscriminator
     from retrace.models.load import check_delimiter, check_family, load_model, load_tokenizer
     from retrace.models.options import load_model_config
     from retrace.schemas import Pair
     from retrace.systems.grace import train_discriminator as training
+    from retrace.systems.grace.networks import make_network
     from retrace.tasks.load import load_task
-    from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
+    from retrace.training.trainer import finish, is_first_process, set_seed
 
     config = load_model_config(given.model_file)
     task = load_task(given.task_file).in_form(given.form, config.family)
@@ -46,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_delimiter(load_tokenizer(given.generator), task, given.generator)
     pairs, dev_pairs = training.split_pairs(read_jsonl(given.pairs, Pair), given.pairs)
     set_seed(given.seed)
-    network = training.make_network(
+    network = make_network(
         StepDiscriminator,
         options,
         given.generator,
@@ -77,10 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report["pair_accuracy"] |= training.generator_pair_accuracy(
         generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, demonstrations
     )
-    with atomic_path(given.output) as folder:
-        network.save(folder, "discriminator")
-        write_curve(folder / "curves.jsonl", curve)
-    write_json(given.report, report)
+    judge_program.write_judge(given, "discriminator", network, curve, report)
     for name, entry in report["pair_accuracy"].items():
         print(f"{name}: {entry['accuracy']:.3f} of {entry['n']} pairs ({entry['low']:.3f} to {entry['high']:.3f})")
     finish(given.state)

@@ -64,23 +64,18 @@ def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     """Train both together and write the checkpoint."""
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
-    from retrace.systems.icot.rows import read_rows
-    from retrace.systems.icot.stage import keeps_each, write_stage
-    from retrace.systems.icot.train import train_coupled
-    from retrace.tasks.load import load_task
-    from retrace.training.sft import limit_of
+    from retrace.systems.icot.stage import keeps_each, read_both, write_stage
+    from retrace.systems.icot.train import Training, train_coupled
     from retrace.training.trainer import set_seed
 
     set_seed(given.seed)
     student, emulator = load_student(given.student), load_emulator(given.emulator)
     coupled = Coupled(emulator, student, options.fixed_emulator)
     tokenizer = load_parts_tokenizer(given.student)
-    task, limit = load_task(given.task_file), limit_of(student.base_model, options.max_length)
-    rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
-    )
+    rows, dev_rows = read_both(given, student.base_model, tokenizer, options)
     keeping = keeps_each(options, given.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
-    curve = train_coupled(coupled, rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    curve = train_coupled(coupled, training)
     write_stage(given.output, given.state, tokenizer, curve, student=student, emulator=emulator)
 
 

@@ -13,36 +13,12 @@ are those that did best on the development examples. A run that was killed goes 
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.systems.icot.arguments import add_arguments
-from retrace.systems.icot.options import EmulatorTraining, TeacherStates
+from retrace.systems.icot import part_program
+from retrace.systems.icot.options import EmulatorTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = cli.command(__doc__, EmulatorTraining, TeacherStates)
-    add_arguments(parser)
-    given = parser.parse_args(arguments)
-    options, of_states = cli.section_from(given, EmulatorTraining), cli.section_from(given, TeacherStates)
-
-    from retrace.systems.icot.files import write_parts
-    from retrace.systems.icot.networks import Emulator
-    from retrace.systems.icot.stage import keeps_each, open_stage, write_stage
-    from retrace.systems.icot.train import train_emulator
-
-    stage = open_stage(given, options, of_states)
-    emulator = Emulator(stage.base, options.mixture_size, options.softmax_temperature)
-    curve = train_emulator(
-        emulator,
-        stage.rows,
-        stage.dev_rows,
-        stage.states,
-        stage.dev_states,
-        stage.tokenizer.pad_token_id,
-        options,
-        given.seed,
-        given.state,
-        keeps_each(options, given.state, lambda folder: write_parts(folder, stage.tokenizer, emulator=emulator)),
-    )
-    write_stage(given.output, given.state, stage.tokenizer, curve, emulator=emulator)
+    part_program.main("emulator", EmulatorTraining, __doc__, arguments)
 
 
 if __name__ == "__main__":

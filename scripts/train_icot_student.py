@@ -13,36 +13,12 @@ are those that did best on the development examples. A run that was killed goes 
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.systems.icot.arguments import add_arguments
-from retrace.systems.icot.options import StudentTraining, TeacherStates
+from retrace.systems.icot import part_program
+from retrace.systems.icot.options import StudentTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = cli.command(__doc__, StudentTraining, TeacherStates)
-    add_arguments(parser)
-    given = parser.parse_args(arguments)
-    options, of_states = cli.section_from(given, StudentTraining), cli.section_from(given, TeacherStates)
-
-    from retrace.systems.icot.files import write_parts
-    from retrace.systems.icot.networks import Student
-    from retrace.systems.icot.stage import keeps_each, open_stage, write_stage
-    from retrace.systems.icot.train import train_student
-
-    stage = open_stage(given, options, of_states)
-    student = Student(stage.base)
-    curve = train_student(
-        student,
-        stage.rows,
-        stage.dev_rows,
-        stage.states,
-        stage.dev_states,
-        stage.tokenizer.pad_token_id,
-        options,
-        given.seed,
-        given.state,
-        keeps_each(options, given.state, lambda folder: write_parts(folder, stage.tokenizer, student=student)),
-    )
-    write_stage(given.output, given.state, stage.tokenizer, curve, student=student)
+    part_program.main("student", StudentTraining, __doc__, arguments)
 
 
 if __name__ == "__main__":

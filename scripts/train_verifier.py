@@ -11,33 +11,28 @@ Out: a folder with the checkpoint of the best development macro-F1, tokenizer an
 from collections.abc import Sequence
 
 from retrace import cli
+from retrace.systems.grace import judge_program
 from retrace.systems.grace.options import VerifierTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, VerifierTraining)
-    parser.add_argument("--generator", required=True, help="folder of the generator")
-    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml of the generator")
-    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    judge_program.add_arguments(parser, "verifier")
     parser.add_argument("--data", required=True, help="the questions, Example rows")
     parser.add_argument("--trajectories", required=True, help="sampled solutions, Trajectory rows")
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
-    parser.add_argument("--output", required=True, help="folder of the verifier")
-    parser.add_argument("--report", required=True, help="JSON report")
     given = parser.parse_args(arguments)
     options = cli.section_from(given, VerifierTraining)
 
     from retrace.decoding.setup import best_device
-    from retrace.machine.storage import atomic_path, read_jsonl, write_json
+    from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_family
     from retrace.models.options import load_model_config
     from retrace.models.verifier import Verifier
     from retrace.schemas import Example, Trajectory
     from retrace.systems.grace import train_verifier as training
-    from retrace.systems.grace.train_discriminator import make_network
+    from retrace.systems.grace.networks import make_network
     from retrace.tasks.load import load_task
-    from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
+    from retrace.training.trainer import finish, is_first_process, set_seed
 
     config = load_model_config(given.model_file)
     check_family(given.generator, config.family)
@@ -55,22 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     network.to(best_device())
     metrics = training.SolutionEvaluation(dev_rows, 4 * options.device_batch_size)(network)
-    with atomic_path(given.output) as folder:
-        network.save(folder, "verifier")
-        write_curve(folder / "curves.jsonl", curve)
-    write_json(
-        given.report,
-        {
-            "task": task.name,
-            "generator": config.name,
-            "seed": given.seed,
-            "solutions": {
-                name: {"right": sum(row.correct for row in part), "wrong": sum(not row.correct for row in part)}
-                for name, part in (("train", rows), ("dev", dev_rows))
-            },
-            **{f"dev_{name}": value for name, value in metrics.items()},
+    report = {
+        "task": task.name,
+        "generator": config.name,
+        "seed": given.seed,
+        "solutions": {
+            name: {"right": sum(row.correct for row in part), "wrong": sum(not row.correct for row in part)}
+            for name, part in (("train", rows), ("dev", dev_rows))
         },
-    )
+        **{f"dev_{name}": value for name, value in metrics.items()},
+    }
+    judge_program.write_judge(given, "verifier", network, curve, report)
     print(f"development accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}")
     finish(given.state)
 

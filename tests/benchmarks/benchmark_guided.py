@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from guided_world import make_discriminator, make_examples, make_generator
     from reference_guided import PlainGuided, solve_all
 
-    from retrace.decoding.guided import decode_guided
     from retrace.decoding.options import Guided
+    from unit.guided_rows import decode_guided
 
     generator = make_generator(given.size, device=given.device, dtype=given.dtype)
     discriminator = make_discriminator(generator, given.size, given.device, given.dtype)

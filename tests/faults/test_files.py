@@ -87,17 +87,23 @@ def test_without_records_the_place_is_named(tmp_path, smoke) -> None:
 # ---------------------------------------------------------------- clocks
 
 
-def test_files_of_the_future_are_dated_now_and_redo_nothing(copy) -> None:
+def test_files_of_the_future_are_told_of_and_dated_now_by_a_command(copy) -> None:
     """Made while a clock was a day ahead: a model, what is made of it, and a result."""
     ahead = [f"{GRACE}/pairs.jsonl", f"{GRACE}/model", f"{GRACE}/sweep.json", f"{FOLDER}/greedy_acc.json"]
     for place, file in enumerate(ahead):
         shift(copy.folder / file, DAY + place)
+    before = [(copy.folder / file).stat().st_mtime for file in ahead]
     shown = copy.dry(*TARGETS)
-    assert "files in results were dated in the future (last: results/arithmetic/tiny_t5/greedy_acc.json)" in shown
+    assert "files in results are dated in the future (last: results/arithmetic/tiny_t5/greedy_acc.json)" in shown
+    assert "check_files.py --mend-times" in shown
+    assert [(copy.folder / file).stat().st_mtime for file in ahead] == before  # a start changes no times
+    mended = check(copy, "--mend-times")
+    assert mended.returncode == 0, mended.stdout + mended.stderr
     times = [(copy.folder / file).stat().st_mtime for file in ahead]
     assert times == sorted(times)
     assert times[-1] <= time.time()
     # What was made of them before seems older now; Snakemake compares small files by content.
+    shown = copy.dry(*TARGETS)
     assert "train_base" not in shown
     assert "make_pairs" not in shown
     copy.make(*TARGETS)
@@ -110,6 +116,7 @@ def test_what_is_made_after_the_clock_was_mended_counts_as_newer(copy) -> None:
     """The result is of the future, what it is made of is made anew: no later run may take the result for current."""
     result, rows = f"{FOLDER}/greedy_acc.json", f"{FOLDER}/seed0/base/greedy/test.jsonl"
     shift(copy.folder / result, DAY)
+    assert check(copy, "--mend-times").returncode == 0
     copy.make(rows, "--config", "greedy={max_new_tokens: 5}")
     (copy.folder / ".snakemake/metadata").rename(copy.folder / "forgotten")  # times are all there is to go by
     assert "score_method" in copy.dry(result, "--config", "greedy={max_new_tokens: 5}", "--rerun-triggers", "mtime")

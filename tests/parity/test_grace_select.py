@@ -29,9 +29,7 @@ def test_grace_select(vectors):
         assert called == (expected["disc_input_ids"] is not None), f"case {number}"
         if called:
             bare = [[token for token in row if token != given["pad_id"]] for row in given["new_tokens"]]
-            rows = discriminator_rows(
-                [10, 11, 12], [], bare, start=90, separator=91, pad=given["pad_id"], official=True
-            )
+            rows = discriminator_rows([10, 11, 12], [], bare, start=90, separator=91, pad=given["pad_id"])
             assert rows == expected["disc_input_ids"], f"case {number}"
     print(f"grace_select: {len(cases)} of {len(cases)} cases agree")
     assert cases

@@ -43,19 +43,26 @@ def likelihoods(model, rows, official=False, answers=True):
     return pieces.likelihoods(model, pieces.pack(rows, 0, answers=answers, official=official))
 
 
+# A letter a token id, so that a stop of several tokens is a text that begins where its first token begins.
+LETTERS = [chr(ord("a") + number) for number in range(26)]
+
+
+def cut(ids, stops):
+    """Theirs knows sequences of token ids at which a rationale ends; ours, the texts that they write."""
+    sequences = [stop if isinstance(stop, list) else [stop] for stop in stops]
+    return pieces.cut_rationale(ids, LETTERS, ["".join(LETTERS[token] for token in stop) for stop in sequences], ())
+
+
 def detect_stop_sequence_starts(given, expected, models) -> None:
     for row, marks in zip(given["input_ids"], expected, strict=True):
-        assert [int(mark) for mark in pieces.stop_starts(row, given["stop_seq_ids"])] == marks
-
-
-def sequences(stops):
-    return [stop if isinstance(stop, list) else [stop] for stop in stops]
+        begins = [cut(row[place:], [given["stop_seq_ids"]]) == ([], True) for place in range(len(row))]
+        assert [int(begin) for begin in begins] == marks
 
 
 def truncate_response(given, expected, models) -> None:
-    for row, cut, last in zip(given["responses"], expected["responses"], expected["last_kept_index"], strict=True):
-        kept, finished = pieces.cut_at_stop(row, sequences(given["stop_token_ids"]))
-        assert kept + [given["pad_token_id"]] * (len(row) - len(kept)) == cut
+    for row, kept_row, last in zip(given["responses"], expected["responses"], expected["last_kept_index"], strict=True):
+        kept, finished = cut(row, given["stop_token_ids"])
+        assert kept + [given["pad_token_id"]] * (len(row) - len(kept)) == kept_row
         assert len(kept) - 1 == last
         assert finished == (len(kept) < len(row))
 
@@ -97,7 +104,7 @@ def rloo_advantages(given, expected, models) -> None:
 def rollout_scores(given, expected, models) -> None:
     pad, rows = given["pad_token_id"], []
     for query, response, answer in zip(given["queries"], given["responses"], given["final_responses"], strict=True):
-        kept, _ = pieces.cut_at_stop(response, sequences(given["stop_token_ids"]))
+        kept, _ = cut(response, given["stop_token_ids"])
         rows.append(rationale(real(query, pad), real(kept, pad), real(answer, pad)))
     for row, packed, whole in zip(rows, expected["query_rationale"], expected["query_rationale_answer"], strict=True):
         assert row.prompt + row.ids == real(packed, pad)

@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from retrace.models.options import ScratchModel
-from retrace.models.scratch import build_model, build_tokenizer, save_model
+from retrace.models.scratch import build_model, build_tokenizer
 from retrace.schemas import Example
+from unit.model_folders import save_model
 
 QUESTIONS = {
     "Tom has 3 and 4": "he has <<3+4=9>>9 | #### 9",

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from retrace.models.options import ScratchModel
-from retrace.models.scratch import build_model, build_tokenizer, save_model
+from retrace.models.scratch import build_model, build_tokenizer
 from retrace.schemas import Example
 from retrace.tasks.arithmetic import generate
 from retrace.tasks.base import Task
 from retrace.tasks.options import TaskConfig
+from unit.model_folders import save_model
 
 SIZES = ScratchModel(width=16, layers=1, heads=2, feedforward=32, positions=128, vocabulary=400, numbers="whole")
 

@@ -231,18 +231,19 @@ class Implicit:
                 world.rows_of(Path(folder), world.examples(count, split), name=split)
                 for split, count in (("train", 64 - HELD_OUT), ("dev", HELD_OUT))
             )
-        shared = (SeparatedTraining(**OPTIONS | {"dropout": dropout} | changes), 0, state, callbacks)
+        options = SeparatedTraining(**OPTIONS | {"dropout": dropout} | changes)
+        given = implicit.Training(rows, dev_rows, 0, options, 0, state, callbacks)
         if self.stage == "no_cot":
             model: nn.Module = world.base(spread=0.02)
-            return model, implicit.train_text(model, rows, dev_rows, "no_cot", 0, *shared)
+            return model, implicit.train_text(model, given, "no_cot")
         both = world.coupled(layers=4, spread=0.02)
         if self.stage == "icot":
-            return both, implicit.train_coupled(both, rows, dev_rows, 0, *shared)
+            return both, implicit.train_coupled(both, given)
         teacher = world.base(layers=4, seed=9, spread=0.02)
         states = [ComputedStates(teacher, part, TeacherStates(), 0) for part in (rows, dev_rows)]
         if self.stage == "icot_student":
-            return both.student, implicit.train_student(both.student, rows, dev_rows, *states, 0, *shared)
-        return both.emulator, implicit.train_emulator(both.emulator, rows, dev_rows, *states, 0, *shared)
+            return both.student, implicit.train_student(both.student, given, *states)
+        return both.emulator, implicit.train_emulator(both.emulator, given, *states)
 
     def save(self, model: nn.Module, curve: list[dict], folder: Path) -> None:
         if self.stage == "no_cot":

@@ -44,21 +44,8 @@ def cache_bytes_per_token(model: Any) -> int:
 
     Read from the model's configuration: layers of the decoder, key-value heads (fewer than query heads with grouped
     queries), width of a head, and the type that they are kept in, float64 where a processor computes in float32. An
-    encoder-decoder's keys and values of the question are not counted: they exist once a question
-    (`cross_bytes_per_token`).
+    encoder-decoder's keys and values of the question are not counted: they exist once a question.
     """
-    return _bytes_per_token(model)
-
-
-def cross_bytes_per_token(model: Any) -> int:
-    """Bytes that one token of a question costs in the cross-attention of an encoder-decoder; 0 for other models.
-
-    All samples or candidates of a question share them.
-    """
-    return _bytes_per_token(model) if getattr(model.config, "is_encoder_decoder", False) else 0
-
-
-def _bytes_per_token(model: Any) -> int:
     config = model.config.get_text_config(decoder=True) if hasattr(model.config, "get_text_config") else model.config
     layers = getattr(config, "num_decoder_layers", None) or config.num_hidden_layers
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads

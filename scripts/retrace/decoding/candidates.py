@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from retrace.decoding.engine import Decoder, State
+from retrace.decoding.engine import Decoder
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import uniform
 from retrace.decoding.sampling import truncated
 from retrace.decoding.selection import beam_scores, language_model_scores
+from retrace.decoding.state import State
 from retrace.errors import UserError
 from retrace.text.calculator import Calculator, CalculatorState
 from retrace.text.token_text import TokenText

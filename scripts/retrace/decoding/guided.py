@@ -16,11 +16,11 @@ from torch import Tensor
 
 from retrace.decoding.batch_size import ROWS_ON_PROCESSOR, in_batches, rows_for
 from retrace.decoding.candidates import Candidates, StepWriter
-from retrace.decoding.engine import State
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.selection import mixed_scores, select
 from retrace.decoding.setup import Generator
+from retrace.decoding.state import State
 from retrace.decoding.step_judge import StepJudge
 from retrace.decoding.vote import majority, make_prediction, make_sample
 from retrace.errors import UserError
@@ -279,32 +279,6 @@ def solve_for_betas(
     per_question = options.samples * options.candidates
     for _, solved in in_batches(order, guided.rows, per_question, solve, least=options.candidates):
         yield from solved
-
-
-def decode_for_betas(
-    generator: Generator,
-    discriminator: "StepDiscriminator | None",
-    examples: Sequence[Example],
-    options: Guided,
-    betas: Sequence[float],
-    seed: int,
-) -> Iterator[list[Prediction]]:
-    """The same in the order of the examples, when all are done."""
-    done = dict(solve_for_betas(generator, discriminator, examples, options, betas, seed))
-    for index in range(len(examples)):
-        yield done[index]
-
-
-def decode_guided(
-    generator: Generator,
-    discriminator: "StepDiscriminator | None",
-    examples: Sequence[Example],
-    options: Guided,
-    seed: int,
-) -> Iterator[Prediction]:
-    """One prediction for each example, in order. `options.beta` must be a number; 0 needs no discriminator."""
-    for (prediction,) in decode_for_betas(generator, discriminator, examples, options, [options.beta], seed):
-        yield prediction
 
 
 def _prediction(guided: GuidedDecoder, example: Example, paths: list[Path], seconds: float) -> Prediction:

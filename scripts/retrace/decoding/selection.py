@@ -77,16 +77,15 @@ def discriminator_rows(
     start: int,
     separator: int,
     pad: int,
-    official: bool = False,
 ) -> list[list[int]]:
     """Token ids `[CLS] question prefix [SEP] candidate` for each candidate of one question.
 
-    candidates: token ids without pads. official: with the pads that the official code leaves behind a candidate that
-    is shorter than the longest; its attention mask leaves them out, so scores agree up to rounding.
+    candidates: token ids without pads. As in the official code pads stay behind a candidate that is shorter than the
+    longest; the attention mask leaves them out.
     """
     longest = max((len(candidate) for candidate in candidates), default=0)
     return [
-        [start, *question, *prefix, separator, *candidate, *([pad] * (longest - len(candidate) if official else 0))]
+        [start, *question, *prefix, separator, *candidate, *([pad] * (longest - len(candidate)))]
         for candidate in candidates
     ]
 

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import torch
 
 from retrace.decoding.batch_size import in_batches
-from retrace.decoding.engine import State
 from retrace.decoding.guided import GuidedDecoder, Path, choose_steps
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys
 from retrace.decoding.setup import Generator
+from retrace.decoding.state import State
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator
 from retrace.schemas import Pair

@@ -94,7 +94,6 @@ class StepJudge:
                     start=tokenizer.cls_token_id,
                     separator=tokenizer.sep_token_id,
                     pad=tokenizer.pad_token_id,
-                    official=True,
                 )
             rows += [layouts[sign][place] for place, sign in enumerate(signed)]
         values: list[float] = []

@@ -227,9 +227,9 @@ def join_launcher() -> None:
     if os.getppid() != int(parent):
         os.kill(os.getpid(), signal.SIGKILL)  # the launcher was gone before
     if os.environ.get(LOCKS):
-        from retrace.machine.devices import join_hold
+        from retrace.machine import locks
 
-        join_hold(os.environ[LOCKS].split(os.pathsep))
+        locks.join(os.environ[LOCKS].split(os.pathsep))
 
 
 def shown(words: Sequence[str]) -> str:

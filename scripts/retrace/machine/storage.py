@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import glob
 import hashlib
 import json
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 
 from retrace.errors import UserError
 from retrace.machine import checksums
+from retrace.machine.locks import FileLock
 
 BY_COMMAND = "scripts/check_files.py --rebuild does both"
 REBUILD = f"delete the file and rebuild it ({BY_COMMAND})"
@@ -95,46 +95,34 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         raise UserError(f"{place}: {fault}. Nothing was written to {path}") from None
     finally:
         shutil.rmtree(holder, ignore_errors=True)
-        os.close(lock)
+        lock.close()
 
 
-def _holder(path: Path) -> tuple[Path, int]:
+def _holder(path: Path) -> tuple[Path, FileLock]:
     """A new folder beside `path` to write in, and the lock on it, which shows that its writer lives.
 
     What writers of the same path on this machine left there when they were killed is removed.
     """
     prefix = f".{path.name}.{socket.gethostname()}."
     for left in path.parent.glob(glob.escape(prefix) + "*"):
-        with contextlib.suppress(OSError):
-            lock = _open_lock(left)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with contextlib.suppress(OSError), FileLock(left / ".lock") as lock:
+            if lock.try_acquire():
                 shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(lock)
     while True:
         holder = Path(tempfile.mkdtemp(prefix=prefix, dir=path.parent))
         try:
-            lock = _open_lock(holder)
+            lock = FileLock(holder / ".lock")
         except FileNotFoundError:  # taken for a leftover by another writer of this path, between these two lines
             continue
         except OSError:
             holder.rmdir()
             raise
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            continue
+            if lock.try_acquire() and lock.is_in_place():
+                return holder, lock
         except OSError:  # a file system without locks: what a kill leaves there stays
             return holder, lock
-        if os.fstat(lock).st_nlink:
-            return holder, lock
-        os.close(lock)
-
-
-def _open_lock(holder: Path) -> int:
-    return os.open(holder / ".lock", os.O_RDWR | os.O_CREAT)
+        lock.close()
 
 
 def bring_to_disk(path: Path) -> None:

@@ -75,14 +75,12 @@ def pair_loss(
     return -functional.logsigmoid(positive - negative).mean()
 
 
-def load_discriminator(
-    path: str | Path, device: str | torch.device = "cpu", backbone: str | Path | None = None
-) -> StepDiscriminator:
+def load_discriminator(path: str | Path, device: str | torch.device = "cpu") -> StepDiscriminator:
     """A discriminator from our own checkpoint folder or from a released one, in evaluation mode.
 
     A released folder (mkhalifa/grace-discrim-*) holds a tokenizer and pytorch_model.bin with the weights of a whole
     T5 beside the head; its settings are those of the paper (max pooling, 512 tokens). Without a config.json the
-    configuration is taken from `backbone` (a model folder) or read from the weights' shapes.
+    configuration is read from the weights' shapes.
     Raises UserError for a folder that holds something else.
     """
-    return build_head(StepDiscriminator, path, "discriminator", device, backbone, outputs=1)
+    return build_head(StepDiscriminator, path, "discriminator", device, outputs=1)

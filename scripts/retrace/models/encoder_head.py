@@ -308,7 +308,7 @@ def restore(head: EncoderHead, state: dict[str, torch.Tensor], path: str | Path)
     head.load_state_dict({name: state[name] for name in own if name in state}, strict=False)
 
 
-def open_checkpoint(path: str | Path, kind: str, backbone: str | Path | None) -> tuple[Any, dict, dict]:
+def open_checkpoint(path: str | Path, kind: str) -> tuple[Any, dict, dict]:
     """(encoder configuration, weights, settings) of a discriminator or verifier folder, ours or released."""
     path = Path(path)
     if not path.is_dir():
@@ -322,20 +322,13 @@ def open_checkpoint(path: str | Path, kind: str, backbone: str | Path | None) ->
         if settings["kind"] != kind:
             raise UserError(f"{path / FORMAT_FILE}: this is a {settings['kind']}, a {kind} is needed")
     state = read_weights(path)
-    if (path / "config.json").exists():
-        config = load_config(path)
-    elif backbone is not None:
-        config = AutoConfig.from_pretrained(backbone)
-        if "model.shared.weight" in state:  # tokens were added after the backbone was made
-            config.vocab_size = state["model.shared.weight"].shape[0]
-    else:
-        config = infer_t5_config(state)
+    config = load_config(path) if (path / "config.json").exists() else infer_t5_config(state)
     return config, state, settings
 
 
-def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, backbone: Any, outputs: int) -> Any:
+def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int) -> Any:
     """A network of class `cls` with the weights, tokenizer and settings of the folder `path`, in evaluation mode."""
-    config, state, settings = open_checkpoint(path, kind, backbone)
+    config, state, settings = open_checkpoint(path, kind)
     t5 = config.model_type in ("t5", "mt5")
     encoder = T5EncoderModel(config) if t5 else AutoModel.from_config(config)
     tokenizer = load_tokenizer(path)

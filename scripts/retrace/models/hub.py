@@ -11,18 +11,17 @@ MIRROR/huggingface.co/ID/FILE.
 """
 
 import errno
-import fcntl
 import fnmatch
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from retrace.errors import UserError
 from retrace.machine.download import mirror_folder
+from retrace.machine.locks import exclusive
 from retrace.machine.storage import atomic_path, read_json, sha256_of, write_json
 from retrace.models.architectures import check_generator
 from retrace.models.options import ModelConfig
@@ -287,39 +286,12 @@ def _linked(source: Path, target: Path) -> bool:
 
 def _add_to_lock(lock: str | Path, hub: str, entry: dict[str, Any]) -> dict[str, Any]:
     """Add a model's entry, unless another job has done so since; returns the entry that now holds."""
-    with _exclusive(Path(lock)):
+    path = Path(lock)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Two models may be fetched at once, also on two machines.
+    with exclusive(path.with_name(f".{path.name}.guard")):
         entries = read_lock(lock)
         if hub not in entries:
             entries[hub] = entry
             write_json(lock, dict(sorted(entries.items())))
         return entries[hub]
-
-
-@contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
-    """Keep other processes that change `path` waiting: two models may be fetched at once, also on two machines.
-
-    The lock is on a file of its own beside `path`, open for writing, as network file systems want it; it is removed
-    again. A file system that knows no locks is used without.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    guard = path.with_name(f".{path.name}.guard")
-    while True:
-        handle = os.open(guard, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
-                os.close(handle)
-                raise
-        try:
-            if os.path.samestat(os.fstat(handle), os.stat(guard)):
-                break
-        except FileNotFoundError:
-            pass
-        os.close(handle)  # the one before us removed it while we waited: lock the new one
-    try:
-        yield
-    finally:
-        guard.unlink(missing_ok=True)
-        os.close(handle)

@@ -145,13 +145,6 @@ def _has_safetensors(path: str | Path) -> bool:
     return any(Path(path).glob("*.safetensors"))
 
 
-def delimiter_token_ids(tokenizer: PreTrainedTokenizerBase, delimiter: str) -> list[int]:
-    """Every token id whose text, spaces aside, is exactly the step delimiter (`▁|` and `|` for a sentencepiece)."""
-    ids = range(len(tokenizer))
-    texts = tokenizer.batch_decode([[token] for token in ids], skip_special_tokens=False)
-    return [token for token, text in zip(ids, texts, strict=True) if text.strip(" ") == delimiter]
-
-
 def is_known(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     """Whether `text` is encoded without an unknown token."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]

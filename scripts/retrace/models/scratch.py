@@ -9,7 +9,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from math import log
-from pathlib import Path
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -189,9 +188,3 @@ def _t5_config(scratch: ScratchModel, tokenizer: PreTrainedTokenizerFast) -> T5C
         eos_token_id=tokenizer.eos_token_id,
         decoder_start_token_id=tokenizer.pad_token_id,
     )
-
-
-def save_model(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, path: str | Path) -> None:
-    """Write model (safetensors) and tokenizer into a folder."""
-    model.save_pretrained(path)
-    tokenizer.save_pretrained(path)

@@ -15,6 +15,6 @@ class Verifier(EncoderHead):
         return self.infer(self.encode(questions, solutions), batch_size).softmax(dim=-1)[:, 1]
 
 
-def load_verifier(path: str | Path, device: str | torch.device = "cpu", backbone: str | Path | None = None) -> Verifier:
+def load_verifier(path: str | Path, device: str | torch.device = "cpu") -> Verifier:
     """A verifier from our checkpoint folder or one in the official layout, in evaluation mode."""
-    return build_head(Verifier, path, "verifier", device, backbone, outputs=2)
+    return build_head(Verifier, path, "verifier", device, outputs=2)

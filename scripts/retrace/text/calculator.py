@@ -1,15 +1,14 @@
 """Arithmetic for solutions: a safe evaluator, and the constraint that writes the results of `<<48/2=24>>`.
 
 Nothing is ever given to `eval`: expressions are parsed and their tree is walked, with limits on length, nesting
-and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`; `official=` arguments
-give their results, defects included.)
+and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`.)
 """
 
 import ast
 import math
 import operator
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -34,10 +33,6 @@ _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }
-_FUNCTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (abs, bool, float, int, len, max, min, round, sum)
-}
-_CALCULATOR_CHARACTERS = frozenset("0123456789*+-/.()")
 _EXPRESSION_CHARACTERS = frozenset("0123456789*+-/.() \t")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 _ADJACENT = re.compile(r"[\d.]\s+[\d.]")
@@ -47,50 +42,30 @@ class ArithmeticLimit(ArithmeticError):
     """An expression that is too long, too deep or too large to be sensible arithmetic."""
 
 
-def walk(expression: str, python: bool = False) -> Any:
-    """The value of an arithmetic expression; raises as Python would, or ArithmeticLimit for a bomb.
-
-    python: also know the other literals and the few built-in functions that the official codes' `eval` reads.
-    """
+def walk(expression: str) -> int | float | complex:
+    """The value of an arithmetic expression; raises as Python would, or ArithmeticLimit for a bomb."""
     if len(expression) > MAX_CHARACTERS:
         raise ArithmeticLimit(f"{len(expression)} characters; at most {MAX_CHARACTERS} are read")
     try:
         tree = ast.parse(expression.lstrip(" \t"), mode="eval")
     except (MemoryError, RecursionError):
         raise ArithmeticLimit("nested too deep") from None
-    return _value(tree.body, 0, python)
+    return _value(tree.body, 0)
 
 
-def _value(node: ast.AST, depth: int, python: bool) -> Any:
+def _value(node: ast.AST, depth: int) -> Any:
     if depth > MAX_DEPTH:
         raise ArithmeticLimit(f"nested deeper than {MAX_DEPTH}")
     if isinstance(node, ast.Constant):
-        if python or (isinstance(node.value, int | float) and not isinstance(node.value, bool)):
+        if isinstance(node.value, int | float) and not isinstance(node.value, bool):
             return _checked(node.value)
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = _value(node.left, depth + 1, python), _value(node.right, depth + 1, python)
+        left, right = _value(node.left, depth + 1), _value(node.right, depth + 1)
         if isinstance(node.op, ast.Pow):
             _check_power(left, right)
-        if isinstance(node.op, ast.Mult | ast.Mod) and any(
-            isinstance(side, str | bytes | list) for side in (left, right)
-        ):
-            raise ArithmeticLimit("no arithmetic on text")
         return _checked(_OPERATORS[type(node.op)](left, right))
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.operand, depth + 1, python))
-    elif python and isinstance(node, ast.Tuple | ast.List):
-        kind = tuple if isinstance(node, ast.Tuple) else list
-        return kind(_value(part, depth + 1, python) for part in node.elts)
-    elif python and isinstance(node, ast.Name):
-        if node.id not in _FUNCTIONS:
-            raise NameError(f"name {node.id!r} is not defined")
-        return _FUNCTIONS[node.id]
-    elif python and isinstance(node, ast.Call) and not node.keywords:
-        function = _value(node.func, depth + 1, python)
-        arguments = [_value(part, depth + 1, python) for part in node.args]
-        if function not in _FUNCTIONS.values():
-            raise TypeError(f"{type(function).__name__!r} object is not callable")
-        return _checked(function(*arguments))
+        return _OPERATORS[type(node.op)](_value(node.operand, depth + 1))
     raise TypeError(f"no arithmetic: {type(node).__name__}")
 
 
@@ -123,29 +98,6 @@ def evaluate(expression: str) -> int | float | None:
     return value if isinstance(value, int | float) and abs(value) <= MAX_RESULT else None
 
 
-def use_calculator(text: str, official: Literal["data_utils", "sampling_utils"] | None = None) -> Any:
-    """The value of the open computation at the end of `text` (`... <<48/2=`), or None.
-
-    The expression stands between the last '<<' and the first '=' behind it; a computation that is closed by '>>'
-    gives nothing. official: the behaviour of GRACE's two helpers. They read no inner spaces, give `()` for `()`, and
-    `data_utils` fires again behind '>>'.
-    """
-    if "<<" not in text:
-        return None
-    tail = text.rpartition("<<")[2]
-    if official is None:
-        return None if ">>" in tail or "=" not in tail else evaluate(tail.partition("=")[0])
-    if "=" not in tail or (official == "sampling_utils" and ">>" in tail):
-        return None
-    expression = tail.partition("=")[0].replace(",", "").strip()
-    if not set(expression) <= _CALCULATOR_CHARACTERS:
-        return None
-    try:
-        return walk(expression, python=True)
-    except (ArithmeticError, SyntaxError, TypeError, ValueError):
-        return None
-
-
 def format_number(value: int | float) -> str:
     """A result as solutions write it: `24`, `0.5`, `12.125`, `3.33`.
 
@@ -162,63 +114,6 @@ def format_number(value: int | float) -> str:
     decimals = 2 if abs(value) >= 0.1 else 1 - math.floor(math.log10(abs(value)))
     text = f"{value:.{min(decimals, 12)}f}".rstrip("0").rstrip(".")
     return "0" if text in ("-0", "") else text
-
-
-def format_result(expression: str, official: bool = False) -> str:
-    """The written value of `expression`. Raises ArithmeticError, or what Python raises where official.
-
-    official: DPO-ST's tool, two decimals with Python's float text ('20.0', '-0.0'), any Python value that converts.
-    """
-    if official:
-        value = float(walk(expression, python=True))
-        return str(int(value)) if abs(int(value) - value) < 0.0001 else str(round(value, 2))
-    result = evaluate(expression)
-    if result is None:
-        raise ArithmeticError(f"no value: {expression[:80]!r}")
-    return format_number(result)
-
-
-def bracket_forced(
-    ids: Sequence[int],
-    pieces: Sequence[str],
-    encode: Callable[[str], list[int]],
-    close_id: int,
-    special_ids: Sequence[int] = (),
-    official: bool = False,
-) -> int | None:
-    """The token that DPO-ST's constraint forces behind `ids`, for sentencepiece tokens, or None.
-
-    ids: one sequence so far. pieces: text of each id ('▁' for a space). encode: text to ids. close_id: ']'.
-    Ours: a result that is already longer than the right one is closed; official: IndexError.
-    """
-    if not ids or ids[-1] in special_ids:
-        return None
-    equals = None
-    start = None
-    for index in range(len(ids) - 1, -1, -1):
-        piece = pieces[ids[index]]
-        if piece == "]":
-            return None
-        if piece == "▁=":
-            equals = index
-        elif piece == "▁[" and equals is not None:
-            start = index
-            break
-    if equals is None or start is None:
-        return None
-    expression = "".join(pieces[token] for token in ids[start + 1 : equals]).replace("▁", " ")
-    try:
-        target = encode(format_result(expression, official=True))
-    except (ArithmeticError, SyntaxError, TypeError, ValueError, NameError):
-        return None
-    if list(ids[-len(target) :]) == list(target):
-        return close_id
-    if pieces[ids[-1]] == "▁=":
-        return target[0]
-    written = len(ids) - 1 - equals
-    if written >= len(target) and not official:
-        return close_id
-    return target[written]
 
 
 # ---------------------------------------------------------------- the token constraint

@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM, GPT2Config, LlamaConfig, T5Config
 
-from retrace.decoding.batch_size import cache_bytes_per_token, cross_bytes_per_token, in_batches, rows_in, rows_that_fit
+from retrace.decoding.batch_size import cache_bytes_per_token, in_batches, rows_in, rows_that_fit
 from retrace.errors import UserError
 
 SHAPES = {
@@ -34,7 +34,6 @@ def shape(name: str, dtype: torch.dtype = torch.bfloat16):
 def test_a_token_costs_the_keys_and_values_of_all_layers(name, dtype, size):
     model = shape(name, dtype)
     assert cache_bytes_per_token(model) == SHAPES[name][1] * size
-    assert cross_bytes_per_token(model) == (SHAPES[name][1] * size if name == "t5" else 0)
 
 
 def test_a_processor_keeps_float64_unless_it_computes_in_half_precision():

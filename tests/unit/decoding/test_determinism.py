@@ -12,7 +12,6 @@ from torch.nn import functional
 
 from retrace.decoding.best_of_n import BestOfN
 from retrace.decoding.engine import Decoder
-from retrace.decoding.guided import decode_guided
 from retrace.decoding.options import Beam, Greedy, Guided, SelfConsistency
 from retrace.decoding.sampling import generate
 from retrace.decoding.setup import Generator, shard_of
@@ -26,6 +25,7 @@ from retrace.prompting.prompting import Prompting
 from retrace.schemas import Prediction
 from retrace.systems.algorithms import algorithms
 from retrace.text.calculator import Calculator
+from unit.guided_rows import decode_guided
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()

@@ -11,7 +11,8 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from retrace.decoding.engine import GROUPED, Decoder
+from retrace.decoding.engine import Decoder
+from retrace.decoding.state import GROUPED
 from retrace.errors import UserError
 from retrace.models.options import ScratchModel
 from retrace.models.scratch import build_tokenizer

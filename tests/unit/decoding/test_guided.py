@@ -9,12 +9,13 @@ import torch
 sys.path.insert(0, str(FilePath(__file__).parents[2] / "benchmarks"))
 from guided_world import make_discriminator, make_examples, make_generator
 
-from retrace.decoding.guided import GuidedDecoder, Path, choose_steps, decode_for_betas, decode_guided
+from retrace.decoding.guided import GuidedDecoder, Path, choose_steps
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.sampling import truncated
 from retrace.errors import UserError
 from retrace.text.calculator import Calculator
+from unit.guided_rows import decode_for_betas, decode_guided
 
 torch.set_num_threads(1)
 EXAMPLES = make_examples(5)

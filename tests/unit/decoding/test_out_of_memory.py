@@ -14,12 +14,12 @@ from guided_world import make_discriminator, make_examples, make_generator
 
 from retrace.decoding.beam import beam_search
 from retrace.decoding.engine import Decoder
-from retrace.decoding.guided import decode_guided
 from retrace.decoding.options import Guided
 from retrace.decoding.sampling import generate
 from retrace.decoding.step_choice import Context, measure_step_choice
 from retrace.errors import UserError
 from retrace.models.exact import make_rows_independent
+from unit.guided_rows import decode_guided
 
 torch.set_num_threads(1)
 FAMILIES = ["encoder_decoder", "decoder_only"]

@@ -68,10 +68,6 @@ def test_drawing_never_takes_a_missing_or_negative_candidate():
         assert select(final, torch.full((2,), number, dtype=torch.float64)).tolist() == [1, 1]
 
 
-def test_pads_behind_a_candidate_are_official_only():
-    rows = {
-        official: discriminator_rows([7], [8], [[1], [2, 3]], start=90, separator=91, pad=0, official=official)
-        for official in (False, True)
-    }
-    assert rows[False] == [[90, 7, 8, 91, 1], [90, 7, 8, 91, 2, 3]]
-    assert rows[True] == [[90, 7, 8, 91, 1, 0], [90, 7, 8, 91, 2, 3]]
+def test_pads_stay_behind_a_short_candidate():
+    rows = discriminator_rows([7], [8], [[1], [2, 3]], start=90, separator=91, pad=0)
+    assert rows == [[90, 7, 8, 91, 1, 0], [90, 7, 8, 91, 2, 3]]

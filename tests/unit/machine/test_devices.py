@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
-from retrace.machine import devices
-from retrace.machine.devices import Device, hold_devices, join_hold, listed_devices, visible_devices
+from retrace.machine import devices, locks
+from retrace.machine.devices import Device, hold_devices, listed_devices, visible_devices
 
 SCRIPTS = Path(devices.__file__).parents[2]
 NVIDIA_SMI = """GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-5d5ba0d6)
@@ -183,9 +183,10 @@ def test_a_started_process_keeps_the_device_of_its_launcher(tmp_path) -> None:
         f"sys.path.insert(0, {str(SCRIPTS)!r})\n"
         "from pathlib import Path\n"
         "from retrace.machine.devices import *\n"
+        "from retrace.machine.locks import join\n"
     )
     take = code + "hold = hold_devices([Device('0', 'gpu0')], 1, Path(sys.argv[1])); print('held', flush=True)\n"
-    child = code + "join_hold([Path(sys.argv[1]) / 'gpu0']); print('joined', flush=True); time.sleep(60)\n"
+    child = code + "join([Path(sys.argv[1]) / 'gpu0']); print('joined', flush=True); time.sleep(60)\n"
     launcher = subprocess.Popen(
         [sys.executable, "-c", take + "time.sleep(60)", str(tmp_path)], stdout=subprocess.PIPE, text=True
     )
@@ -205,13 +206,13 @@ def test_a_started_process_keeps_the_device_of_its_launcher(tmp_path) -> None:
 
 def test_locks_that_were_cleared_away_are_made_again(tmp_path) -> None:
     device = Device("0", "gpu0")
-    descriptor = devices._try_lock(tmp_path / "gpu0")
+    lock = locks.try_lock(tmp_path / "gpu0")
     (tmp_path / "gpu0").unlink()
     hold = hold_devices([device], 1, tmp_path)
     assert hold.paths == [tmp_path / "gpu0"]
     assert (tmp_path / "gpu0").exists()
-    assert devices._try_lock(tmp_path / "gpu0") is None
-    os.close(descriptor)
+    assert locks.try_lock(tmp_path / "gpu0") is None
+    lock.close()
 
 
 def test_a_folder_that_cannot_be_used_is_named(tmp_path) -> None:
@@ -222,5 +223,5 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path) -> None:
 
 def test_joining_needs_no_free_device(tmp_path) -> None:
     hold = hold_devices([Device("0", "gpu0"), Device("1", "gpu1")], 2, tmp_path)
-    join_hold(hold.paths)  # returns at once
+    locks.join(hold.paths)  # returns at once
     assert [device.name for device in hold.devices] == ["0", "1"]

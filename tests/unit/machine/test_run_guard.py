@@ -1,4 +1,4 @@
-"""One run in a folder, locks of dead runs, files of the future."""
+"""One run in a folder, and locks of dead runs."""
 
 import fcntl
 import os
@@ -88,20 +88,21 @@ def test_a_lock_of_another_machine_stays(left: str) -> None:
     assert RunGuard().start(unlocking=True) == [note]
 
 
-def test_files_of_the_future_keep_their_order() -> None:
-    now = time.time()
-    ages = {"a": 7200, "b": 3600, "deep/c": 5400, "past": -100, "soon": 10}
-    for name, ahead in ages.items():
-        path = Path("results", name)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-        os.utime(path, (now + ahead, now + ahead))
-    (note,) = run_guard.date_back("results")
-    assert note == "note: 3 files in results were dated in the future (last: results/a); they are dated now"
-    times = {name: Path("results", name).stat().st_mtime for name in ages}
-    assert sorted(("a", "b", "deep/c", "past"), key=times.get) == ["past", "b", "deep/c", "a"]
-    assert now - 1 < times["b"] < times["a"] <= time.time()
-    assert times["past"] == pytest.approx(now - 100)
-    assert times["soon"] == pytest.approx(now + 10)  # as far as clocks of machines may differ
-    assert run_guard.date_back("results") == []
-    assert run_guard.date_back("nowhere") == []
+def test_a_dry_run_changes_nothing(first: RunGuard, run_folder: Path) -> None:
+    """Neither the lock of a killed run nor times of results."""
+    end(first)
+    lock = lock_of_snakemake()
+    result = run_folder / "results" / "a"
+    result.parent.mkdir()
+    result.touch()
+    os.utime(result, (time.time() + 7200,) * 2)
+    before = {path: path.stat().st_mtime_ns for path in run_folder.rglob("*")}
+    killed, ahead = RunGuard().start(dry_run=True)
+    assert "was killed; the next run releases its lock" in killed
+    assert "1 files in results are dated in the future (last: results/a)" in ahead
+    assert {path: path.stat().st_mtime_ns for path in run_folder.rglob("*")} == before
+    killed, ahead = RunGuard().start()
+    assert "its lock is released" in killed
+    assert not lock.exists()
+    assert ahead.endswith("check_files.py --mend-times")
+    assert result.stat().st_mtime_ns == before[result]

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from retrace.errors import UserError
-from retrace.models.load import check_tokenizer, delimiter_token_ids, ensure_pad, load_model, load_tokenizer
-from retrace.models.scratch import save_model
+from retrace.models.load import check_tokenizer, ensure_pad, load_model, load_tokenizer
 from retrace.training.sft import extend_tokenizer
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
 FAMILIES = ["encoder_decoder", "decoder_only"]
@@ -109,7 +109,7 @@ def test_a_tied_head_stays_tied(folders) -> None:
 
 def test_delimiter_must_be_a_token(folders) -> None:
     tokenizer = load_tokenizer(folders["encoder_decoder"])
-    assert delimiter_token_ids(tokenizer, "|") == [tokenizer.convert_tokens_to_ids("|")]
+    check_tokenizer(tokenizer, arithmetic_task(delimiter="|"))
     with pytest.raises(UserError, match="step delimiter '@@' of task arithmetic is no token"):
         check_tokenizer(tokenizer, arithmetic_task(delimiter="@@"))
     with pytest.raises(UserError, match="step delimiter '雨'"):

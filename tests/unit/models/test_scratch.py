@@ -6,7 +6,8 @@ from transformers import AutoTokenizer
 
 from retrace.errors import UserError
 from retrace.models.options import ScratchModel
-from retrace.models.scratch import build_model, build_tokenizer, save_model
+from retrace.models.scratch import build_model, build_tokenizer
+from unit.model_folders import save_model
 
 SOLUTIONS = [
     "Tom has 3+4 = <<3+4=7>>7 apples | He eats 2, 7-2 = <<7-2=5>>5 | #### 5",

@@ -13,11 +13,11 @@ from retrace.decoding.setup import open_generator
 from retrace.errors import UserError
 from retrace.models.load import load_model
 from retrace.models.options import ModelConfig
-from retrace.models.scratch import save_model
 from retrace.prompting.layouts import write_layout
 from retrace.prompting.prompting import answer_end, end_tokens, prompting_of, turn_end
 from retrace.tasks.load import load_task
 from retrace.training.data import generator_rows
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 CONFIG = Path(__file__).parents[3] / "config"

@@ -13,8 +13,6 @@ from retrace.text.calculator import (
     Calculator,
     evaluate,
     format_number,
-    format_result,
-    use_calculator,
     walk,
 )
 from retrace.text.token_text import TokenText, calculator_tokens_missing
@@ -92,16 +90,12 @@ def test_bombs_raise_an_arithmetic_error():
     for bomb in ("9**9**9", "1" * 10_000, "-" * 150 + "1"):
         with pytest.raises(ArithmeticLimit):
             walk(bomb)
-        with pytest.raises(ArithmeticError):
-            format_result(bomb)
-    with pytest.raises(ArithmeticLimit):
-        walk("'a'*999999999", python=True)
 
 
 def test_nothing_but_arithmetic_is_run():
-    for text in ("__import__('os')", "().__class__", "open('x')", "[x for x in (1,)]", "f'{1}'"):
-        with pytest.raises((TypeError, NameError, SyntaxError)):
-            walk(text, python=True)
+    for text in ("__import__('os')", "().__class__", "open('x')", "[x for x in (1,)]", "f'{1}'", "'a'*999999999"):
+        with pytest.raises(TypeError, match="no arithmetic"):
+            walk(text)
 
 
 @pytest.mark.parametrize(
@@ -114,14 +108,6 @@ def test_nothing_but_arithmetic_is_run():
 )  # fmt: skip
 def test_format_number(value, text):
     assert format_number(value) == text
-
-
-def test_use_calculator_reads_spaces_and_stops_behind_the_end():
-    assert use_calculator("<<8 * 2 =") == 16
-    assert use_calculator("<<8*2=16>>16 and 5 =") is None
-    assert use_calculator("<<()=") is None
-    assert use_calculator("8*2=") is None
-    assert use_calculator("<<8*2=16>>16 <<1+1=") == 2
 
 
 def run(calculator: Calculator, tokenizer, text: str) -> str:

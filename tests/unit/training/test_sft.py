@@ -12,11 +12,11 @@ from retrace.decoding.setup import open_generator
 from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import check_tokenizer, load_model, load_tokenizer
-from retrace.models.scratch import save_model
 from retrace.training import sft
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, add_noise, collate_generator, generator_rows, result_spans
 from unit import tiny_generators
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()

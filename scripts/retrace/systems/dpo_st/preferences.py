@@ -50,13 +50,12 @@ def pairs_of_question(
     draw: random.Random,
     similarity: float = 0.7,
     count: int = 3,
-    official: bool = False,
 ) -> list[tuple[str, str, float]]:
     """The `count` least similar pairs (right, wrong, similarity) of one question, most unlike first.
 
     gold: the reference solution, which counts as right; None: there is none. right, wrong: sampled texts, with or
     without repeats. tokens: the set of tokens of each text. draw: orders equally similar pairs; where nothing is wrong
-    no number is drawn. official: as the official code, a reference that was graded wrong may stand on both sides.
+    no number is drawn. A reference that was graded wrong never stands on both sides, as in the official code it may.
     """
     if not wrong:
         return []
@@ -65,10 +64,7 @@ def pairs_of_question(
     draw.shuffle(kept_right)
     draw.shuffle(kept_wrong)
     pairs = [
-        (good, bad, jaccard(tokens[good], tokens[bad]))
-        for good in kept_right
-        for bad in kept_wrong
-        if official or good != bad
+        (good, bad, jaccard(tokens[good], tokens[bad])) for good in kept_right for bad in kept_wrong if good != bad
     ]
     return sorted(pairs, key=lambda pair: pair[2])[:count]
 

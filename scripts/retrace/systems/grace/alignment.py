@@ -15,9 +15,9 @@ from retrace.errors import UserError
 
 GAP = "_"
 # A move is one of these; 3 is a pair whose first step could also have had a gap at the same cost.
-SECOND_ONLY, FIRST_ONLY, PAIR, _, STOP, STUCK = range(6)
-USES_FIRST = np.array([0, 1, 1, 1, 0, 0], dtype=bool)
-USES_SECOND = np.array([1, 0, 1, 1, 0, 0], dtype=bool)
+SECOND_ONLY, FIRST_ONLY, PAIR, _, STOP = range(5)
+USES_FIRST = np.array([0, 1, 1, 1, 0], dtype=bool)
+USES_SECOND = np.array([1, 0, 1, 1, 0], dtype=bool)
 
 
 class Path(NamedTuple):
@@ -56,29 +56,25 @@ def align_batch(
     second_lengths: np.ndarray,
     gap_cost: float = 0.5,
     threshold: float = 0.8,
-    official: bool = False,
 ) -> Paths:
     """Align many pairs of lists.
 
     similarity: [batch, m, n], cosines, any value beyond a pair's own lengths. first_lengths, second_lengths: [batch],
-    zeros allowed. Raises UserError for a similarity that is not a number. `official` lets it pass as GRACE's code
-    does, unless that code would trace back for ever, which is refused.
+    zeros allowed. Raises UserError for a similarity that is not a number (GRACE's code lets it pass, and may then trace
+    back for ever).
     """
     _, rows, columns = similarity.shape
     inside = (np.arange(rows)[:, None] < first_lengths)[:, None, :] & (np.arange(columns)[:, None] < second_lengths)
     # The batch comes last: operations on an anti-diagonal then run over long rows. Two columns at least, for a stride.
     values = np.zeros((rows, max(columns, 2), similarity.shape[0]))
     np.copyto(values[:, :columns], similarity.transpose(1, 2, 0), where=inside)
-    if official:
-        costs, moves = _fill_official(values, gap_cost, threshold)
-    else:
-        if not np.isfinite(values).all():
-            i, j, index = np.argwhere(~np.isfinite(values))[0]
-            raise UserError(
-                f"alignment {index}: the similarity of step {i + 1} to reference step {j + 1} is "
-                f"{values[i, j, index]}; the embedder gave an unusable vector: use another align.embedder"
-            )
-        costs, moves = _fill(values, gap_cost, threshold)
+    if not np.isfinite(values).all():
+        i, j, index = np.argwhere(~np.isfinite(values))[0]
+        raise UserError(
+            f"alignment {index}: the similarity of step {i + 1} to reference step {j + 1} is "
+            f"{values[i, j, index]}; the embedder gave an unusable vector: use another align.embedder"
+        )
+    costs, moves = _fill(values, gap_cost, threshold)
     return _trace_back(costs, moves, np.asarray(first_lengths), np.asarray(second_lengths))
 
 
@@ -129,32 +125,12 @@ def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np
     return costs, moves
 
 
-def _fill_official(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """As `_fill`, with the order of comparisons of GRACE's code, which decides where a NaN goes."""
-    rows, columns, batch = similarity.shape
-    costs, moves = _tables(rows, columns, batch, gap_cost)
-    with np.errstate(invalid="ignore"):
-        for diagonal in range(2, rows + columns + 1):
-            i = np.arange(max(1, diagonal - columns), min(rows, diagonal - 1) + 1)
-            similar, corner = similarity[i - 1, diagonal - i - 1], costs[diagonal - 2, i - 1]
-            options = [corner + 1 - similar, costs[diagonal - 1, i - 1] + gap_cost, costs[diagonal - 1, i] + gap_cost]
-            best = options[0]
-            for option in options[1:]:
-                best = np.where(option < best, option, best)  # as Python's min()
-            best = np.where(similar >= threshold, corner, best)
-            near = [np.isclose(option, best) for option in options]
-            move = np.where(near[1], FIRST_ONLY, np.where(near[2], SECOND_ONLY, STUCK))
-            costs[diagonal, i] = best
-            moves[diagonal, i] = np.where((similar >= threshold) | near[0], PAIR, move)
-    return costs, moves
-
-
 def _trace_back(costs: np.ndarray, moves: np.ndarray, first_lengths: np.ndarray, second_lengths: np.ndarray) -> Paths:
     """Follow the moves of all alignments at once, from the last cell to the first."""
     _, width, batch = moves.shape
     # A cell is one number into the flat table; a move subtracts a fixed number from it.
     down, across = (width + 1) * batch, width * batch
-    jump = np.array([across, down, down + across, down + across, 0, 0])
+    jump = np.array([across, down, down + across, down + across, 0])
     last = ((first_lengths + second_lengths) * width + first_lengths) * batch + np.arange(batch)
     flat, cell = moves.reshape(-1), last
     longest = int((first_lengths + second_lengths).max(initial=0))
@@ -162,11 +138,6 @@ def _trace_back(costs: np.ndarray, moves: np.ndarray, first_lengths: np.ndarray,
     for step in range(longest - 1, -1, -1):  # the last move first: rows of `taken` are in forward order
         flat.take(cell, out=taken[step], mode="clip")
         cell = cell - jump.take(taken[step])
-    if (taken == STUCK).any():
-        raise UserError(
-            f"alignment {int(np.argmax((taken == STUCK).any(axis=0)))}: the similarities hold a value that is "
-            "not a number on the traceback, where the official code never ends"
-        )
     lengths = longest - np.count_nonzero(taken == STOP, axis=0)
     first, second = _count(USES_FIRST.take(taken)), _count(USES_SECOND.take(taken))
     return Paths(first, second, costs.reshape(-1)[last], lengths)
@@ -180,21 +151,6 @@ def _count(used: np.ndarray) -> np.ndarray:
     total *= used
     total -= 1
     return total
-
-
-def align(
-    first: Sequence[str],
-    second: Sequence[str],
-    similarity: np.ndarray,
-    gap_cost: float = 0.5,
-    threshold: float = 0.8,
-    official: bool = False,
-) -> tuple[list[str], list[str], float]:
-    """Align two lists of steps, similarity [len(first), len(second)]; '_' marks a gap. See `align_batch`."""
-    similarity = np.asarray(similarity, dtype=np.float64).reshape(len(first), len(second))
-    lengths = np.array([len(first)]), np.array([len(second)])
-    [path] = align_batch(similarity[None], *lengths, gap_cost, threshold, official).to_list()
-    return spell(first, path.first), spell(second, path.second), path.cost
 
 
 def spell(steps: Sequence[str], indices: Sequence[int]) -> list[str]:

@@ -1,11 +1,9 @@
 """Training the step discriminator on pairs of a right and a wrong step. GRACE section 3.2."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import TrainerCallback
@@ -15,10 +13,8 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator, discriminator_input, pair_loss
-from retrace.models.encoder_head import add_separators, encoder_from_pretrained, scratch_encoder
-from retrace.models.load import ensure_pad, load_config, load_tokenizer, resize_embeddings
 from retrace.schemas import Pair
-from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
+from retrace.systems.grace.options import DiscriminatorTraining
 from retrace.tasks.base import Task
 from retrace.tasks.formats import demonstrations as worked_examples
 from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
@@ -36,51 +32,6 @@ class PairRow:
     @property
     def length(self) -> int:
         return max(len(self.positive), len(self.negative))
-
-
-def make_network(
-    cls: type,
-    options: DiscriminatorTraining | VerifierTraining,
-    generator: str | Path,
-    task: Task,
-    seed: int,
-    **settings: Any,
-) -> Any:
-    """A network of class `cls` before training: a pretrained backbone, or a fresh encoder beside the generator.
-
-    backbone `scratch`: a T5 encoder with the generator's tokenizer, in the generator's sizes unless the options give
-    others. `generator`: the generator's own encoder, a fresh one where it has none. Otherwise a model folder or a
-    Hub id, whose tokenizer gets [CLS], [SEP] and the calculator's brackets where it lacks them, as the official code
-    does.
-    """
-    backbone = options.backbone
-    if backbone == "generator" and not load_config(generator).is_encoder_decoder:
-        print(f"note: {generator} has no encoder of its own; a fresh one of its sizes is trained", file=sys.stderr)
-        backbone = "scratch"
-    if backbone == "scratch":
-        tokenizer = load_tokenizer(generator)
-        sizes = load_config(generator)
-        width = options.width if options.width > 0 else sizes.hidden_size
-        layers = options.layers if options.layers > 0 else sizes.num_hidden_layers
-        heads = sizes.num_attention_heads
-        feedforward = getattr(sizes, "d_ff", None) or getattr(sizes, "n_inner", None) or 4 * width
-        if width % heads:
-            raise UserError(f"width {width} is no multiple of the generator's {heads} heads; choose another width")
-        add_separators(tokenizer, brackets=False)
-        encoder = scratch_encoder(tokenizer, width, layers, heads, feedforward, 0.0, seed)
-    else:
-        from retrace.models.hub import local_folder
-
-        folder = Path(generator) if backbone == "generator" else local_folder(backbone)
-        tokenizer = load_tokenizer(folder)
-        add_separators(tokenizer, brackets=task.config.calculator)
-        encoder = encoder_from_pretrained(folder)
-        if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
-            resize_embeddings(encoder, len(tokenizer))
-    ensure_pad(tokenizer)
-    positions = getattr(encoder.config, "max_position_embeddings", None)
-    limit = min(options.max_length, positions) if positions else options.max_length
-    return cls(encoder, tokenizer, max_length=limit, **settings)
 
 
 def pair_rows(network: StepDiscriminator, task: Task, pairs: Sequence[Pair]) -> list[PairRow]:

@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from retrace.decoding.engine import Decoder, State
+from retrace.decoding.engine import Decoder
 from retrace.decoding.setup import Generator, best_device
+from retrace.decoding.state import State
 from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import dtype_of
 from retrace.models.options import load_model_config

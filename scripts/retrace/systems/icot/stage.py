@@ -1,10 +1,11 @@
-"""What the stages of implicit chain of thought open: base model, tokenizer, rows and the teacher's states."""
+"""What the stages of implicit chain of thought share: their rows, their checkpoints, and the training of one part alone."""
 
 import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
+from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from retrace.errors import UserError
@@ -16,36 +17,40 @@ from retrace.systems.icot.networks import Emulator, Student
 from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 from retrace.systems.icot.rows import SeparatedRows, read_rows
 from retrace.systems.icot.states import open_states
-from retrace.systems.icot.train import States
+from retrace.systems.icot.train import Curve, Training, train_emulator, train_student
 from retrace.tasks.load import load_task
 from retrace.training.evaluated import KeepsEach, bring_each
 from retrace.training.sft import limit_of
 from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
-
-class Stage(NamedTuple):
-    """Everything that the training of a student or an emulator needs."""
-
-    base: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    rows: SeparatedRows
-    dev_rows: SeparatedRows
-    states: States
-    dev_states: States
+PARTS: dict[str, tuple[Callable[[PreTrainedModel, Any], nn.Module], Callable[..., Curve]]] = {
+    "student": (lambda base, options: Student(base), train_student),
+    "emulator": (
+        lambda base, options: Emulator(base, options.mixture_size, options.softmax_temperature),
+        train_emulator,
+    ),
+}
 
 
-def open_stage(given: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> Stage:
-    """Open what the arguments name. Raises UserError for what does not fit together."""
+def train_part(part: str, given: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> None:
+    """Train the student or the emulator from the teacher's states and write its checkpoint.
+
+    Args:
+        part: `student` or `emulator`.
+        given: the arguments of the programs (`part_program`).
+        options: of the training.
+        of_states: which states the teacher gives.
+
+    Raises:
+        UserError: what the arguments name does not fit together.
+    """
     if of_states.cached and not given.states:
         raise UserError("--states: name the folder that cache_states.py made, or give --cached false")
     set_seed(given.seed)
     start = given.teacher if getattr(options, "start", "base") == "teacher" else given.model
     # The weights are trained in full precision; `precision` is that of the computation.
     base, tokenizer = load_model(start, "decoder_only", "float32")
-    task, limit = load_task(given.task_file), limit_of(base, options.max_length)
-    rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
-    )
+    rows, dev_rows = read_both(given, base, tokenizer, options)
     sources = open_states(
         given.states if of_states.cached else None,
         given.teacher,
@@ -55,7 +60,23 @@ def open_stage(given: argparse.Namespace, options: SeparatedTraining, of_states:
         base.config.hidden_size,
         tokenizer,
     )
-    return Stage(base, tokenizer, rows, dev_rows, sources["train"], sources["dev"])
+    make, train = PARTS[part]
+    network = make(base, options)
+    keeping = keeps_each(options, given.state, lambda folder: write_parts(folder, tokenizer, **{part: network}))
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    curve = train(network, training, sources["train"], sources["dev"])
+    write_stage(given.output, given.state, tokenizer, curve, **{part: network})
+
+
+def read_both(
+    given: argparse.Namespace, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: SeparatedTraining
+) -> tuple[SeparatedRows, SeparatedRows]:
+    """The training and the development rows of a stage, no longer than its options and the base model allow."""
+    task, limit = load_task(given.task_file), limit_of(base, options.max_length)
+    rows, dev_rows = (
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+    )
+    return rows, dev_rows
 
 
 def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:

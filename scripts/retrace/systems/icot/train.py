@@ -1,6 +1,7 @@
 """Losses and trainings of implicit chain of thought: baselines, student, emulator, and both coupled."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from retrace.training.trainer import train
 States = CachedStates | ComputedStates
 Batch = dict[str, Tensor]
 Collate = Callable[[Sequence[int]], Batch]
+Logits = Callable[[nn.Module, Batch], Tensor]
 Curve = list[dict[str, float]]
 
 
@@ -73,7 +75,7 @@ class AnswerEvaluation(_OverDevelopment):
     score: the share of right rows; a thousandth of the share of right tokens tells equal ones apart.
     """
 
-    def __init__(self, logits: Callable[[nn.Module, Batch], Tensor], *rest) -> None:  # type: ignore[no-untyped-def]
+    def __init__(self, logits: Logits, *rest) -> None:  # type: ignore[no-untyped-def]
         super().__init__(*rest)
         self.logits = logits
 
@@ -116,191 +118,150 @@ def prepare(model: nn.Module, options: SeparatedTraining) -> None:
         compile_blocks(model) if hasattr(model, "config") else model.compile_layers()
 
 
+@dataclass(frozen=True)
+class Training:
+    """What every training here is given, whatever the network.
+
+    Attributes:
+        rows, dev_rows: training and development rows.
+        pad_id: of the tokenizer.
+        options: of the stage.
+        seed: of the order of the rows.
+        state: folder for restarts.
+        callbacks: further ones of the trainer.
+    """
+
+    rows: SeparatedRows
+    dev_rows: SeparatedRows
+    pad_id: int
+    options: SeparatedTraining
+    seed: int
+    state: str | Path
+    callbacks: Sequence[TrainerCallback] = ()
+
+    @property
+    def dev_batch_size(self) -> int:
+        """Rows of a development batch: no gradients need room."""
+        return 2 * self.options.device_batch_size
+
+
 def _text_logits(model: nn.Module, batch: Batch) -> Tensor:
     return model(input_ids=batch["input_ids"], use_cache=False).logits
 
 
-def train_text(
-    model: nn.Module,
-    rows: SeparatedRows,
-    dev_rows: SeparatedRows,
-    layout: Layout,
-    pad_id: int,
-    options: SeparatedTraining,
-    seed: int,
-    state: str | Path,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> Curve:
+def train_text(model: nn.Module, given: Training, layout: Layout) -> Curve:
     """Train a model in place to write what the layout has behind the question; the best checkpoint is kept."""
-    prepare(model, options)
-    return _train_answers(
-        model,
-        _text_logits,
-        rows,
-        rows.lengths(layout),
-        partial(text_batch, rows, layout=layout, pad_id=pad_id),
-        partial(text_batch, dev_rows, layout=layout, pad_id=pad_id),
-        dev_rows,
-        options,
-        seed,
-        state,
-        callbacks,
-    )
+
+    def collate(rows: SeparatedRows, numbers: Sequence[int]) -> Batch:
+        return text_batch(rows, numbers, layout, given.pad_id)
+
+    collates = partial(collate, given.rows), partial(collate, given.dev_rows)
+    return _train_answers(model, given, layout, collates, (_text_logits, _text_logits))
 
 
-def train_student(
-    student: Student,
-    rows: SeparatedRows,
-    dev_rows: SeparatedRows,
-    states: States,
-    dev_states: States,
-    pad_id: int,
-    options: SeparatedTraining,
-    seed: int,
-    state: str | Path,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> Curve:
+def train_student(student: Student, given: Training, states: States, dev_states: States) -> Curve:
     """Train the student in place to answer from the teacher's states (section 3.1)."""
-    prepare(student, options)
 
-    def collate(data: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
-        positions = question_batch(data, numbers, pad_id)["positions"]
-        return {**text_batch(data, numbers, "no_cot", pad_id), "positions": positions, **source.batch(numbers)}
+    def collate(rows: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
+        positions = question_batch(rows, numbers, given.pad_id)["positions"]
+        return {**text_batch(rows, numbers, "no_cot", given.pad_id), "positions": positions, **source.batch(numbers)}
 
     def logits(source: States, model: nn.Module, batch: Batch) -> Tensor:
         ids = batch["input_ids"]
         return model(ids, batch["positions"], source(batch, ids.device))
 
-    return _train_answers(
-        student,
-        partial(logits, states),
-        rows,
-        rows.lengths("no_cot"),
-        partial(collate, rows, states),
-        partial(collate, dev_rows, dev_states),
-        dev_rows,
-        options,
-        seed,
-        state,
-        callbacks,
-        partial(logits, dev_states),
-        also=(states, dev_states),
-    )
+    collates = partial(collate, given.rows, states), partial(collate, given.dev_rows, dev_states)
+    both = partial(logits, states), partial(logits, dev_states)
+    return _train_answers(student, given, "no_cot", collates, both, also=(states, dev_states))
 
 
-def train_emulator(
-    emulator: Emulator,
-    rows: SeparatedRows,
-    dev_rows: SeparatedRows,
-    states: States,
-    dev_states: States,
-    pad_id: int,
-    options: SeparatedTraining,
-    seed: int,
-    state: str | Path,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> Curve:
+def train_emulator(emulator: Emulator, given: Training, states: States, dev_states: States) -> Curve:
     """Train the emulator in place to predict the teacher's states from the question (section 3.2)."""
-    prepare(emulator, options)
+    prepare(emulator, given.options)
 
-    def collate(data: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
-        return {**question_batch(data, numbers, pad_id), **source.batch(numbers)}
+    def collate(rows: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
+        return {**question_batch(rows, numbers, given.pad_id), **source.batch(numbers)}
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         ids = batch["question_ids"]
         return states_loss(model(ids, batch["positions"]), states(batch, ids.device))
 
+    dev_collate = partial(collate, given.dev_rows, dev_states)
     return train(
         emulator,
-        rows,
-        rows.lengths(None),
-        partial(collate, rows, states),
+        given.rows,
+        given.rows.lengths(None),
+        partial(collate, given.rows, states),
         loss,
         lambda batch: torch.tensor(len(batch["positions"])),
-        StatesEvaluation(
-            dev_states, _by_length(dev_rows), partial(collate, dev_rows, dev_states), 2 * options.device_batch_size
-        ),
-        options,
-        seed,
-        state,
-        callbacks=_stopping(options, "loss", callbacks),
-        also=(states, dev_rows, dev_states),
+        StatesEvaluation(dev_states, _by_length(given.dev_rows), dev_collate, given.dev_batch_size),
+        given.options,
+        given.seed,
+        given.state,
+        callbacks=_stopping(given, "loss"),
+        also=(states, given.dev_rows, dev_states),
     )
 
 
-def train_coupled(
-    coupled: Coupled,
-    rows: SeparatedRows,
-    dev_rows: SeparatedRows,
-    pad_id: int,
-    options: SeparatedTraining,
-    seed: int,
-    state: str | Path,
-    callbacks: Sequence[TrainerCallback] = (),
-) -> Curve:
+def train_coupled(coupled: Coupled, given: Training) -> Curve:
     """Train emulator and student in place, as one model, on the answer (section 3.3)."""
-    prepare(coupled, options)
 
-    def collate(data: SeparatedRows, numbers: Sequence[int]) -> Batch:
-        return {**text_batch(data, numbers, "no_cot", pad_id), **question_batch(data, numbers, pad_id)}
+    def collate(rows: SeparatedRows, numbers: Sequence[int]) -> Batch:
+        return {
+            **text_batch(rows, numbers, "no_cot", given.pad_id),
+            **question_batch(rows, numbers, given.pad_id),
+        }
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(batch["input_ids"], batch["question_ids"], batch["positions"])
 
-    return _train_answers(
-        coupled,
-        logits,
-        rows,
-        rows.lengths("no_cot"),
-        partial(collate, rows),
-        partial(collate, dev_rows),
-        dev_rows,
-        options,
-        seed,
-        state,
-        callbacks,
-    )
+    collates = partial(collate, given.rows), partial(collate, given.dev_rows)
+    return _train_answers(coupled, given, "no_cot", collates, (logits, logits))
 
 
 def _train_answers(
     model: nn.Module,
-    logits: Callable[[nn.Module, Batch], Tensor],
-    rows: SeparatedRows,
-    lengths: Sequence[int],
-    collate: Collate,
-    dev_collate: Collate,
-    dev_rows: SeparatedRows,
-    options: SeparatedTraining,
-    seed: int,
-    state: str | Path,
-    callbacks: Sequence[TrainerCallback],
-    dev_logits: Callable[[nn.Module, Batch], Tensor] | None = None,
+    given: Training,
+    layout: Layout,
+    collates: tuple[Collate, Collate],
+    logits: tuple[Logits, Logits],
     also: Sequence[States] = (),
 ) -> Curve:
-    """A training whose loss is the cross-entropy of answers, and whose best checkpoint the options choose."""
+    """A training whose loss is the cross-entropy of answers, and whose best checkpoint the options choose.
+
+    Args:
+        model: the network.
+        given: what every training is given.
+        layout: of the rows' texts, which says how long they are.
+        collates: batches of the numbers of training and of development rows.
+        logits: of a batch of training and of development rows, [B, L, V].
+        also: what the training depends on beside its rows.
+    """
+    prepare(model, given.options)
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
-        found = logits(network, batch).flatten(0, 1).float()
+        found = logits[0](network, batch).flatten(0, 1).float()
         return functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
 
-    best = "loss" if options.keep_best == "loss" else "score"
+    best = "loss" if given.options.keep_best == "loss" else "score"
     return train(
         model,
-        rows,
-        lengths,
-        collate,
+        given.rows,
+        given.rows.lengths(layout),
+        collates[0],
         loss,
         lambda batch: batch["labels"].ne(IGNORED).sum(),
-        AnswerEvaluation(dev_logits or logits, _by_length(dev_rows), dev_collate, 2 * options.device_batch_size),
-        options,
-        seed,
-        state,
+        AnswerEvaluation(logits[1], _by_length(given.dev_rows), collates[1], given.dev_batch_size),
+        given.options,
+        given.seed,
+        given.state,
         best=best,
-        callbacks=_stopping(options, best, callbacks),
-        also=(dev_rows, *also),
+        callbacks=_stopping(given, best),
+        also=(given.dev_rows, *also),
     )
 
 
-def _stopping(options: SeparatedTraining, metric: str, callbacks: Sequence[TrainerCallback]) -> list[TrainerCallback]:
+def _stopping(given: Training, metric: str) -> list[TrainerCallback]:
     """The callbacks, and the early stop where there is one."""
-    return [*([StopsEarly(options.patience, metric)] if options.patience > 0 else []), *callbacks]
+    patience = given.options.patience
+    return [*([StopsEarly(patience, metric)] if patience > 0 else []), *given.callbacks]

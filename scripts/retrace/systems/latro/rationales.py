@@ -5,7 +5,7 @@ log p(answer | prompt, rationale) under the same policy, so one forward pass ove
 the rationale's and the answer's likelihood.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -26,19 +26,30 @@ class Rationale:
     finished: bool  # a stop was found within the limit
 
 
-def stop_starts(ids: Sequence[int], stop: Sequence[int]) -> list[bool]:
-    """For each place in `ids` whether the whole token sequence `stop` begins there."""
-    stop = list(stop)
-    return [list(ids[place : place + len(stop)]) == stop for place in range(len(ids))]
+def cut_rationale(
+    ids: Sequence[int], surfaces: Sequence[str], stops: Sequence[str], end_ids: Collection[int]
+) -> tuple[list[int], bool]:
+    """The tokens before the first stop or end token, and whether there is one (else the limit ended it).
 
-
-def cut_at_stop(ids: Sequence[int], stops: Sequence[Sequence[int]]) -> tuple[list[int], bool]:
-    """The tokens before the first place where one of the stop sequences begins, and whether there is one.
-
-    A stop at place 0 gives no tokens.
+    Args:
+        ids: what was generated.
+        surfaces: the text of each token id.
+        stops: texts at which a rationale ends; a token that holds a stop's beginning goes, too.
+        end_ids: tokens that end a text.
     """
-    found = [starts.index(True) for stop in stops if True in (starts := stop_starts(ids, stop))]
-    return (list(ids[: min(found)]), True) if found else (list(ids), False)
+    ended = next((place for place, token in enumerate(ids) if token in end_ids), None)
+    kept = list(ids if ended is None else ids[:ended])
+    pieces = [surfaces[token] for token in kept]
+    text = "".join(pieces)
+    places = [place for stop in stops if (place := text.find(stop)) >= 0]
+    if not places:
+        return kept, ended is not None
+    first, length = min(places), 0
+    for number, piece in enumerate(pieces):
+        length += len(piece)
+        if length > first:
+            return kept[:number], True
+    raise AssertionError("a stop that was found begins in some token")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting, answer_end, end_tokens
 from retrace.schemas import Example
 from retrace.systems.latro.options import LatroTraining
-from retrace.systems.latro.rationales import Rationale
+from retrace.systems.latro.rationales import Rationale, cut_rationale
 from retrace.text.calculator import Calculator
 from retrace.text.token_text import TokenText
 from retrace.training.data import report_long
@@ -188,17 +188,5 @@ class RationaleWriter:
         return Rationale(question.prompt, kept, answer, sampled, finished)
 
     def cut(self, ids: Sequence[int]) -> tuple[list[int], bool]:
-        """The tokens before the first stop or end token, and whether there is one (else the limit ended it)."""
-        ended = next((place for place, token in enumerate(ids) if token in self.end_ids), None)
-        kept = list(ids if ended is None else ids[:ended])
-        surfaces = [self.text.surfaces[token] for token in kept]
-        text = "".join(surfaces)
-        places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
-        if not places:
-            return kept, ended is not None
-        first, length = min(places), 0
-        for number, surface in enumerate(surfaces):
-            length += len(surface)
-            if length > first:
-                return kept[:number], True
-        raise AssertionError("a stop that was found begins in some token")
+        """`cut_rationale` with the writer's stops and end tokens."""
+        return cut_rationale(ids, self.text.surfaces, self.stops, self.end_ids)

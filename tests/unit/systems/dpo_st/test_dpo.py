@@ -12,7 +12,6 @@ import train_dpo
 from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import load_model
-from retrace.models.scratch import save_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
 from retrace.schemas import Preference
 from retrace.systems.dpo_st import dpo
@@ -21,6 +20,7 @@ from retrace.systems.dpo_st.options import DpoTraining
 from retrace.training import adapters
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
 from retrace.training.restarts import Owner
+from unit.model_folders import save_model
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 

@@ -63,7 +63,6 @@ def test_degenerate_questions():
     assert pairs_of_question("a b", [], ["x", "x", "x"], Words(), draw) == [("a b", "x", 0.0)]
     # A reference that was graded wrong never stands on both sides.
     assert pairs_of_question("a b", [], ["a b"], Words(), draw) == []
-    assert pairs_of_question("a b", [], ["a b"], Words(), draw, official=True) == [("a b", "a b", 1.0)]
     assert solutions_of_question(None, [], Words()) == []
     assert solutions_of_question(None, ["b", "b"], Words()) == ["b"]
     assert solutions_of_question("z", ["z"], Words()) == ["z"]

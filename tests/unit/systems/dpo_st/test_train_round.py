@@ -9,9 +9,9 @@ import train_round
 from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import load_model
-from retrace.models.scratch import save_model
 from retrace.prompting.layouts import has_masked_results
 from retrace.schemas import PseudoLabel
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 TASK = arithmetic_task()

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrace.errors import UserError
-from retrace.systems.grace.alignment import Job, align, align_batch, align_by_position, align_indexed, align_jobs
+from retrace.systems.grace.alignment import Job, align_batch, align_by_position, align_indexed, align_jobs
+from unit.two_lists import align
 
 
 def plain_align(similarity, gap=0.5, threshold=0.8):
@@ -72,15 +73,14 @@ def test_batch_equals_plain(matrices, gap, threshold):
     check_same(align_batch(*padded(matrices), gap, threshold), matrices, gap, threshold)
 
 
-@pytest.mark.parametrize("official", [False, True])
-def test_random_ragged_batch_equals_plain(official):
+def test_random_ragged_batch_equals_plain():
     random = np.random.default_rng(0)
     matrices = [
         random.choice([random.uniform(-1, 1), 0.5, 0.8, 0.9], size=random.integers(1, 13, 2)).tolist()
         for _ in range(500)
     ]
     matrices += [random.uniform(-1, 1, random.integers(1, 13, 2)).tolist() for _ in range(500)]
-    check_same(align_batch(*padded(matrices), official=official), matrices)
+    check_same(align_batch(*padded(matrices)), matrices)
 
 
 def test_empty_batch():
@@ -119,13 +119,6 @@ def test_nan_is_refused():
         align(["a", "b"], ["A"], np.array([[0.5], [np.nan]]))
     with pytest.raises(UserError, match="inf"):
         align(["a"], ["A"], np.array([[np.inf]]))
-
-
-def test_official_passes_nan_off_the_path_and_refuses_an_endless_traceback():
-    off_path = np.array([[0.9, np.nan], [np.nan, 0.9]])
-    assert align(["a", "b"], ["A", "B"], off_path, official=True) == (["a", "b"], ["A", "B"], 0.0)
-    with pytest.raises(UserError, match="never ends"):
-        align(["a"], ["A"], np.array([[np.nan]]), official=True)
 
 
 def test_indexed_equals_one_by_one():

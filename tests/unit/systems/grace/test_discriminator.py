@@ -10,6 +10,7 @@ from retrace.models.encoder_head import add_separators, infer_t5_config, pool, s
 from retrace.models.verifier import load_verifier
 from retrace.schemas import Pair
 from retrace.systems.grace import train_discriminator as training
+from retrace.systems.grace.networks import make_network
 from retrace.systems.grace.options import DiscriminatorTraining
 from unit.tiny_models import arithmetic_task, problems, tiny_folder, tiny_generator
 
@@ -126,14 +127,6 @@ def test_released_layout(tmp_path, gated: bool, config: bool) -> None:
     assert -1 < network.score(["q"], [""], ["s |"]).item() < 1
 
 
-def test_released_layout_with_a_backbone(tmp_path) -> None:
-    (tmp_path / "released").mkdir()
-    t5, _ = released_folder(tmp_path / "released", gated=True, config=False)
-    t5.config.vocab_size = 10  # the backbone, before tokens were added
-    t5.config.save_pretrained(tmp_path / "backbone")
-    assert load_discriminator(tmp_path / "released", backbone=tmp_path / "backbone").model.config.d_model == 24
-
-
 def test_faulty_folders(tmp_path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         load_discriminator(tmp_path / "none")
@@ -194,7 +187,7 @@ def test_electra_backbone_with_cut_positions(tmp_path) -> None:
     ElectraModel(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
     options = DiscriminatorTraining(backbone=str(tmp_path))
-    network = training.make_network(StepDiscriminator, options, tmp_path, TASK, 0)
+    network = make_network(StepDiscriminator, options, tmp_path, TASK, 0)
     assert network.max_length == 40
     assert network.score([EXAMPLES[0].question * 3], [""], ["<<1+1=2>> |"]).shape == (1,)
     network.save(tmp_path / "trained", "discriminator")
@@ -255,7 +248,7 @@ def test_accuracy_counts_ties_as_wrong() -> None:
 def test_scratch_network_takes_the_generators_sizes(tmp_path) -> None:
     folder = tiny_folder(tmp_path, TASK, EXAMPLES)
     options = DiscriminatorTraining(backbone="scratch", layers=2)
-    network = training.make_network(StepDiscriminator, options, folder, TASK, 0)
+    network = make_network(StepDiscriminator, options, folder, TASK, 0)
     assert (network.model.config.d_model, network.model.config.num_layers) == (16, 2)
     with pytest.raises(UserError, match="no multiple of the generator's 2 heads"):
-        training.make_network(StepDiscriminator, options.model_copy(update={"width": 15}), folder, TASK, 0)
+        make_network(StepDiscriminator, options.model_copy(update={"width": 15}), folder, TASK, 0)

@@ -15,7 +15,6 @@ from guided_world import make_discriminator, make_examples, make_generator
 
 import measure_step_choice
 import sweep_guided
-from retrace.decoding.guided import decode_guided
 from retrace.decoding.options import Guided
 from retrace.decoding.step_choice import Context, held_out_contexts
 from retrace.decoding.step_choice import measure_step_choice as measure
@@ -24,6 +23,7 @@ from retrace.evaluation.intervals import wilson
 from retrace.machine.progress import last_progress
 from retrace.machine.storage import write_json, write_jsonl
 from retrace.schemas import Pair, SamplingCounts
+from unit.guided_rows import decode_guided
 
 torch.set_num_threads(1)
 OPTIONS = ["--candidates", "3", "--max-steps", "2", "--max-step-tokens", "6", "--calculator", "false"]

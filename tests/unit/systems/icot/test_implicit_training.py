@@ -57,16 +57,16 @@ class World:
     def train(self, kind: str, state, callbacks=(), **changes):
         """(trained module, curve)."""
         torch.manual_seed(7)
-        shared = (options(**changes), 0, state, callbacks)
+        given = implicit.Training(self.rows, self.dev, 0, options(**changes), 0, state, callbacks)
         if kind in ("no_cot", "explicit_cot"):
             model = base()
-            return model, implicit.train_text(model, self.rows, self.dev, kind, 0, *shared)
+            return model, implicit.train_text(model, given, kind)
         if kind == "icot":
             model = coupled()
-            return model, implicit.train_coupled(model, self.rows, self.dev, 0, *shared)
+            return model, implicit.train_coupled(model, given)
         model = Student(base()) if kind == "student" else Emulator(base())
         train = implicit.train_student if kind == "student" else implicit.train_emulator
-        return model, train(model, self.rows, self.dev, self.states, self.dev_states, 0, *shared)
+        return model, train(model, given, self.states, self.dev_states)
 
 
 KINDS = ["no_cot", "explicit_cot", "student", "emulator", "icot"]
@@ -246,7 +246,7 @@ def test_a_fixed_emulator_stays_as_it_is(world, tmp_path) -> None:
     free = coupled()
     before = {name: weight.detach().clone() for name, weight in free.named_parameters()}
     model = Coupled(free.emulator, free.student, fixed_emulator=True)
-    implicit.train_coupled(model, world.rows, world.dev, 0, options(max_steps=3), 0, tmp_path)
+    implicit.train_coupled(model, implicit.Training(world.rows, world.dev, 0, options(max_steps=3), 0, tmp_path))
     for name, weight in model.named_parameters():
         moved = not torch.equal(weight, before[name])
         assert moved == name.startswith("student."), name

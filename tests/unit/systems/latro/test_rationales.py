@@ -9,14 +9,13 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from retrace.systems.latro.rationales import (
     Rationale,
     advantages_of,
-    cut_at_stop,
+    cut_rationale,
     latro_loss,
     leave_one_out,
     likelihoods,
     pack,
     penalise_unfinished,
     policy_loss,
-    stop_starts,
 )
 from retrace.systems.latro.token_logprobs import add_scorer
 
@@ -38,16 +37,24 @@ def by_hand(network, text, first, last) -> float:
     return sum(logits[place - 1, text[place]].item() for place in range(first, last))
 
 
-def test_stop_sequences() -> None:
-    assert stop_starts([1, 2, 1, 2, 3], [1, 2]) == [True, False, True, False, False]
-    assert stop_starts([1, 2, 1], [1, 2]) == [True, False, False]  # a window over the end is none
-    assert cut_at_stop([5, 6, 7, 8], [[8], [6, 7]]) == ([5], True)
-    assert cut_at_stop([5, 6, 7, 8], [[9], [7, 6]]) == ([5, 6, 7, 8], False)
+SURFACES = ["", "a", "b", "c", "b c", "</s>"]
 
 
-def test_a_stop_at_place_0_gives_a_rationale_without_tokens() -> None:
-    assert cut_at_stop([4, 5], [[4]]) == ([], True)
-    assert cut_at_stop([], [[4]]) == ([], False)
+@pytest.mark.parametrize(
+    ("ids", "stops", "kept", "finished"),
+    [
+        ([1, 2, 3], ["c", "b"], [1], True),  # the first of several
+        ([1, 2, 3], ["bc"], [1], True),  # over two tokens
+        ([1, 4, 1], [" c"], [1], True),  # a token that holds its beginning goes, too
+        ([1, 2], ["bc"], [1, 2], False),  # half a stop is none
+        ([1, 5, 2], ["b"], [1], True),  # behind the end token nothing counts
+        ([2, 1], ["b"], [], True),
+        ([], ["b"], [], False),
+        ([1, 2], [], [1, 2], False),
+    ],
+)
+def test_a_rationale_is_cut_at_its_first_stop_or_end(ids, stops, kept, finished) -> None:
+    assert cut_rationale(ids, SURFACES, stops, end_ids=[5]) == (kept, finished)
 
 
 def test_no_padding_lies_between_prompt_rationale_and_answer() -> None:

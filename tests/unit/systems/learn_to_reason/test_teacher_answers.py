@@ -180,7 +180,7 @@ def test_a_folder_that_knows_no_locks_is_used_and_said(tmp_path, monkeypatch, ca
     def no_locks(*_: object) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr("retrace.systems.learn_to_reason.teachers.recording.fcntl.flock", no_locks)
+    monkeypatch.setattr("retrace.machine.locks.fcntl.flock", no_locks)
     with ChatServer() as server:
         ask_teacher.main(world(tmp_path, 2, base_url=server.url))
     assert len(recorded(tmp_path)) == 2

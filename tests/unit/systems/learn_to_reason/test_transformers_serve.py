@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import ask_teacher
-from retrace.models.scratch import save_model
+from unit.model_folders import save_model
 from unit.systems.learn_to_reason.test_teachers import recorded, rows_of, world
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 

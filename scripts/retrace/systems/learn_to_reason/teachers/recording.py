@@ -4,7 +4,6 @@ A line is written and brought to the disk as soon as its response has come; what
 is opened again. Requests are stored as they were sent, keys are no part of them.
 """
 
-import fcntl
 import json
 import os
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
+from retrace.machine.locks import FileLock
 from retrace.machine.storage import refusal
 from retrace.systems.learn_to_reason.teachers.base import Response
 
@@ -115,7 +115,7 @@ def open_recording(folder: str | Path, writable: bool = True) -> Iterator[Record
         return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        guard = open(path.parent / ".lock", "w")
+        guard = FileLock(path.parent / ".lock")
     except OSError as error:
         raise UserError(f"{folder}: cannot be used: {refusal(error) or error.strerror}") from None
     with guard:
@@ -127,12 +127,11 @@ def open_recording(folder: str | Path, writable: bool = True) -> Iterator[Record
             recording.close()
 
 
-def _lock(guard: Any, path: Path) -> None:
+def _lock(guard: FileLock, path: Path) -> None:
     try:
-        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        print(f"{path.parent}: another job asks the teacher; waiting for it", file=sys.stderr, flush=True)
-        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not guard.try_acquire():
+            print(f"{path.parent}: another job asks the teacher; waiting for it", file=sys.stderr, flush=True)
+            guard.acquire()
     except OSError as error:  # a file system that knows no locks is used without
         print(
             f"note: {path.parent} cannot be locked ({error.strerror}); ask this teacher from one job at a time, or two may "

@@ -1,0 +1,49 @@
+"""What the programs that train the discriminator and the verifier share; light, so that --help is quick."""
+
+import argparse
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from retrace.models.encoder_head import EncoderHead
+
+
+def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
+    """Arguments of both programs.
+
+    Args:
+        parser: of the program.
+        kind: `discriminator` or `verifier`.
+    """
+    parser.add_argument("--generator", required=True, help="folder of the generator")
+    parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml of the generator")
+    parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--output", required=True, help=f"folder of the {kind}")
+    parser.add_argument("--report", required=True, help="JSON report")
+
+
+def write_judge(
+    given: argparse.Namespace,
+    kind: str,
+    network: "EncoderHead",
+    curve: Sequence[dict[str, float]],
+    report: dict[str, Any],
+) -> None:
+    """Write the trained network with its curve, and the report, each whole or not at all.
+
+    Args:
+        given: the program's arguments.
+        kind: `discriminator` or `verifier`.
+        network: as it was trained.
+        curve: of the training.
+        report: what was measured on the development part.
+    """
+    from retrace.machine.storage import atomic_path, write_json
+    from retrace.training.trainer import write_curve
+
+    with atomic_path(given.output) as folder:
+        network.save(folder, kind)
+        write_curve(folder / "curves.jsonl", curve)
+    write_json(given.report, report)
