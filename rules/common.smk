@@ -24,13 +24,12 @@ from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
 from retrace.errors import UserError
-from retrace.machine.run_guard import HOLD_IN_SHELL
+from retrace.workflow.environment import prefix_of_jobs
 from retrace.workflow.shards import limit_of
 from retrace.workflow.declared import section_classes
 from retrace.workflow.jobs import checkpoint_of
 from retrace.workflow.settings import Settings
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
-from retrace.machine.tracking import variables_for
 
 # A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
 gc.set_threshold(200_000, 50, 100)
@@ -51,6 +50,7 @@ def runs_on_this_machine():
     return workflow.local_exec and not workflow.remote_exec
 
 
+<<<<<<< HEAD
 def environment_of_jobs():
     """Shell words that every command starts with.
 
@@ -79,11 +79,21 @@ def environment_of_jobs():
     return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "
 
 
+=======
+>>>>>>> h_rules
 class RetraceShell(shell):
     """The shell of these rules: the prefix of their commands is none of a workflow that takes them as a module."""
 
 
-RetraceShell.prefix(environment_of_jobs())
+RetraceShell.prefix(
+    prefix_of_jobs(
+        settings,
+        ROOT,
+        here=runs_on_this_machine(),
+        on_node=workflow.remote_exec,
+        own_packages=not workflow.deployment_settings.deployment_method,
+    )
+)
 shell = RetraceShell
 
 

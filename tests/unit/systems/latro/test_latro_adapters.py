@@ -16,7 +16,7 @@ from retrace.systems.latro.trainer import LatroTrainer
 from retrace.training import sft
 from retrace.training.adapters import saved_weights
 from unit.stopping import Stop, StopAt
-from unit.systems.latro.test_latro_training import EXAMPLES, TASK, Setting, alternating, first_texts
+from unit.latro_setting import EXAMPLES, TASK, Setting, alternating, first_texts
 from unit.systems.latro.test_latro_training import options as whole
 from unit.tiny_models import tiny_folder
 
