@@ -50,37 +50,6 @@ def runs_on_this_machine():
     return workflow.local_exec and not workflow.remote_exec
 
 
-<<<<<<< HEAD
-def environment_of_jobs():
-    """Shell words that every command starts with.
-
-    Paths are handed over here and not as parameters of the rules: a checkout or mirror that moved redoes nothing.
-    """
-    values = {
-        "RETRACE_SCRIPTS": SCRIPTS,
-        "RETRACE_CONFIG": CONFIG,
-        "RETRACE_CHECKSUMS": "checksums",
-        # Jobs on this machine take its GPUs by locks; those of a cluster have what it granted.
-        "RETRACE_DEVICES": "shared" if runs_on_this_machine() else "allocated",
-        "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
-        **variables_for(settings.values.logging.to),
-    }
-    if settings.own:
-        values["RETRACE_OWN"] = settings.own.resolve()
-    if settings.values.mirror:
-        values["RETRACE_MIRROR"] = settings.values.mirror
-    # True in a job on a node; what stays on the login node may download.
-    if workflow.remote_exec and settings.values.slurm and settings.values.slurm.offline_nodes:
-        values["HF_HUB_OFFLINE"] = 1
-    words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
-    # Jobs find the interpreter that runs Snakemake, also where its environment was not activated; conda has its own.
-    path = "" if workflow.deployment_settings.deployment_method else f' PATH="{Path(sys.executable).parent}:$PATH"'
-    # A variable stays one word and no pattern, so that a checkout may lie in a folder with a space or brackets.
-    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "
-
-
-=======
->>>>>>> h_rules
 class RetraceShell(shell):
     """The shell of these rules: the prefix of their commands is none of a workflow that takes them as a module."""
 

@@ -30,6 +30,8 @@ def prefix_of_jobs(settings: Settings, root: Path, here: bool, on_node: bool, ow
         "RETRACE_REQUIRE_GPU": "yes" if settings.values.require_gpu else "no",
         **variables_for(settings.values.logging.to),
     }
+    if settings.own:
+        values["RETRACE_OWN"] = settings.own.resolve()
     if settings.values.mirror:
         values["RETRACE_MIRROR"] = settings.values.mirror
     if on_node and settings.values.slurm and settings.values.slurm.offline_nodes:

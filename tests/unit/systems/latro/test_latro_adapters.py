@@ -15,9 +15,10 @@ from retrace.models.load import load_model
 from retrace.systems.latro.trainer import LatroTrainer
 from retrace.training import sft
 from retrace.training.adapters import saved_weights
+from unit.latro_setting import EXAMPLES, TASK, Setting
+from unit.latro_setting import options as whole
 from unit.stopping import Stop, StopAt
-from unit.latro_setting import EXAMPLES, TASK, Setting, alternating, first_texts
-from unit.systems.latro.test_latro_training import options as whole
+from unit.systems.latro.test_latro_training import alternating, first_texts
 from unit.tiny_models import tiny_folder
 
 
