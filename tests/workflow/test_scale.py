@@ -48,8 +48,9 @@ def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(pl
 def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few
-    # What the targets and the configuration cost is there once; this is what each further job adds.
-    assert (large.total() - small.total()) / (many - few) < 35, (large - small).most_common(12)
+    # What the targets and the configuration cost is there once; this is what each further job adds. The walk to the records
+    # behind each result (retrace.workflow.jobs_behind) is a fifth of it.
+    assert (large.total() - small.total()) / (many - few) < 45, (large - small).most_common(12)
 
 
 def test_long_steps_are_split_further_and_gathered_whole(workflow) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cmp_to_key
 from itertools import groupby
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -66,16 +67,16 @@ class JobsBehind:
         """The job that makes a file; None for a file that no rule makes."""
         if file not in self._of_file:
             self._of_file[file] = None  # a file is not made from itself
-            self._of_file[file] = self._choose(file)
+            rules = list(self._producers(file))
+            rule = rules[0] if len(rules) == 1 else self._choose(rules, file)
+            self._of_file[file] = self._job(rule, rule.get_wildcards(file)) if rule else None
         return self._of_file[file]
 
-    def _choose(self, file: str) -> Job | None:
-        rules = sorted(self._producers(file), key=lambda rule: rule.name)
-        if len(rules) > 1:
-            rules.sort(key=cmp_to_key(_by_rule_order))
-            # Like Snakemake: the first rule whose inputs can be had.
-            rules = [rule for rule in rules if self._has_inputs(rule, file)][:1]
-        return self._job(rules[0], rules[0].get_wildcards(file)) if rules else None
+    def _choose(self, rules: list[Rule], file: str) -> Rule | None:
+        """Like Snakemake: the rule that comes first by `ruleorder`, of those whose inputs can be had."""
+        rules.sort(key=attrgetter("name"))
+        rules.sort(key=cmp_to_key(_by_rule_order))
+        return next((rule for rule in rules if self._has_inputs(rule, file)), None)
 
     def _has_inputs(self, rule: Rule, file: str) -> bool:
         try:
@@ -88,23 +89,22 @@ class JobsBehind:
         key = (rule.name, *sorted(wildcards.items()))
         if key not in self._of_rule:
             benchmark = rule.expand_benchmark(wildcards)
-            inputs = self._jobs_before(rule, wildcards)
-            self._of_rule[key] = Job(str(benchmark) if benchmark else None, inputs)
+            # Shards read the same files. Four jobs of five are shards: without this the walk took as long as planning.
+            shared = (rule.name, *sorted((wildcards | {SHARD: ""}).items()))
+            if shared not in self._inputs:
+                self._inputs[shared] = self._jobs_before(rule, wildcards)
+            self._of_rule[key] = Job(str(benchmark) if benchmark else None, self._inputs[shared])
         return self._of_rule[key]
 
     def _jobs_before(self, rule: Rule, wildcards: dict[str, str]) -> Sequence[Job]:
-        # Shards read the same files. Four jobs of five are shards: without this the walk took as long as planning.
-        key = (rule.name, *sorted((name, value) for name, value in wildcards.items() if name != SHARD))
-        if key not in self._inputs:
-            inputs, _, chosen, _ = rule.expand_input(wildcards)
-            found = [
-                self._job(chosen[file], chosen[file].get_wildcards(str(file)))
-                if file in chosen
-                else self._making(str(file))
-                for file in inputs
-            ]
-            self._inputs[key] = [job for job in found if job]
-        return self._inputs[key]
+        inputs, _, chosen, _ = rule.expand_input(wildcards)
+        found = []
+        for file in inputs:
+            named = chosen.get(file)  # the rule that the input names itself
+            job = self._job(named, named.get_wildcards(file)) if named else self._making(str(file))
+            if job:
+                found.append(job)
+        return found
 
 
 def _by_rule_order(one: Rule, other: Rule) -> int:
