@@ -1,6 +1,7 @@
 """Helpers only, no rules: what is done before a run (one in a folder at a time, what a killed one left, what cannot
 run), during it (how far the jobs are) and after it."""
 
+from snakemake.cli import get_argument_parser
 from snakemake.logging import logger as snakemake_logger
 from snakemake.settings.enums import Quietness
 
@@ -12,12 +13,20 @@ from retrace.workflow import preflight
 run_guard = RunGuard()
 
 
+def asked_for():
+    """The user's command line, which Snakemake tells the rules only later; None in a job, and in another workflow."""
+    if is_module or not workflow.is_main_process or "snakemake" not in sys.argv[0]:
+        return None
+    return get_argument_parser().parse_known_args(sys.argv[1:])[0]
+
+
 def tidy_up_after_a_killed_run():
-    """Before planning: release the lock that nobody holds any more, and date files of the future back."""
-    if is_module or not workflow.is_main_process:
+    """Before planning: release the lock that nobody holds any more, and say what else was left behind."""
+    asked = asked_for()
+    if asked is None:
         return
     try:
-        for note in run_guard.start(unlocking="--unlock" in sys.argv):
+        for note in run_guard.start(unlocking=asked.unlock, dry_run=asked.dryrun):
             print(note, file=sys.stderr)
     except UserError as error:
         raise WorkflowError(str(error)) from None

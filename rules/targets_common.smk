@@ -2,16 +2,13 @@
 
 import os
 
-from snakemake.cli import get_argument_parser
-
 from retrace.workflow.targets import FORMS_IN_WORDS, Targets
 
 
 def words_asked_for():
-    """The targets on the command line (Snakemake reads the rules before it looks at its targets)."""
-    if is_module or not workflow.is_main_process or "snakemake" not in sys.argv[0]:
-        return []
-    return get_argument_parser().parse_known_args(sys.argv[1:])[0].targets or []
+    """The targets on the command line."""
+    asked = asked_for()
+    return (asked and asked.targets) or []
 
 
 def targets_asked_for():

@@ -48,7 +48,7 @@ class Layers:
 
     Args:
         user: the user's values.
-        folders: where presets/NAME.yaml are looked for, the shipped ones first.
+        folders: where presets/NAME.yaml are looked for, the shipped ones first; files of presets/NAME/ belong to it.
     """
 
     def __init__(self, user: Mapping[str, Any], folders: Sequence[Path]) -> None:
@@ -69,6 +69,11 @@ class Layers:
             raise UserError(f"{paths[name]}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
         preset = _seeds_written_out(read_yaml(paths[name]))
         parent = preset.pop("extends", None)
+        for part in sorted(paths[name].with_suffix("").glob("*.yaml")):
+            values = read_yaml(part)
+            if twice := sorted(values.keys() & preset.keys()):
+                raise UserError(f"{part}: {paths[name]} says {', '.join(twice)} too; leave it in one of them")
+            preset |= _seeds_written_out(values)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
 
     def check_overrides(self, tasks: Sequence[str], models: Sequence[str]) -> None:

@@ -1,0 +1,58 @@
+"""Options of rejection-sampling fine-tuning (arXiv 2308.01825). Defaults are those of the authors' code for LLaMA-7B.
+
+"code" means OFA-Sys/gsm8k-ScRel@4d88932.
+"""
+
+from typing import Literal
+
+from pydantic import Field
+
+from retrace.decoding.options import SelfConsistency
+from retrace.sections import Count, Section, Share
+from retrace.training.options import AdapterTraining
+
+
+class RftSampling(SelfConsistency):
+    """Drawing solutions of the training questions (sample_round.py)."""
+
+    samples: Count = Field(default=100, description="solutions a question (k in the paper)")
+    top_k: int = Field(
+        default=50, ge=0, description="50 is the default of the library that the code samples with; 0: off"
+    )
+    calculator: bool = Field(default=False, description="the authors' models write all results themselves")
+
+
+class RftSelection(Section):
+    """Which right solutions are trained on (select_solutions.py)."""
+
+    distinct: Literal["equations", "texts", "none"] = Field(
+        default="equations",
+        description="of a question's solutions with the same equations in the same order one is kept, the one farthest in "
+        "edits from the others (code: collect_rejection_sampling.py); texts: equal texts count once; none: all",
+    )
+    wrong_equations: Literal["reject", "keep"] = Field(
+        default="reject", description="solutions with a right answer and an equation that does not hold"
+    )
+
+
+class RftTraining(AdapterTraining):
+    """Fine-tuning the base model on references and sampled solutions (train_round.py; code: train_7b.sh)."""
+
+    learning_rate: float = Field(default=2e-5, gt=0)
+    batch_size: Count = Field(default=128, description="examples an optimizer step, over all devices")
+    device_batch_size: Count = 4
+    epochs: float = Field(default=3, gt=0)
+    warmup_ratio: Share = 0.03
+    weight_decay: float = Field(default=0.0, ge=0)
+    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "cosine"
+    evaluations: Count = Field(
+        default=1, description="how often the development loss is measured; the last weights count"
+    )
+
+
+class Rft(Section):
+    """Rejection-sampling fine-tuning."""
+
+    samples: RftSampling = RftSampling()
+    selection: RftSelection = RftSelection()
+    sft: RftTraining = RftTraining()

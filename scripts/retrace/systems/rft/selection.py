@@ -1,0 +1,70 @@
+"""Which of a question's right solutions are trained on: one for each list of equations. arXiv 2308.01825, section 3.3."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from retrace.systems.rft.options import RftSelection
+from retrace.text.calculator import evaluate
+
+_ANNOTATED = re.compile(r"<<([^>]*)>>")
+# An equation without annotation: numbers and operators on both sides of the last equals sign.
+_PLAIN = re.compile(r"[\d.,()+\-*/ ]*\d[\d.,()+\-*/ ]*=\s*-?\d[\d.,]*")
+TOLERANCE = 1e-3  # code: check_equation
+
+
+def equations_of(text: str) -> list[str]:
+    """The equations of a solution without spaces: those that it annotates (`<<3+4=7>>`), or else those that it writes."""
+    found = _ANNOTATED.findall(text) or _PLAIN.findall(text)
+    return [equation.replace(" ", "").replace(",", "").strip(".") for equation in found]
+
+
+def holds(equation: str) -> bool:
+    """Whether the left side of an equation comes to the right side."""
+    left, equals, right = equation.partition("=")
+    value, stated = evaluate(left), evaluate(right.partition("=")[0])
+    return bool(equals) and value is not None and stated is not None and abs(value - stated) < TOLERANCE
+
+
+def edits(one: str, other: str) -> int:
+    """The least number of characters to insert, delete or replace that turns one text into the other (Levenshtein)."""
+    before = list(range(len(other) + 1))
+    for row, left in enumerate(one, start=1):
+        line = [row]
+        for column, right in enumerate(other, start=1):
+            line.append(min(before[column] + 1, line[-1] + 1, before[column - 1] + (left != right)))
+        before = line
+    return before[-1]
+
+
+@dataclass
+class Selected:
+    """texts: the chosen solutions, in the order in which their equations came first. wrong: rejected for an equation that
+    does not hold. repeated: rejected for equations, or a text, that another one has."""
+
+    texts: list[str]
+    wrong: int = 0
+    repeated: int = 0
+
+
+def select(right: Sequence[str], options: RftSelection) -> Selected:
+    """The solutions of one question that are trained on, of all that end in the right answer, in the order drawn."""
+    found = Selected([])
+    keys: list[str] = []
+    for text in right:
+        equations = equations_of(text)
+        if options.wrong_equations == "reject" and not all(map(holds, equations)):
+            found.wrong += 1
+            continue
+        key = {"equations": "|".join(equations), "texts": text, "none": str(len(found.texts))}[options.distinct]
+        if key not in keys:
+            keys.append(key)
+            found.texts.append(text)
+            continue
+        found.repeated += 1
+        place = keys.index(key)
+        known = found.texts[place]
+        others = [other for number, other in enumerate(found.texts) if number != place]
+        if text != known and sum(edits(text, one) for one in others) > sum(edits(known, one) for one in others):
+            found.texts[place] = text
+    return found

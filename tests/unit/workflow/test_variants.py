@@ -1,0 +1,160 @@
+"""Variants: what is made from a checkpoint, decoder or method by a few other options has names of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from retrace.errors import UserError
+from retrace.workflow.sections_behind import sections_behind
+from retrace.workflow.settings import Settings
+
+CONFIG = Path(__file__).parents[3] / "config"
+
+
+def settings(own: Path, preset: str = "paper", **files: str) -> Settings:
+    """The shipped YAMLs and these: `method_mine="..."` is config/methods/mine.yaml, without its name."""
+    for file, text in files.items():
+        kind, _, name = file.partition("_")
+        folder = own / f"{kind}s"
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}.yaml").write_text(f"name: {name}\n{text}\n")
+    return Settings({"preset": preset}, CONFIG, own)
+
+
+def test_a_decoder_with_other_options(tmp_path: Path) -> None:
+    known = settings(tmp_path, decoder_wide="extends: grace\nset: {grace.candidates: 40}")
+    values = known.for_target("gsm8k", "flan_t5_large", "sft", "wide")
+    assert values.grace.candidates == 40
+    assert known.for_target("gsm8k", "flan_t5_large", "sft", "grace").grace.candidates == 20
+    assert known.checkpoint("gsm8k", "flan_t5_large", "sft_wide") == "sft"
+    assert known.method("sft_wide_no_calculator").decoder == "wide_no_calculator"
+    assert known.method("wide").checkpoint == "generator", "a decoder alone is a method"
+
+
+def test_a_checkpoint_with_other_options(tmp_path: Path) -> None:
+    known = settings(tmp_path, checkpoint_short="extends: sft\nset: {sft.epochs: 1}")
+    assert known.for_target("gsm8k", "flan_t5_large", "short").sft.epochs == 1
+    assert known.for_target("gsm8k", "flan_t5_large", "sft").sft.epochs != 1
+    assert known.checkpoint("gsm8k", "flan_t5_large", "short_greedy") == "short"
+    assert known.checkpoints.variants("sft") == ["sft", "short"]
+    assert known.shipped_checkpoint("short") == "sft"
+    assert known.checkpoints["short"].title == "Fine-tuning on worked solutions (short)"
+
+
+def test_a_variant_of_rounds_has_its_own_steps_and_controls(tmp_path: Path) -> None:
+    known = settings(tmp_path, checkpoint_ten="extends: dpo_st\nset: {dpo_st.pair_samples.samples: 10}")
+    checkpoints = known.checkpoints
+    assert {"ten_dpo", "ten_sft_continued", "ten_sft_extra"} <= set(checkpoints)
+    assert (checkpoints.step_of("ten"), checkpoints.main_loop("ten_dpo")) == ("ten_dpo", "ten")
+    assert checkpoints["ten_dpo"].made_from == ["ten"]
+    assert known.for_target("gsm8k", "flan_t5_large", "ten_dpo_round2").dpo_st.pair_samples.samples == 10
+    assert known.checkpoint("gsm8k", "flan_t5_large", "ten_round2") == "ten_round2"
+    assert known.standing("gsm8k", "flan_t5_large", "ten_round0") == "dpo_st_round0", (
+        "the warm-up does not depend on it"
+    )
+    assert checkpoints.root("ten_round2") == "dpo_st"
+
+
+def test_a_variant_with_another_start_has_its_own_round_0(tmp_path: Path) -> None:
+    known = settings(
+        tmp_path,
+        checkpoint_longer="extends: dpo_st\nset: {dpo_st.sft.epochs: 9}",
+        checkpoint_plain="extends: st\nset: {dpo_st.sft.epochs: 9}",
+    )
+    assert known.standing("gsm8k", "flan_t5_large", "longer_round0") == "longer_round0"
+    assert known.standing("gsm8k", "flan_t5_large", "plain_round0") == "plain_round0"
+
+
+def test_the_number_of_rounds_of_a_variant(tmp_path: Path) -> None:
+    known = settings(
+        tmp_path,
+        checkpoint_five="extends: learn_to_reason\nset: {rounds.learn_to_reason: 5}",
+        method_five="title: Five\ncheckpoint: five_last\ndecoder: greedy\npaper: learn_to_reason",
+    )
+    assert known.checkpoint("gsm8k", "gptj_6b", "five") == "five_round5"
+    assert known.checkpoint("gsm8k", "gptj_6b", "learn_to_reason") == "learn_to_reason_round3"
+
+
+def test_a_method_brings_what_it_sets(tmp_path: Path) -> None:
+    known = settings(
+        tmp_path,
+        method_unaligned="extends: grace\nset: {align.skip_alignment: true, grace.candidates: 5}",
+        method_ten="extends: dpo_st\nset: {dpo_st.label_samples.samples: 10}",
+    )
+    method = known.method("unaligned")
+    assert (method.checkpoint, method.decoder, method.paper_names) == ("generator", "unaligned", [])
+    decoder = known.decoder("unaligned")
+    assert (decoder.guide, decoder.set) == ("unaligned_discriminator", {"grace.candidates": 5})
+    named = known.checkpoints.parse("sft_unaligned_discriminator")
+    assert (named.generator, named.kind.set) == ("sft", {"align.skip_alignment": True})
+    assert known.checkpoints.own_trajectories("unaligned_discriminator") == "discriminator", "the samples are the same"
+    values = known.for_target("gsm8k", "flan_t5_large", "sft", "unaligned")
+    assert (values.align.skip_alignment, values.grace.candidates) == (True, 5)
+    assert known.checkpoint("gsm8k", "flan_t5_large", "ten") == "ten_round3"
+    assert known.for_target("gsm8k", "flan_t5_large", "ten_round3").dpo_st.label_samples.samples == 10
+
+
+def test_a_variant_that_samples_otherwise_has_trajectories_of_its_own(tmp_path: Path) -> None:
+    known = settings(tmp_path, method_hot="extends: grace\nset: {sample.temperature: 1.5}")
+    assert known.checkpoints.own_trajectories("hot_discriminator") == "hot_discriminator"
+
+
+def test_what_a_variant_rests_on_is_what_the_original_does(tmp_path: Path) -> None:
+    known = settings(tmp_path, method_unaligned="extends: grace\nset: {align.skip_alignment: true}")
+    sections = ["sft", "sample", "align", "pair", "discriminator", "grace"]
+    assert sections_behind(known, "gsm8k", "flan_t5_large", "sft", "unaligned") == sections
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"checkpoint_mine": "extends: sft\nset: {grace.beta: 1}"},
+            r"checkpoints/mine.yaml: set: grace.beta is no option of what this checkpoint makes itself \(sft\)",
+        ),
+        (
+            {"decoder_mine": "extends: grace\nset: {greedy.calculator: false}"},
+            r"decoders/mine.yaml: set: greedy.calculator is no option of this decoder \(grace\)",
+        ),
+        (
+            {"method_mine": "extends: grace\nset: {sft.epochs: 3}"},
+            r"methods/mine.yaml: set: sft.epochs is no option of the checkpoint or decoder.*name it \(`checkpoint: sft`\)",
+        ),
+        ({"checkpoint_mine": "extends: sfd"}, r"mine.yaml: extends: checkpoint 'sfd' is unknown; did you mean 'sft'"),
+        ({"checkpoint_mine": "extends: mine"}, r"mine.yaml: extends: checkpoints extend each other in a circle"),
+        ({"checkpoint_mine": "title: none"}, r"mine.yaml: needs `system`, or `extends`"),
+        ({"checkpoint_sft": "extends: base"}, r"sft.yaml: .*config/checkpoints/sft.yaml has that name too"),
+        ({"checkpoint_mine_round2": "extends: sft"}, r"names that end in _last or _roundN are those of rounds"),
+        ({"checkpoint_mine_verifier": "extends: sft"}, r"names that end in _verifier are those of its networks"),
+        (
+            {"checkpoint_mine": "extends: sft\nstarts_from: bose"},
+            r"mine.yaml: starts_from: there is no checkpoint 'bose'",
+        ),
+    ],
+)
+def test_what_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        settings(tmp_path, **files)
+
+
+def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
+    known = settings(tmp_path, decoder_wide="extends: grace\nset: {grace.candidates: none}")
+    with pytest.raises(UserError, match=r"with `set` of .*decoders/wide.yaml: grace.candidates: .*got 'none'"):
+        known.checkpoint("gsm8k", "flan_t5_large", "sft_wide")
+
+
+def test_a_folder_of_ones_own_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="own: /nowhere: no such folder; name one with tasks/, models/"):
+        Settings({"own": "/nowhere"}, CONFIG)
+
+
+def test_parts_of_a_preset(tmp_path: Path) -> None:
+    assert Settings({"preset": "smoke"}, CONFIG).values.rft.samples.samples == 2
+    assert Settings({"preset": "smoke"}, CONFIG).values.best_of_n.samples == 3
+    (tmp_path / "presets" / "mine").mkdir(parents=True)
+    (tmp_path / "presets" / "mine.yaml").write_text("extends: tiny\ngreedy: {max_new_tokens: 5}\n")
+    (tmp_path / "presets" / "mine" / "more.yaml").write_text("greedy: {max_new_tokens: 7}\n")
+    with pytest.raises(
+        UserError, match=r"presets/mine/more.yaml: .*mine.yaml says greedy too; leave it in one of them"
+    ):
+        Settings({"preset": "mine"}, CONFIG, tmp_path)
