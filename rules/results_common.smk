@@ -57,7 +57,7 @@ def words_of_what_it_adds(w):
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
     return [
-        word
+        shlex.quote(word)  # the name of a report is free text
         for name, files in added.items()
         for word in (*flags[name], *([files] if isinstance(files, str) else files))
     ]
