@@ -57,7 +57,7 @@ def words_of_what_it_adds(w):
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
     return [
-        word
+        shlex.quote(word)  # the name of a report is free text
         for name, files in added.items()
         for word in (*flags[name], *([files] if isinstance(files, str) else files))
     ]
@@ -77,9 +77,12 @@ def benchmarks_behind(wildcards, input):
     return folded(the_walk().benchmarks(input))
 
 
-def what_the_result_rests_on(wildcards):
-    """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
-    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
+def what_the_result_rests_on(wildcards, target=None):
+    """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again.
+
+    target: the task that is answered, where it is another one.
+    """
+    trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method, target)
     method = settings.method(wildcards.method)
     values = settings.for_target(wildcards.task, wildcards.model, trained, method.decoder)
     configuration = values.model_dump(mode="json")

@@ -52,7 +52,7 @@ rule score_transfer:
         **SMALL_JOB,
     params:
         **defined_by(),
-        checkpoint=lambda w: settings.checkpoint(w.source_task, w.model, w.method),
+        checkpoint=lambda w: settings.checkpoint(w.source_task, w.model, w.method, w.task),
         source_file=lambda w: yaml_in_shell("tasks", w.source_task),
         split=lambda w: settings.transfer_split(w.task),
         decoder=lambda w: settings.method(w.method).decoder,
@@ -60,7 +60,7 @@ rule score_transfer:
         seeds=lambda w: settings.seeds_of(w.source_task, w.model, w.method),
         gpus=needs_gpu,
         preset=settings.preset_name,
-        configuration=lambda w: what_the_result_rests_on(source_of(w)),
+        configuration=lambda w: what_the_result_rests_on(source_of(w), w.task),
         costs=benchmarks_behind,
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"

@@ -117,10 +117,12 @@ def split_to_choose_on(w):
 
 
 def trained_as_one(w):
-    """The words for one training that has as many steps as all rounds of the method together."""
+    """The words for one training that has as many steps as all rounds together: of the loop that it is a variant of."""
     if not values_of(w).rounds.as_one:
         return ""
-    return f"--repeat {settings.rounds(w.task, w.model, settings.checkpoints.root(checkpoint_of(w)))}"
+    loops = settings.checkpoints.files.ancestors(w.loop)
+    in_turn = (loop for loop in loops if not settings.for_target(w.task, w.model, f"{loop}_round1").rounds.as_one)
+    return f"--repeat {settings.rounds(w.task, w.model, next(in_turn, loops[-1]))}"
 
 
 def results_of_learning(w):

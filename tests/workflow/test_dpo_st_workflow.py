@@ -3,8 +3,10 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
+import yaml
 
 from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
@@ -84,6 +86,18 @@ def made(copied_project, workflow_class, tmp_path_factory):
 
 
 FOLDER = "results/arithmetic/tiny_t5"
+
+
+def test_a_task_without_test_questions_may_be_what_a_model_was_trained_on(workflow_class, tmp_path) -> None:
+    workflow = workflow_class(tmp_path).configured("preset: smoke\n")
+    folder = workflow.folder / "config" / "tasks"
+    folder.mkdir(parents=True, exist_ok=True)
+    task = yaml.safe_load((Path(__file__).parents[2] / "config/tasks/arithmetic.yaml").read_text())
+    del task["splits"]["test"]
+    (folder / "untested.yaml").write_text(yaml.safe_dump({**task, "name": "untested"}))
+    assert "score_transfer" in workflow.dry("results/arithmetic/tiny_t5/transfer/untested/sft_greedy_acc.json")
+
+
 TRANSFER = f"{FOLDER}/transfer/arithmetic/dpo_st_acc.json"
 TARGETS = [f"{FOLDER}/dpo_st_acc.json", f"{FOLDER}/seed0/dpo_st_round1/round.json", TRANSFER]
 

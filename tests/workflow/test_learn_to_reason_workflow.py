@@ -98,6 +98,18 @@ def test_the_paper_preset_asks_trains_and_marks_in_the_authors_form(workflow) ->
     assert not any("--form" in line for line in plain)
 
 
+def test_one_training_has_the_steps_of_the_rounds_that_it_is_a_variant_of(workflow_class, tmp_path) -> None:
+    workflow = workflow_class(tmp_path).configured("preset: smoke\n")
+    folder = workflow.folder / "config" / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    five = "name: five\nextends: learn_to_reason\nset: {rounds.learn_to_reason: 5}\n"
+    (folder / "five.yaml").write_text(five)
+    single = "name: five_single\nextends: five\nset: {rounds.learn_to_reason: 1, rounds.as_one: true}\n"
+    (folder / "five_single.yaml").write_text(single)
+    assert "--repeat 5 " in workflow.dry("-p", "results/arithmetic/tiny_t5/five_single_round1_acc.json")
+    assert "--repeat 2 " in workflow.dry("-p", "results/arithmetic/tiny_t5/single_round_acc.json")
+
+
 def test_released_files_replace_exam_and_teacher(workflow) -> None:
     for name in ("rationales", "mistakes"):
         (workflow.folder / f"{name}.json").write_text("{}")

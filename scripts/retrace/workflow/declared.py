@@ -19,7 +19,7 @@ from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
 from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
-from retrace.workflow.variants import check_variants, declare_variants_of_methods
+from retrace.workflow.variants import check_names_of_methods, check_variants, declare_variants_of_methods, pairs
 from retrace.yaml_files import closest
 
 OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
@@ -53,6 +53,7 @@ class Declared:
         self._model_files = Library(ModelConfig, "model", self.folders)
         declare_variants_of_methods(self.method_files, self.checkpoints, self.decoder_files)
         check_variants(self.checkpoints, self.decoder_files)
+        check_names_of_methods(self.method_files, self.checkpoints, self.decoders)
         self.layers = Layers(user, self.folders)
         self.preset_name = self.layers.preset_name
         self.values = self._checked(None, None, {}, "configuration")
@@ -60,7 +61,7 @@ class Declared:
 
     def _own_folder(self, given: str | None, otherwise: str | Path | None) -> Path | None:
         """The user's folder; None where it is the shipped one, or there is none."""
-        if given is not None and not Path(given).is_dir():
+        if given is not None and not (isinstance(given, str) and Path(given).is_dir()):
             raise UserError(f"own: {given}: no such folder; name one with {'/, '.join(OWN_KINDS)}/ in it")
         folder = Path(given or otherwise or self.folder)
         return None if not folder.is_dir() or folder.resolve() == self.folder.resolve() else folder
@@ -93,7 +94,9 @@ class Declared:
             what, _, name = variant.partition(" ")
             files: Library[Any] = self.checkpoints.files if what == "checkpoint" else self.decoder_files
             options |= files[name].set
-            where += f", with `set` of {files.path(name)}"
+            # A method's `set` may be that of its network and its decoder: its file is named once.
+            if (said := f", with `set` of {files.path(name)}") not in where:
+                where += said
         return self._checked(task, model, options, where)
 
     def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
@@ -226,11 +229,13 @@ class Declared:
                 paper=named.kind.system,
                 paper_names=[one.replace("{round}", str(named.round)) for one in named.kind.paper_names],
             )
-        for decoder in sorted(self.decoders, key=len, reverse=True):
-            checkpoint = name.removesuffix(f"_{decoder}")
-            if checkpoint != name and (named := self.checkpoints.decodable(checkpoint)):
-                title, paper = f"{decoder} from {checkpoint}", named.kind.system
-                return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
+        if found := pairs(name, self.checkpoints, self.decoders):
+            if len(found) > 1:
+                said = " or ".join(f"{decoder} from {checkpoint}" for checkpoint, decoder in found)
+                raise UserError(f"method {name!r} may mean {said}; rename the checkpoint or decoder of yours")
+            checkpoint, decoder = found[0]
+            title, paper = f"{decoder} from {checkpoint}", self.checkpoints.system_of(checkpoint)
+            return MethodConfig(name=name, title=title, checkpoint=checkpoint, decoder=decoder, paper=paper)
         if name in self.decoder_files:
             return MethodConfig(name=name, title=self.decoder(name).title, checkpoint=GENERATOR, decoder=name)
         return None

@@ -17,6 +17,7 @@ from retrace.systems.algorithms import algorithms
 from retrace.systems.declaration import Variant
 from retrace.workflow.configuration import Configuration
 from retrace.workflow.library import Library
+from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, WITHOUT_CALCULATOR
 from retrace.yaml_files import closest
 
 
@@ -46,7 +47,23 @@ class Decoders(Library[DecoderConfig]):
     def __init__(self, folders: Sequence[Path]) -> None:
         super().__init__(DecoderConfig, "decoder", folders)
         for name in self:
+            self._check_name(name, self.path(name))
             self._check(self[name])
+
+    def add(self, value: DecoderConfig, path: Path) -> None:
+        """See Library. UserError also for a name that no decoder can have."""
+        self._check_name(value.name, path)
+        super().add(value, path)
+
+    @staticmethod
+    def _check_name(name: str, path: Path) -> None:
+        """Raise UserError for a name that a target or a folder would read as something else."""
+        if name.endswith(WITHOUT_CALCULATOR):
+            raise UserError(
+                f"{path}: names that end in {WITHOUT_CALCULATOR} are those of decoders without it; rename it"
+            )
+        if name in FOLDERS_OF_CHECKPOINTS:
+            raise UserError(f"{path}: {name} is a folder of every checkpoint; rename it")
 
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of a decoder."""

@@ -39,6 +39,8 @@ class Checkpoints(Mapping[str, Checkpoint]):
     def _check(self, name: str, kind: Checkpoint) -> None:
         """Raise UserError for a file whose name would be read as something else, or that names what there is not."""
         path = self.files.path(name)
+        if name == GENERATOR:
+            raise UserError(f"{path}: {GENERATOR} means the model's own choice of a checkpoint; give it another name")
         if re.fullmatch(r".*_(round\d+|last)", name):
             raise UserError(f"{path}: names that end in _last or _roundN are those of rounds; give it another one")
         guides = [guide for guide in self.guides if name.endswith(f"_{guide}") and guide != name and not kind.guides]
@@ -206,6 +208,8 @@ def _of(options: Mapping[str, object], begins: Sequence[str]) -> dict[str, objec
 # ---------------------------------------------------------------- decoders
 
 WITHOUT_CALCULATOR = "_no_calculator"
+# Of a checkpoint, beside those of its decoders.
+FOLDERS_OF_CHECKPOINTS = {"model", "shards", "state", "states", "released"}
 
 
 @cache

@@ -12,14 +12,12 @@ from pathlib import Path
 from retrace.errors import UserError
 from retrace.systems.registry import figures, files_of_a_model, tables
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
-from retrace.workflow.names import base_decoder
+from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, base_decoder
 from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest
 
 TABLE_FORMS = (".csv", ".md", ".html")
-# Of a checkpoint, beside those of its decoders.
-FOLDERS_OF_CHECKPOINTS = {"model", "shards", "states", "released"}
 NO_TASKS = ("data", "models", "tables", "figures")  # folders of results/
 FORMS = [
     "METHOD_acc.json",

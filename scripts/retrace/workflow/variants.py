@@ -5,7 +5,7 @@ own making depends on, of a decoder its own options; a method with `set` brings 
 that it needs, each under the method's name.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrace.errors import UserError
@@ -35,6 +35,10 @@ def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
     """Raise UserError for a variant that sets what it does not make itself: it would change nothing, or only a part."""
     for name, kind in checkpoints.items():
         own = sections_of_checkpoint(kind)
+        if kind.extends and not own and not kind.made_from:
+            raise UserError(
+                f"{checkpoints.files.path(name)}: extends: {kind.extends} has no options of its own, and no variants"
+            )
         for option in kind.set:
             if not within(option, own):
                 raise UserError(
@@ -97,6 +101,29 @@ def declare_variants_of_methods(methods: Library[MethodConfig], checkpoints: Che
             checkpoints.add(_variant(kind, name, of_checkpoint), path)
             changed["checkpoint"] = name + end
         methods.replace(method.model_copy(update=changed))
+
+
+def check_names_of_methods(methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Iterable[str]) -> None:
+    """Raise UserError for a method of the user whose name would hide another checkpoint with its decoder."""
+    decoders = list(decoders)
+    for name, method in methods.items():
+        if name in methods.shipped:
+            continue
+        meant = pairs(name, checkpoints, decoders)
+        if (found := checkpoints.decodable(name)) and found.round is not None:
+            meant.append((name, "greedy"))
+        if meant and (method.checkpoint, method.decoder) not in meant:
+            checkpoint, decoder = meant[0]
+            raise UserError(
+                f"{methods.path(name)}: {name} is {checkpoint} decoded with {decoder}; give it another name"
+            )
+
+
+def pairs(name: str, checkpoints: Checkpoints, decoders: Iterable[str]) -> list[tuple[str, str]]:
+    """All (checkpoint, decoder) that CHECKPOINT_DECODER may mean, that of the longest decoder's name first."""
+    ends = [decoder for decoder in sorted(decoders, key=len, reverse=True) if name.endswith(f"_{decoder}")]
+    found = [(name.removesuffix(f"_{decoder}"), decoder) for decoder in ends]
+    return [(checkpoint, decoder) for checkpoint, decoder in found if checkpoints.decodable(checkpoint)]
 
 
 def _loop_and_end(checkpoint: str, checkpoints: Checkpoints) -> tuple[str, str]:

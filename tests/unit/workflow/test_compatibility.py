@@ -151,12 +151,32 @@ def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: s
             ("commonsense_qa", "gptj_6b", "learn_to_reason"),
             "oracle gives the reference",
         ),
+        (
+            {"rounds": {"as_one": True}},
+            ("gsm8k", "gptj_6b", "learn_to_reason"),
+            "each of 3 rounds the training steps of all",
+        ),
+        (
+            {"feedback": {"questions": "random"}},
+            ("gsm8k", "gptj_6b", "learn_to_reason"),
+            r"set it in a file of config/checkpoints with `made_from: \[learn_to_reason\]`",
+        ),
     ],
 )
 def test_options_decide_too(user: dict, combination: tuple[str, str, str], said: str) -> None:
     assert SETTINGS.checkpoint(*combination)
     with pytest.raises(UserError, match=said):
         Settings(user, CONFIG).checkpoint(*combination)
+
+
+def test_options_of_the_ablations_of_learn_to_reason_set_for_all() -> None:
+    """What the ablation's own file says goes on as before; of the method itself it is refused (above)."""
+    as_one, random = {"rounds": {"as_one": True}}, {"feedback": {"questions": "random"}}
+    assert Settings(as_one, CONFIG).checkpoint("gsm8k", "gptj_6b", "single_round") == "learn_to_reason_single_round1"
+    assert Settings(as_one, CONFIG).checkpoint("gsm8k", "gptj_6b", "learn_to_reason_round0")
+    assert (
+        Settings(random, CONFIG).checkpoint("gsm8k", "gptj_6b", "random_questions") == "learn_to_reason_random_round3"
+    )
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,16 @@ def test_what_a_variant_rests_on_is_what_the_original_does(tmp_path: Path) -> No
             {"checkpoint_mine": "extends: sft\nstarts_from: bose"},
             r"mine.yaml: starts_from: there is no checkpoint 'bose'",
         ),
+        ({"checkpoint_mine": "extends: base"}, r"mine.yaml: extends: base has no options of its own, and no variants"),
+        ({"checkpoint_generator": "extends: sft"}, r"generator means the model's own choice of a checkpoint"),
+        ({"decoder_model": "extends: greedy"}, r"model.yaml: model is a folder of every checkpoint"),
+        ({"decoder_x_no_calculator": "extends: greedy"}, r"names that end in _no_calculator are those of decoders"),
+        (
+            {"method_x_no_calculator": "extends: greedy\nset: {greedy.max_new_tokens: 9}"},
+            r"names that end in _no_calculator are those of decoders",
+        ),
+        ({"method_dpo_st_round2": "extends: greedy"}, r"dpo_st_round2 is dpo_st_round2 decoded with greedy; give it"),
+        ({"method_latro_beam": "extends: greedy"}, r"latro_beam is latro decoded with beam; give it another name"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
@@ -143,7 +153,23 @@ def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:
         known.checkpoint("gsm8k", "flan_t5_large", "sft_wide")
 
 
+def test_a_wrong_value_of_a_method_names_the_file_once(tmp_path: Path) -> None:
+    options = "{grace.candidates: none, discriminator.epochs: 3}"
+    known = settings(tmp_path, method_wide=f"extends: grace\nset: {options}")
+    with pytest.raises(UserError, match=r"^[^,]*, with `set` of [^,]*methods/wide.yaml: grace.candidates: "):
+        known.checkpoint("gsm8k", "flan_t5_large", "wide")
+
+
+def test_a_name_that_may_be_read_in_two_ways(tmp_path: Path) -> None:
+    known = settings(tmp_path, checkpoint_sft_long="extends: sft", decoder_long_greedy="extends: greedy")
+    with pytest.raises(UserError, match="may mean long_greedy from sft or greedy from sft_long; rename"):
+        known.method("sft_long_greedy")
+    assert known.method("sft_long_beam").checkpoint == "sft_long"
+
+
 def test_a_folder_of_ones_own_that_is_not_there() -> None:
+    with pytest.raises(UserError, match="own: 3: no such folder"):
+        Settings({"own": 3}, CONFIG)
     with pytest.raises(UserError, match="own: /nowhere: no such folder; name one with tasks/, models/"):
         Settings({"own": "/nowhere"}, CONFIG)
 

@@ -22,10 +22,14 @@ def no_form(case: Case) -> str | None:
     return None
 
 
+def trained_here(case: Case) -> bool:
+    """Whether this is a round of Learn-to-Reason, and not the student before the first one."""
+    return case.system == "learn_to_reason" and case.round != 0
+
+
 def asks_the_references(case: Case) -> bool:
     """Whether the teacher is an oracle, which gives the task's own solutions."""
-    trained = case.system == "learn_to_reason" and case.round != 0
-    return trained and case.values.teacher.kind == "oracle" and not case.values.feedback.released_rationales
+    return trained_here(case) and case.values.teacher.kind == "oracle" and not case.values.feedback.released_rationales
 
 
 SYSTEM = System(
@@ -68,6 +72,26 @@ SYSTEM = System(
             about=lambda c: c.system == "learn_to_reason" and c.form != "steps",
             met=lambda c: no_form(c) is None,
             why=lambda c: f"{no_form(c)}; set learn_to_reason.form to steps",
+            mend=None,
+        ),
+        Requirement(
+            "one training in place of rounds",
+            about=lambda c: trained_here(c) and c.values.rounds.as_one,
+            met=lambda c: c.values.rounds.learn_to_reason == 1,
+            why=lambda c: (
+                f"rounds.as_one would give each of {c.values.rounds.learn_to_reason} rounds the training steps of all; set "
+                "it with `rounds.learn_to_reason: 1` in a file of config/checkpoints, as learn_to_reason_single.yaml does"
+            ),
+            mend=None,
+        ),
+        Requirement(
+            "a loop beside random questions",
+            about=lambda c: trained_here(c) and c.values.feedback.questions == "random",
+            met=lambda c: bool(c.kind.made_from),
+            why=lambda c: (
+                f"feedback.questions random: {c.kind.name} asks as many as another loop does; set it in a file of "
+                "config/checkpoints with `made_from: [learn_to_reason]`, as learn_to_reason_random.yaml does"
+            ),
             mend=None,
         ),
         Requirement(
