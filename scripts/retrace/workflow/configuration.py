@@ -5,6 +5,7 @@ as far as a value does not depend on task and model; config/presets/ holds the r
 decoding algorithms bring their own sections.
 """
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, create_model, model_validator
@@ -98,6 +99,11 @@ class ConfigurationBase(Section):
 
     def trainings(self) -> dict[str, Training]:
         """The sections of trainings, by their names in `launch.trainings`."""
+        return self._trainings_alone
+
+    @cached_property
+    def _trainings_alone(self) -> dict[str, Training]:
+        # Asked for several times for every planned job.
         return {name: part for name, (_, part) in self._trainings().items()}
 
     def _trainings(self) -> dict[str, tuple[str, Training]]:

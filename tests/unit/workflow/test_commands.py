@@ -18,7 +18,7 @@ def test_a_program_writes_what_it_prints_to_the_log() -> None:
 
 def test_names_in_capitals_stand_for_arguments() -> None:
     command = program("plot {TASK} {PAPERS}", "{SEEDS}")
-    assert "--task-file $RETRACE_CONFIG/tasks/{wildcards.task}.yaml --papers $RETRACE_CONFIG/papers" in command
+    assert "--task-file {params.task_file} --papers $RETRACE_CONFIG/papers" in command
     assert "--seeds {params.seeds} --preset {params.preset} >" in command
 
 

@@ -29,6 +29,7 @@ TABLE = [
     ("stepwise", set(), CHAT),
     ("grace grace_self_consistency", UNSOLVED, CHAT),
     ("dpo_st st sft", NOT_WORD_PROBLEMS, set()),
+    ("rft", UNSOLVED, CHAT),
     ("no_cot", set(), T5 | RELEASED),
     ("explicit_cot icot no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
     ("no_cot_deep", set(), PRETRAINED | {"tiny_t5"}),

@@ -157,7 +157,9 @@ def test_all_values_of_an_option_are_found_in_the_presets_and_in_what_the_user_s
 def test_a_fault_between_keys_is_said_without_the_whole_configuration() -> None:
     with pytest.raises(UserError) as refused:
         Settings({"launch": {"trainings": {"stf": {"gpus": 2}}}}, CONFIG)
-    assert str(refused.value).startswith("configuration: launch.trainings: 'stf' is no training; valid: base, sft, ")
+    assert str(refused.value).startswith(
+        "configuration: launch.trainings: 'stf' is no training; valid: base, dpo_st_sft, "
+    )
     assert "got" not in str(refused.value)
 
 

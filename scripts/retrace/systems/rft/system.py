@@ -1,6 +1,7 @@
-"""Rejection-sampling fine-tuning, declared: what it brings to the configuration."""
+"""Rejection-sampling fine-tuning, declared: what it brings to the configuration and what its models must be."""
 
 from retrace.systems.registry import System
+from retrace.systems.requirements import Requirement
 from retrace.systems.rft.options import Rft
 
 SYSTEM = System(
@@ -8,4 +9,16 @@ SYSTEM = System(
     title="Rejection-sampling fine-tuning",
     paper="arXiv 2308.01825",
     sections={"rft": Rft},
+    requirements=(
+        Requirement(
+            "plain text (rejection sampling)",
+            about=lambda c: c.system == "rft",
+            met=lambda c: not c.model.chat,
+            why=lambda c: (
+                "sampled solutions are learned as plain text, and the model has a chat template (a model file with "
+                "`chat: false` does)"
+            ),
+            mend="model",
+        ),
+    ),
 )
