@@ -20,8 +20,9 @@
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported beside reproduced
 #
-# Names are those of config/tasks, config/models and config/methods; a method may also be {checkpoint}_{decoder}, a
-# checkpoint of a round (dpo_st_round2), and any of these with _no_calculator behind it.
+# Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
+# A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with
+# _no_calculator behind it.
 
 from pathlib import Path
 

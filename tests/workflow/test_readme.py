@@ -1,4 +1,5 @@
-"""The commands of the README and of the pages can be planned, their links lead somewhere, and a target can be drawn."""
+"""The commands of the README and of the pages can be planned with the files that the pages show, and their links lead
+somewhere; a target can be drawn."""
 
 import re
 import shlex
@@ -24,8 +25,17 @@ def pages(project: Path) -> list[Path]:
     return [project / "README.md", *sorted((project / "docs").glob("*.md"))]
 
 
+def write_shown_files(text: str, folder: Path) -> list[str]:
+    """Write the files that a page shows, blocks whose first line is `# PATH`; their paths."""
+    shown = re.findall(r"^```(?:yaml|python)\n(# ((?:config|scripts)/\S+)\n.*?)^```", text, re.MULTILINE | re.DOTALL)
+    for content, path in shown:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(content, encoding="utf-8")
+    return [path for _, path in shown]
+
+
 def test_every_link_between_the_pages_leads_somewhere(workflow) -> None:
-    for page in pages(workflow.project):
+    for page in [*pages(workflow.project), workflow.project / "CONTRIBUTING.md"]:
         text = page.read_text(encoding="utf-8")
         for link in re.findall(r"\]\(([^)]+)\)", text):
             if link.startswith("http"):
@@ -45,16 +55,31 @@ def test_the_readme_is_short(workflow) -> None:
 
 
 def test_the_commands_of_the_pages_can_be_planned(workflow, copied_project, workflow_class) -> None:
-    commands = [
-        words for page in pages(workflow.project) for words in readme_commands(page.read_text(encoding="utf-8"))
-    ]
+    texts = [page.read_text(encoding="utf-8") for page in pages(workflow.project)]
+    commands = [words for text in texts for words in readme_commands(text)]
     assert len(commands) >= 40
     project = copied_project()  # profiles are looked up in the working folder
+    assert len([path for text in texts for path in write_shown_files(text, project)]) >= 8
     for words in commands:
         for folder in re.findall(r'"released_(?:student|emulator)": "([^"]+)"', " ".join(words)):
             (project / folder).mkdir(parents=True, exist_ok=True)  # what the user has fetched before
         shown = workflow_class(project, project).dry(*words)
         assert re.search(r"^total +[1-9]", shown, flags=re.MULTILINE), words
+
+
+def test_the_recipes_for_contributors_can_be_planned(workflow, copied_project) -> None:
+    """A task, a model and a decoder are the files that the page shows; in a new process, which finds new modules."""
+    text = (workflow.project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    project = copied_project()
+    assert len(write_shown_files(text, project)) == 4
+    words = dict.fromkeys(word for words in readme_commands(text) for word in words)
+    targets = [word for word in words if word.startswith("results/")]
+    values = [word for word in words if "=" in word]
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", *targets, "--config", *values]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(targets) == 4
+    assert "Decoding test of arithmetic with shortest from sft of my_gpt2" in done.stdout + done.stderr
 
 
 def test_a_drawing_of_a_target_holds_all_its_rules(copied_project, workflow_class) -> None:
