@@ -96,10 +96,10 @@ include: "rules/targets_common.smk"
 
 
 onstart:
-    hold_this_folder()
-    refuse_what_cannot_run()
-    follow_the_jobs()
+    lock_run_folder()
+    check_requirements()
+    show_progress()
 
 
 onsuccess:
-    show_measured_results()
+    print_results()

@@ -45,7 +45,7 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-def runs_on_this_machine():
+def runs_locally():
     """Whether jobs are started here, and not submitted, nor is this the Snakemake inside a submitted job."""
     return workflow.local_exec and not workflow.remote_exec
 
@@ -58,7 +58,7 @@ RetraceShell.prefix(
     prefix_of_jobs(
         settings,
         ROOT,
-        here=runs_on_this_machine(),
+        here=runs_locally(),
         on_node=workflow.remote_exec,
         own_packages=not workflow.deployment_settings.deployment_method,
     )
@@ -66,15 +66,15 @@ RetraceShell.prefix(
 shell = RetraceShell
 
 
-def round_before(w, loop, number):
+def previous_round(w, loop, number):
     """The checkpoint that a round of a loop starts from."""
-    return settings.round_before(w.task, w.model, loop, int(number))
+    return settings.previous_round(w.task, w.model, loop, int(number))
 
 
 DECODED = settings.checkpoints.pattern()  # the names of all checkpoints that answer questions
 
 
-def made_as(*roots):
+def checkpoint_names(*roots):
     """A wildcard constraint: the names of checkpoints that these rules make, those of variants too."""
     return one_of(settings.checkpoints.variants(*roots))
 
@@ -102,17 +102,17 @@ def options(section=None, of=checkpoint_of):
 
     of: a function of the wildcards that names the checkpoint whose options they are.
     """
-    return lambda wildcards: [*words_for(wildcards, section, of)[0]]
+    return lambda wildcards: [*section_argv(wildcards, section, of)[0]]
 
 
-def words_for(w, section, of=checkpoint_of):
-    """See `words_of`."""
+def section_argv(w, section, of=checkpoint_of):
+    """See `section_argv_of`."""
     decoder = getattr(w, "decoder", None)
-    return words_of(w.task, jobs.model_of(settings, w), section, decoder, settings.variants(of(w), decoder))
+    return section_argv_of(w.task, jobs.model_of(settings, w), section, decoder, settings.variants(of(w), decoder))
 
 
 @lru_cache(maxsize=None)
-def words_of(task, model, section, decoder, variants):
+def section_argv_of(task, model, section, decoder, variants):
     """The command-line words of one section, quoted for the shell; those of the options that change no result apart.
 
     Asked for every job. section: None for the decoder's own.
@@ -126,12 +126,12 @@ def words_of(task, model, section, decoder, variants):
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
-def what_defines_the_task(wildcards):
+def task_digest(wildcards):
     """Changes with the task's meaning, not with its title or the source of its rows."""
     return definitions.of_task(settings.task(wildcards.task))
 
 
-def what_defines_the_split(wildcards):
+def split_digest(wildcards):
     """Changes with where a split's rows come from."""
     try:
         return definitions.of_split(settings.task(wildcards.task), wildcards.split)
@@ -139,26 +139,26 @@ def what_defines_the_split(wildcards):
         raise WorkflowError(str(error)) from None
 
 
-def what_defines_the_model(wildcards):
+def model_digest(wildcards):
     return definitions.of_model(settings.model(wildcards.model))
 
 
-def where_the_examples_are(wildcards):
+def examples_digest(wildcards):
     """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
-    examples_of_the_authors(wildcards.task)
+    authors_examples_file(wildcards.task)
     return definitions.digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
 
 
-def seeds_of_the_method(wildcards):
+def method_seeds(wildcards):
     return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
 
 
-def seeds_of_both(wildcards):
+def common_seeds(wildcards):
     """The seeds of a comparison: those that both methods have."""
     return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method_a, wildcards.method_b)
 
 
-def seeds_of_system(system):
+def system_seeds(system):
     """A params function: the seeds of a system's methods."""
     return lambda wildcards: settings.seeds(wildcards.task, wildcards.model, system)
 
@@ -166,11 +166,11 @@ def seeds_of_system(system):
 # ---------------------------------------------------------------- artifacts
 
 
-def data_of(task, split):
+def data_file(task, split):
     return f"results/data/{task}/{split}.jsonl"
 
 
-def examples_of_the_authors(task):
+def authors_examples_file(task):
     """The file of the worked examples that Learn-to-Reason's own prompts begin with."""
     if settings.task(task).learn_to_reason is None:
         raise WorkflowError(
@@ -200,44 +200,44 @@ def split_for(split):
 
     def data(w):
         try:
-            return data_of(w.task, settings.split(w.task, w.model, checkpoint_of(w), split))
+            return data_file(w.task, settings.split(w.task, w.model, checkpoint_of(w), split))
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
     return data
 
 
-def text_form(w):
+def form_option(w):
     """The words that tell a program in which form the job's checkpoint writes, if unusual."""
-    return words_of_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
+    return option_for_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
 
 
-def words_of_form(form, task):
+def option_for_form(form, task):
     """The words that tell a script of a text form; Learn-to-Reason's brings the file of its worked examples."""
     if form == "steps":
         return ""
-    return f"--form {form}:{examples_of_the_authors(task)}" if form == "learn_to_reason" else f"--form {form}"
+    return f"--form {form}:{authors_examples_file(task)}" if form == "learn_to_reason" else f"--form {form}"
 
 
-def examples_in_prompts(w):
+def prompt_examples(w):
     """The worked examples that stand in the prompts of the checkpoint's form, where there are any."""
     with_examples = settings.form(w.task, w.model, checkpoint_of(w)) == "learn_to_reason"
-    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+    return {"examples": authors_examples_file(w.task)} if with_examples else {}
 
 
-def the_base_model(wildcards):
+def base_model_folder(wildcards):
     return checkpoint_folder(wildcards, "base")
 
 
-def the_generator(wildcards):
+def generator_folder(wildcards):
     return checkpoint_folder(wildcards, wildcards.generator)
 
 
-def the_decoded_checkpoint(wildcards):
+def decoded_checkpoint_folder(wildcards):
     return checkpoint_folder(wildcards, wildcards.checkpoint)
 
 
-def where_it_starts(wildcards):
+def start_folder(wildcards):
     """The model folder of what the job's checkpoint starts from, by its file in config/checkpoints."""
     named = settings.checkpoints.parse(checkpoint_of(wildcards))
     return checkpoint_folder(wildcards, named.kind.starts_from)
@@ -249,27 +249,27 @@ def part_of(w, root):
     return next(name for name in parts if settings.checkpoints.root(name) == root)
 
 
-def made_from(root):
+def part_folder(root):
     """An input function: the model folder of a part of the job's checkpoint."""
     return lambda w: checkpoint_folder(w, part_of(w, root))
 
 
-def pinned(name):
+def hub_model_folder(name):
     """The folder of a model of config/models, fetched at its pinned revision."""
     return f"results/models/{name}"
 
 
-def the_backbone(section):
+def backbone_folder(section):
     """An input function: the folder of the encoder that a section's training starts from, if it is a model of ours."""
 
     def backbone(wildcards):
         name = section_of(wildcards, section).backbone
-        return {"backbone": pinned(name)} if name in settings.models else {}
+        return {"backbone": hub_model_folder(name)} if name in settings.models else {}
 
     return backbone
 
 
-def option_from(inputs, option, name):
+def optional_argument(inputs, option, name):
     """A params function: `--option FOLDER`, quoted for the shell, for an input that is there at times only."""
     return lambda wildcards: shlex.join([option, inputs(wildcards)[name]]) if name in inputs(wildcards) else ""
 
@@ -278,21 +278,21 @@ def guide_folder(w, generator, guide):
     """The network that was trained beside a generator, or the released one that the configuration names."""
     option = settings.checkpoints[guide].released
     released = option and settings.option(settings.for_target(w.task, w.model, f"{generator}_{guide}"), option)
-    return pinned(released) if released else f"{run_folder(w)}/{generator}_{guide}/model"
+    return hub_model_folder(released) if released else f"{run_folder(w)}/{generator}_{guide}/model"
 
 
-def trajectories_of(w, file="trajectories.jsonl"):
+def trajectories_file(w, file="trajectories.jsonl"):
     """A file of the trajectories that the job's network is trained on; a variant may share those of what it extends."""
     return f"{run_folder(w)}/{w.generator}_{settings.checkpoints.own_trajectories(w.guide)}/{file}"
 
 
-def the_guide(wildcards):
+def guide_section(wildcards):
     """The section of the network that guides the job's decoder; None where none does."""
-    return guide_of(wildcards.task, wildcards.model, wildcards.decoder, jobs.variants_of(settings, wildcards))
+    return guide_section_of(wildcards.task, wildcards.model, wildcards.decoder, jobs.variants_of(settings, wildcards))
 
 
 @lru_cache(maxsize=None)
-def guide_of(task, model, decoder, variants):
+def guide_section_of(task, model, decoder, variants):
     named = settings.decoder(decoder)
     if named.guide is None:
         return None
@@ -302,7 +302,7 @@ def guide_of(task, model, decoder, variants):
 
 def guidance(wildcards):
     """Inputs that only guided decoding needs: the network, and the choices made on the development split."""
-    kind = the_guide(wildcards)
+    kind = guide_section(wildcards)
     if kind is None:
         return {}
     guide = settings.decoder(wildcards.decoder).guide
@@ -314,18 +314,18 @@ def guidance(wildcards):
 
 def decoder_arguments(wildcards):
     """The words that tell decode.py which algorithm, with which options and which guidance."""
-    words = [settings.decoder(wildcards.decoder).algorithm, *options()(wildcards)]
+    argv = [settings.decoder(wildcards.decoder).algorithm, *options()(wildcards)]
     for name, path in guidance(wildcards).items():
-        words += [f"--{name}", path]
-    return words
+        argv += [f"--{name}", path]
+    return argv
 
 
-def the_related_corpus(wildcards):
+def corpus_files(wildcards):
     """Corpus files for a from-scratch model, where the task brings some."""
     splits = settings.task(wildcards.task).splits
-    return {split: data_of(wildcards.task, split) for split in ("corpus", "corpus_dev") if split in splits}
+    return {split: data_file(wildcards.task, split) for split in ("corpus", "corpus_dev") if split in splits}
 
 
 def corpus_arguments(wildcards):
     names = {"corpus": "--corpus", "corpus_dev": "--corpus-dev"}
-    return [word for split, path in the_related_corpus(wildcards).items() for word in (names[split], path)]
+    return [word for split, path in corpus_files(wildcards).items() for word in (names[split], path)]

@@ -12,8 +12,8 @@ rule prepare_data:
     resources:
         **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        split=what_defines_the_split,
+        task=task_digest,
+        split=split_digest,
         limit=lambda w: limit_of(settings, w.task, w.split),
     message:
         "Preparing {wildcards.split} of {wildcards.task}"
@@ -33,7 +33,7 @@ rule fetch_examples:
     resources:
         **SMALL_JOB,
     params:
-        source=where_the_examples_are,
+        source=examples_digest,
     message:
         "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
     shell:
@@ -43,11 +43,11 @@ rule fetch_examples:
 rule data:
     """All splits of all tasks and the authors' examples, for machines that will have no network later."""
     input:
-        [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
+        [data_file(task, split) for task in settings.tasks for split in settings.task(task).splits],
         [
-            data_of(task, SAMPLING_DEMONSTRATIONS)
+            data_file(task, SAMPLING_DEMONSTRATIONS)
             for task in settings.tasks
             if settings.task(task).sampling_demonstrations
         ],
-        [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],
+        [authors_examples_file(task) for task in settings.tasks if settings.task(task).learn_to_reason],
     localrule: True

@@ -4,8 +4,8 @@
 rule decode:
     input:
         unpack(guidance),
-        unpack(examples_in_prompts),
-        model=the_decoded_checkpoint,
+        unpack(prompt_examples),
+        model=decoded_checkpoint_folder,
         data="results/data/{task}/{split}.jsonl",
     output:
         rows=temp(run("{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl")),
@@ -21,13 +21,13 @@ rule decode:
     priority: 10
     threads: settings.values.threads.decode
     resources:
-        **to_decode(8, the_guide),
+        **to_decode(8, guide_section),
     params:
-        **defined_by(),
+        **common_params(),
         arguments=decoder_arguments,
         speed=speed(),
         shards=decode_shards,
-        form=text_form,
+        form=form_option,
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of"
         " {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -75,7 +75,7 @@ rule rerank:
     resources:
         **to_decode(2, "verifier"),
     params:
-        **defined_by(),
+        **common_params(),
         speed=speed(),
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"

@@ -1,14 +1,14 @@
 """The environment of all programs, named once, and what is shared between workflows. Included after the rules."""
 
 
-def yaml_in_shell(kind, name):
+def shell_yaml_path(kind, name):
     """The file of a task, a model, ... as commands write it: one of the user's own lies elsewhere than the shipped ones."""
     return f"${'RETRACE_OWN' if settings.is_own(kind, name) else 'RETRACE_CONFIG'}/{kind}/{name}.yaml"
 
 
 NAMED_FILES = {
-    "task_file": lambda w: yaml_in_shell("tasks", w.task),
-    "model_file": lambda w: yaml_in_shell("models", w.model),
+    "task_file": lambda w: shell_yaml_path("tasks", w.task),
+    "model_file": lambda w: shell_yaml_path("models", w.model),
 }
 
 for each in workflow.modifier.rules:

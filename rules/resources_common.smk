@@ -4,7 +4,7 @@ from retrace.machine.devices import visible_devices
 from retrace.workflow.needs import SMALL_JOB, Needs, Place, copies_of, no_gpu
 
 place = Place(
-    here=runs_on_this_machine,
+    here=runs_locally,
     planning=lambda: workflow.dryrun,
     limit=workflow.global_resources.get("gpus").value,
     count=lambda: len(visible_devices()),
@@ -19,15 +19,15 @@ to_train, training_needs, to_decode, hours = needs.to_train, needs.training_need
 memory, memory_of, memory_to_train, megabytes = needs.memory, needs.memory_of, needs.memory_to_train, needs.megabytes
 
 
-def defined_by(section=None):
+def common_params(section=None):
     """Params that nearly all jobs have: what defines their task and their model, and the options of a section."""
-    words = {"options": options(section), "speed": speed(section)} if section else {}
-    return {"task": what_defines_the_task, "model": what_defines_the_model, **words}
+    argv = {"options": options(section), "speed": speed(section)} if section else {}
+    return {"task": task_digest, "model": model_digest, **argv}
 
 
-def trained_in(folder, section):
-    """Params of a training: those of `defined_by`, and where its state lies."""
-    return {**defined_by(section), "state": f"{folder}/state"}
+def training_params(folder, section):
+    """Params of a training: those of `common_params`, and where its state lies."""
+    return {**common_params(section), "state": f"{folder}/state"}
 
 
 def speed(section=None):
@@ -36,7 +36,7 @@ def speed(section=None):
     Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
     """
 
-    def words(wildcards, threads):
-        return [*words_for(wildcards, section)[1]]
+    def argv(wildcards, threads):
+        return [*section_argv(wildcards, section)[1]]
 
-    return words
+    return argv

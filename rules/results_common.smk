@@ -24,25 +24,25 @@ def predictions_of(task, model, method, seeds=None):
 
 def compared_predictions(which):
     """An input function: the predictions of one side of a comparison, `method_a` or `method_b`."""
-    return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
+    return lambda w: predictions_of(w.task, w.model, getattr(w, which), common_seeds(w))
 
 
-def what_a_result_adds(w):
+def extra_inputs(w):
     """Further inputs of a result: samples of the same checkpoint for maj@k, reports on how checkpoints were chosen, what
     sampling for the decoder's network found, and the data of a checkpoint with training data of its own."""
     method, found = settings.method(w.method), {}
     trained = settings.checkpoint(w.task, w.model, w.method)
     kind = settings.checkpoints.parse(trained).kind
     values = settings.for_target(w.task, w.model, trained, method.decoder)
-    folders = [f"results/{w.task}/{w.model}/seed{seed}/{trained}" for seed in seeds_of_the_method(w)]
+    folders = [f"results/{w.task}/{w.model}/seed{seed}/{trained}" for seed in method_seeds(w)]
     if kind.train and not (kind.released and settings.option(values, kind.released)):
-        found["trained_on"] = data_of(w.task, settings.split(w.task, w.model, trained, "train"))
+        found["trained_on"] = data_file(w.task, settings.split(w.task, w.model, trained, "train"))
     if method.votes:
         split = test_split(w.task, w.model, w.method)
         found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]
     if kind.reports:
         found["reports"] = [f"{folder}/{kind.reports}" for folder in folders]
-    guided = guide_of(w.task, w.model, method.decoder, settings.variants(trained, method.decoder))
+    guided = guide_section_of(w.task, w.model, method.decoder, settings.variants(trained, method.decoder))
     guide = settings.decoder(method.decoder).guide if guided else None
     owner = settings.checkpoints.own_trajectories(guide) if guide else None
     option = settings.checkpoints[guide].released if guide else None
@@ -51,9 +51,9 @@ def what_a_result_adds(w):
     return found
 
 
-def words_of_what_it_adds(w):
+def extra_arguments(w):
     """The words that tell score_method.py of these inputs."""
-    added = what_a_result_adds(w)
+    added = extra_inputs(w)
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
     return [
@@ -64,7 +64,7 @@ def words_of_what_it_adds(w):
 
 
 @lru_cache(maxsize=None)
-def the_walk():
+def jobs_behind():
     """Over the rules of the workflow; all of them are there once the first job is planned."""
     return JobsBehind(OutputIndex(workflow.rules).match_producers)
 
@@ -74,10 +74,10 @@ def benchmarks_behind(wildcards, input):
 
     Snakemake does not compare parameters that ask for the input, so that they alone score nothing again.
     """
-    return folded(the_walk().benchmarks(input))
+    return folded(jobs_behind().benchmarks(input))
 
 
-def what_the_result_rests_on(wildcards):
+def result_configuration(wildcards):
     """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again."""
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method)
     method = settings.method(wildcards.method)
@@ -106,15 +106,15 @@ SCORE = (
 # ---------------------------------------------------------------- transfer
 
 
-def source_of(w):
+def source_wildcards(w):
     """The job's wildcards with the task that its checkpoint was trained on in place of the one that is answered."""
     return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
 
 
-def examples_for_the_source(w):
+def source_prompt_examples(w):
     """The worked examples of the answered task, where the checkpoint's form has some in its prompts."""
     with_examples = settings.form(w.source_task, w.model, w.checkpoint) == "learn_to_reason"
-    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+    return {"examples": authors_examples_file(w.task)} if with_examples else {}
 
 
 def transferred_predictions(w):
@@ -132,6 +132,6 @@ def transferred_predictions(w):
 # ---------------------------------------------------------------- tables
 
 
-def results_of_the_table(wildcards):
+def table_results(wildcards):
     """The results that a paper's table is made of."""
     return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)

@@ -13,26 +13,26 @@ from retrace.workflow import preflight
 run_guard = RunGuard()
 
 
-def asked_for():
+def command_line():
     """The user's command line, which Snakemake tells the rules only later; None in a job, and in another workflow."""
     if is_module or not workflow.is_main_process or "snakemake" not in sys.argv[0]:
         return None
     return get_argument_parser().parse_known_args(sys.argv[1:])[0]
 
 
-def tidy_up_after_a_killed_run():
+def clean_up_killed_run():
     """Before planning: release the lock that nobody holds any more, and say what else was left behind."""
-    asked = asked_for()
-    if asked is None:
+    args = command_line()
+    if args is None:
         return
     try:
-        for note in run_guard.start(unlocking=asked.unlock, dry_run=asked.dryrun):
+        for note in run_guard.start(unlocking=args.unlock, dry_run=args.dryrun):
             print(note, file=sys.stderr)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def refuse_moved_paths():
+def check_path_prefix():
     """Stop where another workflow takes the rules with other paths: programs are told paths that no rule names."""
     modifier = workflow.modifier.path_modifier
     while modifier:
@@ -44,7 +44,7 @@ def refuse_moved_paths():
         modifier = modifier.inner_modifier
 
 
-def hold_this_folder():
+def lock_run_folder():
     """Before the first job: refuse a second run in the same folder."""
     try:
         run_guard.hold()
@@ -52,7 +52,7 @@ def hold_this_folder():
         raise WorkflowError(str(error)) from None
 
 
-def refuse_what_cannot_run():
+def check_requirements():
     """Before the first job: stop where a step would find no GPU, embedder, model of the Hub or tracker."""
     jobs = list(workflow.dag.needrun_jobs())
     planned = [(job.rule.name, job.wildcards) for job in jobs]
@@ -62,17 +62,17 @@ def refuse_what_cannot_run():
             preflight.check_gpus([job.wildcards.model for job in jobs if job.resources.get("gpus", 0)], place.devices)
         if packages_are_ours:
             check_installed(settings.values.logging.to)
-        refuse_what_slurm_cannot_run()
+        check_slurm_jobs()
         if packages_are_ours:
             preflight.check_embedders(settings, planned)
         if workflow.local_exec:
             why = "so that a wrong name is known before the first job"
-            preflight.fetch_beforehand(settings, planned, why)
+            preflight.prefetch_models(settings, planned, why)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def follow_the_jobs():
+def show_progress():
     """From the first job on: one line a running job, and the error of each that fails, whatever else is quiet."""
     if not workflow.is_main_process:
         return
@@ -83,13 +83,13 @@ def follow_the_jobs():
     JobEvents(sys.stderr, shows).attach(snakemake_logger)
 
 
-def show_measured_results():
+def print_results():
     """Print what was measured, for the result files that were asked for."""
-    targets = targets_asked_for() or default_targets(settings)
+    targets = requested_files() or default_targets(settings)
     found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
     if found:
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)
 
 
-refuse_moved_paths()
-tidy_up_after_a_killed_run()
+check_path_prefix()
+clean_up_killed_run()

@@ -23,8 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")
     parser.add_argument("--leave-out-long", action="store_true", help="leave longer examples out")
     parser.add_argument("--output", required=True, help="folder of the states")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, TeacherStates)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, TeacherStates)
 
     from retrace.decoding.setup import best_device
     from retrace.machine.storage import atomic_path
@@ -34,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
     from retrace.training.sft import limit_of
 
-    task = load_task(given.task_file)
-    check_teacher(given.teacher)
-    teacher, tokenizer = load_model(given.teacher, "decoder_only", "float32", best_device())
-    limit = limit_of(teacher, given.max_length)
-    checksum = teacher_fingerprint(given.teacher)
-    with atomic_path(given.output) as folder:
+    task = load_task(args.task_file)
+    check_teacher(args.teacher)
+    teacher, tokenizer = load_model(args.teacher, "decoder_only", "float32", best_device())
+    limit = limit_of(teacher, args.max_length)
+    checksum = teacher_fingerprint(args.teacher)
+    with atomic_path(args.output) as folder:
         folder.mkdir()
-        for name, path in (("train", given.train), ("dev", given.dev)):
-            rows = read_rows(path, task, tokenizer, limit, given.leave_out_long)
+        for name, path in (("train", args.train), ("dev", args.dev)):
+            rows = read_rows(path, task, tokenizer, limit, args.leave_out_long)
             write_states(folder / name, teacher, checksum, rows, options, tokenizer.pad_token_id)
 
 

@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.planning.command import add_workflow_options, workflow_words
+from retrace.planning.command import add_workflow_options, snakemake_options
 
 SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    cut = argv.index("--") if "--" in argv else len(argv)
     parser = cli.command(__doc__)
     add_workflow_options(parser)
     parser.add_argument("--checksums", default="checksums", help="folder of the records (default: checksums)")
@@ -33,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--mend-times", action="store_true", help="only date files of results/ that are dated in the future now"
     )
-    given = parser.parse_args(words[:cut])
-    if given.mend_times:
+    args = parser.parse_args(argv[:cut])
+    if args.mend_times:
         mend_times()
         return
-    options = [*workflow_words(given), *words[cut + 1 :]]
+    options = [*snakemake_options(args), *argv[cut + 1 :]]
 
     from retrace.errors import UserError
     from retrace.machine.checksums import faults_of
 
-    artifacts = artifacts_to_check(given.checksums, given.targets, options)
-    faults = [fault for artifact in artifacts for fault in faults_of(artifact, given.checksums)]
+    artifacts = artifacts_to_check(args.checksums, args.targets, options)
+    faults = [fault for artifact in artifacts for fault in faults_of(artifact, args.checksums)]
     there = sum(Path(artifact).exists() for artifact in artifacts)
     if not faults:
         print(f"{there} files and folders are what their rules wrote")
@@ -53,16 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(faults) > SHOWN:
         print(f"... and {len(faults) - SHOWN} more")
     bad = list(dict.fromkeys(fault.artifact for fault in faults))
-    command = ["snakemake", *(given.targets or bad), "--forcerun", *bad]
+    command = ["snakemake", *(args.targets or bad), "--forcerun", *bad]
     # Where Snakemake finds the workflow by itself, the user need not name it.
-    shown = options if given.snakefile or not Path("Snakefile").is_file() else options[2:]
+    shown = options if args.snakefile or not Path("Snakefile").is_file() else options[2:]
     print(f"{len(bad)} of {there} are bad; make them again with\n  {shlex.join([*command, *shown])}", flush=True)
-    if not given.rebuild:
+    if not args.rebuild:
         sys.exit(1)
     done = subprocess.run([sys.executable, "-m", *command, *options], check=False)
     if done.returncode:
         raise UserError("the bad files could not be made again; Snakemake says why above")
-    left = [fault for artifact in bad for fault in faults_of(artifact, given.checksums)]
+    left = [fault for artifact in bad for fault in faults_of(artifact, args.checksums)]
     if left:
         raise UserError(f"{left[0].file}: {left[0].fault}, although it was made again: check the disk")
     print(f"{len(bad)} made again")
@@ -71,14 +71,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def mend_times() -> None:
     """Date files of results/ that are dated in the future now. Raises UserError while a run works in this folder."""
     from retrace.errors import UserError
-    from retrace.machine.file_times import date_back
-    from retrace.machine.run_guard import who_works_here
+    from retrace.machine.file_times import reset_future_times
+    from retrace.machine.run_guard import current_holder
 
     if not Path("results").is_dir():
         raise UserError("results: no such folder; start this where results/ lies")
-    if busy := who_works_here():
+    if busy := current_holder():
         raise UserError(f"{busy}; mend the times when it has ended")
-    dated = date_back("results")
+    dated = reset_future_times("results")
     print(f"{len(dated)} files and folders were dated in the future; they are dated now, in their order")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from retrace import cli
 from retrace.errors import UserError
-from retrace.planning.command import add_workflow_options, workflow_words
+from retrace.planning.command import add_workflow_options, snakemake_options
 
 KINDS = {
     "dag": "equal jobs in one box",
@@ -34,9 +34,9 @@ def default_output(targets: Sequence[str], kind: str) -> str:
     return f"results/dag/{stem}{'' if kind == 'dag' else '_' + kind}.svg"
 
 
-def file_graph(targets: Sequence[str], words: Sequence[str]) -> str:
+def file_graph(targets: Sequence[str], options: Sequence[str]) -> str:
     """What `snakemake --filegraph` prints for the targets."""
-    command = [sys.executable, "-m", "snakemake", *targets, *words, "--filegraph"]
+    command = [sys.executable, "-m", "snakemake", *targets, *options, "--filegraph"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         faults = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Using ")]
@@ -66,14 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.planning.jobs import planned_jobs
 
     layout = layout_named(args.layout)
-    words = [*workflow_words(args), *argv[cut + 1 :]]
+    options = [*snakemake_options(args), *argv[cut + 1 :]]
     title = " ".join(args.targets) or "All that the workflow makes"
     if args.kind == "filegraph":
-        text = file_graph(args.targets, words)
+        text = file_graph(args.targets, options)
         drawn = first_that_fits((graph_of_files(text, longest) for longest in LINES_OF_FILES), title, layout)
     else:
         with ThreadPoolExecutor() as pool:  # two processes of Snakemake side by side
-            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, words, force), (True, False))
+            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, options, force), (True, False))
         if not jobs:
             raise UserError(f"no job leads to {title}")
         if args.all_jobs:

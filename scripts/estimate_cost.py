@@ -24,19 +24,19 @@ from retrace.planning.command import (
     add_workflow_options,
     benchmarks_of,
     project_of,
-    workflow_words,
+    snakemake_options,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    cut = argv.index("--") if "--" in argv else len(argv)
     parser = cli.command(__doc__, Assumptions)
     add_workflow_options(parser)
     add_benchmarks_option(parser)
     parser.add_argument("--json", help="also write the estimate to this file")
-    given = parser.parse_args(words[:cut])
-    assumed = cli.section_from(given, Assumptions)
+    args = parser.parse_args(argv[:cut])
+    assumed = cli.section_from(args, Assumptions)
 
     from retrace.planning.estimate import estimate
     from retrace.planning.jobs import planned_jobs
@@ -48,13 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     register_formulas()
     from retrace.machine.storage import write_json
 
-    project = project_of(given)
-    records = read_records(benchmarks_of(given))
-    jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]])
+    project = project_of(args)
+    records = read_records(benchmarks_of(args))
+    jobs = planned_jobs(args.targets, [*snakemake_options(args), *argv[cut + 1 :]])
     sizes = Sizes(project / "config", jobs, assumed)
-    found = estimate(given.targets, jobs, records, sizes)
-    if given.json:
-        write_json(given.json, found)
+    found = estimate(args.targets, jobs, records, sizes)
+    if args.json:
+        write_json(args.json, found)
     print("\n".join(estimate_lines(found, shutil.disk_usage(Path.cwd()).free)))
 
 

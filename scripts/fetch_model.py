@@ -35,13 +35,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="folder of the model")
     parser.add_argument("--mirror", help="folder with MIRROR/huggingface.co/ID/FILE, looked at first")
     parser.add_argument("--used-as", choices=["embedder", "discriminator"], help="try it as such, too")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.models.hub import fetch_model
     from retrace.models.options import load_model_config
 
-    model = load_model_config(given.model_file)
-    entry = fetch_model(model, given.lock, given.output, given.mirror, partial(try_as, given.used_as, model.name))
+    model = load_model_config(args.model_file)
+    entry = fetch_model(model, args.lock, args.output, args.mirror, partial(try_as, args.used_as, model.name))
     print(f"{model.hub or model.file} at {entry['revision'] or 'no revision'}: {len(entry['files'])} files")
 
 

@@ -22,16 +22,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="file to write")
     parser.add_argument("--timings", action="store_true", help="gather the timing files beside the parts, too")
     parser.add_argument("--counts", action="store_true", help="gather the counts beside the parts, too")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.machine.storage import counts_path, timing_path
 
-    parts = [Path(part) for part in given.parts]
-    if given.timings:
-        gather([timing_path(part) for part in parts], timing_path(given.output))
-    if given.counts:
-        gather([counts_path(part) for part in parts], counts_path(given.output))
-    gather(parts, Path(given.output))
+    parts = [Path(part) for part in args.parts]
+    if args.timings:
+        gather([timing_path(part) for part in parts], timing_path(args.output))
+    if args.counts:
+        gather([counts_path(part) for part in parts], counts_path(args.output))
+    gather(parts, Path(args.output))
     forget_leftovers(parts[0])
 
 

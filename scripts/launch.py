@@ -47,40 +47,40 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--each-node", action="store_true", help=argparse.SUPPRESS)  # started by srun on each node
     parser.add_argument("script", help="a script, followed by its own options")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if not Path(given.script).is_file():
-        raise UserError(f"{given.script}: no such script")
+    args = parser.parse_args(arguments)
+    if not Path(args.script).is_file():
+        raise UserError(f"{args.script}: no such script")
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    if given.nodes > 1 and not given.each_node:
-        start_on_each_node(given, threads)
-    claim_devices(given.gpus)
-    devices = launch.devices_to_use(given.gpus)
+    if args.nodes > 1 and not args.each_node:
+        start_on_each_node(args, threads)
+    claim_devices(args.gpus)
+    devices = launch.devices_to_use(args.gpus)
     if not devices:
         os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
-    allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
-    strategy = launch.strategy_for(given.strategy, allocation.world)
+    allocation = launch.allocation_from(args.gpus, args.nodes, args.processes, args.strategy, os.environ)
+    strategy = launch.strategy_for(args.strategy, allocation.world)
     if launch.runs_directly(allocation, strategy):
         os.environ.pop(launch.STRATEGY, None)
-        run_here(given.script, given.arguments)
+        run_here(args.script, args.arguments)
     else:
         if strategy == "fsdp" and not devices:
             raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
         os.environ.update(launch.environment_of_processes(allocation, strategy, threads))
-        run_processes(allocation, given.script, given.arguments)
+        run_processes(allocation, args.script, args.arguments)
 
 
-def start_on_each_node(given: argparse.Namespace, threads: int) -> NoReturn:
+def start_on_each_node(args: argparse.Namespace, threads: int) -> NoReturn:
     """Become the srun that starts this launcher once on each node."""
-    launch.processes_of(given.gpus, given.processes, given.strategy)
+    launch.processes_of(args.gpus, args.processes, args.strategy)
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError(
-            f"{given.nodes} nodes need SLURM (--workflow-profile profiles/slurm); set launch.nodes to 1 here"
+            f"{args.nodes} nodes need SLURM (--workflow-profile profiles/slurm); set launch.nodes to 1 here"
         )
-    again = [sys.executable, __file__, "--each-node", f"--gpus={given.gpus}", f"--nodes={given.nodes}"]
-    again += [f"--processes={given.processes}", f"--strategy={given.strategy}", given.script, *given.arguments]
-    words = launch.srun_arguments(given.nodes, threads, again)
-    print(launch.shown(words), file=sys.stderr, flush=True)
-    os.execvp("srun", words)
+    again = [sys.executable, __file__, "--each-node", f"--gpus={args.gpus}", f"--nodes={args.nodes}"]
+    again += [f"--processes={args.processes}", f"--strategy={args.strategy}", args.script, *args.arguments]
+    argv = launch.srun_arguments(args.nodes, threads, again)
+    print(launch.shown(argv), file=sys.stderr, flush=True)
+    os.execvp("srun", argv)
 
 
 def claim_devices(gpus: int) -> None:
@@ -129,10 +129,10 @@ def run_processes(allocation: launch.Allocation, script: str, arguments: Sequenc
 
     os.environ[launch.PARENT] = str(os.getpid())
     with tempfile.TemporaryDirectory(prefix="retrace_launch_") as folder:
-        words = launch.torchrun_arguments(allocation, folder, script, arguments)
-        print(f"torchrun {launch.shown(words)}", file=sys.stderr, flush=True)
+        argv = launch.torchrun_arguments(allocation, folder, script, arguments)
+        print(f"torchrun {launch.shown(argv)}", file=sys.stderr, flush=True)
         try:
-            run.main(words)
+            run.main(argv)
         except ChildFailedError as error:
             sys.exit(explain(error.failures, allocation, Path(folder)))
         except SignalException as error:

@@ -36,8 +36,8 @@ def schema_text() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
-    given = parser.parse_args(arguments)
-    if not given.check:
+    args = parser.parse_args(arguments)
+    if not args.check:
         write_text(SCHEMA, schema_text())
     elif not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema_text():
         raise UserError(f"{SCHEMA} is stale; run: python scripts/make_schema.py")

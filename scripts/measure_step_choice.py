@@ -34,8 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), to be put beside")
     cli.add_form(parser)
     parser.add_argument("--output", required=True, help="JSON")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Guided)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Guided)
 
     from retrace.decoding.setup import open_generator
     from retrace.decoding.step_choice import held_out_contexts, measure_step_choice
@@ -43,18 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Pair, SamplingCounts, counts_together
 
-    contexts = held_out_contexts(read_jsonl(given.pairs, Pair))[: given.limit]
+    contexts = held_out_contexts(read_jsonl(args.pairs, Pair))[: args.limit]
     if not contexts:
-        raise UserError(
-            f"{given.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again"
-        )
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
-    discriminator = load_discriminator(given.discriminator, generator.decoder.device)
-    report = measure_step_choice(generator, discriminator, contexts, options, given.seed)
-    beside = read_json(given.training_report) if given.training_report else {}
-    if given.sampling:
-        beside["sampling"] = counts_together(read_jsonl(given.sampling, SamplingCounts)).model_dump()
-    write_json(given.output, {**beside, "step_choice": report})
+        raise UserError(f"{args.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again")
+    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
+    discriminator = load_discriminator(args.discriminator, generator.decoder.device)
+    report = measure_step_choice(generator, discriminator, contexts, options, args.seed)
+    beside = read_json(args.training_report) if args.training_report else {}
+    if args.sampling:
+        beside["sampling"] = counts_together(read_jsonl(args.sampling, SamplingCounts)).model_dump()
+    write_json(args.output, {**beside, "step_choice": report})
     for name in ("discriminator", "language_model", "any"):
         print(f"{name}: {report[name]['right']} of {report['contexts']}")
 

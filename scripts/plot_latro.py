@@ -19,18 +19,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="in the order of the curves")
     parser.add_argument("--preset", help="name of the preset, to show")
     parser.add_argument("--output", required=True, help="SVG file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.machine.storage import atomic_path
     from retrace.models.options import load_model_config
     from retrace.systems.latro.curves import draw, read_curves
     from retrace.tasks.load import load_task
 
-    curves = read_curves(given.curves, given.seeds)
-    task, model = load_task(given.task_file).config, load_model_config(given.model_file)
-    with atomic_path(given.output) as temporary:
-        draw(curves, f"LaTRO on {task.name} with {model.name}", given.preset, temporary)
-    print(f"{task.name}, {model.name}: {len(curves)} seeds -> {given.output}")
+    curves = read_curves(args.curves, args.seeds)
+    task, model = load_task(args.task_file).config, load_model_config(args.model_file)
+    with atomic_path(args.output) as temporary:
+        draw(curves, f"LaTRO on {task.name} with {model.name}", args.preset, temporary)
+    print(f"{task.name}, {model.name}: {len(curves)} seeds -> {args.output}")
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--preset", help="name of the preset, to show")
     parser.add_argument("--json", required=True, help="JSON file to write")
     parser.add_argument("--svg", required=True, help="SVG file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation.reported import load_papers
     from retrace.machine.storage import atomic_path, write_json
@@ -32,23 +32,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.grace.sweep import Curve, aggregate, draw_curve, reported_curve
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file)
-    model = load_model_config(given.model_file)
-    points, chosen = aggregate(given.sweeps, given.seeds)
+    task = load_task(args.task_file)
+    model = load_model_config(args.model_file)
+    points, chosen = aggregate(args.sweeps, args.seeds)
     curve = Curve(
         task=task.name,
         model=model.name,
-        split=given.split,
-        preset=given.preset,
-        seeds=given.seeds,
+        split=args.split,
+        preset=args.preset,
+        seeds=args.seeds,
         points=points,
         chosen=chosen,
-        reported=reported_curve(load_papers(given.papers), task.config.paper_names),
+        reported=reported_curve(load_papers(args.papers), task.config.paper_names),
     )
-    write_json(given.json, curve)
-    with atomic_path(given.svg) as temporary:
+    write_json(args.json, curve)
+    with atomic_path(args.svg) as temporary:
         draw_curve(curve, temporary)
-    print(f"{task.name}, {model.name}: {len(points)} points over {len(given.seeds)} seeds")
+    print(f"{task.name}, {model.name}: {len(points)} points over {len(args.seeds)} seeds")
 
 
 if __name__ == "__main__":

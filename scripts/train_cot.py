@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, SeparatedTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, SeparatedTraining)
 
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
@@ -43,23 +43,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.sft import write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
 
-    config = load_model_config(given.model_file)
-    set_seed(given.seed)
+    config = load_model_config(args.model_file)
+    set_seed(args.seed)
     # The weights are trained in full precision; `precision` is that of the computation.
-    model, tokenizer = load_model(given.model, "decoder_only", "float32")
-    if given.deep:
-        model = as_large_as_both(model, config, tokenizer, given.seed)
+    model, tokenizer = load_model(args.model, "decoder_only", "float32")
+    if args.deep:
+        model = as_large_as_both(model, config, tokenizer, args.seed)
         print(f"{model.config.num_hidden_layers} layers, {model.num_parameters():,} parameters")
-    rows, dev_rows = read_both(given, model, tokenizer, options)
+    rows, dev_rows = read_both(args, model, tokenizer, options)
 
     def write(folder: Path) -> None:
-        write_generator_into(folder, model, tokenizer, given.layout)
+        write_generator_into(folder, model, tokenizer, args.layout)
 
-    keeping = keeps_each(options, given.state, write)
-    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
-    curve = train_text(model, training, given.layout)
-    write_generator(model, tokenizer, curve, given.output, given.layout, state=given.state)
-    finish(given.state)
+    keeping = keeps_each(options, args.state, write)
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
+    curve = train_text(model, training, args.layout)
+    write_generator(model, tokenizer, curve, args.output, args.layout, state=args.state)
+    finish(args.state)
 
 
 if __name__ == "__main__":

@@ -26,11 +26,11 @@ def sampled_model(w):
     DPO model; in plain self-training there is no DPO model."""
     step = step_of(w)
     if step is None or w.loop == step:
-        return checkpoint_folder(w, round_before(w, main_loop(w), w.round))
+        return checkpoint_folder(w, previous_round(w, main_loop(w), w.round))
     return checkpoint_folder(w, f"{step}_round{w.round}")
 
 
-def options_of_dpo_st(w):
+def dpo_st_options(w):
     return values_of(w).dpo_st
 
 
@@ -45,22 +45,22 @@ def sampling_section(w):
     return "dpo_st.pair_samples" if w.loop == step_of(w) else "dpo_st.label_samples"
 
 
-def speed_of_sampling(wildcards, threads):
+def sampling_speed(wildcards, threads):
     return speed(sampling_section(wildcards))(wildcards, threads)
 
 
 def dpo_st_form(w):
-    form = options_of_dpo_st(w).form
+    form = dpo_st_options(w).form
     return "" if form == "steps" else f"--form {form}"
 
 
-def labelled(w):
-    return options_of_dpo_st(w).labelled
+def labeled_count(w):
+    return dpo_st_options(w).labelled
 
 
 def sampled_questions(w):
     """The words that say of how many training questions solutions are drawn; none for all."""
-    most = options_of_dpo_st(w).max_questions
+    most = dpo_st_options(w).max_questions
     return f"--max-questions {most}" if most >= 0 else ""
 
 
@@ -69,20 +69,20 @@ def samples_so_far(w):
     return [f"{run_folder(w)}/{w.loop}_round{number}/trajectories.jsonl" for number in range(1, int(w.round) + 1)]
 
 
-def the_warm_up(w):
+def warm_up_folder(w):
     return checkpoint_folder(w, f"{main_loop(w)}_round0")
 
 
-def the_round_before(w):
-    return checkpoint_folder(w, round_before(w, main_loop(w), w.round))
+def previous_round_folder(w):
+    return checkpoint_folder(w, previous_round(w, main_loop(w), w.round))
 
 
-def where_a_round_starts(w):
+def round_start_folder(w):
     """The base model, or where the configuration continues, the round before."""
-    return the_round_before(w) if options_of_dpo_st(w).sft.start == "previous" else checkpoint_folder(w, "base")
+    return previous_round_folder(w) if dpo_st_options(w).sft.start == "previous" else checkpoint_folder(w, "base")
 
 
-def trainings_up_to(w):
+def training_reports(w):
     """Reports of all trainings of rounds 1 to the job's, DPO and SFT."""
     return [
         f"{run_folder(w)}/{made}_round{number}/training.json"
@@ -97,16 +97,16 @@ def controls(w, number):
     return [f"sft_continued_round{number}", *([f"sft_extra_round{number}"] if extra else [])]
 
 
-def figure_of_rounds():
+def rounds_figure_target():
     """Task and model of the figure: the paper's headline, or the generated task where the preset is a small one."""
     model = settings.values.headline_models["default"]
     task = "gsm8k" if settings.model(model).scratch is None else "arithmetic"
     return task, settings.headline_model(task)
 
 
-def methods_of_figure(w):
+def figure_methods(w):
     """The methods that the figure shows: both self-trainings over the rounds, and the last round's controls."""
-    task, model = figure_of_rounds()
+    task, model = rounds_figure_target()
     rounds = settings.for_target(task, model).dpo_st.rounds
     target = SimpleNamespace(task=task, model=model)
     return [
@@ -116,21 +116,21 @@ def methods_of_figure(w):
     ]
 
 
-def results_of_figure(w):
-    task, model = figure_of_rounds()
-    return [f"results/{task}/{model}/{method}_acc.json" for method in methods_of_figure(w)]
+def figure_results(w):
+    task, model = rounds_figure_target()
+    return [f"results/{task}/{model}/{method}_acc.json" for method in figure_methods(w)]
 
 
-def around_dpo(w):
+def models_around_dpo(w):
     """The models before and after the DPO step of each round."""
     rounds = values_of(w).dpo_st.rounds
     return [name for number in range(1, rounds + 1) for name in (f"dpo_st_round{number - 1}", f"dpo_round{number}")]
 
 
 def predictions_around_dpo(decoder):
-    """An input function: development predictions of `around_dpo`, model by model, seed by seed."""
+    """An input function: development predictions of `models_around_dpo`, model by model, seed by seed."""
     return lambda w: [
         f"results/{w.task}/{w.model}/seed{seed}/{made}/{decoder}/{settings.split(w.task, w.model, made, 'dev')}.jsonl"
-        for made in around_dpo(w)
+        for made in models_around_dpo(w)
         for seed in settings.seeds(w.task, w.model, "dpo_st")
     ]

@@ -7,47 +7,47 @@ FROM_STATES = (
 )
 
 
-def takes_released(wildcards):
+def uses_released_pair(wildcards):
     """Whether the authors' student and emulator are used, and none is trained."""
     options = values_of(wildcards).icot
     return options.released_student is not None
 
 
-def the_states(wildcards):
+def cached_states(wildcards):
     """The cached states of the teacher, where they are cached."""
     cached = values_of(wildcards).icot_states.cached
     return {"states": f"{run_folder(wildcards)}/{part_of(wildcards, 'explicit_cot')}/states"} if cached else {}
 
 
-def what_icot_is_made_from(wildcards):
+def icot_inputs(wildcards):
     """Inputs of the coupled checkpoint: student, emulator and data, or a released pair and the base model of both."""
-    if takes_released(wildcards):
+    if uses_released_pair(wildcards):
         released = {name: getattr(values_of(wildcards).icot, name) for name in RELEASED}
-        return {"model": the_base_model(wildcards), **released}
+        return {"model": base_model_folder(wildcards), **released}
     return {
-        "student": made_from("icot_student")(wildcards),
-        "emulator": made_from("icot_emulator")(wildcards),
+        "student": part_folder("icot_student")(wildcards),
+        "emulator": part_folder("icot_emulator")(wildcards),
         "train": split_for("train")(wildcards),
         "dev": split_for("dev")(wildcards),
     }
 
 
-def what_is_timed(wildcards):
+def timed_checkpoints(wildcards):
     """The checkpoints whose speed is measured; beside a released pair nothing is trained only to be timed."""
-    ways = ["icot"] if takes_released(wildcards) else ICOT_WAYS
-    first = seeds_of_system("icot")(wildcards)[0]
+    ways = ["icot"] if uses_released_pair(wildcards) else ICOT_WAYS
+    first = system_seeds("icot")(wildcards)[0]
     folder = f"results/{wildcards.task}/{wildcards.model}/seed{first}"
     return {way: f"{folder}/{way}/model" for way in ways}
 
 
-def each_as_option(inputs):
+def inputs_as_options(inputs):
     """A params function: `--NAME FILE` for each input that an input function names, but for those that are options."""
     return lambda wildcards: " ".join(
         f"--{name.replace('_', '-')} {path}" for name, path in inputs(wildcards).items() if name not in RELEASED
     )
 
 
-def longest_row(wildcards):
+def row_length_options(wildcards):
     """The words that tell cache_states.py which rows are too long: as the trainings that read the cache see it."""
     options = values_of(wildcards).icot_student
     return f"--max-length {options.max_length}" + (" --leave-out-long" if options.leave_out_long else "")

@@ -1,24 +1,24 @@
 """Helpers only, no rules: what LaTRO's trainings start from, and what they add to a result."""
 
 
-def the_start(wildcards):
+def latro_start_folder(wildcards):
     """The model that LaTRO starts from: what the model's other methods decode from."""
     try:
         settings.checkpoint(wildcards.task, wildcards.model, f"{wildcards.checkpoint}_greedy")
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return where_it_starts(wildcards)
+    return start_folder(wildcards)
 
 
-def curves_of_latro(wildcards):
+def latro_curves(wildcards):
     """One file a seed."""
     folder = f"results/{wildcards.task}/{wildcards.model}"
-    return [f"{folder}/seed{seed}/latro/curves.jsonl" for seed in seeds_of_system("latro")(wildcards)]
+    return [f"{folder}/seed{seed}/latro/curves.jsonl" for seed in system_seeds("latro")(wildcards)]
 
 
-def the_compared_questions(wildcards):
+def validation_questions(wildcards):
     """The questions on which checkpoints are compared: the development split, or the paper's choice if asked for."""
-    return data_of(wildcards.task, values_of(wildcards).latro.choose_on)
+    return data_file(wildcards.task, values_of(wildcards).latro.choose_on)
 
 
 def memory_to_train_latro(wildcards, attempt):

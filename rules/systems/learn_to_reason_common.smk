@@ -1,9 +1,9 @@
 """Helpers of Learn-to-Reason only, no rules: rounds that chain by files, whose exam counts, whom a round asks."""
 
 
-def the_student(w):
+def student_folder(w):
     """The folder of the student that a round starts from."""
-    return checkpoint_folder(w, round_before(w, w.loop, w.round))
+    return checkpoint_folder(w, previous_round(w, w.loop, w.round))
 
 
 def released_for(files, number):
@@ -11,18 +11,18 @@ def released_for(files, number):
     return files[int(number) - 1] if int(number) <= len(files) else None
 
 
-def the_marks(w):
+def marks_file(w):
     """The marked answers of a round's student: those of its exam, or released mistakes."""
     if released_for(values_of(w).feedback.released_mistakes, w.round):
         return f"{run_folder(w)}/{w.loop}_round{w.round}/released_marks.jsonl"
-    return f"{run_folder(w)}/{round_before(w, w.loop, w.round)}/exam/marks.jsonl"
+    return f"{run_folder(w)}/{previous_round(w, w.loop, w.round)}/exam/marks.jsonl"
 
 
-def the_released_mistakes(w):
+def released_mistakes_file(w):
     return released_for(values_of(w).feedback.released_mistakes, w.round) or []
 
 
-def as_many_as(w):
+def random_like_input(w):
     """Where random questions are asked, as many as the same round of another loop asked for missed ones."""
     if values_of(w).feedback.questions == "missed":
         return {}
@@ -35,65 +35,65 @@ def as_many_as(w):
     return {"like": f"{run_folder(w)}/{loops[0]}_round{w.round}/rationales.jsonl"}
 
 
-def the_released_rationales(w):
+def released_rationales_input(w):
     released = released_for(values_of(w).feedback.released_rationales, w.round)
     return {"released": released} if released else {}
 
 
-def the_local_teacher(w):
+def local_teacher_input(w):
     """The folder of the teacher, where it is a model of ours."""
     teacher = values_of(w).teacher
-    if teacher.kind != "local" or "released" in the_released_rationales(w):
+    if teacher.kind != "local" or "released" in released_rationales_input(w):
         return {}
     settings.generator_model(teacher.model)
-    return {"local": pinned(teacher.model)}
+    return {"local": hub_model_folder(teacher.model)}
 
 
-def what_the_teacher_is_asked(w):
+def teacher_arguments(w):
     """Words on the teacher and the feedback that decide what is written; the template counts with its text."""
     configuration = values_of(w)
     teacher, feedback = configuration.teacher, configuration.feedback
-    words = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
-    words += arguments_of(teacher, set(type(teacher).model_fields) - speed_options(teacher))
-    words += ["--samples", str(configuration.exam.samples)]
-    return shlex.join(words)
+    argv = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
+    argv += arguments_of(teacher, set(type(teacher).model_fields) - speed_options(teacher))
+    argv += ["--samples", str(configuration.exam.samples)]
+    return shlex.join(argv)
 
 
-def local_teacher_words(w):
+def local_teacher_arguments(w):
     """The words that name a local teacher's folder and YAML."""
-    if "local" not in the_local_teacher(w):
+    if "local" not in local_teacher_input(w):
         return ""
     name = values_of(w).teacher.model
-    return f"--local-folder {pinned(name)} --local-file {yaml_in_shell('models', name)}"
+    return f"--local-folder {hub_model_folder(name)} --local-file {shell_yaml_path('models', name)}"
 
 
-def what_the_teacher_reads(w):
+def teacher_inputs(w):
     """Inputs of a round's questions beside the marked answers: of the control, of a local teacher, what is released."""
-    return {**as_many_as(w), **the_local_teacher(w), **the_released_rationales(w)}
+    return {**random_like_input(w), **local_teacher_input(w), **released_rationales_input(w)}
 
 
-def prices_of_the_teacher(w):
+def teacher_prices(w):
     """A price is worth computing again where the prices changed."""
     teacher = values_of(w).teacher
     return [teacher.input_price, teacher.output_price]
 
 
-def memory_of_the_teacher(w, attempt):
+def teacher_memory(w, attempt):
     """A local teacher is as large as its model; any other one needs little."""
     teacher = values_of(w).teacher
     needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, teacher_needs_gpu(w), attempt)
 
 
-def what_the_template_says(w):
+def template_digest(w):
     """Changes with the text of the prompts."""
     path = settings.file("prompts", values_of(w).feedback.template)
     return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
 
 
-def the_template(w):
+def template_path(w):
     """The file of the prompts as the command writes it; the name is free text, and quoted."""
-    folder, _, file = yaml_in_shell("prompts", values_of(w).feedback.template).rpartition("/")
+    folder, _, file = shell_yaml_path("prompts", values_of(w).feedback.template).rpartition("/")
     return f"{folder}/{shlex.quote(file)}"
 
 
@@ -103,27 +103,27 @@ def teacher_needs_gpu(w):
     return gpus_of(SimpleNamespace(model=teacher.model), -1) if teacher.kind == "local" else 0
 
 
-def rationales_to_learn(w):
+def rationale_files(w):
     """The rationales of the round, and of those before it where they accumulate."""
     all_of_them = values_of(w).learn_to_reason.accumulate
     first = 1 if all_of_them else int(w.round)
     return [f"{run_folder(w)}/{w.loop}_round{number}/rationales.jsonl" for number in range(first, int(w.round) + 1)]
 
 
-def split_to_choose_on(w):
+def validation_file(w):
     """The development split; the test split only where the configuration names the authors' choice."""
     as_the_authors = values_of(w).learn_to_reason.validation_is_test
-    return data_of(w.task, "test" if as_the_authors else "dev")
+    return data_file(w.task, "test" if as_the_authors else "dev")
 
 
-def trained_as_one(w):
+def as_one_arguments(w):
     """The words for one training that has as many steps as all rounds of the method together."""
     if not values_of(w).rounds.as_one:
         return ""
     return f"--repeat {settings.rounds(w.task, w.model, settings.checkpoints.root(checkpoint_of(w)))}"
 
 
-def results_of_learning(w):
+def learn_to_reason_results(w):
     """The results that the figure shows: every variant, round by round, and the student before the first one."""
     model = settings.headline_model(w.task, "learn_to_reason")
     loops = settings.checkpoints.variants("learn_to_reason")
@@ -138,14 +138,14 @@ def results_of_learning(w):
 
 # The params and arguments of asking, and of its price.
 ASKING = dict(
-    task=what_defines_the_task,
-    asked=what_the_teacher_is_asked,
+    task=task_digest,
+    asked=teacher_arguments,
     speed=speed("teacher"),
-    template=the_template,
-    text=what_the_template_says,
-    like=option_from(as_many_as, "--random-like", "like"),
-    local=local_teacher_words,
-    released=option_from(the_released_rationales, "--released", "released"),
+    template=template_path,
+    text=template_digest,
+    like=optional_argument(random_like_input, "--random-like", "like"),
+    local=local_teacher_arguments,
+    released=optional_argument(released_rationales_input, "--released", "released"),
 )
 ASK = (
     "ask_teacher {TASK} --data {input.data} --marks {input.marks} {SEED} --round {wildcards.round}"

@@ -87,14 +87,14 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
 
 def arguments_of(section: BaseModel, only: Collection[str] | None = None) -> list[str]:
     """The command-line words that give exactly this section, or only the fields named."""
-    words: list[str] = []
+    argv: list[str] = []
     for name, value in section.model_dump(include=None if only is None else set(only)).items():
-        words.append(flag_of(name))
+        argv.append(flag_of(name))
         if isinstance(value, list | tuple):
-            words += [str(item) for item in value]
+            argv += [str(item) for item in value]
         else:
-            words.append("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
-    return words
+            argv.append("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+    return argv
 
 
 def leave_processes() -> None:

@@ -150,7 +150,7 @@ class Timing(Row):
 
 
 class Preference(Row):
-    """Two sampled solutions of one question for preference optimisation: `chosen` is right, `rejected` is wrong."""
+    """Two sampled solutions of one question for preference optimization: `chosen` is right, `rejected` is wrong."""
 
     example_id: str
     split: Literal["train", "dev"] = Field(description="pairs of one question are all in one of the two")

@@ -134,7 +134,7 @@ def _free_ram() -> int:
 def in_batches(
     items: Sequence[Item], rows: int, rows_per_item: int, work: Callable[[Sequence[Item], int], Done], least: int = 1
 ) -> Iterator[tuple[Sequence[Item], Done]]:
-    """Yield neighbouring items and what `work(items, rows)` made of them, in order.
+    """Yield neighboring items and what `work(items, rows)` made of them, in order.
 
     rows: rows that are in memory together; an item has `rows_per_item` of them. `work` gets as many items as the rows
     allow, at least one, and takes an item apart that has more rows than allowed. Where the device's memory runs out, the

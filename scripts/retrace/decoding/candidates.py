@@ -278,7 +278,7 @@ class _Beams:
 def _draw(probabilities: Tensor, row: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens [C] and their log-probabilities, drawn from `probabilities[row]` by inverse distribution function.
 
-    probabilities: unnormalised [R, V]; row: [C], several draws may share one; numbers: uniform [C].
+    probabilities: unnormalized [R, V]; row: [C], several draws may share one; numbers: uniform [C].
     """
     mass = probabilities.double().cumsum(-1)
     total = mass[:, -1]

@@ -27,7 +27,7 @@ def _shift(bits: Tensor, by: int) -> Tensor:
 
 
 def mix(bits: Tensor) -> Tensor:
-    """Scramble int64 values so that neighbours have nothing in common."""
+    """Scramble int64 values so that neighbors have nothing in common."""
     bits = (bits ^ _shift(bits, 30)) * _signed(_FIRST)
     bits = (bits ^ _shift(bits, 27)) * _signed(_SECOND)
     return bits ^ _shift(bits, 31)

@@ -39,7 +39,7 @@ class Answers:
 
 
 def truncated(logits: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Unnormalised probabilities [B, V] at `temperature`, zero outside the top k and the smallest set of mass top_p.
+    """Unnormalized probabilities [B, V] at `temperature`, zero outside the top k and the smallest set of mass top_p.
 
     Tokens as probable as the last one kept are kept too, so that the order of equal values decides nothing.
     """

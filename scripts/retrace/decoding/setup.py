@@ -44,7 +44,7 @@ class Generator:
 
 
 def shard_of(rows: Sequence[RowType], shard: int, shards: int) -> list[RowType]:
-    """Block `shard` (from 0) of `shards` blocks of neighbouring rows, so that all blocks in order are the rows again."""
+    """Block `shard` (from 0) of `shards` blocks of neighboring rows, so that all blocks in order are the rows again."""
     if not 0 <= shard < shards:
         raise UserError(f"--shard {shard}: there are {shards} shards, counted from 0")
     return list(rows[len(rows) * shard // shards : len(rows) * (shard + 1) // shards])

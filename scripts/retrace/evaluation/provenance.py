@@ -154,8 +154,8 @@ def machine() -> Machine:
 
 def command_line(arguments: Sequence[str] | None = None) -> str:
     """The command as one can type it; long words (a whole configuration) are replaced by their checksum."""
-    words = list(sys.argv if arguments is None else arguments)
-    short = [w if len(w) <= 300 else f"sha256:{hashlib.sha256(w.encode()).hexdigest()[:16]}" for w in words]
+    argv = list(sys.argv if arguments is None else arguments)
+    short = [w if len(w) <= 300 else f"sha256:{hashlib.sha256(w.encode()).hexdigest()[:16]}" for w in argv]
     return shlex.join(["python", *short])
 
 

@@ -5,7 +5,7 @@ from retrace.machine.slurm_options import Slurm
 Told = dict[str, str | int | None]
 
 
-def told_to_slurm(site: Slurm, gpus: int, nodes: int = 1) -> Told:
+def slurm_resources(site: Slurm, gpus: int, nodes: int = 1) -> Told:
     """The resources that the SLURM plugin reads, for a job with so many GPUs on each of its nodes; None: nothing.
 
     `gres` counts GPUs a node, `gpu` those of the whole job.
@@ -31,15 +31,15 @@ def told_to_slurm(site: Slurm, gpus: int, nodes: int = 1) -> Told:
     return told
 
 
-def sbatch_words(told: Told) -> list[str]:
+def sbatch_options(told: Told) -> list[str]:
     """The same as words for sbatch or srun."""
-    words = [f"--partition={told['slurm_partition']}", f"--nodes={told['nodes']}"]
+    argv = [f"--partition={told['slurm_partition']}", f"--nodes={told['nodes']}"]
     for name, option in (("slurm_account", "account"), ("qos", "qos"), ("constraint", "constraint"), ("gres", "gres")):
         if told[name] is not None:
-            words.append(f"--{option}={told[name]}")
+            argv.append(f"--{option}={told[name]}")
     if told["gpu"]:
-        words.append(f"--gpus={told['gpu_model']}:{told['gpu']}" if told["gpu_model"] else f"--gpus={told['gpu']}")
-    return words + (str(told["slurm_extra"]).split() if told["slurm_extra"] else [])
+        argv.append(f"--gpus={told['gpu_model']}:{told['gpu']}" if told["gpu_model"] else f"--gpus={told['gpu']}")
+    return argv + (str(told["slurm_extra"]).split() if told["slurm_extra"] else [])
 
 
 def grown(first: float, attempt: int, most: float | None) -> int:

@@ -54,7 +54,7 @@ def download(
 
     The mirror folder (argument, or the environment's RETRACE_MIRROR) is looked at first, then the network: up to
     `attempts` times, waiting `pause`, 2 x `pause`, ... seconds between; `timeout` is in seconds and counts per read.
-    Proxies of the environment (https_proxy, no_proxy) are honoured. Raises UserError for a checksum that differs, a
+    Proxies of the environment (https_proxy, no_proxy) are honored. Raises UserError for a checksum that differs, a
     missing page, or a network that does not answer, naming what was tried and what to do.
     """
     target = Path(target)

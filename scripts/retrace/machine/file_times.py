@@ -13,7 +13,7 @@ from pathlib import Path
 AHEAD = 60.0  # seconds that the clocks of a file server and a machine may differ
 
 
-def dated_ahead(folder: str | Path) -> list[str]:
+def files_from_future(folder: str | Path) -> list[str]:
     """The files and folders below `folder` that are dated in the future, the one dated last at the end."""
     now = time.time()
     found = []
@@ -29,7 +29,7 @@ def dated_ahead(folder: str | Path) -> list[str]:
 
 def note_of(folder: str) -> list[str]:
     """What a run that starts tells the user about files dated in the future; nothing is changed."""
-    ahead = dated_ahead(folder)
+    ahead = files_from_future(folder)
     if not ahead:
         return []
     script = Path(os.path.relpath(Path(__file__).parents[2] / "check_files.py"))
@@ -39,9 +39,9 @@ def note_of(folder: str) -> list[str]:
     ]
 
 
-def date_back(folder: str | Path) -> list[str]:
+def reset_future_times(folder: str | Path) -> list[str]:
     """Give files that are dated in the future the present time, in their order; returns their paths in that order."""
-    ahead = dated_ahead(folder)
+    ahead = files_from_future(folder)
     now = time.time()
     for place, path in enumerate(ahead):
         moment = now - (len(ahead) - place) * 1e-4

@@ -132,11 +132,11 @@ def torchrun_arguments(allocation: Allocation, log_folder: str, script: str, arg
 
     What other processes than the first of all print goes to files in `log_folder`.
     """
-    words = [f"--nproc-per-node={allocation.processes}", "--max-restarts=0", f"--log-dir={log_folder}"]
+    argv = [f"--nproc-per-node={allocation.processes}", "--max-restarts=0", f"--log-dir={log_folder}"]
     if allocation.nodes == 1:
-        words.append("--standalone")  # meets on a free port of this machine
+        argv.append("--standalone")  # meets on a free port of this machine
     else:
-        words += [
+        argv += [
             f"--nnodes={allocation.nodes}",
             f"--node-rank={allocation.node_rank}",
             f"--master-addr={allocation.host}",
@@ -144,8 +144,8 @@ def torchrun_arguments(allocation: Allocation, log_folder: str, script: str, arg
         ]
     quiet = range(1 if allocation.node_rank == 0 else 0, allocation.processes)
     if quiet:
-        words.append("--redirects=" + ",".join(f"{local}:3" for local in quiet))
-    return [*words, script, *arguments]
+        argv.append("--redirects=" + ",".join(f"{local}:3" for local in quiet))
+    return [*argv, script, *arguments]
 
 
 def srun_arguments(nodes: int, threads: int, command: Sequence[str]) -> list[str]:
@@ -232,6 +232,6 @@ def join_launcher() -> None:
         locks.join(os.environ[LOCKS].split(os.pathsep))
 
 
-def shown(words: Sequence[str]) -> str:
+def shown(argv: Sequence[str]) -> str:
     """The words as one would type them."""
-    return " ".join(shlex.quote(word) for word in words)
+    return " ".join(shlex.quote(word) for word in argv)

@@ -76,7 +76,7 @@ class RunGuard:
         os.pwrite(self.held, f"{socket.gethostname()} {os.getpid()} {datetime.now():%Y-%m-%d %H:%M}".encode(), 0)
 
 
-def who_works_here() -> str | None:
+def current_holder() -> str | None:
     """The run, or the jobs of a killed run, that work in this folder; None where it is free, or locks are not known."""
     try:
         with ExitStack() as locks:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrace.errors import UserError
-from retrace.machine.cluster import Told, sbatch_words
+from retrace.machine.cluster import Told, sbatch_options
 from retrace.machine.slurm_options import Slurm
 from retrace.yaml_files import closest
 
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """What one job asks of SLURM. told: as from told_to_slurm; gpus: a node; weights_mb: what its model takes at least."""
+    """What one job asks of SLURM. told: as from slurm_resources; gpus: a node; weights_mb: what its model takes at least."""
 
     rule: str
     about: str
@@ -177,7 +177,7 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
     return None
 
 
-def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
+def impossible_jobs(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
     """One line a fault, one for each rule and partition."""
     faults: dict[tuple, str | None] = {}
     for job in jobs:
@@ -194,13 +194,13 @@ def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slu
     return list(dict.fromkeys(fault for fault in faults.values() if fault))
 
 
-def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
+def refused_jobs(jobs: Iterable[Job]) -> list[str]:
     """What SLURM itself says against jobs of each kind (account, quality of service, limits of the site)."""
     kinds = {job.kind: job for job in jobs}
     faults: dict[str, str] = {}
     for job in kinds.values():
         asked = [f"--mem={job.memory_mb}", f"--cpus-per-task={job.threads}", f"--time={job.minutes}"]
-        command = ["sbatch", "--test-only", *sbatch_words(job.told), *asked, "--wrap=true"]
+        command = ["sbatch", "--test-only", *sbatch_options(job.told), *asked, "--wrap=true"]
         code, _, fault = _call(command)
         said, words = " ".join(fault.split()), " ".join(command)
         if code and "Requested node configuration is not available" in said:
@@ -254,7 +254,7 @@ def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int 
     limits = ["--ntasks=1", "--mem=50", "--time=1", f"--immediate={seconds}", "--job-name=retrace_folder", "--chdir=/"]
     asked.write_text(word, encoding="utf-8")
     try:
-        code, text, fault = _call(["srun", *sbatch_words(told), *limits, "sh", "-c", script], seconds + 40)
+        code, text, fault = _call(["srun", *sbatch_options(told), *limits, "sh", "-c", script], seconds + 40)
         seen = code in (0, 4) and _comes(answer, word)
     finally:
         asked.unlink()
@@ -292,13 +292,13 @@ def _comes(file: Path, word: str, seconds: float = 20) -> bool:
 # ---------------------------------------------------------------- all of it
 
 
-def refuse_for_slurm(jobs: Sequence[Job], site: Slurm, folder: Path, wanted: Sequence[Path]) -> None:
+def check_site(jobs: Sequence[Job], site: Slurm, folder: Path, wanted: Sequence[Path]) -> None:
     """Raise UserError with every fault found; returns where the jobs can be submitted.
 
     jobs: those that would go to nodes. folder: where the results are. wanted: what jobs read beside it.
     """
     partitions = ask_sinfo()
-    faults = what_cannot_run(jobs, partitions, site) or what_slurm_refuses(jobs)
+    faults = impossible_jobs(jobs, partitions, site) or refused_jobs(jobs)
     if not faults and site.check_folder != "never" and (site.check_folder == "always" or not is_on_network(folder)):
         places = {str(job.told["slurm_partition"]): job.told for job in jobs}
         for told in places.values():

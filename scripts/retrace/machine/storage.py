@@ -81,7 +81,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written for {path}")
-        bring_to_disk(temporary)
+        sync_to_disk(temporary)
         checksums.forget(path)
         _swap(temporary, path, holder / "old")
         checksums.record(path)
@@ -125,7 +125,7 @@ def _holder(path: Path) -> tuple[Path, FileLock]:
         lock.close()
 
 
-def bring_to_disk(path: Path) -> None:
+def sync_to_disk(path: Path) -> None:
     """Bring a file, or all files of a folder, to the disk, so that the new name never stands for missing content."""
     for file in [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]:
         with open(file, "rb") as handle:

@@ -86,7 +86,7 @@ def fetch_model(
     """Bring a model's files into the folder `output` and return its lock entry {revision, files: {name: sha256}}.
 
     `file` in the model's YAML: the files of that folder, which no lock concerns. `hub`: from the mirror (argument or
-    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honoured). try_out: raises UserError for a folder
+    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honored). try_out: raises UserError for a folder
     that cannot be used as it shall be. Raises UserError for that, for a network that is not of the YAML's family, for files
     that differ from the lock, a gated or unknown repository, and a Hub that cannot be reached; nothing is written then.
     """
@@ -228,7 +228,7 @@ def _from_hub(hub: str, revision: str | None, license_note: str, wanted: Iterabl
     except errors.GatedRepoError:
         note = f" {license_note}" if license_note else ""
         raise UserError(
-            f"{hub}: gated. Accept its licence at {page} with your account, make a read token at "
+            f"{hub}: gated. Accept its license at {page} with your account, make a read token at "
             f"https://{HOST}/settings/tokens and set it as HF_TOKEN.{note}"
         ) from None
     except errors.RevisionNotFoundError:

@@ -24,30 +24,30 @@ def add_benchmarks_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmarks", help="folder of measured jobs (default: benchmarks)")
 
 
-def benchmarks_of(given: argparse.Namespace) -> Path:
+def benchmarks_of(args: argparse.Namespace) -> Path:
     """The folder of benchmark records; by default it need not be there."""
-    if given.benchmarks and not Path(given.benchmarks).is_dir():
-        raise UserError(f"--benchmarks {given.benchmarks}: no such folder")
-    return Path(given.benchmarks or "benchmarks")
+    if args.benchmarks and not Path(args.benchmarks).is_dir():
+        raise UserError(f"--benchmarks {args.benchmarks}: no such folder")
+    return Path(args.benchmarks or "benchmarks")
 
 
-def project_of(given: argparse.Namespace) -> Path:
+def project_of(args: argparse.Namespace) -> Path:
     """The folder with Snakefile, rules/ and config/: of --snakefile, this folder, or the one of these scripts."""
-    if given.snakefile:
-        return Path(given.snakefile).resolve().parent
+    if args.snakefile:
+        return Path(args.snakefile).resolve().parent
     here = Path.cwd()
     return here if (here / "Snakefile").is_file() else Path(__file__).resolve().parents[3]
 
 
-def workflow_words(given: argparse.Namespace) -> list[str]:
+def snakemake_options(args: argparse.Namespace) -> list[str]:
     """The words for Snakemake that `add_workflow_options` took."""
-    words = ["--snakefile", str(project_of(given) / "Snakefile" if not given.snakefile else given.snakefile)]
+    argv = ["--snakefile", str(project_of(args) / "Snakefile" if not args.snakefile else args.snakefile)]
     for name in ("workflow_profile", "profile"):
-        if value := getattr(given, name):
+        if value := getattr(args, name):
             if not Path(value).is_dir():  # Snakemake would go on without it
                 raise UserError(f"{flag_of(name)} {value}: no such folder; profiles of this project are in profiles/")
-            words += [flag_of(name), value]
+            argv += [flag_of(name), value]
     for name in ("configfile", "config"):
-        if values := getattr(given, name):
-            words += [flag_of(name), *values]
-    return words
+        if values := getattr(args, name):
+            argv += [flag_of(name), *values]
+    return argv

@@ -44,11 +44,11 @@ class Job:
         return "shard" in self.wildcards
 
 
-def options_of(words: Iterable[str]) -> dict[str, str]:
+def options_of(argv: Iterable[str]) -> dict[str, str]:
     """`--name value ...` as {"name": "value ..."}; scripts and what follows a redirection are left out."""
     found: dict[str, list[str]] = {}
     current: list[str] | None = None
-    for word in words:
+    for word in argv:
         if word in (">", "2>", "2>&1", "&&", "|"):
             break
         if word.startswith("--") and len(word) > 2:
@@ -84,14 +84,14 @@ def planned_job(row: Mapping[str, Any]) -> Job:
     )
 
 
-def planned_jobs(targets: Sequence[str], words: Sequence[str] = (), force: bool = False) -> list[Job]:
+def planned_jobs(targets: Sequence[str], argv: Sequence[str] = (), force: bool = False) -> list[Job]:
     """The jobs that Snakemake would run for the targets, in no special order; nothing is run.
 
     words: further options for Snakemake. force: also those whose output is there already.
     Raises UserError with Snakemake's own explanation where it cannot plan them.
     """
     # Options that take any number of words (--config, --logger) must not swallow a target: targets stand first.
-    command = [sys.executable, "-m", "snakemake", *targets, *words, *(["--forceall"] if force else [])]
+    command = [sys.executable, "-m", "snakemake", *targets, *argv, *(["--forceall"] if force else [])]
     command += ["--dry-run", "--logger", "retrace-jobs"]
     path = os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})

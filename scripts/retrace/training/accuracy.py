@@ -47,7 +47,7 @@ class GreedyAccuracy:
         if not examples:
             raise UserError("no development questions to measure the accuracy on; check the split and its limits")
         self.prompting = prompting
-        # Neighbours are of like length, so that processes which take turns have equally much to do.
+        # Neighbors are of like length, so that processes which take turns have equally much to do.
         self.examples = sorted(examples, key=lambda example: len(example.question))
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size

@@ -17,7 +17,7 @@ _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_
 
 
 def steps_of(options: Training, rows: int) -> int:
-    """Optimiser steps of the training: max_steps, or what the epochs give."""
+    """Optimizer steps of the training: max_steps, or what the epochs give."""
     if options.max_steps > 0:
         return options.max_steps
     return max(1, math.ceil(options.epochs * rows / options.batch_size))

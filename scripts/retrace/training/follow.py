@@ -8,7 +8,7 @@ from transformers import TrainerCallback
 from retrace.machine.progress import Pace
 
 
-class SaysHowFar(TrainerCallback):
+class ProgressCallback(TrainerCallback):
     """Prints lines of progress: step, loss, seconds left."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from retrace.errors import UserError
-from retrace.machine.storage import bring_to_disk, disk_of, write_text
+from retrace.machine.storage import disk_of, sync_to_disk, write_text
 from retrace.training import parallel
 from retrace.training.options import Training
 
@@ -30,7 +30,7 @@ TIMES = 20.0  # a save may wait for so many times what saving takes, if that is 
 KEPT = 2  # saved states
 
 
-class SavesInTime(TrainerCallback):
+class TimedSaves(TrainerCallback):
     """Saves the state where the last save is too long ago, at a step that is logged: so a run that goes on from there
     logs what it would have logged."""
 
@@ -198,7 +198,7 @@ class OwnCheckpoints:
         # and on the disk, not in a memory that a machine which goes down forgets.
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            bring_to_disk(Path(output_dir))
+            sync_to_disk(Path(output_dir))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:

@@ -1,6 +1,6 @@
 """One trainer for all networks: Hugging Face's, set up so that batches, losses and restarts are exact.
 
-- The loss is the sum over all items (tokens, pairs, solutions) of an optimiser step divided by their number, however
+- The loss is the sum over all items (tokens, pairs, solutions) of an optimizer step divided by their number, however
   the step is split into accumulated batches and processes. Trainer would divide T5's mean loss by nothing, because
   T5's forward accepts any keyword and so seems to take `num_items_in_batch`: four accumulated batches then give four
   times the loss and the gradient.
@@ -35,9 +35,9 @@ from retrace.training import parallel
 from retrace.training.adapters import saved_weights
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.follow import SaysHowFar
+from retrace.training.follow import ProgressCallback
 from retrace.training.options import Training
-from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, check_room, kept_besides, last_checkpoint
+from retrace.training.restarts import OwnCheckpoints, Owner, TimedSaves, check_room, kept_besides, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -68,7 +68,7 @@ class Ordered(Dataset):
 
 
 class ExactTrainer(OwnCheckpoints, Trainer):
-    """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step.
+    """Trainer whose loss is a sum over items, divided once by the number of items of the optimizer step.
 
     A loss of several terms gives a vector of sums and one of counts; each term is divided by its own number of items.
     """
@@ -263,7 +263,7 @@ def train(
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
             callbacks=[
                 Milestones(milestones(options, total), evaluates),
-                SavesInTime(60 * options.save_minutes),
+                TimedSaves(60 * options.save_minutes),
                 *callbacks,
             ],
             loss=loss,
@@ -305,7 +305,7 @@ def run_trainer(
     try:
         trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(SaysHowFar())
+        trainer.add_callback(ProgressCallback())
         if world_size() > 1:
             torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
         if checkpoint:

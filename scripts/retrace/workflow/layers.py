@@ -33,11 +33,11 @@ def with_options(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
         nested: Any = {last: value}
         for parent in reversed(parents):
             nested = {parent: nested}
-        values = merged(values, _seeds_written_out(nested))
+        values = merged(values, _expanded_seeds(nested))
     return dict(values)
 
 
-def _seeds_written_out(values: Mapping[str, Any]) -> dict[str, Any]:
+def _expanded_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with a list of seeds as the seeds of all systems, so that it wins over what earlier layers say of one."""
     seeds = values.get("seeds")
     return {**values, "seeds": written_out(seeds)} if isinstance(seeds, list) else dict(values)
@@ -52,7 +52,7 @@ class Layers:
     """
 
     def __init__(self, user: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        self.user = _seeds_written_out(user)
+        self.user = _expanded_seeds(user)
         self.folders = folders
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
@@ -67,13 +67,13 @@ class Layers:
             raise UserError(f"preset {name!r} is unknown; {closest(name, paths)}")
         if name in seen:
             raise UserError(f"{paths[name]}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
-        preset = _seeds_written_out(read_yaml(paths[name]))
+        preset = _expanded_seeds(read_yaml(paths[name]))
         parent = preset.pop("extends", None)
         for part in sorted(paths[name].with_suffix("").glob("*.yaml")):
             values = read_yaml(part)
             if twice := sorted(values.keys() & preset.keys()):
                 raise UserError(f"{part}: {paths[name]} says {', '.join(twice)} too; leave it in one of them")
-            preset |= _seeds_written_out(values)
+            preset |= _expanded_seeds(values)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
 
     def check_overrides(self, tasks: Sequence[str], models: Sequence[str]) -> None:

@@ -69,7 +69,7 @@ class Needs:
         self.settings = settings
         self.place = place
         self.error = error
-        self._to_decode = lru_cache(maxsize=None)(self._needs_to_decode)
+        self._to_decode = lru_cache(maxsize=None)(self._decode_needs)
 
     # ------------------------------------------------------------ models
 
@@ -144,7 +144,7 @@ class Needs:
                 raise self.error(f"{wildcards.task} with {wildcards.model}: {error}") from None
             return count
 
-        def words(wildcards: Wildcards) -> str:
+        def launcher_options(wildcards: Wildcards) -> str:
             chosen = placement(wildcards)
             if chosen.nodes > 1 and self.place.here() and not self.place.planning():
                 raise self.error(
@@ -160,7 +160,7 @@ class Needs:
 
         return {
             "gpus": gpus,
-            "launch": words,
+            "launch": launcher_options,
             "nodes": across_nodes(lambda nodes: nodes),
             "tasks": across_nodes(lambda nodes: nodes),
             "tasks_per_gpu": across_nodes(lambda nodes: 0),
@@ -244,7 +244,7 @@ class Needs:
 
         return {"gpus": gpus, "mem_mb": mem_mb, "runtime": runtime}
 
-    def _needs_to_decode(
+    def _decode_needs(
         self, task: str, model: str, section: str | None, variants: tuple[str, ...]
     ) -> tuple[int, float, ModelConfig]:
         """(GPUs, memory, the larger model) of decoding with a model and the encoder of a section; asked for every job."""

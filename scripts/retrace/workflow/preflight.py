@@ -56,7 +56,7 @@ def hub_ids_of(settings: Settings, rule: str, wildcards: Any) -> list[str]:
     return [name] if of_the_hub and name not in settings.models else []
 
 
-def fetch_beforehand(settings: Settings, jobs: Iterable[PlannedJob], why: str) -> None:
+def prefetch_models(settings: Settings, jobs: Iterable[PlannedJob], why: str) -> None:
     """Fill the Hub's cache with what no rule fetches (HF_HOME, in the home folder unless you moved it).
 
     Args:

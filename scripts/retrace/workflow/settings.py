@@ -108,7 +108,7 @@ class Settings(Declared):
             return "base" if own_form else self.generator(task, model)
         return checkpoint
 
-    def round_before(self, task: str, model: str, loop: str, number: int) -> str:
+    def previous_round(self, task: str, model: str, loop: str, number: int) -> str:
         """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
         return self.standing(task, model, f"{loop}_round{number - 1}")
 

@@ -41,7 +41,7 @@ class ShardNumbers:
         step: str,
         made_by: str,
         names: Iterable[str],
-        words: Callable[[Wildcards], Iterable[object]],
+        argv: Callable[[Wildcards], Iterable[object]],
         inputs: Callable[[Wildcards], list[str]],
     ) -> None:
         self.settings = settings
@@ -49,13 +49,13 @@ class ShardNumbers:
         self.step = step
         self.made_by = made_by
         self.names = list(names)
-        self.words = words
+        self.argv = argv
         self.inputs = inputs
         self._found: dict[tuple[str, ...], int] = {}
-        self._what_matters = attrgetter("task", "model", *self.names)
+        self._wildcard_key = attrgetter("task", "model", *self.names)
 
     def __call__(self, wildcards: Wildcards) -> int:
-        key = self._what_matters(wildcards)
+        key = self._wildcard_key(wildcards)
         if key not in self._found:
             shards = values_of(self.settings, wildcards).shards
             least, hours = getattr(shards, self.step), shards.longest_hours
@@ -72,7 +72,7 @@ class ShardNumbers:
         job = Job(
             self.made_by,
             {"task": task, "model": wildcards.model, **{name: getattr(wildcards, name) for name in self.names}},
-            options=options_of(map(str, [*self.words(wildcards), "--batch-size", "auto"])),
+            options=options_of(map(str, [*self.argv(wildcards), "--batch-size", "auto"])),
             # What the configuration asks for, and not what this machine has: a job on a node plans, too.
             gpus=min(1, wanted) if wanted >= 0 else int(model.scratch is None),
             threads=getattr(self.settings.values.threads, self.step),

@@ -1,4 +1,4 @@
-"""Direct preference optimisation (Rafailov et al. 2023, equation 7), and its training for encoder-decoder models.
+"""Direct preference optimization (Rafailov et al. 2023, equation 7), and its training for encoder-decoder models.
 
 The libraries' trainers know decoder-only models (see `retrace.systems.dpo_st.dpo_causal`); this one is for T5 and its
 relatives. The reference model's log-probabilities are computed once, before training, so that only one model is held.

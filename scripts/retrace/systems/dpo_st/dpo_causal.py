@@ -1,4 +1,4 @@
-"""Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
+"""Direct preference optimization of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -21,7 +21,7 @@ from retrace.training import parallel
 from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options, explained
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
+from retrace.training.restarts import OwnCheckpoints, Owner, TimedSaves
 
 
 class InOrder(Sampler[int]):
@@ -154,7 +154,7 @@ def train_dpo_causal(
             peft_config=adapter_options(options, "decoder_only"),
             callbacks=[
                 Progress(shared.milestones(options, total), bool(dev_pairs)),
-                SavesInTime(60 * options.save_minutes),
+                TimedSaves(60 * options.save_minutes),
                 *callbacks,
             ],
             order=order,

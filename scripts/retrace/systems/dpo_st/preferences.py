@@ -83,7 +83,7 @@ def solutions_of_question(
 def cap_at_percentile(solutions: Sequence[Sequence[str]], percentile: float = 90.0) -> int:
     """Most solutions that a question may have: this percentile of what the questions with any have; 0 without any.
 
-    Linear interpolation between neighbouring counts, the fraction cut off.
+    Linear interpolation between neighboring counts, the fraction cut off.
     """
     counts = [min(len(texts), _CAP_OF_FIRST_PASS) for texts in solutions if texts]
     return int(np.percentile(counts, percentile)) if counts else 0

@@ -95,7 +95,7 @@ def _tables(rows: int, columns: int, batch: int, gap_cost: float) -> tuple[np.nd
 def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Fill the tables, an anti-diagonal at a time. similarity: [m, n, batch], finite.
 
-    A forced match costs 0. No other option undercuts it: as no match costs less than 0, neighbouring cells differ
+    A forced match costs 0. No other option undercuts it: as no match costs less than 0, neighboring cells differ
     by one gap at most. So the minimum picks it without being told.
     """
     rows, columns, batch = similarity.shape

@@ -166,7 +166,7 @@ class TransformerEmbedder:
         self.revision = getattr(encoder.config, "_commit_hash", None)
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Texts -> float32 [len(texts), width], not normalised."""
+        """Texts -> float32 [len(texts), width], not normalized."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 

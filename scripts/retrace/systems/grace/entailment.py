@@ -83,7 +83,7 @@ class EntailmentJudge:
         """
         import torch
 
-        rows = self._tokenised(pairs)
+        rows = self._tokenized(pairs)
         fitting = [index for index, row in enumerate(rows) if len(row["input_ids"]) <= self.max_length]
         if len(fitting) < len(rows):
             print(
@@ -107,7 +107,7 @@ class EntailmentJudge:
                 verdicts[index] = label == self.entailment
         return verdicts
 
-    def _tokenised(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
+    def _tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
         if not pairs:
             return []
         premises, hypotheses = zip(*pairs, strict=True)

@@ -25,7 +25,7 @@ class Sampling(Section):
     )
     block: Count = Field(
         default=64,
-        description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
+        description="neighboring questions that are sampled until they together have their share of `incorrect`; "
         "shards are made of whole blocks, so that their number changes nothing",
     )
     samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")

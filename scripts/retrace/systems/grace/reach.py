@@ -13,7 +13,7 @@ def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
     return rows if rows is None or limit < 0 else min(rows, limit)
 
 
-def what_cannot_be_found(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
+def unreachable_note(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
     """Why `sample.incorrect` wrong solutions cannot be found, in a sentence; None where they can, or nobody knows yet."""
     rows = rows_known(task, split, limit)
     if rows is None:

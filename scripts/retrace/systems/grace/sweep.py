@@ -131,7 +131,7 @@ def reported_curve(papers: Sequence[PaperFile], datasets: Sequence[str]) -> list
     return sorted(points, key=lambda point: point.beta)
 
 
-# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ as well.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
@@ -147,7 +147,7 @@ def draw_curve(curve: Curve, output: str | Path) -> None:
         axes = figure.add_subplot()
         for number, temperature in enumerate(dict.fromkeys(point.temperature for point in curve.points)):
             points = [point for point in curve.points if point.temperature == temperature]
-            colour, marker = _STYLES[number % len(_STYLES)]
+            color, marker = _STYLES[number % len(_STYLES)]
             middle = [100 * point.accuracy for point in points]
             label = f"{curve.model}, reproduced" + (f", temperature {temperature:g}" if temperature is not None else "")
             axes.errorbar(
@@ -157,7 +157,7 @@ def draw_curve(curve: Curve, output: str | Path) -> None:
                     [value - 100 * point.low for value, point in zip(middle, points, strict=True)],
                     [100 * point.high - value for value, point in zip(middle, points, strict=True)],
                 ],
-                color=colour,
+                color=color,
                 marker=marker,
                 elinewidth=0.9,
                 capsize=3,

@@ -36,7 +36,7 @@ class SeparatedTraining(Training):
 
     learning_rate: float = Field(default=5e-5, gt=0)
     batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
+        default=32, description="examples an optimizer step, over all devices and accumulation steps"
     )
     device_batch_size: Count = Field(default=32, description="examples a device holds at once; the rest is accumulated")
     warmup_ratio: Share = 0.0

@@ -25,9 +25,9 @@ def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
-    given = parser.parse_args(arguments)
-    options, of_states = cli.section_from(given, section), cli.section_from(given, TeacherStates)
+    args = parser.parse_args(arguments)
+    options, of_states = cli.section_from(args, section), cli.section_from(args, TeacherStates)
 
     from retrace.systems.icot.stage import train_part
 
-    train_part(part, given, options, of_states)
+    train_part(part, args, options, of_states)

@@ -49,7 +49,7 @@ def split_of(curve: Curve) -> str | None:
 
 
 def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str | Path) -> None:
-    """Write the figure as SVG: a panel a quantity, a colour a seed; the same curves give the same bytes."""
+    """Write the figure as SVG: a panel a quantity, a color a seed; the same curves give the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,7 +74,7 @@ def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str |
 
 def _panel(axes: Any, curve: Curve, columns: tuple, scale: float, seed: str, style: tuple[str, str]) -> None:
     split = split_of(curve) or ""
-    colour, marker = style
+    color, marker = style
     for number, (column, name) in enumerate(columns):
         key, label = column.format(split=split), name.format(split=split)
         rows = [row for row in curve if key in row]
@@ -82,7 +82,7 @@ def _panel(axes: Any, curve: Curve, columns: tuple, scale: float, seed: str, sty
         axes.plot(
             [row["step"] for row in rows],
             [scale * row[key] for row in rows],
-            color=colour,
+            color=color,
             linestyle="-" if number == 0 else "--",
             linewidth=0.9 if not measured else 1.4,
             marker=marker if measured else None,

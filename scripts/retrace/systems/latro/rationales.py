@@ -112,7 +112,7 @@ def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]
     return rationales, answers
 
 
-def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
+def penalize_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
     """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
 
     The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
@@ -122,7 +122,7 @@ def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch:
 
 
 def leave_one_out(values: Tensor, k: int) -> Tensor:
-    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbours (equation 3)."""
+    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbors (equation 3)."""
     groups = values.view(-1, k)
     others = (groups.sum(1, keepdim=True) - groups) / (k - 1)
     return (groups - others).flatten()

@@ -18,7 +18,7 @@ from retrace.training import parallel
 from retrace.training.adapters import merged
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import Owner, TimedSaves
 from retrace.training.trainer import COLUMNS, curve_of, run_trainer, world_size
 
 _CURVE = (*COLUMNS, "reward", "kl", "rationale_length", "finished_share", "equal_share")
@@ -72,7 +72,7 @@ def train_latro(
         evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
         trainer = LatroTrainer(model, arguments, writer, questions, order, evaluation, options, owner)
         watch.trainer = trainer
-        for callback in (watch, SavesInTime(60 * options.save_minutes), *callbacks):
+        for callback in (watch, TimedSaves(60 * options.save_minutes), *callbacks):
             trainer.add_callback(callback)
         return trainer
 
@@ -83,7 +83,7 @@ def train_latro(
 
 
 def latro_steps(options: LatroTraining, questions: int) -> int:
-    """Optimiser steps of a training on so many questions; see `epochs_count`."""
+    """Optimizer steps of a training on so many questions; see `epochs_count`."""
     each = options.rationales if options.epochs_count == "questions" else 1
     return steps_of(options, questions * each)
 

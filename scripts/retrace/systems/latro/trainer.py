@@ -36,7 +36,7 @@ Judge = Callable[[Question, str], tuple[bool, bool]]  # a solution's text: right
 
 
 class LatroTrainer(OwnCheckpoints, RLOOTrainer):
-    """See the module. order: for each optimiser step its questions, as indices, epochs on end."""
+    """See the module. order: for each optimizer step its questions, as indices, epochs on end."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     # ---------------------------------------------------------------- rollouts
 
     def _prepare_inputs(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """The next batch of the training pass; at an optimiser step's first one rationales are sampled for all."""
+        """The next batch of the training pass; at an optimizer step's first one rationales are sampled for all."""
         turn = self._step % self.args.steps_per_generation
         if turn == 0:
             self._buffered_inputs = self._rollout([row["place"] for row in inputs])
@@ -201,13 +201,13 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self._record(reward=rewards, kl=log_ratio, equal_share=equal.float())
         if options.unfinished == "batch_mean":
             whole = self.accelerator.gather(rewards)  # the batch of all processes
-            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
+            rewards = pieces.penalize_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
         return pieces.advantages_of(rewards, log_ratio, options.kl_coef, options.rationales)
 
     # ---------------------------------------------------------------- loss
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimiser step."""
+        """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimizer step."""
         advantages = inputs.get("advantages")
         # Before the pass whose activations are kept for the gradient.
         reference = self._reference(inputs) if advantages is None else None
@@ -368,7 +368,7 @@ def visits_of(order: Sequence[int]) -> list[int]:
 
 
 def check_batches(options: LatroTraining, world: int) -> tuple[int, int]:
-    """(rationales a device and pass, accumulated passes) of an optimiser step. Raises UserError saying what would fit."""
+    """(rationales a device and pass, accumulated passes) of an optimizer step. Raises UserError saying what would fit."""
     k, unit = options.rationales, options.rationales * world
     if options.batch_size % unit:
         lower, upper = options.batch_size // unit * unit, (options.batch_size // unit + 1) * unit
