@@ -1,4 +1,4 @@
-"""Examples of every task in the one schema."""
+"""Examples of every task, in one schema."""
 
 
 rule prepare_data:
@@ -22,7 +22,7 @@ rule prepare_data:
 
 
 rule fetch_examples:
-    """The worked examples that Learn-to-Reason's own prompts begin with; none of them may be a test question."""
+    """Worked examples at the start of Learn-to-Reason's own prompts; none may be a test question."""
     input:
         test="results/data/{task}/test.jsonl",
     output:
@@ -41,7 +41,7 @@ rule fetch_examples:
 
 
 rule data:
-    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
+    """All splits of all tasks and the authors' examples, for machines that will lose network access."""
     input:
         [data_file(task, split) for task in settings.tasks for split in settings.task(task).splits],
         [

@@ -17,7 +17,7 @@ rule decode:
     wildcard_constraints:
         decoder=one_of(name for name in settings.decoders if not settings.decoder(name).reranks),
         split=r"(?:[a-z0-9_]+_)?(?:train|dev|test)",
-    # Scores appear early where decoding goes before further training.
+    # Decode before training further models, so that scores appear early.
     priority: 10
     threads: settings.values.threads.decode
     resources:
@@ -57,7 +57,7 @@ rule gather_predictions:
 
 
 rule rerank:
-    """The choice of a network among the samples of another decoder."""
+    """A network's choice among the samples of another decoder."""
     input:
         predictions=lambda w: f"{run_folder(w)}/{w.checkpoint}/{settings.decoder(w.decoder).reranks}/{w.split}.jsonl",
         verifier=lambda w: guide_folder(w, w.checkpoint, settings.decoder(w.decoder).guide),

@@ -8,13 +8,13 @@ rule fetch_model:
         "logs/models/{model}.log",
     benchmark:
         "benchmarks/models/{model}.tsv"
-    # A model that is not there, or is of no use, is better known before a training.
+    # Find a missing or unusable model before any training starts.
     priority: 100
     localrule: True
     resources:
         mem_mb=4000,
         runtime=240,
-        # Two downloads at once would only share one line, and both write the lock file.
+        # Concurrent downloads would share bandwidth, and both write the lock file.
         download=1,
     params:
         model=model_digest,

@@ -1,4 +1,4 @@
-"""Helpers only, no rules: what jobs ask for, by the names that the rules use."""
+"""Resources and params shared by many rules. Defines no rules."""
 
 from retrace.machine.devices import visible_devices
 from retrace.workflow.needs import SMALL_JOB, Needs, Place, copies_of, no_gpu
@@ -9,7 +9,7 @@ place = Place(
     limit=workflow.global_resources.get("gpus").value,
     count=lambda: len(visible_devices()),
 )
-# Jobs side by side never ask for more GPUs than there are, unless the user sets another limit.
+# Concurrent jobs never request more GPUs than this machine has, unless the user sets another limit.
 if place.here() and workflow.is_main_process and not place.planning() and place.limit is None and place.devices > 0:
     workflow.register_resource("gpus", place.devices)
 
@@ -20,20 +20,23 @@ memory, memory_of, memory_to_train, megabytes = needs.memory, needs.memory_of, n
 
 
 def common_params(section=None):
-    """Params that nearly all jobs have: what defines their task and their model, and the options of a section."""
+    """Params of nearly all jobs: digests of task and model, and the options of a section."""
     argv = {"options": options(section), "speed": speed(section)} if section else {}
     return {"task": task_digest, "model": model_digest, **argv}
 
 
 def training_params(folder, section):
-    """Params of a training: those of `common_params`, and where its state lies."""
+    """Params of a training: those of `common_params`, and the folder of its trainer state."""
     return {**common_params(section), "state": f"{folder}/state"}
 
 
 def speed(section=None):
-    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
+    """Params function: arguments that only change speed.
 
-    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
+    Snakemake does not compare params that depend on the threads, so that changing these reruns nothing.
+
+    Args:
+        section: Dotted name of the section; by default that of the job's decoder.
     """
 
     def argv(wildcards, threads):

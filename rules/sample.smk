@@ -1,4 +1,4 @@
-"""Solutions sampled from a generator, in shards that a cluster runs side by side."""
+"""Solutions sampled from a generator, in shards that a cluster runs in parallel."""
 
 
 rule sample_trajectories:

@@ -1,8 +1,8 @@
-"""Results: one JSON a method, and paired comparisons."""
+"""Results, one JSON per method, and paired comparisons."""
 
 
 rule save_configuration:
-    """The configuration that everything was made with, all layers resolved."""
+    """The configuration of this run, with all layers resolved."""
     output:
         "results/configuration.yaml",
     log:

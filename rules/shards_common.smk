@@ -1,10 +1,10 @@
-"""Helpers only, no rules: into how many jobs a step is split, and the files of all of them."""
+"""Number of shards of each scattered step, and the files of all shards. Defines no rules."""
 
 from retrace.workflow.shards import ShardNumbers
 
 
 def shards_of(pattern, number):
-    """An input function: the files of all shards of a step, in their order; `number` says how many there are."""
+    """Input function: the files of all shards of a step, in order; `number` maps wildcards to the shard count."""
     return lambda wildcards: expand(pattern, shard=range(number(wildcards)), **dict(wildcards.items()))
 
 

@@ -1,16 +1,16 @@
-"""What SLURM is told of every job. Helpers only, included last: it goes over the rules that are there by then."""
+"""SLURM resources of every rule. Included last, because it modifies all rules defined before it."""
 
 from retrace.machine.cluster import slurm_resources
 from retrace.machine.site_checks import Job, check_site
 
 
 def resource_value(resource, wildcards, context, otherwise):
-    """What a rule's resource comes to for a job; `otherwise` where the rule has none, or says nothing here."""
+    """Value of a rule's resource for a job; `otherwise` if the rule does not set it."""
     return (resource.evaluate(wildcards, **context).value if resource else None) or otherwise
 
 
 def slurm_resource(name, gpus, nodes):
-    """A resources function: what SLURM is told under that name, by the GPUs and the nodes that the job asks for."""
+    """Resources function: one SLURM resource, computed from the job's GPUs and nodes."""
     return lambda wildcards, **context: slurm_resources(
         settings.values.slurm,
         resource_value(gpus, wildcards, context, 0),
@@ -19,9 +19,9 @@ def slurm_resource(name, gpus, nodes):
 
 
 def set_slurm_resources():
-    """Give every rule that is no local one the partition, the account and the GPUs as the site names them.
+    """Set the site's partition, account and GPU request on every rule that is not local.
 
-    What a rule, the profile or `--set-resources` says stands.
+    Values from a rule, the profile or `--set-resources` take precedence.
     """
     for each in workflow.modifier.rules:
         if each.name in workflow._localrules:
@@ -41,7 +41,7 @@ if settings.values.slurm:
 
 
 def slurm_job(job):
-    """What SLURM will be asked for."""
+    """The request that a job will make to SLURM."""
     return Job(
         job.rule.name,
         ", ".join(job.wildcards),
@@ -55,17 +55,17 @@ def slurm_job(job):
 
 
 def check_slurm_jobs():
-    """Before the first job is submitted: stop where SLURM or its nodes cannot run what is to come."""
+    """Before the first submission: stop if SLURM or its nodes cannot run the planned jobs."""
     if workflow.local_exec or workflow.executor_plugin.name != "slurm":
         return
     if not settings.values.slurm:
         raise WorkflowError(
-            "the configuration has no section `slurm`: use --workflow-profile profiles/slurm, and where you give "
-            "--configfile too, name the site's file first: --configfile profiles/slurm/site.yaml YOURS"
+            "the configuration has no section `slurm`: use --workflow-profile profiles/slurm, and if you use "
+            "--configfile too, put the site's file first: --configfile profiles/slurm/site.yaml YOURS"
         )
     submitted = [job for job in workflow.dag.needrun_jobs() if not job.is_local]
     jobs = [slurm_job(job) for job in submitted]
-    jobs.sort(key=lambda job: (job.rule, job.about))  # of jobs that ask for the same the same one is named each time
+    jobs.sort(key=lambda job: (job.rule, job.about))  # name the same job each time among equal requests
     check_site(jobs, settings.values.slurm, Path.cwd(), [SCRIPTS, Path(sys.executable)])
     if settings.values.slurm.offline_nodes:
         planned = [(job.rule.name, job.wildcards) for job in submitted]

@@ -1,4 +1,4 @@
-"""Helpers only, no rules; included last: a wrong target is explained before Snakemake looks for a rule."""
+"""Checks of requested targets, included last, so that a wrong one is explained before Snakemake searches for a rule."""
 
 import os
 
@@ -6,19 +6,19 @@ from retrace.workflow.targets import FORMS_IN_WORDS, Targets
 
 
 def requested_targets():
-    """The targets on the command line."""
+    """Targets on the command line, as typed."""
     args = command_line()
     return (args and args.targets) or []
 
 
 def requested_files():
-    """Result files on the command line, as Snakemake sees them (`./results/...` too)."""
+    """Result files on the command line, as normalized paths (`./results/...` becomes `results/...`)."""
     relative = [os.path.normpath(word) for word in requested_targets() if not os.path.isabs(word)]
     return [word for word in relative if word.startswith("results/")]
 
 
 def check_targets():
-    """Stop with the valid names where a target's task, model, method, table or form is unknown or they do not fit."""
+    """Stop with the valid names if a target's task, model, method, table or path is unknown or does not fit."""
     targets = Targets(settings)
     names = [each.name for each in workflow.rules if not each.has_wildcards()]
     try:

@@ -1,8 +1,8 @@
-"""A checkpoint on the questions of another task than it was trained on (Table 2 of DPO-ST)."""
+"""Transfer: a checkpoint evaluated on a task that it was not trained on (Table 2 of DPO-ST)."""
 
 
 rule decode_transfer:
-    """Predictions for the questions of another task than the checkpoint was trained on."""
+    """Predictions for a task that the checkpoint was not trained on."""
     input:
         unpack(source_prompt_examples),
         model=lambda w: checkpoint_folder(source_wildcards(w), w.checkpoint),

@@ -2,7 +2,7 @@
 
 
 rule train_warm_up:
-    """Round 0 of both self-trainings: fine-tuning on the references alone."""
+    """Round 0 of both self-trainings: fine-tuning on references only."""
     input:
         model=base_model_folder,
         train=split_for("train"),
@@ -199,7 +199,7 @@ rule train_round:
 
 
 rule train_sft_continued:
-    """A control: the warm-up goes on with the references for as many steps as all rounds took together."""
+    """Control: the warm-up continued on the references for as many steps as all rounds took together."""
     input:
         model=warm_up_folder,
         train=split_for("train"),
@@ -228,7 +228,7 @@ rule train_sft_continued:
 
 
 rule train_sft_extra:
-    """A control: as many further references as the round has pseudo-labels."""
+    """Control: as many additional references as the round has pseudo-labels."""
     input:
         model=base_model_folder,
         train=split_for("train"),
@@ -257,7 +257,7 @@ rule train_sft_extra:
 
 
 rule report_round:
-    """What happened in a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
+    """Summary of a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
     input:
         pairs=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/pairs.json",
         dpo=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/training.json",

@@ -1,4 +1,4 @@
-"""GRACE (arXiv 2305.14934): a step discriminator from sampled wrong solutions, and the verifier that is its rival."""
+"""GRACE (arXiv 2305.14934): a step discriminator trained on sampled wrong solutions, and the verifier baseline."""
 
 
 rule align_steps:
@@ -165,7 +165,7 @@ rule sweep_guided:
 
 
 rule measure_step_choice:
-    """The discriminator's report: pair accuracy, and how often the right one of several sampled steps is chosen."""
+    """The discriminator's report: pair accuracy, and how often it picks the right step among several samples."""
     input:
         unpack(prompt_examples),
         unpack(training_report),

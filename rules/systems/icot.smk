@@ -1,4 +1,4 @@
-"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, both coupled, and their rivals."""
+"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, the coupled pair, and baselines."""
 
 
 rule train_no_cot:
@@ -84,7 +84,7 @@ use rule train_no_cot as train_no_cot_from_teacher with:
 
 
 rule cache_states:
-    """The teacher's states, once for both stages that read them; the log tells their size before they are computed."""
+    """The teacher's states, computed once for both stages that read them; the log states their size first."""
     input:
         teacher=decoded_checkpoint_folder,
         train=split_for("train"),
@@ -171,7 +171,7 @@ rule train_icot_emulator:
 
 
 rule train_icot:
-    """Coupling: emulator and student are trained together on the answer; or the authors' pair is taken as it is."""
+    """Coupling: emulator and student trained jointly on the answer; or the authors' released pair, unchanged."""
     input:
         unpack(icot_inputs),
     output:
@@ -195,7 +195,7 @@ rule train_icot:
 
 
 rule measure_icot_speed:
-    """Latency and throughput of the three ways on the same questions, in one process; of a released pair, its own."""
+    """Latency and throughput of the three ways on the same questions, in one process; for a released pair, only its own."""
     input:
         unpack(timed_checkpoints),
         data="results/data/{task}/test.jsonl",

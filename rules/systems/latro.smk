@@ -1,4 +1,4 @@
-"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and its baseline."""
+"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and the fine-tuning baseline."""
 
 
 rule train_latro:
@@ -64,7 +64,7 @@ rule plot_latro:
     log:
         "logs/figures/latro_{task}_{model}.log",
     wildcard_constraints:
-        # Both names may hold underscores; only known ones tell where the one ends.
+        # Both names may contain underscores; only known names tell where the first one ends.
         task=one_of(settings.tasks),
         model=one_of(settings.models),
     params:

@@ -28,7 +28,7 @@ rule mark_exam:
 
 
 rule mark_released_mistakes:
-    """Mistakes that somebody released, in place of an exam."""
+    """Released mistakes, instead of an exam."""
     input:
         unpack(prompt_examples),
         released=released_mistakes_file,
@@ -71,7 +71,7 @@ rule ask_teacher:
         benchmarks("{loop}_round{round}/ask.tsv")
     wildcard_constraints:
         loop=checkpoint_names("learn_to_reason"),
-    # Only a local teacher computes; the others are asked from where Snakemake runs, which has a network and the key.
+    # Only a local teacher computes. Others are called from where Snakemake runs, which has network access and the key.
     localrule: settings.values.teacher.kind != "local"
     resources:
         gpus=teacher_needs_gpu,
@@ -90,7 +90,7 @@ rule ask_teacher:
 
 
 rule price_of_the_teacher:
-    """How many requests a round would send, and about how many tokens: nothing is sent. Printed, and kept as JSON."""
+    """Number of requests and approximate tokens that a round would send; sends nothing. Printed, and saved as JSON."""
     input:
         unpack(teacher_inputs),
         data="results/data/{task}/train.jsonl",
@@ -116,7 +116,7 @@ rule price_of_the_teacher:
 
 
 rule train_learn_to_reason:
-    """One round: from the last round's student, on the teacher's rationales and the student's own mistakes."""
+    """One round, starting from the last round's student, on the teacher's rationales and the student's own mistakes."""
     input:
         unpack(prompt_examples),
         model=student_folder,

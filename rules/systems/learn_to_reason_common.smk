@@ -1,8 +1,8 @@
-"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, whose exam counts, whom a round asks."""
+"""Helpers of Learn-to-Reason: inputs of each round, and arguments of the teacher. Defines no rules."""
 
 
 def student_folder(w):
-    """The folder of the student that a round starts from."""
+    """Model folder of the student that a round starts from."""
     return checkpoint_folder(w, previous_round(w, w.loop, w.round))
 
 
@@ -12,18 +12,19 @@ def released_for(files, number):
 
 
 def marks_file(w):
-    """The marked answers of a round's student: those of its exam, or released mistakes."""
+    """Input function: marked answers of a round's student, from its exam or from released mistakes."""
     if released_for(values_of(w).feedback.released_mistakes, w.round):
         return f"{run_folder(w)}/{w.loop}_round{w.round}/released_marks.jsonl"
     return f"{run_folder(w)}/{previous_round(w, w.loop, w.round)}/exam/marks.jsonl"
 
 
 def released_mistakes_file(w):
+    """Input function: the released mistakes of the job's round, if the configuration names them."""
     return released_for(values_of(w).feedback.released_mistakes, w.round) or []
 
 
 def random_like_input(w):
-    """Where random questions are asked, as many as the same round of another loop asked for missed ones."""
+    """Input function: for random questions, the rationales of the loop whose number of questions is matched."""
     if values_of(w).feedback.questions == "missed":
         return {}
     loops = [name for name in settings.checkpoints[w.loop].made_from if settings.checkpoints[name].rounds]
@@ -36,12 +37,13 @@ def random_like_input(w):
 
 
 def released_rationales_input(w):
+    """Input function: the released rationales of the job's round, if the configuration names them."""
     released = released_for(values_of(w).feedback.released_rationales, w.round)
     return {"released": released} if released else {}
 
 
 def local_teacher_input(w):
-    """The folder of the teacher, where it is a model of ours."""
+    """Input function: folder of a local teacher; nothing for other teachers or with released rationales."""
     teacher = values_of(w).teacher
     if teacher.kind != "local" or "released" in released_rationales_input(w):
         return {}
@@ -50,7 +52,7 @@ def local_teacher_input(w):
 
 
 def teacher_arguments(w):
-    """Words on the teacher and the feedback that decide what is written; the template counts with its text."""
+    """Params function: arguments of teacher and feedback that can change rationales; `template_digest` has the text."""
     configuration = values_of(w)
     teacher, feedback = configuration.teacher, configuration.feedback
     argv = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
@@ -60,7 +62,7 @@ def teacher_arguments(w):
 
 
 def local_teacher_arguments(w):
-    """The words that name a local teacher's folder and YAML."""
+    """Params function: folder and YAML of a local teacher as arguments."""
     if "local" not in local_teacher_input(w):
         return ""
     name = values_of(w).teacher.model
@@ -68,63 +70,63 @@ def local_teacher_arguments(w):
 
 
 def teacher_inputs(w):
-    """Inputs of a round's questions beside the marked answers: of the control, of a local teacher, what is released."""
+    """Input function of asking the teacher: inputs of the control, of a local teacher and of released rationales."""
     return {**random_like_input(w), **local_teacher_input(w), **released_rationales_input(w)}
 
 
 def teacher_prices(w):
-    """A price is worth computing again where the prices changed."""
+    """Params function: token prices, so that a changed price reruns the price estimate."""
     teacher = values_of(w).teacher
     return [teacher.input_price, teacher.output_price]
 
 
 def teacher_memory(w, attempt):
-    """A local teacher is as large as its model; any other one needs little."""
+    """Resources function: memory for a local teacher's model; little for any other teacher."""
     teacher = values_of(w).teacher
     needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, teacher_needs_gpu(w), attempt)
 
 
 def template_digest(w):
-    """Changes with the text of the prompts."""
+    """Digest of the text of the prompt template."""
     path = settings.file("prompts", values_of(w).feedback.template)
     return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
 
 
 def template_path(w):
-    """The file of the prompts as the command writes it; the name is free text, and quoted."""
+    """Path of the prompt template as a shell expression; its name is free text, so it is quoted."""
     folder, _, file = shell_yaml_path("prompts", values_of(w).feedback.template).rpartition("/")
     return f"{folder}/{shlex.quote(file)}"
 
 
 def teacher_needs_gpu(w):
-    """A local teacher sits on a GPU like any other model of the Hub."""
+    """Resources function: a local teacher needs a GPU like any other Hub model; other teachers need none."""
     teacher = values_of(w).teacher
     return gpus_of(SimpleNamespace(model=teacher.model), -1) if teacher.kind == "local" else 0
 
 
 def rationale_files(w):
-    """The rationales of the round, and of those before it where they accumulate."""
+    """Input function: rationales of the round, and of earlier rounds if they accumulate."""
     all_of_them = values_of(w).learn_to_reason.accumulate
     first = 1 if all_of_them else int(w.round)
     return [f"{run_folder(w)}/{w.loop}_round{number}/rationales.jsonl" for number in range(first, int(w.round) + 1)]
 
 
 def validation_file(w):
-    """The development split; the test split only where the configuration names the authors' choice."""
+    """Validation data: the development split, or the test split if configured as the authors did."""
     as_the_authors = values_of(w).learn_to_reason.validation_is_test
     return data_file(w.task, "test" if as_the_authors else "dev")
 
 
 def as_one_arguments(w):
-    """The words for one training that has as many steps as all rounds of the method together."""
+    """Params function: for a single training with as many steps as all rounds of the method together."""
     if not values_of(w).rounds.as_one:
         return ""
     return f"--repeat {settings.rounds(w.task, w.model, settings.checkpoints.root(checkpoint_of(w)))}"
 
 
 def learn_to_reason_results(w):
-    """The results that the figure shows: every variant, round by round, and the student before the first one."""
+    """Input function: results in the figure, every variant round by round, and the student before round 1."""
     model = settings.headline_model(w.task, "learn_to_reason")
     loops = settings.checkpoints.variants("learn_to_reason")
     names = [
@@ -136,7 +138,7 @@ def learn_to_reason_results(w):
     return [f"results/{w.task}/{model}/{name}_acc.json" for name in ["learn_to_reason_round0", *names]]
 
 
-# The params and arguments of asking, and of its price.
+# Params and arguments of asking the teacher, and of its price estimate.
 ASKING = dict(
     task=task_digest,
     asked=teacher_arguments,

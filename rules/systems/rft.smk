@@ -1,4 +1,4 @@
-"""Rejection-sampling fine-tuning (arXiv 2308.01825): the right, distinct samples of a fine-tuned model are references."""
+"""Rejection-sampling fine-tuning (arXiv 2308.01825): a model's own right, distinct samples as training data."""
 
 rft_shards = ShardNumbers(
     settings,
