@@ -53,7 +53,7 @@ def runs_locally():
 
 
 class RetraceShell(shell):
-    """The shell of these rules, so that its command prefix does not apply to a workflow that imports them as a module."""
+    """The shell of these rules: its command prefix does not apply to a workflow that imports them as a module."""
 
 
 RetraceShell.prefix(

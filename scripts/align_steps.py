@@ -27,7 +27,7 @@ def collect(
     path: str | Path,
     use_correct_samples: bool = False,
 ) -> tuple[list[Job], dict[str, int]]:
-    """Wrong solutions with their references, and how many solutions were left out for which reason.
+    """Wrong solutions with their references, and the number of solutions skipped per reason.
 
     path: where the trajectories came from, for messages.
     """
@@ -53,7 +53,7 @@ def collect(
         elif not trajectory.steps:
             counts["no_steps"] += 1
         elif GAP in trajectory.steps:
-            counts["gap_step"] += 1  # it could not be told from a gap
+            counts["gap_step"] += 1  # indistinguishable from a gap
         elif not references[trajectory.example_id]:
             counts["no_reference"] += 1
         else:
@@ -64,7 +64,7 @@ def collect(
 
 
 def align_all(jobs: list[Job], options: Aligning, embedder_folder: str | None = None) -> list[Aligned]:
-    """Alignments by embeddings, or by position where the options say so; then no model is loaded."""
+    """Alignments by embeddings, or by position if configured, which needs no model."""
     if options.skip_alignment:
         return align_by_position(jobs)
     from retrace.systems.grace.embedding import embed_steps, load_embedder

@@ -9,8 +9,8 @@
 
 In: training examples, MarkedAnswer rows (mark_exam.py), a prompt template. Out: one TeacherRationale row for each rationale
 that was wanted, accepted or rejected; counts as JSON; and the accepted rationales and the mistakes in the format of
-Learn-to-Reason's authors. Every response is kept in the folder --recording as it comes: a run that was stopped, by a limit,
-a fault or a kill, goes on without sending any answered request again. The key comes from the environment.
+Learn-to-Reason's authors. Every response is recorded at once in the folder --recording: a run stopped by a limit, an
+error or a kill resumes without repeating any answered request. The key comes from the environment.
 """
 
 import json
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if args.dry_run:
             show_plan(args, {"teacher": args.released, "rationales": len(asks), "requests": 0, "estimated_cost": 0})
             return
-        # The control has as many questions as the method; whatever else the file holds is not for it.
+        # The control only takes the number of questions from this file.
         further = examples if like is None else []
         found = read_released(args.released)
         name = args.released.rpartition("/")[2]
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def demonstrations(task: "Task", count: int) -> "list[Example]":
-    """Worked solutions to show; as many as there are, where the task has fewer or none."""
+    """Worked solutions to show; fewer, or none, if the task does not have enough."""
     if task.config.demonstrations is None:
         return []
     from retrace.tasks.formats import read_demonstrations
@@ -109,7 +109,7 @@ def demonstrations(task: "Task", count: int) -> "list[Example]":
 
 
 def show_plan(args: Any, plan: dict[str, object]) -> None:
-    """Print what would be sent, and write it where a report is wanted."""
+    """Print what would be sent, and write it to --report if given."""
     from retrace.machine.storage import write_json
 
     print(json.dumps(plan, indent=2))
@@ -125,7 +125,7 @@ def open_teacher(
     args: Any,
     needed: bool,
 ) -> "Teacher":
-    """The teacher that the options name; recordings are closed with the stack."""
+    """The teacher that the options name. Its recording is closed with `stack`."""
     from retrace.systems.learn_to_reason.teachers.oracle import Oracle
     from retrace.systems.learn_to_reason.teachers.recording import open_recording
     from retrace.systems.learn_to_reason.teachers.replay import Replay
@@ -147,7 +147,7 @@ def open_teacher(
 
 
 def spent(teacher: "Teacher", options: TeacherOptions) -> dict[str, object]:
-    """What asking took; nothing for teachers that cost nothing."""
+    """Cost of the requests; empty for teachers that are free."""
     recording = getattr(teacher, "recording", None)
     if recording is None:
         return {}

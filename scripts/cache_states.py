@@ -1,4 +1,4 @@
-"""Compute the teacher's states once, for the trainings of student and emulator.
+"""Compute the teacher's states once, to train student and emulator on.
 
     python scripts/cache_states.py --teacher results/mult_2x2/tiny_gpt2/seed0/explicit_cot/model \\
         --task-file config/tasks/mult_2x2.yaml --train results/data/mult_2x2/train.jsonl \\
@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
-    parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")
-    parser.add_argument("--leave-out-long", action="store_true", help="leave longer examples out")
+    parser.add_argument("--max-length", type=int, default=1024, help="maximum tokens per example (default 1024)")
+    parser.add_argument("--leave-out-long", action="store_true", help="skip longer examples")
     parser.add_argument("--output", required=True, help="folder of the states")
     args = parser.parse_args(arguments)
     options = cli.section_from(args, TeacherStates)

@@ -1,14 +1,14 @@
-"""Find files that are no longer what their rule wrote, by the checksums that were recorded then, and rebuild them.
+"""Find files that changed after their rule wrote them, by recorded checksums, and rebuild them.
 
     python scripts/check_files.py
     python scripts/check_files.py results/gsm8k/grace_acc.json --rebuild
     python scripts/check_files.py --mend-times
 
-Inputs:  checksums/ (every job records what it wrote) and results/. With targets only the files behind them are read,
-         which Snakemake is asked for; words after `--` go to it as they are.
-Output:  the bad files and the one command that makes them again, which --rebuild runs. Exit status 1 where files are bad.
-Files that are gone are no fault: Snakemake makes them again where they are needed. With --mend-times no contents are read:
-files of results/ that a wrong clock dated in the future are dated now, in their order.
+Inputs:  checksums/ (every job records what it wrote) and results/. With targets, only their upstream files are read,
+         as planned by Snakemake; arguments after `--` are passed to it.
+Output:  the bad files and the command that rebuilds them, which --rebuild runs. Exit status 1 if files are bad.
+Missing files are not reported: Snakemake rebuilds them when they are needed. With --mend-times no contents are read;
+files in results/ that a wrong clock dated in the future get the current time, in order.
 """
 
 import shlex
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"... and {len(faults) - SHOWN} more")
     bad = list(dict.fromkeys(fault.artifact for fault in faults))
     command = ["snakemake", *(args.targets or bad), "--forcerun", *bad]
-    # Where Snakemake finds the workflow by itself, the user need not name it.
+    # Leave --snakefile out of the command if Snakemake finds the workflow by itself.
     shown = options if args.snakefile or not Path("Snakefile").is_file() else options[2:]
     print(f"{len(bad)} of {there} are bad; make them again with\n  {shlex.join([*command, *shown])}", flush=True)
     if not args.rebuild:
@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def mend_times() -> None:
-    """Date files of results/ that are dated in the future now. Raises UserError while a run works in this folder."""
+    """Set files in results/ from the future to the current time. Raises UserError while a run uses this folder."""
     from retrace.errors import UserError
     from retrace.machine.file_times import reset_future_times
     from retrace.machine.run_guard import current_holder
@@ -83,7 +83,7 @@ def mend_times() -> None:
 
 
 def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Files and folders with a record; with targets those that the targets are made from, themselves included."""
+    """Files and folders with a record; with targets, only the targets and their upstream files."""
     from retrace.errors import UserError
     from retrace.machine.checksums import recorded_artifacts
 

@@ -4,7 +4,7 @@
         --predictions-a results/gsm8k/tiny_t5/seed0/sft/grace/test.jsonl \\
         --predictions-b results/gsm8k/tiny_t5/seed0/sft/greedy/test.jsonl --seeds 0 --output grace_vs_greedy.json
 
-Inputs:  Prediction rows of both methods, one file a seed, in the same order of seeds; the split that they answer.
+Inputs:  Prediction rows of both methods, one file per seed, in the same order of seeds; the split that they answer.
 Output:  a Comparison document (scripts/retrace/evaluation/paired.py says what its fields mean).
 """
 
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--method-a", required=True)
     parser.add_argument("--method-b", required=True)
-    parser.add_argument("--predictions-a", nargs="+", required=True, help="one file a seed")
-    parser.add_argument("--predictions-b", nargs="+", required=True, help="one file a seed, seeds in the same order")
+    parser.add_argument("--predictions-a", nargs="+", required=True, help="one file per seed")
+    parser.add_argument("--predictions-b", nargs="+", required=True, help="one file per seed, seeds in the same order")
     parser.add_argument("--seeds", nargs="+", type=int, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument(

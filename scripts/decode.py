@@ -7,9 +7,9 @@
 `decode.py --help` names the algorithms, `decode.py ALGORITHM --help` shows the options of one.
 Inputs:  --model (a checkpoint folder), --data (Example rows), and what the algorithm needs beside them: for guided
          --discriminator (a folder), and --choices (JSON with beta and temperature) where beta is `choose`.
-Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighboring rows. Beside them, in
-         NAME.timing.jsonl, how long it took. On a processor neither --batch-size nor the shards change a byte.
-What is answered is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Output:  Prediction rows in the order of the data; shard I of N is the I-th block of consecutive rows. Beside them, in
+         NAME.timing.jsonl, how long it took. On a CPU, neither --batch-size nor sharding changes a byte of the output.
+Answers are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def parser_of(known: Sequence[Algorithm]) -> argparse.ArgumentParser:
-    """The command line: one subcommand an algorithm, with its options."""
+    """The command line: one subcommand per algorithm, with its options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="algorithm", metavar="ALGORITHM", required=True)
     for algorithm in known:
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     everything = read_jsonl(args.data, Example)
     task = in_chat(load_task(args.task_file)) if load_model_config(args.model_file).chat else load_task(args.task_file)
     check_references(task, everything, args.data)
-    most = getattr(options, "max_questions", -1)  # an exam may be of the first questions only
+    most = getattr(options, "max_questions", -1)  # an exam may cover only the first questions
     examples = shard_of(everything[:most] if most >= 0 else everything, args.shard, args.shards)
     options = algorithm.complete(options, beside)
     generator = algorithm.open(options, args.model, args.model_file, args.task_file, form)
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prompts = [generator.prompt(example.question) for example in examples]
     depends = {"decoder": algorithm.name, "seed": args.seed, "shard": [args.shard, args.shards], "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
-    depends["form"] = form  # answers are read by it, too; implicit decoding has none
+    depends["form"] = form  # answers are parsed with it as well; implicit decoding has none
     files = [args.model, args.model_file, args.task_file, args.data, *beside.values()]
     predictions = answered(
         PartialFile(args.output, fingerprint(depends, [__file__, *files])),
@@ -104,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def answered(
     kept: "PartialFile", examples: "list[Example]", answer: "Callable[[list[Example]], Answered]", output: str
 ) -> "list[Prediction]":
-    """Answer all examples that an earlier run of this job has not answered, and write the predictions, in order.
+    """Answer all examples that no earlier run of this job has answered, and write the predictions in order.
 
     answer: yields the index and the prediction of each example that it is given, in any order.
     """
@@ -128,7 +128,7 @@ def answered(
 
 
 def report(done: int, total: int) -> None:
-    """A line of progress on stderr now and then, with the seconds left."""
+    """Print progress with the remaining time to stderr, at intervals."""
     from retrace.machine.progress import say
 
     say(done, total, "questions", sys.stderr)

@@ -1,13 +1,13 @@
-"""Before spending: the jobs that a target needs and what they will take. Nothing is run; no network and no GPU is needed.
+"""Estimate the jobs that a target needs and their cost. Runs nothing, and needs neither network nor GPU.
 
     python scripts/estimate_cost.py results/gsm8k/grace_acc.json
     python scripts/estimate_cost.py results/gsm8k/grace_acc.json --workflow-profile profiles/slurm --json cost.json
     python scripts/estimate_cost.py results/svamp/grace_acc.json --config 'seeds=[0]' --gpu-flops 2.5e14
 
-Inputs:  the workflow in this folder, its configuration, and the benchmark records of earlier jobs in benchmarks/. Words
-         after `--` go to Snakemake as they are.
-Output:  a table, one line a rule: jobs, GPU hours, CPU hours, tokens, disk (likely value, low to high) and where they come
-         from: jobs like these measured so often and so far apart; the rule measured elsewhere and scaled; or the
+Inputs:  the workflow in this folder, its configuration, and the benchmark records of earlier jobs in benchmarks/. Arguments
+         after `--` are passed to Snakemake.
+Output:  a table, one line per rule: jobs, GPU hours, CPU hours, tokens, disk (likely value, low to high) and their
+         source: measurements of the same jobs with their spread, scaled measurements of the rule elsewhere, or the
          configuration alone. With --json also as a document.
 The formulas are in scripts/retrace/planning/work.py and in each system's cost.py; every assumption is an option below.
 """

@@ -1,11 +1,11 @@
-"""Bring the worked examples that Learn-to-Reason's prompts for a task begin with.
+"""Fetch the worked examples at the start of Learn-to-Reason's prompts for a task.
 
     python scripts/fetch_examples.py --task-file config/tasks/gsm8k.yaml --output learn_to_reason_examples.txt \\
         --test results/data/gsm8k/test.jsonl
 
 In: the task's YAML, whose `learn_to_reason` names a Python file of the authors (a pinned URL, looked up in a mirror folder
-first, or a local file) and a string constant in it; the file is read and never run; and the test questions, none of which
-may stand in the examples. Out: the constant's text as it is.
+first, or a local file) and a string constant in it; the file is parsed, never executed; and the test questions, none of
+which may occur in the examples. Out: the constant's text, unchanged.
 """
 
 import argparse

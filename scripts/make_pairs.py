@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def entailment(task: Task, alignments: Sequence[Alignment], options: Pairing) -> StepCorrect:
-    """Step correctness by an entailment model, every different pair of aligned steps judged once, in batches."""
+    """Step correctness by an entailment model; each distinct pair of aligned steps is judged once, in batches."""
     if not task.family.tells_states:
         raise UserError(
             f"--step-judge entailment: for symbolic tasks only; {task.name} is of family {task.config.family}, whose "

@@ -8,7 +8,7 @@
 Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
          a folder with the tokenizer by which solutions are compared.
 Output:  PseudoLabel rows: of each question its reference, where it is known, and right samples that are unlike it and
-         each other; a report with the counts of every degenerate case. A round that brings nothing new is no error.
+         each other; a report with the counts of every degenerate case. A round without anything new is not an error.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Write config/schema.json from the typed configuration, or check that it is fresh.
+"""Generate config/schema.json from the typed configuration, or check that it is up to date.
 
     python scripts/make_schema.py            writes config/schema.json
-    python scripts/make_schema.py --check    exits with 2 where the file is stale
+    python scripts/make_schema.py --check    exits with 2 if the file is stale
 
 Editors that know JSON schemas complete and check config/config.yaml with it.
 """
@@ -24,7 +24,7 @@ SCHEMA = Path(__file__).parent.parent / "config" / "schema.json"
 
 
 def schema_text() -> str:
-    """The schema of config.yaml, with those of the task, model, checkpoint, decoder and method files beside it."""
+    """The schema of config.yaml, with those of task, model, checkpoint, decoder and method files as definitions."""
     schema = Configuration.model_json_schema()
     for kind in (TaskConfig, ModelConfig, Checkpoint, DecoderConfig, MethodConfig):
         part = kind.model_json_schema()

@@ -3,8 +3,8 @@
     python scripts/make_table.py --paper config/papers/grace.yaml --table "Table 1" \\
         --results results/gsm8k/tiny_t5/greedy_acc.json --csv grace_table1.csv --md grace_table1.md --html grace_table1.html
 
-Inputs:  config/papers/NAME.yaml and Result documents. Lines without a result say "not run".
-Outputs: the forms that are asked for, all with the same lines.
+Inputs:  config/papers/NAME.yaml and Result documents. Rows without a result say "not run".
+Outputs: the requested formats, all with the same rows.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Measure how fast a task is answered without steps, with them, and with implicit ones: side by side, in one process.
+"""Compare the speed of answers without steps, with explicit steps and with implicit ones, in one process.
 
     python scripts/measure_icot_speed.py --no-cot no_cot/model --explicit-cot explicit_cot/model --icot icot/model \\
         --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
@@ -18,7 +18,7 @@ from retrace.systems.icot.options import Speed
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, Speed)
-    parser.add_argument("--no-cot", help="folder of the checkpoint no_cot; without it nothing is divided by its speed")
+    parser.add_argument("--no-cot", help="folder of the checkpoint no_cot; without it, speeds are not normalized")
     parser.add_argument("--explicit-cot", help="folder of the checkpoint explicit_cot")
     parser.add_argument("--icot", required=True, help="folder of the checkpoint icot")
     parser.add_argument("--model-file", required=True, help="the model's YAML")

@@ -5,7 +5,7 @@
         after.jsonl --samples before_samples.jsonl after_samples.jsonl --output dpo_st_pass_at_k.json
 
 Inputs:  Prediction rows of the development split: for each checkpoint and in it for each seed a file decoded greedily
-         and one with several samples a question.
+         and one with several samples per question.
 Output:  JSON. Greedy accuracy is what the paper calls Pass@1; the others are the unbiased estimates from the samples.
 """
 

@@ -1,4 +1,4 @@
-"""Measure how often the right step is chosen from N sampled ones, by discriminator and by language model.
+"""Measure how often discriminator and language model pick the right step among N samples.
 
     python scripts/measure_step_choice.py --model results/gsm8k/tiny_t5/seed0/sft/model \\
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
@@ -28,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--discriminator", required=True, help="folder of the discriminator")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
-    parser.add_argument("--limit", type=int, default=1000, help="contexts at most (default 1000)")
+    parser.add_argument("--limit", type=int, default=1000, help="maximum number of contexts (default 1000)")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), to be put beside")
-    parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), to be put beside")
+    parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), copied into the report")
+    parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), copied into the report")
     cli.add_form(parser)
     parser.add_argument("--output", required=True, help="JSON")
     args = parser.parse_args(arguments)

@@ -14,7 +14,7 @@ from retrace import cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--results", nargs="+", required=True, help="Result documents of the three ways")
-    parser.add_argument("--speeds", nargs="+", required=True, help="Speed documents, one a task and model")
+    parser.add_argument("--speeds", nargs="+", required=True, help="Speed documents, one per task and model")
     parser.add_argument("--svg", required=True, help="SVG file to write")
     args = parser.parse_args(arguments)
 

@@ -3,7 +3,7 @@
     python scripts/plot_latro.py --task-file config/tasks/arithmetic.yaml --model-file config/models/tiny_gpt2.yaml \\
         --curves results/arithmetic/tiny_gpt2/seed0/latro/curves.jsonl --seeds 0 --output latro_arithmetic_tiny_gpt2.svg
 
-In: one curves.jsonl a seed (train_latro.py). Out: the figure.
+In: one curves.jsonl per seed (train_latro.py). Out: the figure.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
-    parser.add_argument("--curves", nargs="+", required=True, help="one file a seed")
+    parser.add_argument("--curves", nargs="+", required=True, help="one file per seed")
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="in the order of the curves")
     parser.add_argument("--preset", help="name of the preset, to show")
     parser.add_argument("--output", required=True, help="SVG file to write")

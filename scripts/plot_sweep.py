@@ -4,7 +4,7 @@
         --papers config/papers --seeds 0 --sweeps results/gsm8k/tiny_t5/seed0/sft_discriminator/sweep.json \\
         --json grace_beta_sweep.json --svg grace_beta_sweep.svg
 
-Inputs:  one sweep.json a seed (sweep_guided.py), config/papers.
+Inputs:  one sweep.json per seed (sweep_guided.py), config/papers.
 Outputs: a Curve document (scripts/retrace/systems/grace/sweep.py) and the figure.
 """
 
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
     parser.add_argument("--papers", required=True, help="folder of reported results")
-    parser.add_argument("--sweeps", nargs="+", required=True, help="one file a seed")
+    parser.add_argument("--sweeps", nargs="+", required=True, help="one file per seed")
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="in the order of the sweeps")
     parser.add_argument("--split", default="dev", help="the split that was swept (default dev)")
     parser.add_argument("--preset", help="name of the preset, to show")

@@ -3,7 +3,7 @@
     python scripts/prepare_data.py --task-file config/tasks/gsm8k.yaml --split test --output gsm8k_test.jsonl
 
 Inputs: the task's YAML; its sources (pinned URLs, looked up in a mirror folder first, or local files, or generators).
-Output: one Example a line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
+Output: one Example per line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
 `sampling_demonstrations` those that sampling draws from.
 Stops where a row is malformed, and where a question of the split stands in another split too.
 """
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", required=True, help="train, dev, test, corpus, corpus_dev or demonstrations")
     parser.add_argument("--output", required=True, help="JSONL file to write")
     parser.add_argument("--mirror", help="folder that holds URLs as HOST/PATH (default: RETRACE_MIRROR)")
-    parser.add_argument("--limit", type=int, default=-1, help="keep the first so many examples; -1: all")
+    parser.add_argument("--limit", type=int, default=-1, help="keep only this many examples, from the start; -1: all")
     args = parser.parse_args(arguments)
 
     from retrace.tasks.formats import read_split, shared_questions, streamed

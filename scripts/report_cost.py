@@ -1,13 +1,13 @@
-"""Afterwards: what the jobs took, per rule, from the benchmark records and the files in this folder.
+"""Report what finished jobs cost, per rule, from the benchmark records and the files in this folder.
 
     python scripts/report_cost.py
     python scripts/report_cost.py results/gsm8k/grace_acc.json --json spent.json
 
-Inputs:  benchmarks/ (Snakemake writes a record a job), results/, and what Snakemake remembers of both in .snakemake/. With
-         targets, only the jobs behind them count, which Snakemake is asked for; words after `--` go to it as they are.
+Inputs:  benchmarks/ (Snakemake writes one record per job), results/, and Snakemake's metadata in .snakemake/. With
+         targets, only their upstream jobs count, as planned by Snakemake; arguments after `--` are passed to it.
          Nothing is run.
-Output:  a table, one line a rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
-         --json also as a document. Shards that were deleted take no disk; a job that was run again counts once.
+Output:  a table, one line per rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
+         --json also as a document. Deleted shards take no disk space; a job that ran twice counts once.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Put together what happened in a round of DPO-ST.
+"""Summarize a round of DPO-ST.
 
     python scripts/report_round.py --task gsm8k --model tiny_t5 --round 1 --seed 0 --pairs dpo_round1/pairs.json \\
         --dpo dpo_round1/training.json --labels dpo_st_round1/pseudo_labels.json \\
@@ -16,7 +16,7 @@ from retrace import cli
 
 
 def notes_of(pairs: Mapping[str, Any], dpo: Mapping[str, Any], labels: Mapping[str, Any]) -> list[str]:
-    """What a reader should know before the numbers."""
+    """Notes that the reader should see before the numbers."""
     notes = []
     if dpo["steps"] == 0:
         notes.append("no preference pair: the DPO step left the model as it was")

@@ -18,7 +18,7 @@ from retrace.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
-    parser.add_argument("--predictions", required=True, help="Prediction rows with several samples a question")
+    parser.add_argument("--predictions", required=True, help="Prediction rows with several samples per question")
     parser.add_argument("--verifier", required=True, help="folder of the verifier")
     parser.add_argument("--model-file", required=True, help="the generator's YAML")
     parser.add_argument("--task-file", required=True, help="the task's YAML")
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seconds = time.perf_counter() - began + (decoding_seconds(args.predictions) or 0.0)
     reranked = []
     for row in predictions:
-        # Scores are compared as they are written, so that equal solutions are equal.
+        # Compare scores as written, so that equal solutions have equal scores.
         samples = [Sample(**sample.model_dump() | {"score": next(scores)}) for sample in row.samples]
         own = [sample.score for sample in samples]
         answers = [sample.answer for sample in samples]

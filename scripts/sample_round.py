@@ -8,7 +8,7 @@ Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
          each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
          Counts are printed as JSON.
-What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import json
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, RoundSampling)
     sampled_solutions.add_arguments(parser)
     parser.add_argument(
-        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+        "--max-questions", type=int, default=-1, help="only this many of them, from the start (default -1: all)"
     )
     parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
     args = parser.parse_args(arguments)

@@ -6,12 +6,12 @@
 
 Inputs:  --model (a checkpoint folder), --data (Example rows), and --demonstrations (Example rows) where each pass shall
          show the model other worked examples (--demonstrations-per-pass).
-Output:  Trajectory rows, wrong and right ones, each text once a question; the questions in the order of the data. Beside
+Output:  Trajectory rows, wrong and right ones, each text once per question; the questions in the order of the data. Beside
          them, in NAME.counts.jsonl, how many were wanted and found, which is printed as well.
 Each pass draws --samples-per-pass solutions for every question. A block of --block neighboring questions is done when
 it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes brought nothing new, or after
 --max-passes. A shard is made of whole blocks, so that the rows do not depend on the number of shards.
-What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import sys
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
     files = [__file__, args.model, args.model_file, args.task_file, args.data, args.demonstrations]
     kept = PartialFile(args.output, fingerprint(depends, files))
-    # What an earlier run of this job has drawn, by pass and question.
+    # Samples of an earlier run of this job, by pass and question.
     before = {(entry["pass"], entry["index"]): entry for entry in kept.entries}
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
     search = Search(blocks, options)
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wrong = [0] * len(blocks)  # new in this pass
 
     def take(entry: dict[str, Any]) -> None:
-        """Count what one pass has drawn for one question, and keep the texts that are new."""
+        """Count one pass's samples of one question, and keep new texts."""
         nonlocal drawn, drawn_correct
         index = entry["index"]
         drawn += entry["drawn"]
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options,
             options.samples_per_pass,
             args.seed,
-            # New random numbers in every pass; the same ones however the passes are cut into batches.
+            # Every pass has new random numbers, independent of how it is split into batches.
             first_sample=search.passes * options.samples_per_pass,
         )
         for done, answer in enumerate(answers, start=len(going) - len(left) + 1):

@@ -1,4 +1,4 @@
-"""Save the resolved configuration beside the results.
+"""Save the resolved configuration next to the results.
 
     python scripts/save_configuration.py --configuration '{"preset": "tiny"}' --output results/configuration.yaml
 

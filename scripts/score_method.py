@@ -4,7 +4,7 @@
         --method greedy --checkpoint sft --decoder greedy --split test --seeds 0 --preset tiny --papers config/papers \\
         --predictions results/gsm8k/tiny_t5/seed0/sft/greedy/test.jsonl --output greedy_acc.json
 
-Inputs:  --predictions (Prediction rows, one file a seed), the split that they answer (--data, or found by the path
+Inputs:  --predictions (Prediction rows, one file per seed), the split that they answer (--data, or found by the path
          grammar), config/papers, benchmark files.
 Output:  a Result document (scripts/retrace/evaluation/result.py says what its fields mean).
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
-    """The settings that a result was made with, to ask what its names mean. files: YAMLs of its tasks and its model."""
+    """Settings that a result was made with, to resolve its names. files: YAMLs of its tasks and its model."""
     from retrace.workflow.declared import config_folders
     from retrace.workflow.settings import Settings
 
@@ -41,7 +41,7 @@ def differences_from_paper(
     names: Sequence[str],
     sections: Sequence[str],
 ) -> list[str]:
-    """Options that are not as in the preset `paper`; of a variant, not as in what it is a variant of.
+    """Options that differ from the preset `paper` or, for a variant, from what it extends.
 
     names: of task, model, checkpoint and decoder.
     """
@@ -54,7 +54,7 @@ def differences_from_paper(
 
 
 def chosen_on_test(settings: "Settings", values: "Configuration", checkpoint: str) -> str | None:
-    """By which measure the checkpoint was chosen on the test split; None where it was not."""
+    """Measure by which the checkpoint was chosen on the test split; None if it was not."""
     named = settings.checkpoints.parse(checkpoint)
     dotted = named.kind.chosen_on_test if named and named.round != 0 else None
     if dotted is None or not settings.option(values, dotted):
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", required=True, help="what was decoded from")
     parser.add_argument("--decoder", required=True, help="how answers were drawn")
     parser.add_argument("--split", default="test", help="the split that was answered (default test)")
-    parser.add_argument("--predictions", nargs="+", required=True, help="one file a seed")
+    parser.add_argument("--predictions", nargs="+", required=True, help="one file per seed")
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="in the order of the predictions")
     parser.add_argument(
         "--data", help="the split's examples (default: data/{task}/{split}.jsonl above the predictions)"
@@ -99,10 +99,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpus", type=int, help="GPUs of each job (default: guessed, see cost.gpu_seconds)")
     parser.add_argument("--preset", required=True, help="name of the preset")
     parser.add_argument("--votes", help="decoder whose samples give maj@k and pass@k, if not --decoder itself")
-    parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file a seed")
-    parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report a seed")
+    parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file per seed")
+    parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report per seed")
     parser.add_argument(
-        "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file a seed"
+        "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file per seed"
     )
     parser.add_argument("--output", required=True, help="JSON file to write")
     args = parser.parse_args(arguments)

@@ -9,8 +9,7 @@ In: generator, discriminator, development examples (the first --limit of them).
 Out: --output {"points": [{"beta", "temperature", "accuracy", "n", "low", "high"}], "chosen": one of the points}, accuracy
 by the paper's own grader with Wilson's 95 % interval; --choices {"beta", "temperature"}, which decode.py reads.
 
-The most accurate point is chosen; of equal ones that with the smallest beta, then the lowest temperature: the one that
-leans on the least. All values of beta of one temperature are decoded together and share their candidates while they
+The most accurate point is chosen; ties go to the smallest beta, then the lowest temperature. All values of beta of one temperature are decoded together and share their candidates while they
 agree, which changes nothing in the result.
 """
 
@@ -78,7 +77,7 @@ def measure(
 ) -> list[dict[str, float]]:
     """Accuracy at every pair of a beta and a temperature, on the same examples and random numbers.
 
-    kept: where each question's outcomes are kept; those that an earlier run left there are not measured again.
+    kept: where each question's outcomes are saved; those of an earlier run are reused.
     """
     from retrace.decoding.guided import solve_for_betas
     from retrace.evaluation.intervals import wilson
@@ -115,7 +114,7 @@ def measure(
 
 
 def best_point(points: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The most accurate point; of equal ones that with the smallest beta, then the lowest temperature."""
+    """The most accurate point; ties go to the smallest beta, then the lowest temperature."""
     return min(points, key=lambda point: (-point["accuracy"], point["beta"], point["temperature"]))
 
 

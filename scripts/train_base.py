@@ -1,4 +1,4 @@
-"""Make a base model from scratch: tokenizer from the task's texts, fresh weights, trained on a corpus if there is one.
+"""Build a base model from scratch: tokenizer from the task's texts, new weights, trained on a corpus if there is one.
 
     python scripts/train_base.py --model-file config/models/tiny_t5.yaml --task-file config/tasks/arithmetic.yaml \\
         --train results/data/arithmetic/train.jsonl --corpus results/data/arithmetic/corpus.jsonl \\
@@ -6,7 +6,7 @@
 
 In: the task's training examples (their texts make the tokenizer; the model is not trained on them), and optionally a
 corpus of related problems with a development part. Out: a folder in the Hugging Face layout with curves.jsonl.
-A run that was killed goes on from its --state folder.
+A killed run resumes from --state.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if config.scratch is None:
         raise UserError(f"{args.model_file}: has no `scratch` section; a model of the Hub comes from fetch_model.py")
     task = load_task(args.task_file)
-    # A task whose words are known needs no texts: its training split may be too large for the memory.
+    # A task with a closed vocabulary needs no texts; its training split may not fit in memory.
     examples = read_jsonl(args.train, Example) if task.words is None else []
     corpus = read_jsonl(args.corpus, Example) if args.corpus else []
     dev = read_jsonl(args.corpus_dev, Example) if args.corpus_dev else []

@@ -1,4 +1,4 @@
-"""Train a model to answer a question at once, or with its steps: checkpoints no_cot and explicit_cot (the teacher).
+"""Train a model to answer directly, or with steps: checkpoints no_cot and explicit_cot (the teacher).
 
     python scripts/train_cot.py --layout explicit_cot --model results/mult_2x2/tiny_gpt2/seed0/base/model \\
         --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
@@ -6,9 +6,9 @@
         --seed 0 --state explicit_cot/state --output explicit_cot/model
 
 In: the folder of the model to start from, training and development examples. Out: a folder in the Hugging Face layout
-(the checkpoint that is best on the development examples, tokenizer, layout.json) with curves.jsonl. A run that was
-killed goes on from its --state folder. --deep trains a fresh model in place of the given one, with as many layers and
-weights as emulator and student have together: a control.
+(the checkpoint that is best on the development examples, tokenizer, layout.json) with curves.jsonl. A killed run
+resumes from --state. --deep trains a new model instead, with as many layers and weights as
+emulator and student together: a control.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
     parser.add_argument(
-        "--deep", action="store_true", help="a fresh model of the size of emulator and student together"
+        "--deep", action="store_true", help="train a new model as large as emulator and student together"
     )
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     config = load_model_config(args.model_file)
     set_seed(args.seed)
-    # The weights are trained in full precision; `precision` is that of the computation.
+    # Weights are trained in full precision; `precision` is that of the computation.
     model, tokenizer = load_model(args.model, "decoder_only", "float32")
     if args.deep:
         model = as_large_as_both(model, config, tokenizer, args.seed)

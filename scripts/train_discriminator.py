@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     config = load_model_config(args.model_file)
     task = load_task(args.task_file).in_form(args.form, config.family)
-    # The generator is needed whole only after the training; what does not fit is said before it.
+    # The whole generator is needed only after training, but a misfit is reported before.
     check_family(args.generator, config.family)
     check_delimiter(load_tokenizer(args.generator), task, args.generator)
     pairs, dev_pairs = training.split_pairs(read_jsonl(args.pairs, Pair), args.pairs)

@@ -5,8 +5,8 @@
         --seed 0 --state dpo_round1/state --output dpo_round1/model --report dpo_round1/training.json
 
 In: the model of the round before, Preference rows. Out: a folder in the Hugging Face layout with curves.jsonl, and a
-report. Decoder-only models are trained by TRL, encoder-decoders by a trainer of ours. Without any pair the model stays
-as it is, and the report says so. A run that was killed goes on from its --state folder.
+report. Decoder-only models are trained by TRL, encoder-decoders by our own trainer. Without pairs the model stays
+unchanged, and the report says so. A killed run resumes from --state.
 """
 
 import time
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.reference:
         dpo.check_reference(args.model, args.reference)
     set_seed(args.seed)
-    # All weights are trained in full precision; adapters stand beside weights that stay as they are.
+    # All weights are trained in full precision; adapters leave the base weights frozen.
     dtype = config.dtype if options.lora_rank else "float32"
     device = sft.training_device()
     model, tokenizer = load_model(args.model, config.family, dtype, device)
@@ -60,11 +60,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     curve: list[dict[str, float]] = []
     if not sides["train"]:
-        print("note: there is no pair to learn from; the model stays as it is")
+        print("note: there is no pair to learn from; the model stays unchanged")
     else:
         judge = model if reference is None else reference
         rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)
-        reference = judge = None  # one model is enough from here on
+        reference = judge = None  # free the second model
         learned, held_out = ([rows[place] for place in sides[name]] for name in ("train", "dev"))
         if config.family == "encoder_decoder":
             model = with_adapters(model, options, config.family, args.seed)
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             model, curve = train_dpo_causal(
                 model, tokenizer, task, next(parts), learned, next(parts), held_out, options, args.seed, args.state
             )
-    # Preferences teach no arithmetic: a model that never learned the calculator's results does not learn them here.
+    # Preferences do not teach arithmetic: keep calculator results masked if they were masked in earlier training.
     masked = has_masked_results(args.model)
     sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked)
     if is_first_process():

@@ -5,9 +5,9 @@
         --dev results/data/mult_2x2/dev.jsonl --seed 0 --state icot/state --output icot/model
 
 In: the folders of student and emulator, training and development examples. Out: a folder with the tokenizer, student/,
-emulator/ and curves.jsonl; the weights are those that did best on the development examples. A run that was killed goes
-on from its --state folder. With --released-student and --released-emulator nothing is trained: the authors' two folders
-(state_dict.bin, config.json) are brought into the same form, --model being the folder of the base model that both wrap.
+emulator/ and curves.jsonl; the weights are those that did best on the development examples. A killed run
+resumes from --state. With --released-student and --released-emulator nothing is trained: the authors' two folders
+(state_dict.bin, config.json) are converted, with --model as the base model that both wrap.
 """
 
 import argparse
@@ -41,20 +41,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def need(args: argparse.Namespace, *names: str) -> None:
-    """Raise UserError for an argument that this use needs and that is missing."""
+    """Raise UserError for a missing argument that this mode requires."""
     if missing := [name for name in names if getattr(args, name) is None]:
         raise UserError(f"--{missing[0]}: is needed here; see --help")
 
 
 def bring_in(options: CoupledTraining, base: str, output: str) -> None:
-    """Write the released student and emulator as the checkpoint."""
+    """Convert the released student and emulator to a checkpoint."""
     from retrace.machine.storage import atomic_path
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
 
     student = load_student(str(options.released_student), base)
     emulator = load_emulator(str(options.released_emulator), base)
-    Coupled(emulator, student)  # refuses other sizes
+    Coupled(emulator, student)  # checks that sizes match
     with atomic_path(output) as folder:
         folder.mkdir()
         write_parts(folder, load_parts_tokenizer(base), student, emulator)

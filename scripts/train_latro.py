@@ -7,8 +7,8 @@
 In: the folder of the model that training starts from, training questions with their final answers, and the questions
 on which checkpoints are compared (the development split; --choose-on test is the paper's choice). Out: a folder in the
 Hugging Face layout (the checkpoint with the highest accuracy, the start included), reward, KL, rationale length, share
-of finished rationales and accuracy over steps, and a report on the choice. A run that was killed goes on from its
---state folder; one whose accuracy falls while the reward rises stops and keeps the best checkpoint.
+of finished rationales and accuracy over steps, and a report on the choice. A killed run resumes from
+--state; one whose accuracy falls while the reward rises stops and keeps the best checkpoint.
 """
 
 from collections.abc import Sequence
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.evaluation_questions > 0:
         compared = compared[: options.evaluation_questions]
     set_seed(args.seed)
-    # All weights are trained in full precision, `precision` is that of the computation; adapters stand beside weights
-    # that stay as they are.
+    # All weights are trained in full precision, `precision` is that of the computation; adapters leave the base
+    # weights frozen.
     dtype = config.dtype if options.lora_rank else "float32"
     model, tokenizer = load_model(args.model, config.family, dtype, sft.training_device())
     prompting = prompting_of(load_task(args.task_file), config, tokenizer)
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         args.state,
         config.dtype,
     )
-    # What the calculator forces is no part of the loss: the model knows of it what it knew before.
+    # Forced calculator tokens are not part of the loss, so this property of the model stays unchanged.
     masked = has_masked_results(args.model)
     sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
     if is_first_process():

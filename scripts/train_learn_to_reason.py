@@ -6,9 +6,9 @@
         --output round1/model --report round1/training.json
 
 In: the student's folder (that of the last round), training and development examples, TeacherRationale rows (of one or
-several rounds; rejected ones are passed over) and MarkedAnswer rows. Out: a folder in the Hugging Face layout with
-curves.jsonl, and a JSON document that says what was trained on. Without a rationale there is nothing to learn: the student
-stays as it was. A run that was killed goes on from its --state folder.
+several rounds; rejected ones are skipped) and MarkedAnswer rows. Out: a folder in the Hugging Face layout with
+curves.jsonl, and a JSON document that says what was trained on. Without any rationale the student stays
+unchanged. A killed run resumes from --state.
 """
 
 from collections.abc import Sequence
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, LearnToReasonTraining)
-    parser.add_argument("--model", required=True, help="folder of the student as it is")
+    parser.add_argument("--model", required=True, help="folder of the current student")
     parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
-    parser.add_argument("--rationales", required=True, nargs="+", help="TeacherRationale rows, one file a round")
+    parser.add_argument("--rationales", required=True, nargs="+", help="TeacherRationale rows, one file per round")
     parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the exam")
     parser.add_argument("--examples", help="worked examples in the prompts, where --form is learn_to_reason")
-    parser.add_argument("--repeat", type=int, default=1, help="so many times the steps of one round (default 1)")
+    parser.add_argument("--repeat", type=int, default=1, help="multiple of the steps of one round (default 1)")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     marks = read_jsonl(args.marks, MarkedAnswer, allow_empty=True)
     lessons = learn_to_reason.make_lessons(task, examples, rationales, marks, options)
     set_seed(args.seed)
-    # The weights are trained in full precision; `precision` is that of the computation.
+    # Weights are trained in full precision; `precision` is that of the computation.
     model, tokenizer = load_model(args.model, config.family, "float32", sft.training_device())
     added = sft.extend_tokenizer(model, tokenizer, task)
     if added:
@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def development_rows(
     examples: "Sequence[Example]", prompting: "Prompting", limit: int, options: LearnToReasonTraining
 ) -> "list[Row]":
-    """Worked solutions of the development split; none where it has none (commonsense_qa)."""
+    """Worked solutions of the development split, if it has any (commonsense_qa has none)."""
     from retrace.training.data import Row, solution_rows
 
     worked = [example for example in examples if example.steps]
@@ -136,7 +136,7 @@ def development_rows(
 def with_development(
     lessons: "list[Encoded]", rows: "list[Row]", options: LearnToReasonTraining, seed: int
 ) -> "tuple[list[Encoded], list[Row]]":
-    """Lessons and development rows; where the split has no worked solutions, some lessons are held out for them."""
+    """Lessons and development rows; lessons are held out if the development split has no worked solutions."""
     from retrace.systems.learn_to_reason.lessons import hold_out
 
     if rows or options.keep != "best":

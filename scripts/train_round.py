@@ -8,7 +8,7 @@
 In: a model to start from, the training and development questions, and PseudoLabel rows (they hold the references,
 too); without --labels, the references alone. Out: a folder in the Hugging Face layout with curves.jsonl, and a report.
 Two controls: --steps-of REPORT... trains for as many steps as these trainings took together, and --extra-of REPORT
-takes as many further references as that round had pseudo-labels. A run that was killed goes on from --state.
+takes as many further references as that round had pseudo-labels. A killed run resumes from --state.
 """
 
 import time
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
-    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
+    parser.add_argument(
+        "--labelled", type=int, default=-1, help="number of questions whose references are known (-1: all)"
+    )
     parser.add_argument("--labels", help="PseudoLabel rows, JSONL")
     parser.add_argument("--steps-of", nargs="+", default=[], help="reports of trainings whose steps are added up")
     parser.add_argument("--extra-of", help="report of the pseudo-labels that as many references stand for")
@@ -104,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def known_references(examples: list[Any], args: Any, read_json: Any) -> list[Any]:
-    """The training examples whose references may be used; with --extra-of as many more as a round had pseudo-labels."""
+    """Training examples whose references may be used; --extra-of adds as many as a round had pseudo-labels."""
     split = len(examples) if args.labelled < 0 else args.labelled
     known, spare = ([example for example in part if example.steps] for part in (examples[:split], examples[split:]))
     if args.extra_of:

@@ -5,8 +5,8 @@
         --seed 0 --state sft/state --output sft/model
 
 In: a base model's folder, training and development examples. Out: a folder in the Hugging Face layout (the model with the
-lowest development loss, or what --keep says; tokenizer) with curves.jsonl. A run that was killed goes on from its --state
-folder.
+lowest development loss, or what --keep says; tokenizer) with curves.jsonl. A killed run resumes from
+--state.
 """
 
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     config = load_model_config(args.model_file)
     task = load_task(args.task_file)
     set_seed(args.seed)
-    # The weights are trained in full precision; `precision` is that of the computation.
+    # Weights are trained in full precision; `precision` is that of the computation.
     model, tokenizer = load_model(args.model, config.family, "float32", sft.training_device())
     prompting = prompting_of(task, config, tokenizer)
     if not config.chat:
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_references(prompting.task, dev, args.dev)
         calculates = prompting.task.config.calculator and not config.chat
         calculator = calculator_of(prompting.task, tokenizer) if calculates else None
-        # Asked as the checkpoint will be, whatever texts it is trained on.
+        # Evaluated with the prompts it will be decoded with, whatever texts it is trained on.
         asked = replace(prompting, latro_sft=False)
         accuracy = GreedyAccuracy(asked, dev, options.answer_tokens, options.answer_batch_size, calculator)
     best = {"best": "loss", "accuracy": "accuracy", "last": None}[options.keep]

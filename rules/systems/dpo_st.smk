@@ -52,8 +52,8 @@ rule sample_round:
         speed=sampling_speed,
         shards=round_shards,
     message:
-        "Sampling solutions of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model}, seed {wildcards.seed},"
-        " shard {wildcards.shard}"
+        "Sampling solutions of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model},"
+        " seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         on_devices(
             "sample_round {TASK} {MODEL} {params.form} --model {input.model} --data {input.data} {params.questions}"

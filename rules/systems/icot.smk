@@ -195,7 +195,7 @@ rule train_icot:
 
 
 rule measure_icot_speed:
-    """Latency and throughput of the three ways on the same questions, in one process; for a released pair, only its own."""
+    """Latency and throughput of the three ways on the same questions, in one process; or of a released pair alone."""
     input:
         unpack(timed_checkpoints),
         data="results/data/{task}/test.jsonl",

@@ -1,4 +1,4 @@
-"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and the fine-tuning baseline."""
+"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and a baseline."""
 
 
 rule train_latro:

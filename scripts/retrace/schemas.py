@@ -86,7 +86,7 @@ class Pair(Row):
 
 
 class MarkedAnswer(Row):
-    """One of the answers that a student gave to a training question in the exam, each text once a question."""
+    """One of the answers that a student gave to a training question in the exam, each text once per question."""
 
     example_id: str
     text: str

@@ -52,7 +52,9 @@ def read_runs(
     question comes twice, is missing or belongs to other data, or `chosen` points to no sample.
     """
     if len(paths) != len(seeds):
-        raise UserError(f"--predictions names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(
+            f"--predictions names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed"
+        )
     if repeated := sorted({seed for seed in seeds if list(seeds).count(seed) > 1}):
         raise UserError(f"--seeds: seed {repeated[0]} is given twice; each seed may count once")
     if len({Path(path).resolve() for path in paths}) != len(paths):

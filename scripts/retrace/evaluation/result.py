@@ -155,7 +155,7 @@ def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
 def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[CheckpointChoice]:
     """The reports of trainings (train_latro.py), one a seed. Raises UserError for one that is none."""
     if paths and len(paths) != len(seeds):
-        raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     choices = []
     for path, seed in zip(paths, seeds, strict=bool(paths)):
         report = read_json(path)
@@ -179,7 +179,7 @@ def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[Chec
 def read_sampling(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[SampledSolutions]:
     """What sampling looked for and found, one file of counts a seed."""
     if paths and len(paths) != len(seeds):
-        raise UserError(f"--sampling names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--sampling names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     found = []
     for path, seed in zip(paths, seeds, strict=bool(paths)):
         counts = counts_together(read_jsonl(path, SamplingCounts))

@@ -52,7 +52,7 @@ def download(
 ) -> Path:
     """Bring the file behind `url` to `target` and return it; nothing is done if it is there already.
 
-    The mirror folder (argument, or the environment's RETRACE_MIRROR) is looked at first, then the network: up to
+    The mirror folder (argument, or the environment's RETRACE_MIRROR) is searched first, then the network: up to
     `attempts` times, waiting `pause`, 2 x `pause`, ... seconds between; `timeout` is in seconds and counts per read.
     Proxies of the environment (https_proxy, no_proxy) are honored. Raises UserError for a checksum that differs, a
     missing page, or a network that does not answer, naming what was tried and what to do.

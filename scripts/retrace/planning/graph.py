@@ -260,7 +260,7 @@ def folded(name: str, longest: int) -> list[str]:
 
 
 def graph_of_files(text: str, longest: int = LINES_OF_FILES[0]) -> Graph:
-    """The graph that `snakemake --filegraph` prints, one box a rule, names with wildcards.
+    """The graph that `snakemake --filegraph` prints, one box per rule, names with wildcards.
 
     A box lists what the rule writes, and what it reads where no other rule writes it: the rest of its input is what the
     arrows come from.

@@ -42,7 +42,7 @@ class SeparatedTraining(Training):
     warmup_ratio: Share = 0.0
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "constant"
     max_length: Count = Field(default=1024, description="most tokens of question, steps and answer; longer: an error")
-    leave_out_long: bool = Field(default=False, description="leave longer examples out and count them")
+    leave_out_long: bool = Field(default=False, description="skip longer examples and count them")
     dropout: Share = Field(default=0.0, description="the authors train with dropout off")
     tf32: bool = Field(default=True, description="TF32 for products of float32 numbers on a GPU, as the authors")
     compile_layers: bool = Field(default=False, description="torch.compile for the layers; pays on a GPU")

@@ -48,7 +48,7 @@ def train_part(part: str, args: argparse.Namespace, options: SeparatedTraining, 
         raise UserError("--states: name the folder that cache_states.py made, or give --cached false")
     set_seed(args.seed)
     start = args.teacher if getattr(options, "start", "base") == "teacher" else args.model
-    # The weights are trained in full precision; `precision` is that of the computation.
+    # Weights are trained in full precision; `precision` is that of the computation.
     base, tokenizer = load_model(start, "decoder_only", "float32")
     rows, dev_rows = read_both(args, base, tokenizer, options)
     sources = open_states(

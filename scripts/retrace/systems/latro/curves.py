@@ -22,7 +22,7 @@ _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"
 def read_curves(paths: Sequence[str | Path], seeds: Sequence[int]) -> dict[int, Curve]:
     """The curve of each seed. Raises UserError naming the file and line of a fault."""
     if len(paths) != len(seeds):
-        raise UserError(f"--curves names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--curves names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     return {seed: _read(Path(path)) for path, seed in zip(paths, seeds, strict=True)}
 
 
