@@ -6,7 +6,7 @@
 Inputs:  benchmarks/ (Snakemake writes one record per job), results/, and Snakemake's metadata in .snakemake/. With
          targets, only their upstream jobs count, as planned by Snakemake; arguments after `--` are passed to it.
          Nothing is run.
-Output:  a table, one line per rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
+Output:  a table, one line per rule: wall time (total and longest job), CPU and GPU time, peak memory, disk. With
          --json also as a document. Deleted shards take no disk space; a job that ran twice counts once.
 """
 

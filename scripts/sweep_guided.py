@@ -9,8 +9,8 @@ In: generator, discriminator, development examples (the first --limit of them).
 Out: --output {"points": [{"beta", "temperature", "accuracy", "n", "low", "high"}], "chosen": one of the points}, accuracy
 by the paper's own grader with Wilson's 95 % interval; --choices {"beta", "temperature"}, which decode.py reads.
 
-The most accurate point is chosen; ties go to the smallest beta, then the lowest temperature. All values of beta of one temperature are decoded together and share their candidates while they
-agree, which changes nothing in the result.
+The most accurate point is chosen; ties go to the smallest beta, then the lowest temperature. All
+values of beta at one temperature are decoded together and share candidates while they agree, with identical results.
 """
 
 import sys
