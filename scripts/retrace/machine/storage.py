@@ -1,4 +1,4 @@
-"""Files in and out: whole or not at all, and every malformed line named."""
+"""File I/O: atomic writes, and error messages that name every malformed line."""
 
 import contextlib
 import errno
@@ -38,7 +38,7 @@ _REFUSALS = {
 
 
 def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
-    """What the user is told where the machine refused to read or write; None where `error` is something else.
+    """User message for an I/O failure of the machine; None if `error` is something else.
 
     path: what was to be written, which says which disk is meant; default: the path that the error names.
     """
@@ -52,7 +52,7 @@ def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
 
 
 def disk_of(path: str | Path) -> str:
-    """The disk that a path is on, by the folder where it is mounted, and how much of it is free."""
+    """The mount point and free space of a path's disk, as text."""
     place = Path(path).absolute()
     while not place.exists() or not os.path.ismount(place):
         place = place.parent
@@ -62,7 +62,7 @@ def disk_of(path: str | Path) -> str:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it into place when the block ends without an error.
+    """Provide a temporary path next to `path`, renamed into place if the block ends without an error.
 
     The block may create a file or a folder there. An existing target is replaced. On an error nothing new is left and
     the old target stays. Raises UserError naming `path` for a full disk, a missing right and the like.
@@ -99,9 +99,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _holder(path: Path) -> tuple[Path, FileLock]:
-    """A new folder beside `path` to write in, and the lock on it, which shows that its writer lives.
+    """A new temporary folder next to `path`, and the lock that shows that its writer is alive.
 
-    What writers of the same path on this machine left there when they were killed is removed.
+    Leftovers of killed writers of the same path on this machine are removed.
     """
     prefix = f".{path.name}.{socket.gethostname()}."
     for left in path.parent.glob(glob.escape(prefix) + "*"):
@@ -126,14 +126,14 @@ def _holder(path: Path) -> tuple[Path, FileLock]:
 
 
 def sync_to_disk(path: Path) -> None:
-    """Bring a file, or all files of a folder, to the disk, so that the new name never stands for missing content."""
+    """Fsync a file, or all files of a folder, so that the new name never refers to missing content."""
     for file in [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]:
         with open(file, "rb") as handle:
             os.fsync(handle.fileno())
 
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
-    """Put `new` at `path`; a folder that is there steps aside first, and back if that fails."""
+    """Move `new` to `path`; an existing folder is moved aside first, and restored on failure."""
     if not path.is_dir():  # a file is replaced in one call
         os.replace(new, path)
         return
