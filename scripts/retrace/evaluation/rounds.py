@@ -128,7 +128,7 @@ def reported_rounds(papers: Sequence[PaperFile], task: str, rounds: Sequence[Rou
     return found
 
 
-# Colors that the common kinds of color blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ, too.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
@@ -145,7 +145,7 @@ def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
         axes = drawing.add_subplot()
         for number, curve in enumerate(figure.curves):
             color, marker = _STYLES[number % len(_STYLES)]
-            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # side by side, so that all intervals can be seen
+            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # shifted, so that all intervals are visible
             points = ([figure.start] if figure.start else []) + curve.points
             places = [point.round + (shift if point.round else 0) for point in points]
             axes.plot(places, [100 * point.accuracy.value for point in points], color=color, linewidth=1.2)

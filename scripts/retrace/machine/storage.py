@@ -24,7 +24,7 @@ BY_COMMAND = "scripts/check_files.py --rebuild does both"
 REBUILD = f"delete the file and rebuild it ({BY_COMMAND})"
 RowType = TypeVar("RowType", bound=BaseModel)
 
-# What the machine or its set-up refuses; anything else is a fault of ours and keeps its traceback.
+# Failures of the machine or its setup; anything else is a bug and keeps its traceback.
 _REFUSALS = {
     errno.EFBIG: "the file is larger than the system allows (ulimit -f, or the file system); raise the limit",
     errno.EACCES: "no permission; choose another folder, or ask for the right to use this one",
@@ -43,7 +43,7 @@ def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
     path: what was to be written, which says which disk is meant; default: the path that the error names.
     """
     number = error.errno if isinstance(error, OSError) else None
-    # Libraries in other languages (safetensors, torch, tokenizers) give only the text of the system's error.
+    # Native libraries (safetensors, torch, tokenizers) pass on only the text of a system error.
     quota = number == errno.EDQUOT or "Disk quota exceeded" in str(error)
     if quota or number == errno.ENOSPC or "No space left on device" in str(error):
         disk = disk_of(path or getattr(error, "filename", None) or ".")
@@ -134,7 +134,7 @@ def sync_to_disk(path: Path) -> None:
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
     """Move `new` to `path`; an existing folder is moved aside first, and restored on failure."""
-    if not path.is_dir():  # a file is replaced in one call
+    if not path.is_dir():  # files are replaced atomically
         os.replace(new, path)
         return
     os.replace(path, aside)
@@ -156,20 +156,20 @@ def counts_path(rows: str | Path) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON document (a pydantic model or plain data) with sorted layout kept as given."""
+    """Write a JSON document (a pydantic model or plain data), keeping the order of keys."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON document. Raises UserError with the place of the fault."""
+    """Read a JSON document. Raises UserError with the location of an error."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def _unreadable(path: str | Path, error: OSError) -> UserError:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[BaseModel]) -> int:
-    """Write one row a line, whole or not at all, and return how many there were."""
+    """Write one row per line atomically, and return the number of rows."""
     count = 0
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
         for row in rows:

@@ -1,4 +1,4 @@
-"""What a training's options mean for Hugging Face's trainers."""
+"""Translation of training options to Hugging Face's trainers."""
 
 import math
 from importlib.util import find_spec
@@ -24,7 +24,7 @@ def steps_of(options: Training, rows: int) -> int:
 
 
 def milestones(options: Training, total: int) -> set[int]:
-    """The steps, before the last, at which a training is measured and saved."""
+    """Steps, before the last, at which a training is evaluated and saved."""
     return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
 
 

@@ -1,4 +1,4 @@
-"""What a training does at each evaluation beside keeping the best checkpoint: it may stop early, and keep every one."""
+"""Callbacks at evaluations: early stopping, and keeping every evaluated checkpoint."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ class EarlyStop(TrainerCallback):
         self.metric = metric
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._look(state, control)  # at what was measured before a restart
+        self._look(state, control)  # evaluations before a restart
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._look(state, control) and state.is_world_process_zero:

@@ -1,4 +1,4 @@
-"""What a training says of its progress while it runs."""
+"""Progress lines of a running training."""
 
 import sys
 from typing import Any
@@ -9,7 +9,7 @@ from retrace.machine.progress import Pace
 
 
 class ProgressCallback(TrainerCallback):
-    """Prints lines of progress: step, loss, seconds left."""
+    """Prints progress lines: step, loss, remaining seconds."""
 
     def __init__(self) -> None:
         self.pace = Pace()

@@ -1,4 +1,4 @@
-"""What all training scripts share."""
+"""Options shared by all trainings."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from retrace.sections import SPEED_ONLY, Count, Section, Share
 
 
 class Training(Section):
-    """What all training scripts share."""
+    """Options shared by all trainings."""
 
     learning_rate: float = Field(default=1e-4, gt=0)
     batch_size: Count = Field(

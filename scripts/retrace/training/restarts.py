@@ -1,7 +1,7 @@
-"""Saved states of a training that may be killed: how often they are written, and by whom.
+"""Saved states for resuming a killed training: when they are written, and by which run.
 
-A node that lost its network goes on with a training that a cluster has long started again elsewhere, in the same
-folder. So each run writes its name there when it starts, and a run that finds another name stops before it writes.
+A node that lost its network may continue a training that the cluster has restarted elsewhere in the same folder.
+Therefore each run writes its name there at the start, and a run that finds another name stops before writing.
 """
 
 import json
@@ -26,7 +26,7 @@ from retrace.machine.storage import disk_of, sync_to_disk, write_text
 from retrace.training import parallel
 from retrace.training.options import Training
 
-TIMES = 20.0  # a save may wait for so many times what saving takes, if that is longer than the minutes it is given
+TIMES = 20.0  # minimum interval between saves, as a multiple of the duration of a save
 KEPT = 2  # saved states
 
 
@@ -65,7 +65,7 @@ def checkpoints_in(state: Path) -> list[Path]:
 
 
 def last_checkpoint(state: Path) -> Path | None:
-    """The newest saved state that is whole; what a kill, a full disk or a broken one left is passed over."""
+    """The newest complete saved state; incomplete or damaged ones are skipped."""
     for path in reversed(checkpoints_in(state)):
         if is_whole(path):
             return path
@@ -141,7 +141,7 @@ class Owner:
         self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
 
     def claim(self, fingerprint: str) -> None:
-        """Make the folder this run's; a state of other options or data, by its fingerprint, is thrown away."""
+        """Claim the folder for this run; discard a state with another fingerprint (other options or data)."""
         known = self.state / "fingerprint"
         if self.state.exists() and (not known.exists() or known.read_text() != fingerprint):
             if any(self.state.glob("checkpoint-*")):

@@ -1,4 +1,4 @@
-"""Command-line arguments of the programs that choose among a question's samples; light, so that --help is quick."""
+"""Arguments of the programs that select among a question's samples. Has no heavy imports, so that --help is fast."""
 
 import argparse
 
@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser, rows: str) -> None:
 
     Args:
         parser: of the program.
-        rows: the kind of rows that it writes.
+        rows: type of the rows that it writes.
     """
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--model-file", required=True, help="the model's YAML")

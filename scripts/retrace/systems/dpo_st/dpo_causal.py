@@ -58,7 +58,7 @@ class Progress(shared.Milestones):
 
 
 class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
-    """TRL's trainer on an order of rows that is fixed before training, so that a run that was killed can go on."""
+    """TRL's trainer on an order of rows that is fixed before training, so that a killed run can resume."""
 
     def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
         self.order, self.owner = order, owner
@@ -131,9 +131,9 @@ def train_dpo_causal(
         bool(dev_pairs),
         DPOConfig,
         beta=options.beta,
-        # Rows over the limit were left out; TRL shall cut nothing.
+        # Rows over the limit were dropped before; TRL must not truncate any.
         max_length=None,
-        precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
+        precompute_ref_log_probs=True,  # computed by us, see `_precompute_ref_logps`
         disable_dropout=not options.dropout,
         **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,

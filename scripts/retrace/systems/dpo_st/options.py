@@ -12,7 +12,7 @@ from retrace.training.options import AdapterTraining
 
 
 class RoundSampling(Section):
-    """Drawing solutions of the training questions (sample_round.py)."""
+    """Sampling solutions of the training questions (sample_round.py)."""
 
     samples: Count = Field(default=5, description="solutions a question")
     temperature: float = Field(default=0.7, gt=0)

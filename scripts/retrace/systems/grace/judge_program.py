@@ -1,4 +1,4 @@
-"""What the programs that train the discriminator and the verifier share; light, so that --help is quick."""
+"""Shared code of the programs that train discriminator and verifier. Has no heavy imports, so that --help is fast."""
 
 import argparse
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def write_judge(
     curve: Sequence[dict[str, float]],
     report: dict[str, Any],
 ) -> None:
-    """Write the trained network with its curve, and the report, each whole or not at all.
+    """Write the trained network with its curve, and the report, atomically.
 
     Args:
         args: the program's arguments.

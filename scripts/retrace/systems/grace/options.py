@@ -9,7 +9,7 @@ from retrace.training.options import Training
 
 
 class Sampling(Section):
-    """Drawing wrong solutions from the generator (sample_trajectories.py). GRACE section 3.1."""
+    """Sampling wrong solutions from the generator (sample_trajectories.py). GRACE section 3.1."""
 
     incorrect: Count = Field(
         default=80000, description="unique incorrect solutions to find, over the whole training split"

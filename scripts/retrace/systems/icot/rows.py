@@ -152,7 +152,7 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 
 def padded(rows: Sequence[np.ndarray], value: int) -> Tensor:
-    """LongTensor [n, longest], padded on the right with `value`."""
+    """Pad on the right with `value`: LongTensor [n, longest]."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     out = np.full((len(rows), lengths.max()), value, dtype=np.int64)
     out[np.arange(out.shape[1]) < lengths[:, None]] = np.concatenate(rows)

@@ -133,7 +133,7 @@ def notes_on_truncated(timings: Mapping[str, Sequence[Timing]], questions: int, 
     ]
 
 
-# Colors that the common kinds of color blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ, too.
 _STYLES = {"no_cot": ("#0072b2", "o"), "icot": ("#009e73", "D"), "explicit_cot": ("#d55e00", "s")}
 _NAMES = {"no_cot": "no CoT", "icot": "implicit CoT", "explicit_cot": "explicit CoT"}
 

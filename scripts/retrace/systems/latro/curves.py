@@ -7,7 +7,7 @@ from typing import Any
 
 from retrace.errors import UserError
 
-Curve = list[dict[str, float]]  # a row a logged step
+Curve = list[dict[str, float]]  # one row per logged step
 # Title of each panel, its scale, and its columns with whether they are of training or, on `dev` or `test`, of evaluations.
 _PANELS = (
     ("reward: log p(answer | question, rationale)", 1.0, (("reward", "training"), ("{split}_reward", "{split}"))),
@@ -49,7 +49,7 @@ def split_of(curve: Curve) -> str | None:
 
 
 def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str | Path) -> None:
-    """Write the figure as SVG: a panel a quantity, a color a seed; the same curves give the same bytes."""
+    """Write the figure as SVG: one panel per quantity, one color per seed; the same curves give the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")

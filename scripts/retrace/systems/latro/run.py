@@ -1,4 +1,4 @@
-"""A whole LaTRO training: from questions and options to the best checkpoint, its curve and a report."""
+"""LaTRO training, from questions and options to the best checkpoint, its curve and a report."""
 
 import logging
 import warnings
@@ -40,7 +40,7 @@ def train_latro(
 
     Where the options ask for adapters, these are trained, and merged into the weights in the end.
 
-    Returns the curve, one dict a logged step, and the report on the choice. model: loaded from a folder, which the
+    Returns the curve, one dict per logged step, and the report on the choice. model: loaded from a folder, which the
     reference model is read from once more. judge: says of a question and a solution's text whether it is right.
     state: folder for restarts, as in `retrace.training.trainer.train`. Raises UserError for batch sizes that do not
     fit, a full disk, and likelihoods that are no finite numbers.
@@ -83,13 +83,13 @@ def train_latro(
 
 
 def latro_steps(options: LatroTraining, questions: int) -> int:
-    """Optimizer steps of a training on so many questions; see `epochs_count`."""
+    """Optimizer steps of a training on this many questions; see `epochs_count`."""
     each = options.rationales if options.epochs_count == "questions" else 1
     return steps_of(options, questions * each)
 
 
 def quiet_trl() -> None:
-    """Keep TRL's remarks out of the log: on names that it uses itself, and on how the reference model is read."""
+    """Suppress TRL's warnings about its own names and about loading the reference model."""
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
 

@@ -81,13 +81,13 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.groups_whole = args.per_device_train_batch_size % options.rationales == 0 and options.unfinished == "keep"
 
     def _send_telemetry(self) -> None:
-        """TRL would report each run to its makers; this project's runs tell nobody."""
+        """Disable TRL's telemetry."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """TRL would write one into the folder for restarts."""
+        """Disabled: TRL would write a model card into the folder for restarts."""
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Trainer asks only behind a step whether to stop; a resumed training may have to stop before its first one."""
+        """Trainer checks for a stop only after a step; a resumed training may have to stop before its first one."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
@@ -150,7 +150,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
 
     @torch.no_grad()
     def _score(self, batches: list[dict[str, Any]], turns: np.ndarray, rows: Sequence[Rationale]) -> None:
-        """Advantages of all rationales, by a pass of their own."""
+        """Advantages of all rationales, from a separate forward pass."""
         own, answers, reference = (torch.zeros(len(rows), device=self.args.device) for _ in range(3))
         for batch, turn in zip(batches, turns, strict=True):
             index = torch.as_tensor(turn, device=own.device)
@@ -290,7 +290,7 @@ class DevelopmentAccuracy:
         ]
 
     def joined(self, measured: Sequence[tuple[int, bool, bool, float, int, bool]], step: int) -> Evaluation:
-        """The measurements of all processes as one. Raises UserError for a reward that is no finite number."""
+        """Gather the measurements of all processes. Raises UserError for a reward that is no finite number."""
         rows = sorted(measured)
         rewards = [row[3] for row in rows]
         if not all(map(math.isfinite, rewards)):
@@ -310,7 +310,7 @@ class DevelopmentAccuracy:
 
 
 class Watch(TrainerCallback):
-    """Measures the start, evaluates and saves at the milestones, prints, and stops where accuracy declines."""
+    """Measures the start, evaluates and saves at milestones, prints, and stops when accuracy declines."""
 
     def __init__(self, steps: set[int], stop_on_decline: bool) -> None:
         self.steps = steps

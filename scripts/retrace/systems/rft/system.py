@@ -1,4 +1,4 @@
-"""Rejection-sampling fine-tuning, declared: what it brings to the configuration."""
+"""Declaration of rejection-sampling fine-tuning: its configuration sections."""
 
 from retrace.systems.registry import System
 from retrace.systems.rft.options import Rft
