@@ -1,4 +1,4 @@
-"""Which of the candidate steps is taken: the mixture of language model and discriminator. GRACE section 3.3.
+"""Selection of a candidate step by a mixture of language model and discriminator. GRACE section 3.3.
 
 The official code mixes probabilities, (1 - beta) * exp(mean log p) + beta * softmax(discriminator), and not the log
 probabilities of the paper's equation 7; so does this module. All functions take many questions at once: tensors are

@@ -1,4 +1,4 @@
-"""How often the right step is chosen from N sampled ones: what a discriminator is for, measured on its own.
+"""How often the right step is chosen among N samples: the discriminator's purpose, measured in isolation.
 
 For each held-out context (question and right steps before) N candidate steps are sampled from the generator. A candidate
 is right if it says the same as the reference step there (`Task.step_correct`). The contexts are those of held-out

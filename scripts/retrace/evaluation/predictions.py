@@ -1,4 +1,4 @@
-"""Predictions of one method over all seeds, checked against the split that they claim to answer."""
+"""Predictions of one method over all seeds, checked against their split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class Run:
 
 
 def write_predictions(path: str | Path, rows: Sequence[Prediction], seconds: float | None = None) -> None:
-    """Write predictions, and beside them how long they took: `seconds`, or what the rows say."""
+    """Write predictions, and their duration next to them: `seconds`, or the sum over rows."""
     spent = sum(row.seconds or 0.0 for row in rows) if seconds is None else seconds
     write_jsonl(timing_path(path), [Timing(questions=len(rows), seconds=round(spent, 4))])
     write_jsonl(path, rows)
 
 
 def decoding_seconds(predictions: str | Path) -> float | None:
-    """Seconds that the predictions took, over all jobs; None where nobody measured."""
+    """Total decoding seconds over all jobs; None if not measured."""
     path = timing_path(predictions)
     return sum(row.seconds for row in iter_jsonl(path, Timing)) if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
+"""Accuracy over the rounds of an iterative system, as data and as a figure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -174,7 +174,7 @@ def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style:
 
 
 def _draw_reported(axes: Any, figure: RoundFigure, curve: RoundCurve, color: str) -> None:
-    """The paper's curves of a loop, a dashed line a model."""
+    """The paper's curves of a loop, one dashed line per model."""
     own = [point for point in figure.reported if point.loop == curve.loop]
     for model in dict.fromkeys(point.model for point in own):
         points = sorted((point.round, point.percent) for point in own if point.model == model)

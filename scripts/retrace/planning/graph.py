@@ -1,4 +1,4 @@
-"""Graphs of a workflow that a person can read: equal jobs in one box, files under their names.
+"""Readable workflow graphs: similar jobs merged into one box, with the names of files.
 
 A job graph of a paper's table has hundreds of jobs, nearly all of which differ in shard, seed, task or model alone. Boxes
 stand for jobs of one rule that agree in all wildcards but the merged ones; which those are is the caller's choice, in the
@@ -73,7 +73,7 @@ class Graph:
 
 
 def listed(values: Iterable[str], most: int = 8) -> str:
-    """Values as a reader wants them: numbers as ranges, few words in full, of many the first."""
+    """Values as short text: numbers as ranges, a few names in full, the first of many."""
     found = sorted(set(values), key=lambda value: (not value.isdigit(), int(value) if value.isdigit() else 0, value))
     if found and all(value.isdigit() for value in found):
         numbers = [int(value) for value in found]
