@@ -153,7 +153,7 @@ class EncoderHead(nn.Module):
         return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items() if name not in again}
 
     def save(self, path: str | Path, kind: str) -> None:
-        """Write our checkpoint layout into the folder `path` (made if missing)."""
+        """Write our checkpoint layout into the folder `path` (created if missing)."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_file(self.weights(), path / "model.safetensors", metadata={"format": "pt"})
@@ -327,7 +327,7 @@ def open_checkpoint(path: str | Path, kind: str) -> tuple[Any, dict, dict]:
 
 
 def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int) -> Any:
-    """A network of class `cls` with the weights, tokenizer and settings of the folder `path`, in evaluation mode."""
+    """Load a network of class `cls` with weights, tokenizer and settings from folder `path`, in evaluation mode."""
     config, state, settings = open_checkpoint(path, kind)
     t5 = config.model_type in ("t5", "mt5")
     encoder = T5EncoderModel(config) if t5 else AutoModel.from_config(config)

@@ -72,7 +72,7 @@ def needed_files(names: Iterable[str]) -> list[str]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    """The files of a folder and of those right within it, as a repository names them."""
+    """Files of a folder and its direct subfolders, by their repository names."""
     return [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*"))]
 
 
@@ -135,7 +135,7 @@ def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]
 
 
 def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:
-    """The files of weights in several parts that the parts' index names and the folder lacks."""
+    """Weight shards that the index lists but the folder lacks."""
     named: set[str] = set()
     for name in files:
         if name.endswith(".index.json"):
@@ -148,7 +148,7 @@ def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:
 
 
 def read_lock(lock: str | Path) -> dict[str, Any]:
-    """The lock file's entries; none where there is no file."""
+    """Entries of the lock file; empty if it does not exist."""
     entries = read_json(lock) if Path(lock).exists() else {}
     if not isinstance(entries, dict):
         raise UserError(f"{lock}: should hold an object with an entry for each model; delete it to lock all anew")
@@ -285,7 +285,7 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def _add_to_lock(lock: str | Path, hub: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Add a model's entry, unless another job has done so since; returns the entry that now holds."""
+    """Add a model's entry, unless another job already has; returns the current entry."""
     path = Path(lock)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two models may be fetched at once, also on two machines.

@@ -90,7 +90,7 @@ def listed(values: Iterable[str], most: int = 8) -> str:
 
 
 def edges_of(jobs: Sequence[Job]) -> set[tuple[int, int]]:
-    """Which job's output another one reads, by their places in the list."""
+    """Dependencies between jobs, as pairs of list indices."""
     maker = {file: number for number, job in enumerate(jobs) for file in job.output}
     found = set()
     for number, job in enumerate(jobs):
@@ -117,7 +117,7 @@ def _without_round(value: str, merged: Collection[str]) -> str:
 
 
 def _kept(job: Job, merged: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """The wildcards that tell a job's box from others."""
+    """Wildcards that distinguish a job's box."""
     return tuple((name, _without_round(value, merged)) for name, value in job.wildcards.items() if name not in merged)
 
 
@@ -146,7 +146,7 @@ def graph_of_jobs(jobs: Iterable[Job], waiting: Iterable[Job], merged: Collectio
     """The graph of jobs with one box for all of a rule that differ in the merged wildcards only.
 
     Args:
-        jobs: every job behind the targets.
+        jobs: all upstream jobs of the targets.
         waiting: those of them that would run.
         merged: names of wildcards; of a checkpoint's name, merged rounds are left out, too.
     """
@@ -175,7 +175,7 @@ def graph_of_jobs(jobs: Iterable[Job], waiting: Iterable[Job], merged: Collectio
 
 
 def _notes(jobs: Sequence[Job], merged: Collection[str]) -> list[str]:
-    """What is the same in the whole graph, and what the boxes were merged over."""
+    """Notes on values shared by the whole graph, and on merged wildcards."""
     values: dict[str, list[str]] = {}
     for job in jobs:
         for name, value in job.wildcards.items():

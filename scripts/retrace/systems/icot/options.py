@@ -72,7 +72,7 @@ class SeparatedTraining(Training):
 
 
 class NoCotTraining(SeparatedTraining):
-    """Training a model to answer at once (checkpoint no_cot)."""
+    """Training a model to answer directly (checkpoint no_cot)."""
 
 
 class ExplicitCotTraining(SeparatedTraining):
@@ -140,7 +140,7 @@ class ControlTraining(SeparatedTraining):
 
 
 class Implicit(Section):
-    """Answers from emulator and student, greedily; the emulator runs once a question."""
+    """Answers from emulator and student, greedily; the emulator runs once per question."""
 
     max_new_tokens: Count = 64
     batch_size: BatchSize = Field(
@@ -160,7 +160,7 @@ class Speed(Section):
 
 
 class Figures(Section):
-    """What the figures over several tasks show."""
+    """Contents of figures over several tasks."""
 
     icot_tasks: list[Name] = Field(
         default=["mult_4x4", "mult_5x5", "gsm8k"], min_length=1, description="accuracy against speed on these tasks"

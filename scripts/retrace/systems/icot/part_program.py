@@ -1,4 +1,4 @@
-"""The programs that train the student or the emulator alone; light, so that --help is quick."""
+"""Shared main of the programs that train student or emulator alone. Has no heavy imports, so that --help is fast."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 
 
 def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments: Sequence[str] | None) -> None:
-    """Run such a program.
+    """Run the program.
 
     Args:
         part: `student` or `emulator`.

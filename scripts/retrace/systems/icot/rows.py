@@ -65,7 +65,7 @@ class SeparatedRows(Sequence[int]):
         return question if layout is None else question + whole - self.second - 1
 
     def fingerprint(self) -> str:
-        """Checksum of all that the rows hold."""
+        """Checksum of all rows."""
         digest = hashlib.sha256()
         for array in (self.ids, self.starts, self.first, self.second):
             digest.update(f"{array.dtype} {len(array)}".encode())

@@ -114,7 +114,7 @@ def latency_ratio(timings: Mapping[str, Sequence[Timing]]) -> float | None:
 
 
 def missing_ways(timings: Mapping[str, Sequence[Timing]]) -> dict[str, str]:
-    """The ways without timings, each with the reason."""
+    """Ways without timings, with reasons."""
     reason = (
         "a released emulator and student were measured, and no checkpoint {} was given beside them; leave out "
         "icot.released_student and icot.released_emulator to train all three and have them compared"
@@ -139,7 +139,7 @@ _NAMES = {"no_cot": "no CoT", "icot": "implicit CoT", "explicit_cot": "explicit 
 
 
 def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path) -> None:
-    """Accuracy over answers per second, one panel a task; filled: one question at a time, hollow: the largest batch."""
+    """Accuracy over answers per second, one panel per task; filled: one question at a time, hollow: the largest batch."""
     import matplotlib
 
     matplotlib.use("Agg")

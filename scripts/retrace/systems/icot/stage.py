@@ -1,4 +1,4 @@
-"""What the stages of implicit chain of thought share: their rows, their checkpoints, and the training of one part alone."""
+"""Shared code of the stages of implicit chain of thought: rows, checkpoints, and training of one part."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -80,7 +80,7 @@ def read_both(
 
 
 def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
-    """The callback that keeps every evaluation's checkpoint, where the options ask for it."""
+    """Callbacks that keep every evaluated checkpoint, if configured."""
     return [KeepEvaluated(state, write)] if options.keep_each else []
 
 
@@ -92,7 +92,7 @@ def write_stage(
     student: Student | None = None,
     emulator: Emulator | None = None,
 ) -> None:
-    """Write a checkpoint's folder, whole or not at all (of several processes the first does), and end the training."""
+    """Write a checkpoint's folder atomically (in the first process), and end the training."""
     if is_first_process():
         with atomic_path(output) as folder:
             folder.mkdir()
