@@ -1,19 +1,19 @@
-# Retrace: any result of five chain-of-thought papers by its file name.
+# Retrace: any result of five chain-of-thought papers, requested by its file name.
 #
-#   results/data/{task}/{split}.jsonl                                        examples in the one schema
-#   results/data/{task}/learn_to_reason_examples.txt                         what Learn-to-Reason's own prompts begin with
+#   results/data/{task}/{split}.jsonl                                        examples, in one schema
+#   results/data/{task}/learn_to_reason_examples.txt                         worked examples of Learn-to-Reason's own prompts
 #   results/models/{model}/                                                  a base model from the Hub, pinned
 #   results/{task}/{model}/seed{seed}/{checkpoint}/model/                    a checkpoint (base: trained from scratch)
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{artifact}                what led to it: trajectories, alignments, pairs
-#   results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl   predictions, one line a question
+#   results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl   predictions, one line per question
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
 #   results/{task}/{model}/transfer/{source_task}/{method}_acc.json          the same, trained on another task
-#   results/{task}/{model}/dpo_st_pass_at_k.json                             of the models before and after each DPO step
+#   results/{task}/{model}/dpo_st_pass_at_k.json                             pass@k before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
-#   results/{task}/{model}/{method}_round{r}_acc.json                        one round of a system that goes round and round
+#   results/{task}/{model}/{method}_round{r}_acc.json                        one round of an iterative system
 #   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
@@ -30,14 +30,14 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# Whether another workflow takes these rules as a module.
+# Whether another workflow imports these rules as a module.
 is_module = not workflow.modifier.is_main_snakefile()
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
 OWN_CONFIG = Path("config/config.yaml")
 
 
-# Of the folder with the results (--directory) where it has one, else the one beside this file. A module has the
-# configuration that the other workflow gives it.
+# From the working folder (--directory) if it has one, otherwise the one next to this file. A module gets its
+# configuration from the importing workflow.
 configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / OWN_CONFIG)
 
 
@@ -77,7 +77,7 @@ rule all:
     localrule: True
 
 
-# A system is found by its files: NAME_common.smk with its helpers before NAME.smk with its rules.
+# Systems are discovered by file name; helpers (NAME_common.smk) come before the rules that use them (NAME.smk).
 for file in sorted(ROOT.glob("rules/systems/*.smk"), key=lambda file: (not file.stem.endswith("_common"), file)):
 
     include: str(file)
@@ -97,10 +97,10 @@ include: "rules/targets_common.smk"
 
 
 onstart:
-    hold_this_folder()
-    refuse_what_cannot_run()
-    follow_the_jobs()
+    lock_run_folder()
+    check_requirements()
+    show_progress()
 
 
 onsuccess:
-    show_measured_results()
+    print_results()

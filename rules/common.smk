@@ -1,4 +1,4 @@
-"""Helpers only, no rules: the settings, and functions whose names read as sentences in the rules."""
+"""Settings and helper functions shared by all rules. Defines no rules."""
 
 import gc
 import json
@@ -13,7 +13,9 @@ from types import SimpleNamespace
 from snakemake.exceptions import WorkflowError
 
 if not (ROOT / "scripts/retrace").is_dir():
-    raise WorkflowError(f"{ROOT}: the rules need the programs beside them; clone the repository and name its Snakefile")
+    raise WorkflowError(
+        f"{ROOT}: the rules need the scripts in the same checkout; clone the repository and use its Snakefile"
+    )
 
 sys.path.insert(0, str(ROOT / "scripts"))
 from retrace.workflow import definitions
@@ -31,7 +33,7 @@ from retrace.workflow.jobs import checkpoint_of
 from retrace.workflow.settings import Settings
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 
-# A plan is made of many objects that stay: looking through them for garbage time and again took an eighth of its time.
+# The job graph is many long-lived objects: default thresholds spend an eighth of the planning time on collection.
 gc.set_threshold(200_000, 50, 100)
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
@@ -39,26 +41,26 @@ SCRIPTS = ROOT / "scripts"
 CONFIG = ROOT / "config"
 
 try:
-    # The user's own tasks, models, checkpoints, ... lie in config/ of the folder that the run is in, or where `own` says.
+    # The user's own tasks, models, checkpoints, ... are read from config/ in the working folder, or from `own`.
     settings = Settings(config, CONFIG, Path("config"))
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
 
-def runs_on_this_machine():
-    """Whether jobs are started here, and not submitted, nor is this the Snakemake inside a submitted job."""
+def runs_locally():
+    """Whether jobs run on this machine: not submitted, and not the Snakemake process inside a submitted job."""
     return workflow.local_exec and not workflow.remote_exec
 
 
 class RetraceShell(shell):
-    """The shell of these rules: the prefix of their commands is none of a workflow that takes them as a module."""
+    """The shell of these rules: its command prefix does not apply to a workflow that imports them as a module."""
 
 
 RetraceShell.prefix(
     prefix_of_jobs(
         settings,
         ROOT,
-        here=runs_on_this_machine(),
+        here=runs_locally(),
         on_node=workflow.remote_exec,
         own_packages=not workflow.deployment_settings.deployment_method,
     )
@@ -66,21 +68,21 @@ RetraceShell.prefix(
 shell = RetraceShell
 
 
-def round_before(w, loop, number):
-    """The checkpoint that a round of a loop starts from."""
-    return settings.round_before(w.task, w.model, loop, int(number))
+def previous_round(w, loop, number):
+    """Name of the checkpoint that a round of a loop starts from."""
+    return settings.previous_round(w.task, w.model, loop, int(number))
 
 
-DECODED = settings.checkpoints.pattern()  # the names of all checkpoints that answer questions
+DECODED = settings.checkpoints.pattern()  # matches every checkpoint that can be decoded
 
 
-def made_as(*roots):
-    """A wildcard constraint: the names of checkpoints that these rules make, those of variants too."""
+def checkpoint_names(*roots):
+    """Wildcard constraint: these checkpoints and their variants."""
     return one_of(settings.checkpoints.variants(*roots))
 
 
 def one_of(names):
-    """A wildcard constraint: exactly these names."""
+    """Wildcard constraint: exactly these names."""
     return "(?:" + "|".join(re.escape(name) for name in names) + ")"
 
 
@@ -88,34 +90,37 @@ def one_of(names):
 
 
 def values_of(w):
-    """The configuration as it holds for a job: for its task and model, and for what its checkpoint and decoder set."""
+    """The configuration of a job: resolved for its task and model, with the options its checkpoint and decoder set."""
     return jobs.values_of(settings, w)
 
 
 def section_of(w, name):
-    """One section of the configuration as it holds for a job: `sft`, `dpo_st.sft`."""
+    """One section of a job's configuration, for instance `sft` or `dpo_st.sft`."""
     return settings.option(values_of(w), name)
 
 
 def options(section=None, of=checkpoint_of):
-    """A params function: the command-line words of a section, those of `speed` left out; default: of the job's decoder.
+    """Params function: the command-line arguments of a section that can change results.
 
-    of: a function of the wildcards that names the checkpoint whose options they are.
+    Args:
+        section: Dotted name of the section; by default that of the job's decoder.
+        of: Maps wildcards to the checkpoint whose options are used.
     """
-    return lambda wildcards: [*words_for(wildcards, section, of)[0]]
+    return lambda wildcards: [*section_argv(wildcards, section, of)[0]]
 
 
-def words_for(w, section, of=checkpoint_of):
-    """See `words_of`."""
+def section_argv(w, section, of=checkpoint_of):
+    """Arguments of one section for a job; see `section_argv_of`."""
     decoder = getattr(w, "decoder", None)
-    return words_of(w.task, jobs.model_of(settings, w), section, decoder, settings.variants(of(w), decoder))
+    return section_argv_of(w.task, jobs.model_of(settings, w), section, decoder, settings.variants(of(w), decoder))
 
 
 @lru_cache(maxsize=None)
-def words_of(task, model, section, decoder, variants):
-    """The command-line words of one section, quoted for the shell; those of the options that change no result apart.
+def section_argv_of(task, model, section, decoder, variants):
+    """Shell-quoted arguments of one section (None: the decoder's own). Cached, because every job needs them.
 
-    Asked for every job. section: None for the decoder's own.
+    Returns:
+        Arguments that can change results, and arguments that only change speed.
     """
     values = settings.values_of_variants(task, model, variants)
     values = settings.option(values, section or settings.decoder(decoder).section)
@@ -126,52 +131,55 @@ def words_of(task, model, section, decoder, variants):
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
-def what_defines_the_task(wildcards):
-    """Changes with the task's meaning, not with its title or the source of its rows."""
+def task_digest(wildcards):
+    """Digest of what a task means; its title and the source of its rows do not count."""
     return definitions.of_task(settings.task(wildcards.task))
 
 
-def what_defines_the_split(wildcards):
-    """Changes with where a split's rows come from."""
+def split_digest(wildcards):
+    """Digest of where a split's rows come from."""
     try:
         return definitions.of_split(settings.task(wildcards.task), wildcards.split)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def what_defines_the_model(wildcards):
+def model_digest(wildcards):
+    """Digest of a model's definition."""
     return definitions.of_model(settings.model(wildcards.model))
 
 
-def where_the_examples_are(wildcards):
-    """Changes with the source of the worked examples in Learn-to-Reason's prompts."""
-    examples_of_the_authors(wildcards.task)
+def examples_digest(wildcards):
+    """Digest of the source of the worked examples in Learn-to-Reason's prompts."""
+    authors_examples_file(wildcards.task)
     return definitions.digest(settings.task(wildcards.task).learn_to_reason.model_dump(mode="json"))
 
 
-def seeds_of_the_method(wildcards):
+def method_seeds(wildcards):
+    """Seeds of the job's method."""
     return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method)
 
 
-def seeds_of_both(wildcards):
-    """The seeds of a comparison: those that both methods have."""
+def common_seeds(wildcards):
+    """Seeds that both methods of a comparison have."""
     return settings.seeds_of(wildcards.task, wildcards.model, wildcards.method_a, wildcards.method_b)
 
 
-def seeds_of_system(system):
-    """A params function: the seeds of a system's methods."""
+def system_seeds(system):
+    """Params function: the seeds of a system's methods."""
     return lambda wildcards: settings.seeds(wildcards.task, wildcards.model, system)
 
 
 # ---------------------------------------------------------------- artifacts
 
 
-def data_of(task, split):
+def data_file(task, split):
+    """Path of the examples of a split."""
     return f"results/data/{task}/{split}.jsonl"
 
 
-def examples_of_the_authors(task):
-    """The file of the worked examples that Learn-to-Reason's own prompts begin with."""
+def authors_examples_file(task):
+    """Path of the worked examples at the start of Learn-to-Reason's own prompts."""
     if settings.task(task).learn_to_reason is None:
         raise WorkflowError(
             f"task {task} has no worked examples for Learn-to-Reason's prompts; name some in config/tasks/{task}.yaml "
@@ -181,13 +189,14 @@ def examples_of_the_authors(task):
 
 
 def run_folder(w):
+    """Folder of everything trained for the job's task, model and seed."""
     return f"results/{w.task}/{w.model}/seed{w.seed}"
 
 
 def checkpoint_folder(w, checkpoint):
-    """The model folder of a checkpoint; a Hub model's `base` is the same for all tasks and seeds.
+    """Model folder of a checkpoint.
 
-    Before the first round of a loop it may be that of another checkpoint.
+    A Hub model's `base` is shared by all tasks and seeds. Round 0 of a loop may be an alias of another checkpoint.
     """
     made = settings.weights_of(w.task, w.model, settings.standing(w.task, w.model, checkpoint))
     if made == "base" and settings.model(w.model).scratch is None:
@@ -196,103 +205,107 @@ def checkpoint_folder(w, checkpoint):
 
 
 def split_for(split):
-    """An input function: the split that the system of the job's checkpoint reads as its train, dev or test."""
+    """Input function: the split that the system of the job's checkpoint uses as its train, dev or test split."""
 
     def data(w):
         try:
-            return data_of(w.task, settings.split(w.task, w.model, checkpoint_of(w), split))
+            return data_file(w.task, settings.split(w.task, w.model, checkpoint_of(w), split))
         except UserError as error:
             raise WorkflowError(str(error)) from None
 
     return data
 
 
-def text_form(w):
-    """The words that tell a program in which form the job's checkpoint writes, if unusual."""
-    return words_of_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
+def form_option(w):
+    """The `--form` argument for the job's checkpoint; empty for the default form."""
+    return option_for_form(settings.form(w.task, w.model, checkpoint_of(w)), w.task)
 
 
-def words_of_form(form, task):
-    """The words that tell a script of a text form; Learn-to-Reason's brings the file of its worked examples."""
+def option_for_form(form, task):
+    """The `--form` argument for a text form; Learn-to-Reason's includes its file of worked examples."""
     if form == "steps":
         return ""
-    return f"--form {form}:{examples_of_the_authors(task)}" if form == "learn_to_reason" else f"--form {form}"
+    return f"--form {form}:{authors_examples_file(task)}" if form == "learn_to_reason" else f"--form {form}"
 
 
-def examples_in_prompts(w):
-    """The worked examples that stand in the prompts of the checkpoint's form, where there are any."""
+def prompt_examples(w):
+    """Input function: the worked examples in the prompts of the checkpoint's form, if it has any."""
     with_examples = settings.form(w.task, w.model, checkpoint_of(w)) == "learn_to_reason"
-    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+    return {"examples": authors_examples_file(w.task)} if with_examples else {}
 
 
-def the_base_model(wildcards):
+def base_model_folder(wildcards):
+    """Folder of the job's base model."""
     return checkpoint_folder(wildcards, "base")
 
 
-def the_generator(wildcards):
+def generator_folder(wildcards):
+    """Model folder of the generator that is sampled."""
     return checkpoint_folder(wildcards, wildcards.generator)
 
 
-def the_decoded_checkpoint(wildcards):
+def decoded_checkpoint_folder(wildcards):
+    """Model folder of the checkpoint that is decoded."""
     return checkpoint_folder(wildcards, wildcards.checkpoint)
 
 
-def where_it_starts(wildcards):
-    """The model folder of what the job's checkpoint starts from, by its file in config/checkpoints."""
+def start_folder(wildcards):
+    """Model folder that the job's checkpoint starts from (`starts_from` in config/checkpoints)."""
     named = settings.checkpoints.parse(checkpoint_of(wildcards))
     return checkpoint_folder(wildcards, named.kind.starts_from)
 
 
 def part_of(w, root):
-    """The checkpoint of that kind (`explicit_cot`) that the job's checkpoint is made from."""
+    """The checkpoint among `made_from` of the job's checkpoint that is `root` or a variant of it."""
     parts = settings.checkpoints.parse(checkpoint_of(w)).kind.made_from
     return next(name for name in parts if settings.checkpoints.root(name) == root)
 
 
-def made_from(root):
-    """An input function: the model folder of a part of the job's checkpoint."""
+def part_folder(root):
+    """Input function: model folder of a checkpoint that the job's checkpoint is made from."""
     return lambda w: checkpoint_folder(w, part_of(w, root))
 
 
-def pinned(name):
-    """The folder of a model of config/models, fetched at its pinned revision."""
+def hub_model_folder(name):
+    """Folder of a model in config/models, fetched at its pinned revision."""
     return f"results/models/{name}"
 
 
-def the_backbone(section):
-    """An input function: the folder of the encoder that a section's training starts from, if it is a model of ours."""
+def backbone_folder(section):
+    """Input function: folder of the encoder that a training starts from, if it is a model in config/models."""
 
     def backbone(wildcards):
         name = section_of(wildcards, section).backbone
-        return {"backbone": pinned(name)} if name in settings.models else {}
+        return {"backbone": hub_model_folder(name)} if name in settings.models else {}
 
     return backbone
 
 
-def option_from(inputs, option, name):
-    """A params function: `--option FOLDER`, quoted for the shell, for an input that is there at times only."""
+def optional_argument(inputs, option, name):
+    """Params function: shell-quoted `--option PATH` for an optional input; empty if the job does not have it."""
     return lambda wildcards: shlex.join([option, inputs(wildcards)[name]]) if name in inputs(wildcards) else ""
 
 
 def guide_folder(w, generator, guide):
-    """The network that was trained beside a generator, or the released one that the configuration names."""
+    """Folder of the network trained for a generator, or of the released one that the configuration names."""
     option = settings.checkpoints[guide].released
     released = option and settings.option(settings.for_target(w.task, w.model, f"{generator}_{guide}"), option)
-    return pinned(released) if released else f"{run_folder(w)}/{generator}_{guide}/model"
+    return hub_model_folder(released) if released else f"{run_folder(w)}/{generator}_{guide}/model"
 
 
-def trajectories_of(w, file="trajectories.jsonl"):
-    """A file of the trajectories that the job's network is trained on; a variant may share those of what it extends."""
+def trajectories_file(w, file="trajectories.jsonl"):
+    """A trajectories file for the job's network; a variant may share the trajectories of what it extends."""
     return f"{run_folder(w)}/{w.generator}_{settings.checkpoints.own_trajectories(w.guide)}/{file}"
 
 
-def the_guide(wildcards):
-    """The section of the network that guides the job's decoder; None where none does."""
-    return guide_of(wildcards.task, wildcards.model, wildcards.decoder, jobs.variants_of(settings, wildcards))
+def guide_section(wildcards):
+    """Name of the network that guides the job's decoder; None for unguided decoding."""
+    return guide_section_of(wildcards.task, wildcards.model, wildcards.decoder, jobs.variants_of(settings, wildcards))
 
 
 @lru_cache(maxsize=None)
-def guide_of(task, model, decoder, variants):
+def guide_section_of(task, model, decoder, variants):
+    """See `guide_section`; with beta 0 no network is needed."""
     named = settings.decoder(decoder)
     if named.guide is None:
         return None
@@ -301,8 +314,8 @@ def guide_of(task, model, decoder, variants):
 
 
 def guidance(wildcards):
-    """Inputs that only guided decoding needs: the network, and the choices made on the development split."""
-    kind = the_guide(wildcards)
+    """Input function: what only guided decoding needs, the network and the values chosen on the development split."""
+    kind = guide_section(wildcards)
     if kind is None:
         return {}
     guide = settings.decoder(wildcards.decoder).guide
@@ -313,19 +326,20 @@ def guidance(wildcards):
 
 
 def decoder_arguments(wildcards):
-    """The words that tell decode.py which algorithm, with which options and which guidance."""
-    words = [settings.decoder(wildcards.decoder).algorithm, *options()(wildcards)]
+    """Params function: algorithm, options and guidance as arguments of decode.py."""
+    argv = [settings.decoder(wildcards.decoder).algorithm, *options()(wildcards)]
     for name, path in guidance(wildcards).items():
-        words += [f"--{name}", path]
-    return words
+        argv += [f"--{name}", path]
+    return argv
 
 
-def the_related_corpus(wildcards):
-    """Corpus files for a from-scratch model, where the task brings some."""
+def corpus_files(wildcards):
+    """Input function: corpus files for a model trained from scratch, if the task has any."""
     splits = settings.task(wildcards.task).splits
-    return {split: data_of(wildcards.task, split) for split in ("corpus", "corpus_dev") if split in splits}
+    return {split: data_file(wildcards.task, split) for split in ("corpus", "corpus_dev") if split in splits}
 
 
 def corpus_arguments(wildcards):
+    """Params function: `corpus_files` as arguments of train_base.py."""
     names = {"corpus": "--corpus", "corpus_dev": "--corpus-dev"}
-    return [word for split, path in the_related_corpus(wildcards).items() for word in (names[split], path)]
+    return [word for split, path in corpus_files(wildcards).items() for word in (names[split], path)]

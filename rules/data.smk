@@ -1,4 +1,4 @@
-"""Examples of every task in the one schema."""
+"""Examples of every task, in one schema."""
 
 
 rule prepare_data:
@@ -12,8 +12,8 @@ rule prepare_data:
     resources:
         **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        split=what_defines_the_split,
+        task=task_digest,
+        split=split_digest,
         limit=lambda w: limit_of(settings, w.task, w.split),
     message:
         "Preparing {wildcards.split} of {wildcards.task}"
@@ -22,7 +22,7 @@ rule prepare_data:
 
 
 rule fetch_examples:
-    """The worked examples that Learn-to-Reason's own prompts begin with; none of them may be a test question."""
+    """Worked examples at the start of Learn-to-Reason's own prompts; none may be a test question."""
     input:
         test="results/data/{task}/test.jsonl",
     output:
@@ -33,7 +33,7 @@ rule fetch_examples:
     resources:
         **SMALL_JOB,
     params:
-        source=where_the_examples_are,
+        source=examples_digest,
     message:
         "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
     shell:
@@ -41,13 +41,13 @@ rule fetch_examples:
 
 
 rule data:
-    """All splits of all tasks and the authors' examples, for machines that will have no network later."""
+    """All splits of all tasks and the authors' examples, for machines that will lose network access."""
     input:
-        [data_of(task, split) for task in settings.tasks for split in settings.task(task).splits],
+        [data_file(task, split) for task in settings.tasks for split in settings.task(task).splits],
         [
-            data_of(task, SAMPLING_DEMONSTRATIONS)
+            data_file(task, SAMPLING_DEMONSTRATIONS)
             for task in settings.tasks
             if settings.task(task).sampling_demonstrations
         ],
-        [examples_of_the_authors(task) for task in settings.tasks if settings.task(task).learn_to_reason],
+        [authors_examples_file(task) for task in settings.tasks if settings.task(task).learn_to_reason],
     localrule: True

@@ -4,8 +4,8 @@
 rule decode:
     input:
         unpack(guidance),
-        unpack(examples_in_prompts),
-        model=the_decoded_checkpoint,
+        unpack(prompt_examples),
+        model=decoded_checkpoint_folder,
         data="results/data/{task}/{split}.jsonl",
     output:
         rows=temp(run("{checkpoint}/{decoder}/shards/{split}_{shard}.jsonl")),
@@ -17,17 +17,17 @@ rule decode:
     wildcard_constraints:
         decoder=one_of(name for name in settings.decoders if not settings.decoder(name).reranks),
         split=r"(?:[a-z0-9_]+_)?(?:train|dev|test)",
-    # Scores appear early where decoding goes before further training.
+    # Decode before training further models, so that scores appear early.
     priority: 10
     threads: settings.values.threads.decode
     resources:
-        **to_decode(8, the_guide),
+        **to_decode(8, guide_section),
     params:
-        **defined_by(),
+        **common_params(),
         arguments=decoder_arguments,
         speed=speed(),
         shards=decode_shards,
-        form=text_form,
+        form=form_option,
     message:
         "Decoding {wildcards.split} of {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of"
         " {wildcards.model}, seed {wildcards.seed}, shard {wildcards.shard}"
@@ -57,7 +57,7 @@ rule gather_predictions:
 
 
 rule rerank:
-    """The choice of a network among the samples of another decoder."""
+    """A network's choice among the samples of another decoder."""
     input:
         predictions=lambda w: f"{run_folder(w)}/{w.checkpoint}/{settings.decoder(w.decoder).reranks}/{w.split}.jsonl",
         verifier=lambda w: guide_folder(w, w.checkpoint, settings.decoder(w.decoder).guide),
@@ -75,7 +75,7 @@ rule rerank:
     resources:
         **to_decode(2, "verifier"),
     params:
-        **defined_by(),
+        **common_params(),
         speed=speed(),
     message:
         "Reranking samples of {wildcards.task} from {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"

@@ -8,17 +8,17 @@ rule fetch_model:
         "logs/models/{model}.log",
     benchmark:
         "benchmarks/models/{model}.tsv"
-    # A model that is not there, or is of no use, is better known before a training.
+    # Find a missing or unusable model before any training starts.
     priority: 100
     localrule: True
     resources:
         mem_mb=4000,
         runtime=240,
-        # Two downloads at once would only share one line, and both write the lock file.
+        # Concurrent downloads would share bandwidth, and both write the lock file.
         download=1,
     params:
-        model=what_defines_the_model,
-        use=what_it_is_used_as,
+        model=model_digest,
+        use=use_option,
     message:
         "Fetching {wildcards.model}"
     shell:
@@ -27,7 +27,7 @@ rule fetch_model:
 
 rule train_base:
     input:
-        unpack(the_related_corpus),
+        unpack(corpus_files),
         train="results/data/{task}/train.jsonl",
     output:
         directory(run("base/model")),
@@ -39,7 +39,7 @@ rule train_base:
     resources:
         **training_needs("base", hours(4)),
     params:
-        **trained_in(run("base"), "base"),
+        **training_params(run("base"), "base"),
         corpus=corpus_arguments,
     message:
         "Making {wildcards.model} from scratch for {wildcards.task}, seed {wildcards.seed}"

@@ -3,7 +3,7 @@
 
 rule make_table:
     input:
-        results=results_of_the_table,
+        results=table_results,
     output:
         csv="results/tables/{paper}_{table}.csv",
         md="results/tables/{paper}_{table}.md",
@@ -38,7 +38,7 @@ rule plot_sweep:
         "logs/{task}/{model}/grace_beta_sweep.log",
     localrule: True
     params:
-        seeds=seeds_of_system("grace"),
+        seeds=system_seeds("grace"),
         preset=settings.preset_name,
     message:
         "Drawing accuracy over beta on {wildcards.task} with {wildcards.model}"

@@ -1,15 +1,15 @@
-"""Helpers only, no rules: what jobs ask for, by the names that the rules use."""
+"""Resources and params shared by many rules. Defines no rules."""
 
 from retrace.machine.devices import visible_devices
 from retrace.workflow.needs import SMALL_JOB, Needs, Place, copies_of, no_gpu
 
 place = Place(
-    here=runs_on_this_machine,
+    here=runs_locally,
     planning=lambda: workflow.dryrun,
     limit=workflow.global_resources.get("gpus").value,
     count=lambda: len(visible_devices()),
 )
-# Jobs side by side never ask for more GPUs than there are, unless the user sets another limit.
+# Concurrent jobs never request more GPUs than this machine has, unless the user sets another limit.
 if place.here() and workflow.is_main_process and not place.planning() and place.limit is None and place.devices > 0:
     workflow.register_resource("gpus", place.devices)
 
@@ -19,24 +19,27 @@ to_train, training_needs, to_decode, hours = needs.to_train, needs.training_need
 memory, memory_of, memory_to_train, megabytes = needs.memory, needs.memory_of, needs.memory_to_train, needs.megabytes
 
 
-def defined_by(section=None):
-    """Params that nearly all jobs have: what defines their task and their model, and the options of a section."""
-    words = {"options": options(section), "speed": speed(section)} if section else {}
-    return {"task": what_defines_the_task, "model": what_defines_the_model, **words}
+def common_params(section=None):
+    """Params of nearly all jobs: digests of task and model, and the options of a section."""
+    argv = {"options": options(section), "speed": speed(section)} if section else {}
+    return {"task": task_digest, "model": model_digest, **argv}
 
 
-def trained_in(folder, section):
-    """Params of a training: those of `defined_by`, and where its state lies."""
-    return {**defined_by(section), "state": f"{folder}/state"}
+def training_params(folder, section):
+    """Params of a training: those of `common_params`, and the folder of its trainer state."""
+    return {**common_params(section), "state": f"{folder}/state"}
 
 
 def speed(section=None):
-    """A params function: the words of the options that change no result; section: default, that of the job's decoder.
+    """Params function: arguments that only change speed.
 
-    Snakemake does not compare parameters that ask for the threads, so that changing these redoes nothing.
+    Snakemake does not compare params that depend on the threads, so that changing these reruns nothing.
+
+    Args:
+        section: Dotted name of the section; by default that of the job's decoder.
     """
 
-    def words(wildcards, threads):
-        return [*words_for(wildcards, section)[1]]
+    def argv(wildcards, threads):
+        return [*section_argv(wildcards, section)[1]]
 
-    return words
+    return argv

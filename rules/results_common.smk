@@ -1,4 +1,4 @@
-"""Helpers only, no rules: what a result is scored from and rests on, and which results a paper's table is made of."""
+"""Inputs and params of results, comparisons, transfer and tables. Defines no rules."""
 
 from snakemake.output_index import OutputIndex
 
@@ -9,12 +9,12 @@ from retrace.workflow.targets import results_of_table
 
 
 def test_split(task, model, method):
-    """The split that a method is scored on."""
+    """Name of the split that a method is scored on."""
     return settings.split(task, model, settings.checkpoint(task, model, method), "test")
 
 
 def predictions_of(task, model, method, seeds=None):
-    """One predictions file a seed; seeds: some of the method's own."""
+    """Predictions of a method, one file per seed; by default all of the method's seeds."""
     trained = settings.checkpoint(task, model, method)
     decoder = settings.method(method).decoder
     split = test_split(task, model, method)
@@ -23,26 +23,29 @@ def predictions_of(task, model, method, seeds=None):
 
 
 def compared_predictions(which):
-    """An input function: the predictions of one side of a comparison, `method_a` or `method_b`."""
-    return lambda w: predictions_of(w.task, w.model, getattr(w, which), seeds_of_both(w))
+    """Input function: predictions of one side of a comparison, `method_a` or `method_b`."""
+    return lambda w: predictions_of(w.task, w.model, getattr(w, which), common_seeds(w))
 
 
-def what_a_result_adds(w):
-    """Further inputs of a result: samples of the same checkpoint for maj@k, reports on how checkpoints were chosen, what
-    sampling for the decoder's network found, and the data of a checkpoint with training data of its own."""
+def extra_inputs(w):
+    """Input function: optional inputs of a result.
+
+    These are the samples of the same checkpoint for maj@k, reports on checkpoint selection, counts of the sampling
+    for the decoder's network, and the data of a checkpoint with a training split of its own.
+    """
     method, found = settings.method(w.method), {}
     trained = settings.checkpoint(w.task, w.model, w.method)
     kind = settings.checkpoints.parse(trained).kind
     values = settings.for_target(w.task, w.model, trained, method.decoder)
-    folders = [f"results/{w.task}/{w.model}/seed{seed}/{trained}" for seed in seeds_of_the_method(w)]
+    folders = [f"results/{w.task}/{w.model}/seed{seed}/{trained}" for seed in method_seeds(w)]
     if kind.train and not (kind.released and settings.option(values, kind.released)):
-        found["trained_on"] = data_of(w.task, settings.split(w.task, w.model, trained, "train"))
+        found["trained_on"] = data_file(w.task, settings.split(w.task, w.model, trained, "train"))
     if method.votes:
         split = test_split(w.task, w.model, w.method)
         found["votes"] = [f"{folder}/{method.votes}/{split}.jsonl" for folder in folders]
     if kind.reports:
         found["reports"] = [f"{folder}/{kind.reports}" for folder in folders]
-    guided = guide_of(w.task, w.model, method.decoder, settings.variants(trained, method.decoder))
+    guided = guide_section_of(w.task, w.model, method.decoder, settings.variants(trained, method.decoder))
     guide = settings.decoder(method.decoder).guide if guided else None
     owner = settings.checkpoints.own_trajectories(guide) if guide else None
     option = settings.checkpoints[guide].released if guide else None
@@ -51,9 +54,9 @@ def what_a_result_adds(w):
     return found
 
 
-def words_of_what_it_adds(w):
-    """The words that tell score_method.py of these inputs."""
-    added = what_a_result_adds(w)
+def extra_arguments(w):
+    """Params function: `extra_inputs` as arguments of score_method.py."""
+    added = extra_inputs(w)
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
     return [
@@ -64,23 +67,23 @@ def words_of_what_it_adds(w):
 
 
 @lru_cache(maxsize=None)
-def the_walk():
-    """Over the rules of the workflow; all of them are there once the first job is planned."""
+def jobs_behind():
+    """Search over the rules of the workflow. Call it only while planning, when all rules are known."""
     return JobsBehind(OutputIndex(workflow.rules).match_producers)
 
 
 def benchmarks_behind(wildcards, input):
-    """A params function: the benchmark records of all jobs that the job's inputs rest on.
+    """Params function: benchmark files of all jobs upstream of the job's inputs.
 
-    Snakemake does not compare parameters that ask for the input, so that they alone score nothing again.
+    Snakemake does not compare params that depend on the input, so that a change here alone reruns nothing.
     """
-    return folded(the_walk().benchmarks(input))
+    return folded(jobs_behind().benchmarks(input))
 
 
-def what_the_result_rests_on(wildcards, target=None):
-    """The part of the configuration that a method's result depends on, as JSON; other changes do not score it again.
+def result_configuration(wildcards, target=None):
+    """The part of the configuration that a method's result depends on, as JSON; other changes do not rescore it.
 
-    target: the task that is answered, where it is another one.
+    target: The task whose questions are answered, if it is another one.
     """
     trained = settings.checkpoint(wildcards.task, wildcards.model, wildcards.method, target)
     method = settings.method(wildcards.method)
@@ -98,7 +101,7 @@ def what_the_result_rests_on(wildcards, target=None):
     return json.dumps({name: configuration[name] for name in sorted(kept)} | {"seeds": own_seeds}, sort_keys=True)
 
 
-# The arguments of every score.
+# Arguments of every call of score_method.py.
 SCORE = (
     "{TASK} {MODEL} {PAPERS} {SEEDS} --method {wildcards.method} --checkpoint {params.checkpoint}"
     " --decoder {params.decoder} --split {params.split} --method-names {params.method_names:q} --gpus {params.gpus}"
@@ -109,19 +112,19 @@ SCORE = (
 # ---------------------------------------------------------------- transfer
 
 
-def source_of(w):
-    """The job's wildcards with the task that its checkpoint was trained on in place of the one that is answered."""
+def source_wildcards(w):
+    """The job's wildcards, with the task that its checkpoint was trained on as the task."""
     return SimpleNamespace(**{**dict(w.items()), "task": w.source_task})
 
 
-def examples_for_the_source(w):
-    """The worked examples of the answered task, where the checkpoint's form has some in its prompts."""
+def source_prompt_examples(w):
+    """Input function: worked examples of the target task, if the prompts of the checkpoint's form have any."""
     with_examples = settings.form(w.source_task, w.model, w.checkpoint) == "learn_to_reason"
-    return {"examples": examples_of_the_authors(w.task)} if with_examples else {}
+    return {"examples": authors_examples_file(w.task)} if with_examples else {}
 
 
 def transferred_predictions(w):
-    """One predictions file a seed, of the source task's checkpoint on the task."""
+    """Input function: predictions of the source task's checkpoint on the target task, one file per seed."""
     decoder, checkpoint = settings.method(w.method).decoder, settings.checkpoint(
         w.source_task, w.model, w.method, w.task
     )
@@ -135,6 +138,6 @@ def transferred_predictions(w):
 # ---------------------------------------------------------------- tables
 
 
-def results_of_the_table(wildcards):
-    """The results that a paper's table is made of."""
+def table_results(wildcards):
+    """Input function: all results in a paper's table."""
     return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)

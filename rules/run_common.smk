@@ -1,5 +1,4 @@
-"""Helpers only, no rules: what is done before a run (one in a folder at a time, what a killed one left, what cannot
-run), during it (how far the jobs are) and after it."""
+"""Hooks before, during and after a run: locking, checks, progress and printed results. Defines no rules."""
 
 from snakemake.cli import get_argument_parser
 from snakemake.logging import logger as snakemake_logger
@@ -13,27 +12,30 @@ from retrace.workflow import preflight
 run_guard = RunGuard()
 
 
-def asked_for():
-    """The user's command line, which Snakemake tells the rules only later; None in a job, and in another workflow."""
+def command_line():
+    """The parsed command line, which Snakemake does not expose while it reads the rules.
+
+    None inside a job, and when another workflow imports these rules.
+    """
     if is_module or not workflow.is_main_process or "snakemake" not in sys.argv[0]:
         return None
     return get_argument_parser().parse_known_args(sys.argv[1:])[0]
 
 
-def tidy_up_after_a_killed_run():
-    """Before planning: release the lock that nobody holds any more, and say what else was left behind."""
-    asked = asked_for()
-    if asked is None:
+def clean_up_killed_run():
+    """Before planning: release a stale lock, and report anything else that a killed run left behind."""
+    args = command_line()
+    if args is None:
         return
     try:
-        for note in run_guard.start(unlocking=asked.unlock, dry_run=asked.dryrun):
+        for note in run_guard.start(unlocking=args.unlock, dry_run=args.dryrun):
             print(note, file=sys.stderr)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def refuse_moved_paths():
-    """Stop where another workflow takes the rules with other paths: programs are told paths that no rule names."""
+def check_path_prefix():
+    """Reject a path prefix set by an importing workflow: programs also use paths that no rule declares."""
     modifier = workflow.modifier.path_modifier
     while modifier:
         if modifier.prefix or modifier.modifies_prefixes:
@@ -44,52 +46,54 @@ def refuse_moved_paths():
         modifier = modifier.inner_modifier
 
 
-def hold_this_folder():
-    """Before the first job: refuse a second run in the same folder."""
+def lock_run_folder():
+    """Before the first job: lock the working folder against a second run."""
     try:
         run_guard.hold()
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def refuse_what_cannot_run():
-    """Before the first job: stop where a step would find no GPU, embedder, model of the Hub or tracker."""
+def check_requirements():
+    """Before the first job: check that GPUs, embedders, Hub models and experiment trackers are available."""
     jobs = list(workflow.dag.needrun_jobs())
     planned = [(job.rule.name, job.wildcards) for job in jobs]
-    packages_are_ours = not workflow.deployment_settings.deployment_method  # else jobs have an environment of their own
+    packages_are_ours = (
+        not workflow.deployment_settings.deployment_method
+    )  # otherwise jobs run in their own environment
     try:
         if settings.values.require_gpu and workflow.local_exec:
             preflight.check_gpus([job.wildcards.model for job in jobs if job.resources.get("gpus", 0)], place.devices)
         if packages_are_ours:
             check_installed(settings.values.logging.to)
-        refuse_what_slurm_cannot_run()
+        check_slurm_jobs()
         if packages_are_ours:
             preflight.check_embedders(settings, planned)
         if workflow.local_exec:
-            why = "so that a wrong name is known before the first job"
-            preflight.fetch_beforehand(settings, planned, why)
+            why = "so that a wrong name is found before the first job"
+            preflight.prefetch_models(settings, planned, why)
     except UserError as error:
         raise WorkflowError(str(error)) from None
 
 
-def follow_the_jobs():
-    """From the first job on: one line a running job, and the error of each that fails, whatever else is quiet."""
+def show_progress():
+    """From the first job on: one progress line per running job, and the error of each job that fails."""
     if not workflow.is_main_process:
         return
     quiet = workflow.output_settings.quiet or set()
-    # A logger plugin that draws on the terminal is left alone.
+    # Leave the terminal to a logger plugin that draws on it.
     plain = any(handler.name == "DefaultStreamHandler" for handler in snakemake_logger.handlers)
     shows = plain and not quiet & {Quietness.ALL, Quietness.PROGRESS}
     JobEvents(sys.stderr, shows).attach(snakemake_logger)
 
 
-def show_measured_results():
-    """Print what was measured, for the result files that were asked for."""
-    targets = targets_asked_for() or default_targets(settings)
+def print_results():
+    """Print the measured values of the requested result files."""
+    targets = requested_files() or default_targets(settings)
     found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
     if found:
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)
 
 
-refuse_moved_paths()
-tidy_up_after_a_killed_run()
+check_path_prefix()
+clean_up_killed_run()

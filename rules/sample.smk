@@ -1,11 +1,11 @@
-"""Solutions sampled from a generator, in shards that a cluster runs side by side."""
+"""Solutions sampled from a generator, in shards that a cluster runs in parallel."""
 
 
 rule sample_trajectories:
     input:
-        unpack(examples_in_prompts),
-        unpack(the_drawn_examples),
-        model=the_generator,
+        unpack(prompt_examples),
+        unpack(drawn_examples),
+        model=generator_folder,
         data=split_for("train"),
     output:
         rows=temp(run("{generator}_{guide}/shards/trajectories_{shard}.jsonl")),
@@ -23,12 +23,12 @@ rule sample_trajectories:
     resources:
         **to_decode(8),
     params:
-        **defined_by(),
-        options=options_of_trajectories,
+        **common_params(),
+        options=sampling_arguments,
         speed=speed("sample"),
         shards=sample_shards,
-        form=text_form,
-        demonstrations=option_from(the_drawn_examples, "--demonstrations", "demonstrations"),
+        form=form_option,
+        demonstrations=optional_argument(drawn_examples, "--demonstrations", "demonstrations"),
     message:
         "Sampling wrong solutions of {wildcards.task} from {wildcards.generator} of {wildcards.model},"
         " seed {wildcards.seed}, shard {wildcards.shard}"

@@ -1,8 +1,8 @@
-"""Results: one JSON a method, and paired comparisons."""
+"""Results, one JSON per method, and paired comparisons."""
 
 
 rule save_configuration:
-    """The configuration that everything was made with, all layers resolved."""
+    """The configuration of this run, with all layers resolved."""
     output:
         "results/configuration.yaml",
     log:
@@ -18,9 +18,9 @@ rule save_configuration:
 
 rule score_method:
     input:
-        unpack(what_a_result_adds),
+        unpack(extra_inputs),
         predictions=lambda w: predictions_of(w.task, w.model, w.method),
-        data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method)),
+        data=lambda w: data_file(w.task, test_split(w.task, w.model, w.method)),
     output:
         "results/{task}/{model}/{method}_acc.json",
     log:
@@ -29,17 +29,17 @@ rule score_method:
     resources:
         **SMALL_JOB,
     params:
-        **defined_by(),
+        **common_params(),
         checkpoint=lambda w: settings.checkpoint(w.task, w.model, w.method),
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
-        seeds=seeds_of_the_method,
+        seeds=method_seeds,
         gpus=needs_gpu,
         preset=settings.preset_name,
-        configuration=what_the_result_rests_on,
+        configuration=result_configuration,
         costs=benchmarks_behind,
-        more=words_of_what_it_adds,
+        more=extra_arguments,
     message:
         "Scoring {wildcards.method} of {wildcards.model} on {wildcards.task}"
     shell:
@@ -64,7 +64,7 @@ rule compare_methods:
     input:
         a=compared_predictions("method_a"),
         b=compared_predictions("method_b"),
-        data=lambda w: data_of(w.task, test_split(w.task, w.model, w.method_a)),
+        data=lambda w: data_file(w.task, test_split(w.task, w.model, w.method_a)),
     output:
         "results/{task}/{model}/compare/{method_a}_vs_{method_b}.json",
     log:
@@ -73,7 +73,7 @@ rule compare_methods:
     resources:
         **SMALL_JOB,
     params:
-        seeds=seeds_of_both,
+        seeds=common_seeds,
         preset=settings.preset_name,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"

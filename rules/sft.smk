@@ -3,7 +3,7 @@
 
 rule train_sft:
     input:
-        model=where_it_starts,
+        model=start_folder,
         train="results/data/{task}/train.jsonl",
         dev="results/data/{task}/dev.jsonl",
     output:
@@ -13,12 +13,12 @@ rule train_sft:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("sft"),
+        checkpoint=checkpoint_names("sft"),
     threads: settings.values.threads.train
     resources:
         **training_needs("sft", hours(12)),
     params:
-        **trained_in(run("{checkpoint}"), "sft"),
+        **training_params(run("{checkpoint}"), "sft"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:

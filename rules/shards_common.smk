@@ -1,10 +1,10 @@
-"""Helpers only, no rules: into how many jobs a step is split, and the files of all of them."""
+"""Number of shards of each scattered step, and the files of all shards. Defines no rules."""
 
 from retrace.workflow.shards import ShardNumbers
 
 
 def shards_of(pattern, number):
-    """An input function: the files of all shards of a step, in their order; `number` says how many there are."""
+    """Input function: the files of all shards of a step, in order; `number` maps wildcards to the shard count."""
     return lambda wildcards: expand(pattern, shard=range(number(wildcards)), **dict(wildcards.items()))
 
 
@@ -14,8 +14,8 @@ decode_shards = ShardNumbers(
     step="decode",
     made_by="decode",
     names=["checkpoint", "decoder", "split"],
-    words=decoder_arguments,
-    inputs=lambda w: [data_of(w.task, w.split)],
+    argv=decoder_arguments,
+    inputs=lambda w: [data_file(w.task, w.split)],
 )
 sample_shards = ShardNumbers(
     settings,
@@ -23,7 +23,7 @@ sample_shards = ShardNumbers(
     step="sample",
     made_by="sample_trajectories",
     names=["generator", "guide"],
-    words=options("sample"),
+    argv=options("sample"),
     inputs=lambda w: [split_for("train")(w)],
 )
 round_shards = ShardNumbers(
@@ -32,6 +32,6 @@ round_shards = ShardNumbers(
     step="sample",
     made_by="sample_round",
     names=["loop", "round"],
-    words=lambda w: [*sampled_questions(w).split(), *sampling_options(w)],
+    argv=lambda w: [*sampled_questions(w).split(), *sampling_options(w)],
     inputs=lambda w: [split_for("train")(w)],
 )

@@ -1,12 +1,12 @@
-"""A checkpoint on the questions of another task than it was trained on (Table 2 of DPO-ST)."""
+"""Transfer: a checkpoint evaluated on a task that it was not trained on (Table 2 of DPO-ST)."""
 
 
 rule decode_transfer:
-    """Predictions for the questions of another task than the checkpoint was trained on."""
+    """Predictions for a task that the checkpoint was not trained on."""
     input:
-        unpack(examples_for_the_source),
-        model=lambda w: checkpoint_folder(source_of(w), w.checkpoint),
-        data=lambda w: data_of(w.task, settings.transfer_split(w.task)),
+        unpack(source_prompt_examples),
+        model=lambda w: checkpoint_folder(source_wildcards(w), w.checkpoint),
+        data=lambda w: data_file(w.task, settings.transfer_split(w.task)),
     output:
         rows="results/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}/test.jsonl",
         timing="results/{task}/{model}/transfer/{source_task}/seed{seed}/{checkpoint}/{decoder}/test.timing.jsonl",
@@ -25,10 +25,10 @@ rule decode_transfer:
     resources:
         **to_decode(8),
     params:
-        **defined_by(),
-        arguments=lambda w: decoder_arguments(source_of(w)),
-        speed=lambda wildcards, threads: speed()(source_of(wildcards), threads),
-        form=lambda w: words_of_form(settings.form(w.source_task, w.model, w.checkpoint), w.task),
+        **common_params(),
+        arguments=lambda w: decoder_arguments(source_wildcards(w)),
+        speed=lambda wildcards, threads: speed()(source_wildcards(wildcards), threads),
+        form=lambda w: option_for_form(settings.form(w.source_task, w.model, w.checkpoint), w.task),
     message:
         "Decoding {wildcards.task} with {wildcards.decoder} from {wildcards.checkpoint} of {wildcards.model} on"
         " {wildcards.source_task}, seed {wildcards.seed}"
@@ -42,7 +42,7 @@ rule decode_transfer:
 rule score_transfer:
     input:
         predictions=transferred_predictions,
-        data=lambda w: data_of(w.task, settings.transfer_split(w.task)),
+        data=lambda w: data_file(w.task, settings.transfer_split(w.task)),
     output:
         "results/{task}/{model}/transfer/{source_task}/{method}_acc.json",
     log:
@@ -51,16 +51,16 @@ rule score_transfer:
     resources:
         **SMALL_JOB,
     params:
-        **defined_by(),
+        **common_params(),
         checkpoint=lambda w: settings.checkpoint(w.source_task, w.model, w.method, w.task),
-        source_file=lambda w: yaml_in_shell("tasks", w.source_task),
+        source_file=lambda w: shell_yaml_path("tasks", w.source_task),
         split=lambda w: settings.transfer_split(w.task),
         decoder=lambda w: settings.method(w.method).decoder,
         method_names=lambda w: settings.method(w.method).paper_names,
         seeds=lambda w: settings.seeds_of(w.source_task, w.model, w.method),
         gpus=needs_gpu,
         preset=settings.preset_name,
-        configuration=lambda w: what_the_result_rests_on(source_of(w), w.task),
+        configuration=lambda w: result_configuration(source_wildcards(w), w.task),
         costs=benchmarks_behind,
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"

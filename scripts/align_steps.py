@@ -27,7 +27,7 @@ def collect(
     path: str | Path,
     use_correct_samples: bool = False,
 ) -> tuple[list[Job], dict[str, int]]:
-    """Wrong solutions with their references, and how many solutions were left out for which reason.
+    """Wrong solutions with their references, and the number of solutions skipped per reason.
 
     path: where the trajectories came from, for messages.
     """
@@ -53,7 +53,7 @@ def collect(
         elif not trajectory.steps:
             counts["no_steps"] += 1
         elif GAP in trajectory.steps:
-            counts["gap_step"] += 1  # it could not be told from a gap
+            counts["gap_step"] += 1  # indistinguishable from a gap
         elif not references[trajectory.example_id]:
             counts["no_reference"] += 1
         else:
@@ -64,7 +64,7 @@ def collect(
 
 
 def align_all(jobs: list[Job], options: Aligning, embedder_folder: str | None = None) -> list[Aligned]:
-    """Alignments by embeddings, or by position where the options say so; then no model is loaded."""
+    """Alignments by embeddings, or by position if configured, which needs no model."""
     if options.skip_alignment:
         return align_by_position(jobs)
     from retrace.systems.grace.embedding import embed_steps, load_embedder
@@ -86,18 +86,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--family", default="encoder_decoder", help="of the model that wrote them (default encoder_decoder)"
     )
     parser.add_argument("--output", required=True, help="Alignment rows")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Aligning)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Aligning)
     started = time.perf_counter()
 
-    task = load_task(given.task_file).in_form(given.form, given.family)
+    task = load_task(args.task_file).in_form(args.form, args.family)
     examples = {
         example.id: example.model_copy(update={"steps": task.reference_steps(example)})
-        for example in read_jsonl(given.data, Example)
+        for example in read_jsonl(args.data, Example)
     }
-    trajectories = read_jsonl(given.trajectories, Trajectory)
-    jobs, counts = collect(examples, trajectories, given.trajectories, options.use_correct_samples)
-    aligned = align_all(jobs, options, given.embedder_folder)
+    trajectories = read_jsonl(args.trajectories, Trajectory)
+    jobs, counts = collect(examples, trajectories, args.trajectories, options.use_correct_samples)
+    aligned = align_all(jobs, options, args.embedder_folder)
     rows = [
         Alignment(example_id=one.example_id, trajectory=one.first, reference=one.second, cost=one.cost)
         for one in aligned
@@ -106,10 +106,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     counts |= {"other_length": len(jobs) - len(aligned), "too_costly": len(aligned) - len(rows), "aligned": len(rows)}
     if not rows:
         raise UserError(
-            f"{given.trajectories}: no alignment is left ({json.dumps(counts)}); raise align.max_cost "
+            f"{args.trajectories}: no alignment is left ({json.dumps(counts)}); raise align.max_cost "
             f"(now {options.max_cost}), switch align.skip_alignment off, or use another align.embedder"
         )
-    write_jsonl(given.output, rows)
+    write_jsonl(args.output, rows)
     print(f"{task.name}: {json.dumps(counts)} in {time.perf_counter() - started:.1f} s")
 
 

@@ -9,8 +9,8 @@
 
 In: training examples, MarkedAnswer rows (mark_exam.py), a prompt template. Out: one TeacherRationale row for each rationale
 that was wanted, accepted or rejected; counts as JSON; and the accepted rationales and the mistakes in the format of
-Learn-to-Reason's authors. Every response is kept in the folder --recording as it comes: a run that was stopped, by a limit,
-a fault or a kill, goes on without sending any answered request again. The key comes from the environment.
+Learn-to-Reason's authors. Every response is recorded at once in the folder --recording: a run stopped by a limit, an
+error or a kill resumes without repeating any answered request. The key comes from the environment.
 """
 
 import json
@@ -47,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", help="TeacherRationale rows")
     parser.add_argument("--report", help="JSON file with the counts")
     parser.add_argument("--released-folder", help="folder of the files in the authors' format")
-    given = parser.parse_args(arguments)
-    options, teacher_options = cli.section_from(given, Feedback), cli.section_from(given, TeacherOptions)
+    args = parser.parse_args(arguments)
+    options, teacher_options = cli.section_from(args, Feedback), cli.section_from(args, TeacherOptions)
 
     from retrace.machine.storage import read_jsonl
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
@@ -57,26 +57,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.learn_to_reason.teachers.prompts import conversation, load_template
     from retrace.tasks.load import load_task
 
-    if not given.dry_run and not (given.output and given.report and given.released_folder):
+    if not args.dry_run and not (args.output and args.report and args.released_folder):
         raise UserError("give --output, --report and --released-folder, or --dry-run")
-    task = load_task(given.task_file)
-    template = load_template(given.template_file)
-    examples = read_jsonl(given.data, Example)
-    marks = read_jsonl(given.marks, MarkedAnswer, allow_empty=True)
-    if (options.questions == "random") != bool(given.random_like):
+    task = load_task(args.task_file)
+    template = load_template(args.template_file)
+    examples = read_jsonl(args.data, Example)
+    marks = read_jsonl(args.marks, MarkedAnswer, allow_empty=True)
+    if (options.questions == "random") != bool(args.random_like):
         raise UserError("--questions random and --random-like, the rationales of another run, go together")
-    like = read_jsonl(given.random_like, TeacherRationale, allow_empty=True) if given.random_like else None
+    like = read_jsonl(args.random_like, TeacherRationale, allow_empty=True) if args.random_like else None
     count = None if like is None else len({row.example_id for row in like})
-    asks = feedback.choose(examples, marks, options, given.round, given.seed, count)
+    asks = feedback.choose(examples, marks, options, args.round, args.seed, count)
     common = feedback.common_words(example.question for example in examples)
-    if given.released:
-        if given.dry_run:
-            show_plan(given, {"teacher": given.released, "rationales": len(asks), "requests": 0, "estimated_cost": 0})
+    if args.released:
+        if args.dry_run:
+            show_plan(args, {"teacher": args.released, "rationales": len(asks), "requests": 0, "estimated_cost": 0})
             return
-        # The control has as many questions as the method; whatever else the file holds is not for it.
+        # The control only takes the number of questions from this file.
         further = examples if like is None else []
-        found = read_released(given.released)
-        name = given.released.rpartition("/")[2]
+        found = read_released(args.released)
+        name = args.released.rpartition("/")[2]
         rows, report = feedback.take_released(task, asks, further, found, name, options, common)
     else:
         shown = demonstrations(task, options.demonstrations)
@@ -85,22 +85,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return conversation(template, task, ask.example, ask.mistake, shown)
 
         with ExitStack() as stack:
-            teacher = open_teacher(stack, teacher_options, task, examples, given, bool(asks))
-            if given.dry_run:
+            teacher = open_teacher(stack, teacher_options, task, examples, args, bool(asks))
+            if args.dry_run:
                 worked = [example for example in [*shown, *examples[:200]] if example.steps]
                 expected = sum(len(example.answer) for example in worked) / len(worked) if worked else 400
                 prices = (teacher_options.input_price, teacher_options.output_price)
                 plan = feedback.estimate(asks, teacher, messages, expected, teacher_options.max_tokens, prices)
-                show_plan(given, {"teacher": teacher.name} | plan)
+                show_plan(args, {"teacher": teacher.name} | plan)
                 return
             rows, report = feedback.collect(task, asks, teacher, messages, options, common)
             report |= spent(teacher, teacher_options)
-    write_results(given, task, examples, marks, rows, report)
+    write_results(args, task, examples, marks, rows, report)
     print(json.dumps(report))
 
 
 def demonstrations(task: "Task", count: int) -> "list[Example]":
-    """Worked solutions to show; as many as there are, where the task has fewer or none."""
+    """Worked solutions to show; fewer, or none, if the task does not have enough."""
     if task.config.demonstrations is None:
         return []
     from retrace.tasks.formats import read_demonstrations
@@ -108,13 +108,13 @@ def demonstrations(task: "Task", count: int) -> "list[Example]":
     return [example for example in read_demonstrations(task) if example.steps][:count]
 
 
-def show_plan(given: Any, plan: dict[str, object]) -> None:
-    """Print what would be sent, and write it where a report is wanted."""
+def show_plan(args: Any, plan: dict[str, object]) -> None:
+    """Print what would be sent, and write it to --report if given."""
     from retrace.machine.storage import write_json
 
     print(json.dumps(plan, indent=2))
-    if given.report:
-        write_json(given.report, plan)
+    if args.report:
+        write_json(args.report, plan)
 
 
 def open_teacher(
@@ -122,10 +122,10 @@ def open_teacher(
     options: TeacherOptions,
     task: "Task",
     examples: "Sequence[Example]",
-    given: Any,
+    args: Any,
     needed: bool,
 ) -> "Teacher":
-    """The teacher that the options name; recordings are closed with the stack."""
+    """The teacher that the options name. Its recording is closed with `stack`."""
     from retrace.systems.learn_to_reason.teachers.oracle import Oracle
     from retrace.systems.learn_to_reason.teachers.recording import open_recording
     from retrace.systems.learn_to_reason.teachers.replay import Replay
@@ -137,17 +137,17 @@ def open_teacher(
         return Replay(options, stack.enter_context(open_recording(options.recording, writable=False)))
     recording = stack.enter_context(open_recording(options.recording))
     if options.kind == "openai":
-        return Served(options, recording, dry=given.dry_run or not needed)
+        return Served(options, recording, dry=args.dry_run or not needed)
     from retrace.models.options import load_model_config
     from retrace.systems.learn_to_reason.teachers.local import Local
 
-    if not (given.local_folder and given.local_file):
+    if not (args.local_folder and args.local_file):
         raise UserError("--kind local: needs --local-folder and --local-file, the model's folder and YAML")
-    return Local(options, recording, given.local_folder, load_model_config(given.local_file).family)
+    return Local(options, recording, args.local_folder, load_model_config(args.local_file).family)
 
 
 def spent(teacher: "Teacher", options: TeacherOptions) -> dict[str, object]:
-    """What asking took; nothing for teachers that cost nothing."""
+    """Cost of the requests; empty for teachers that are free."""
     recording = getattr(teacher, "recording", None)
     if recording is None:
         return {}
@@ -159,7 +159,7 @@ def spent(teacher: "Teacher", options: TeacherOptions) -> dict[str, object]:
 
 
 def write_results(
-    given: Any,
+    args: Any,
     task: "Task",
     examples: "Sequence[Example]",
     marks: list[Any],
@@ -172,13 +172,13 @@ def write_results(
 
     questions = {example.id: example.question for example in examples}
     mistakes = [(questions[one.example_id], one.text) for one in marks if not one.correct]
-    write_jsonl(given.output, rows)
-    with atomic_path(given.released_folder) as folder:
+    write_jsonl(args.output, rows)
+    with atomic_path(args.released_folder) as folder:
         folder.mkdir()
         kept = [(questions[row.example_id], row.text) for row in rows if row.accepted]
-        write_released(folder / rationales_name(task.name, given.round), kept)
-        write_released(folder / mistakes_name(task.name, given.round - 1, given.samples), mistakes)
-    write_json(given.report, report)
+        write_released(folder / rationales_name(task.name, args.round), kept)
+        write_released(folder / mistakes_name(task.name, args.round - 1, args.samples), mistakes)
+    write_json(args.report, report)
     if report["asked"] and not report["accepted"]:
         print(f"note: none of {report['asked']} rationales was accepted: {report['rejected']}", file=sys.stderr)
 

@@ -1,4 +1,4 @@
-"""Compute the teacher's states once, for the trainings of student and emulator.
+"""Compute the teacher's states once, to train student and emulator on.
 
     python scripts/cache_states.py --teacher results/mult_2x2/tiny_gpt2/seed0/explicit_cot/model \\
         --task-file config/tasks/mult_2x2.yaml --train results/data/mult_2x2/train.jsonl \\
@@ -20,11 +20,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
-    parser.add_argument("--max-length", type=int, default=1024, help="most tokens of an example (default 1024)")
-    parser.add_argument("--leave-out-long", action="store_true", help="leave longer examples out")
+    parser.add_argument("--max-length", type=int, default=1024, help="maximum tokens per example (default 1024)")
+    parser.add_argument("--leave-out-long", action="store_true", help="skip longer examples")
     parser.add_argument("--output", required=True, help="folder of the states")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, TeacherStates)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, TeacherStates)
 
     from retrace.decoding.setup import best_device
     from retrace.machine.storage import atomic_path
@@ -34,15 +34,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
     from retrace.training.sft import limit_of
 
-    task = load_task(given.task_file)
-    check_teacher(given.teacher)
-    teacher, tokenizer = load_model(given.teacher, "decoder_only", "float32", best_device())
-    limit = limit_of(teacher, given.max_length)
-    checksum = teacher_fingerprint(given.teacher)
-    with atomic_path(given.output) as folder:
+    task = load_task(args.task_file)
+    check_teacher(args.teacher)
+    teacher, tokenizer = load_model(args.teacher, "decoder_only", "float32", best_device())
+    limit = limit_of(teacher, args.max_length)
+    checksum = teacher_fingerprint(args.teacher)
+    with atomic_path(args.output) as folder:
         folder.mkdir()
-        for name, path in (("train", given.train), ("dev", given.dev)):
-            rows = read_rows(path, task, tokenizer, limit, given.leave_out_long)
+        for name, path in (("train", args.train), ("dev", args.dev)):
+            rows = read_rows(path, task, tokenizer, limit, args.leave_out_long)
             write_states(folder / name, teacher, checksum, rows, options, tokenizer.pad_token_id)
 
 

@@ -1,14 +1,14 @@
-"""Find files that are no longer what their rule wrote, by the checksums that were recorded then, and rebuild them.
+"""Find files that changed after their rule wrote them, by recorded checksums, and rebuild them.
 
     python scripts/check_files.py
     python scripts/check_files.py results/gsm8k/grace_acc.json --rebuild
     python scripts/check_files.py --mend-times
 
-Inputs:  checksums/ (every job records what it wrote) and results/. With targets only the files behind them are read,
-         which Snakemake is asked for; words after `--` go to it as they are.
-Output:  the bad files and the one command that makes them again, which --rebuild runs. Exit status 1 where files are bad.
-Files that are gone are no fault: Snakemake makes them again where they are needed. With --mend-times no contents are read:
-files of results/ that a wrong clock dated in the future are dated now, in their order.
+Inputs:  checksums/ (every job records what it wrote) and results/. With targets, only their upstream files are read,
+         as planned by Snakemake; arguments after `--` are passed to it.
+Output:  the bad files and the command that rebuilds them, which --rebuild runs. Exit status 1 if files are bad.
+Missing files are not reported: Snakemake rebuilds them when they are needed. With --mend-times no contents are read;
+files in results/ that a wrong clock dated in the future get the current time, in order.
 """
 
 import shlex
@@ -18,14 +18,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.planning.command import add_workflow_options, workflow_words
+from retrace.planning.command import add_workflow_options, snakemake_options
 
 SHOWN = 20
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    cut = argv.index("--") if "--" in argv else len(argv)
     parser = cli.command(__doc__)
     add_workflow_options(parser)
     parser.add_argument("--checksums", default="checksums", help="folder of the records (default: checksums)")
@@ -33,17 +33,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--mend-times", action="store_true", help="only date files of results/ that are dated in the future now"
     )
-    given = parser.parse_args(words[:cut])
-    if given.mend_times:
+    args = parser.parse_args(argv[:cut])
+    if args.mend_times:
         mend_times()
         return
-    options = [*workflow_words(given), *words[cut + 1 :]]
+    options = [*snakemake_options(args), *argv[cut + 1 :]]
 
     from retrace.errors import UserError
     from retrace.machine.checksums import faults_of
 
-    artifacts = artifacts_to_check(given.checksums, given.targets, options)
-    faults = [fault for artifact in artifacts for fault in faults_of(artifact, given.checksums)]
+    artifacts = artifacts_to_check(args.checksums, args.targets, options)
+    faults = [fault for artifact in artifacts for fault in faults_of(artifact, args.checksums)]
     there = sum(Path(artifact).exists() for artifact in artifacts)
     if not faults:
         print(f"{there} files and folders are what their rules wrote")
@@ -53,37 +53,37 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(faults) > SHOWN:
         print(f"... and {len(faults) - SHOWN} more")
     bad = list(dict.fromkeys(fault.artifact for fault in faults))
-    command = ["snakemake", *(given.targets or bad), "--forcerun", *bad]
-    # Where Snakemake finds the workflow by itself, the user need not name it.
-    shown = options if given.snakefile or not Path("Snakefile").is_file() else options[2:]
+    command = ["snakemake", *(args.targets or bad), "--forcerun", *bad]
+    # Leave --snakefile out of the command if Snakemake finds the workflow by itself.
+    shown = options if args.snakefile or not Path("Snakefile").is_file() else options[2:]
     print(f"{len(bad)} of {there} are bad; make them again with\n  {shlex.join([*command, *shown])}", flush=True)
-    if not given.rebuild:
+    if not args.rebuild:
         sys.exit(1)
     done = subprocess.run([sys.executable, "-m", *command, *options], check=False)
     if done.returncode:
         raise UserError("the bad files could not be made again; Snakemake says why above")
-    left = [fault for artifact in bad for fault in faults_of(artifact, given.checksums)]
+    left = [fault for artifact in bad for fault in faults_of(artifact, args.checksums)]
     if left:
         raise UserError(f"{left[0].file}: {left[0].fault}, although it was made again: check the disk")
     print(f"{len(bad)} made again")
 
 
 def mend_times() -> None:
-    """Date files of results/ that are dated in the future now. Raises UserError while a run works in this folder."""
+    """Set files in results/ from the future to the current time. Raises UserError while a run uses this folder."""
     from retrace.errors import UserError
-    from retrace.machine.file_times import date_back
-    from retrace.machine.run_guard import who_works_here
+    from retrace.machine.file_times import reset_future_times
+    from retrace.machine.run_guard import current_holder
 
     if not Path("results").is_dir():
         raise UserError("results: no such folder; start this where results/ lies")
-    if busy := who_works_here():
+    if busy := current_holder():
         raise UserError(f"{busy}; mend the times when it has ended")
-    dated = date_back("results")
+    dated = reset_future_times("results")
     print(f"{len(dated)} files and folders were dated in the future; they are dated now, in their order")
 
 
 def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Files and folders with a record; with targets those that the targets are made from, themselves included."""
+    """Files and folders with a record; with targets, only the targets and their upstream files."""
     from retrace.errors import UserError
     from retrace.machine.checksums import recorded_artifacts
 

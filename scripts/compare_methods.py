@@ -4,7 +4,7 @@
         --predictions-a results/gsm8k/tiny_t5/seed0/sft/grace/test.jsonl \\
         --predictions-b results/gsm8k/tiny_t5/seed0/sft/greedy/test.jsonl --seeds 0 --output grace_vs_greedy.json
 
-Inputs:  Prediction rows of both methods, one file a seed, in the same order of seeds; the split that they answer.
+Inputs:  Prediction rows of both methods, one file per seed, in the same order of seeds; the split that they answer.
 Output:  a Comparison document (scripts/retrace/evaluation/paired.py says what its fields mean).
 """
 
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--method-a", required=True)
     parser.add_argument("--method-b", required=True)
-    parser.add_argument("--predictions-a", nargs="+", required=True, help="one file a seed")
-    parser.add_argument("--predictions-b", nargs="+", required=True, help="one file a seed, seeds in the same order")
+    parser.add_argument("--predictions-a", nargs="+", required=True, help="one file per seed")
+    parser.add_argument("--predictions-b", nargs="+", required=True, help="one file per seed, seeds in the same order")
     parser.add_argument("--seeds", nargs="+", type=int, required=True)
     parser.add_argument("--split", default="test")
     parser.add_argument(
@@ -36,19 +36,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", help="name to show (default: by the path grammar)")
     parser.add_argument("--preset", help="name of the preset, to show")
     parser.add_argument("--output", required=True, help="JSON file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation.paired import compare
     from retrace.evaluation.predictions import find_data, outcomes, read_examples, read_runs
     from retrace.machine.storage import sha256_of, write_json
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file)
-    data = Path(given.data) if given.data else find_data(given.predictions_a[0], task.name, given.split)
+    task = load_task(args.task_file)
+    data = Path(args.data) if args.data else find_data(args.predictions_a[0], task.name, args.split)
     examples = read_examples(data)
-    a = read_runs(given.predictions_a, given.seeds, examples, data)
-    b = read_runs(given.predictions_b, given.seeds, examples, data)
-    files = [*given.predictions_a, *given.predictions_b]
+    a = read_runs(args.predictions_a, args.seeds, examples, data)
+    b = read_runs(args.predictions_b, args.seeds, examples, data)
+    files = [*args.predictions_a, *args.predictions_b]
     comparison = compare(
         outcomes(a),
         outcomes(b),
@@ -56,17 +56,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         outcomes(b, strict=True),
         [run.seed for run in a],
         task=task.name,
-        split=given.split,
-        model=given.model or model_of(given.predictions_a[0]),
-        preset=given.preset,
-        method_a=given.method_a,
-        method_b=given.method_b,
+        split=args.split,
+        model=args.model or model_of(args.predictions_a[0]),
+        preset=args.preset,
+        method_a=args.method_a,
+        method_b=args.method_b,
         predictions=[{"path": str(path), "sha256": sha256_of(path)} for path in files],
     )
-    write_json(given.output, comparison)
+    write_json(args.output, comparison)
     gap = comparison.difference
     print(
-        f"{given.method_a} minus {given.method_b}: {100 * gap.value:+.1f} points "
+        f"{args.method_a} minus {args.method_b}: {100 * gap.value:+.1f} points "
         f"(95 % interval {100 * gap.low:+.1f} to {100 * gap.high:+.1f}), p = {comparison.p_value:.3g}, n = {comparison.n}"
     )
 

@@ -7,9 +7,9 @@
 `decode.py --help` names the algorithms, `decode.py ALGORITHM --help` shows the options of one.
 Inputs:  --model (a checkpoint folder), --data (Example rows), and what the algorithm needs beside them: for guided
          --discriminator (a folder), and --choices (JSON with beta and temperature) where beta is `choose`.
-Output:  Prediction rows in the order of the data; of shard I of N the I-th block of neighbouring rows. Beside them, in
-         NAME.timing.jsonl, how long it took. On a processor neither --batch-size nor the shards change a byte.
-What is answered is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Output:  Prediction rows in the order of the data; shard I of N is the I-th block of consecutive rows. Beside them, in
+         NAME.timing.jsonl, how long it took. On a CPU, neither --batch-size nor sharding changes a byte of the output.
+Answers are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import argparse
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def parser_of(known: Sequence[Algorithm]) -> argparse.ArgumentParser:
-    """The command line: one subcommand an algorithm, with its options."""
+    """The command line: one subcommand per algorithm, with its options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="algorithm", metavar="ALGORITHM", required=True)
     for algorithm in known:
@@ -59,11 +59,11 @@ def parser_of(known: Sequence[Algorithm]) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     known = algorithms()
-    given = parser_of(list(known.values())).parse_args(arguments)
-    algorithm = known[given.algorithm]
-    options = cli.section_from(given, algorithm.options)
-    beside = {name: getattr(given, name) for name in algorithm.needs}
-    form = given.form if algorithm.has_forms else None
+    args = parser_of(list(known.values())).parse_args(arguments)
+    algorithm = known[args.algorithm]
+    options = cli.section_from(args, algorithm.options)
+    beside = {name: getattr(args, name) for name in algorithm.needs}
+    form = args.form if algorithm.has_forms else None
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.setup import check_references, shard_of
@@ -73,30 +73,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.answer_task import in_chat
     from retrace.tasks.load import load_task
 
-    everything = read_jsonl(given.data, Example)
-    task = (
-        in_chat(load_task(given.task_file)) if load_model_config(given.model_file).chat else load_task(given.task_file)
-    )
-    check_references(task, everything, given.data)
-    most = getattr(options, "max_questions", -1)  # an exam may be of the first questions only
-    examples = shard_of(everything[:most] if most >= 0 else everything, given.shard, given.shards)
+    everything = read_jsonl(args.data, Example)
+    task = in_chat(load_task(args.task_file)) if load_model_config(args.model_file).chat else load_task(args.task_file)
+    check_references(task, everything, args.data)
+    most = getattr(options, "max_questions", -1)  # an exam may cover only the first questions
+    examples = shard_of(everything[:most] if most >= 0 else everything, args.shard, args.shards)
     options = algorithm.complete(options, beside)
-    generator = algorithm.open(options, given.model, given.model_file, given.task_file, form)
+    generator = algorithm.open(options, args.model, args.model_file, args.task_file, form)
     if generator.decoder.ends > 1 and not algorithm.several_ends:
         raise UserError(
-            f"{given.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "
+            f"{args.model}: this checkpoint writes an end token between steps and answer; decode it with greedy or "
             "self_consistency"
         )
     prompts = [generator.prompt(example.question) for example in examples]
-    depends = {"decoder": algorithm.name, "seed": given.seed, "shard": [given.shard, given.shards], "prompts": prompts}
+    depends = {"decoder": algorithm.name, "seed": args.seed, "shard": [args.shard, args.shards], "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
-    depends["form"] = form  # answers are read by it, too; implicit decoding has none
-    files = [given.model, given.model_file, given.task_file, given.data, *beside.values()]
+    depends["form"] = form  # answers are parsed with it as well; implicit decoding has none
+    files = [args.model, args.model_file, args.task_file, args.data, *beside.values()]
     predictions = answered(
-        PartialFile(given.output, fingerprint(depends, [__file__, *files])),
+        PartialFile(args.output, fingerprint(depends, [__file__, *files])),
         examples,
-        lambda left: algorithm.answer(generator, options, left, given.seed, beside),
-        given.output,
+        lambda left: algorithm.answer(generator, options, left, args.seed, beside),
+        args.output,
     )
     right = sum(prediction.correct for prediction in predictions)
     seconds = sum(prediction.seconds or 0.0 for prediction in predictions)
@@ -106,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def answered(
     kept: "PartialFile", examples: "list[Example]", answer: "Callable[[list[Example]], Answered]", output: str
 ) -> "list[Prediction]":
-    """Answer all examples that an earlier run of this job has not answered, and write the predictions, in order.
+    """Answer all examples that no earlier run of this job has answered, and write the predictions in order.
 
     answer: yields the index and the prediction of each example that it is given, in any order.
     """
@@ -130,7 +128,7 @@ def answered(
 
 
 def report(done: int, total: int) -> None:
-    """A line of progress on stderr now and then, with the seconds left."""
+    """Print progress with the remaining time to stderr, at intervals."""
     from retrace.machine.progress import say
 
     say(done, total, "questions", sys.stderr)

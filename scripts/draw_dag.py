@@ -1,13 +1,13 @@
-"""Draw what leads to any target as SVG, on one page. Nothing is executed; no system package is needed.
+"""Draw the job graph of any target as SVG, on one page. Runs nothing, and needs no system package.
 
     python scripts/draw_dag.py results/tables/grace_table1.html
     python scripts/draw_dag.py results/gsm8k/grace_acc.json --workflow-profile profiles/tiny --output dag.svg
     python scripts/draw_dag.py results/gsm8k/grace_acc.json --kind filegraph --config preset=smoke
 
-Inputs:  the workflow in this folder and its configuration. Words after `--` go to Snakemake as they are.
-Output:  --output, or results/dag/TARGET.svg with `_` for every slash. A box holds equal jobs (`decode ×40`): those that
-         differ in shard and seed and, until a page of A4 holds the drawing, in task, model, round and so on; --all-jobs
-         shows every one. Dashed boxes are done. Graphviz lays the graph out where `dot` is installed, otherwise the
+Inputs:  the workflow in this folder and its configuration. Arguments after `--` are passed to Snakemake.
+Output:  --output, or results/dag/TARGET.svg with `_` for every slash. A box merges similar jobs (`decode ×40`): those that
+         differ in shard and seed and, until the drawing fits an A4 page, in task, model, round and so on; --all-jobs
+         shows each one. Dashed boxes are done. Graphviz computes the layout if `dot` is installed, otherwise the
          package graphlay.
 """
 
@@ -19,24 +19,24 @@ from pathlib import Path
 
 from retrace import cli
 from retrace.errors import UserError
-from retrace.planning.command import add_workflow_options, workflow_words
+from retrace.planning.command import add_workflow_options, snakemake_options
 
 KINDS = {
     "dag": "equal jobs in one box",
-    "rulegraph": "one box a rule",
-    "filegraph": "one box a rule, with the files that it writes",
+    "rulegraph": "one box per rule",
+    "filegraph": "one box per rule, with the files that it writes",
 }
 
 
 def default_output(targets: Sequence[str], kind: str) -> str:
-    """results/dag/{target}.svg, with the kind in the name where it is not the usual one."""
+    """results/dag/{target}.svg, with the kind in the name if it is not the default."""
     stem = "_and_".join(target.strip("/").replace("/", "_").removesuffix(".json") for target in targets[:3]) or "all"
     return f"results/dag/{stem}{'' if kind == 'dag' else '_' + kind}.svg"
 
 
-def file_graph(targets: Sequence[str], words: Sequence[str]) -> str:
+def file_graph(targets: Sequence[str], options: Sequence[str]) -> str:
     """What `snakemake --filegraph` prints for the targets."""
-    command = [sys.executable, "-m", "snakemake", *targets, *words, "--filegraph"]
+    command = [sys.executable, "-m", "snakemake", *targets, *options, "--filegraph"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         faults = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("Using ")]
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", help="SVG file to write")
     kinds = "; ".join(f"{name}: {about}" for name, about in KINDS.items())
     parser.add_argument("--kind", choices=list(KINDS), default="dag", help=f"{kinds} (default dag)")
-    parser.add_argument("--all-jobs", action="store_true", help="a box for every job, on a page as large as that takes")
+    parser.add_argument("--all-jobs", action="store_true", help="one box per job, on a page as large as needed")
     parser.add_argument(
         "--layout", choices=["auto", "dot", "graphlay"], default="auto", help="auto: dot where it is installed"
     )
@@ -66,14 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.planning.jobs import planned_jobs
 
     layout = layout_named(args.layout)
-    words = [*workflow_words(args), *argv[cut + 1 :]]
+    options = [*snakemake_options(args), *argv[cut + 1 :]]
     title = " ".join(args.targets) or "All that the workflow makes"
     if args.kind == "filegraph":
-        text = file_graph(args.targets, words)
+        text = file_graph(args.targets, options)
         drawn = first_that_fits((graph_of_files(text, longest) for longest in LINES_OF_FILES), title, layout)
     else:
-        with ThreadPoolExecutor() as pool:  # two processes of Snakemake side by side
-            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, words, force), (True, False))
+        with ThreadPoolExecutor() as pool:  # two Snakemake processes in parallel
+            jobs, waiting = pool.map(lambda force: planned_jobs(args.targets, options, force), (True, False))
         if not jobs:
             raise UserError(f"no job leads to {title}")
         if args.all_jobs:

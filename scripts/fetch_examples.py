@@ -1,11 +1,11 @@
-"""Bring the worked examples that Learn-to-Reason's prompts for a task begin with.
+"""Fetch the worked examples at the start of Learn-to-Reason's prompts for a task.
 
     python scripts/fetch_examples.py --task-file config/tasks/gsm8k.yaml --output learn_to_reason_examples.txt \\
         --test results/data/gsm8k/test.jsonl
 
 In: the task's YAML, whose `learn_to_reason` names a Python file of the authors (a pinned URL, looked up in a mirror folder
-first, or a local file) and a string constant in it; the file is read and never run; and the test questions, none of which
-may stand in the examples. Out: the constant's text as it is.
+first, or a local file) and a string constant in it; the file is parsed, never executed; and the test questions, none of
+which may occur in the examples. Out: the constant's text, unchanged.
 """
 
 import argparse
@@ -21,18 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--test", help="Example rows that the examples must not show")
     parser.add_argument("--output", required=True, help="text file to write")
     parser.add_argument("--mirror", help="folder that holds URLs as HOST/PATH (default: RETRACE_MIRROR)")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.machine.storage import read_jsonl, write_text
     from retrace.schemas import Example
-    from retrace.systems.learn_to_reason.form import examples_of, refuse_shown
+    from retrace.systems.learn_to_reason.form import check_not_shown, examples_of
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file)
-    text = examples_of(task.config, task.path, given.mirror)
-    if given.test:
-        refuse_shown(text, read_jsonl(given.test, Example), task.path)
-    write_text(given.output, text)
+    task = load_task(args.task_file)
+    text = examples_of(task.config, task.path, args.mirror)
+    if args.test:
+        check_not_shown(text, read_jsonl(args.test, Example), task.path)
+    write_text(args.output, text)
     print(f"{task.name}: {task.config.learn_to_reason.constant}, {len(text)} characters", file=sys.stderr)
 
 

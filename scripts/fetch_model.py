@@ -4,9 +4,9 @@
         --output results/models/flan_t5_large
 
 In: a model's YAML with `hub` or `file`. Out: a folder with configuration, tokenizer and weights. The first download
-writes revision and checksums to the lock file; later ones are refused if they differ. Offline: HF_HUB_OFFLINE=1 with a
-filled Hub cache, or a mirror folder (--mirror or RETRACE_MIRROR). A model that cannot be what its YAML or --used-as says
-it is, is refused here, before anything is made with it.
+writes revision and checksums to the lock file; later ones fail if they differ. Offline: HF_HUB_OFFLINE=1 with a
+filled Hub cache, or a mirror folder (--mirror or RETRACE_MIRROR). A model that does not work as its YAML or --used-as
+says is rejected here, before anything is built from it.
 """
 
 from collections.abc import Sequence
@@ -33,15 +33,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml")
     parser.add_argument("--lock", required=True, help="the lock file, read and extended")
     parser.add_argument("--output", required=True, help="folder of the model")
-    parser.add_argument("--mirror", help="folder with MIRROR/huggingface.co/ID/FILE, looked at first")
-    parser.add_argument("--used-as", choices=["embedder", "discriminator"], help="try it as such, too")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--mirror", help="folder with MIRROR/huggingface.co/ID/FILE, searched first")
+    parser.add_argument("--used-as", choices=["embedder", "discriminator"], help="also try it in this role")
+    args = parser.parse_args(arguments)
 
     from retrace.models.hub import fetch_model
     from retrace.models.options import load_model_config
 
-    model = load_model_config(given.model_file)
-    entry = fetch_model(model, given.lock, given.output, given.mirror, partial(try_as, given.used_as, model.name))
+    model = load_model_config(args.model_file)
+    entry = fetch_model(model, args.lock, args.output, args.mirror, partial(try_as, args.used_as, model.name))
     print(f"{model.hub or model.file} at {entry['revision'] or 'no revision'}: {len(entry['files'])} files")
 
 

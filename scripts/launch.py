@@ -1,11 +1,11 @@
-"""Start a script with the devices that it asks for: directly, or as several processes that train one model together.
+"""Run a script on the devices that it requests, directly or as several processes that train one model.
 
     python scripts/launch.py --gpus 2 --strategy ddp scripts/train_sft.py --model results/models/flan_t5_large ...
 
-The script and its own options come last. On this machine the GPUs are taken by locks, so that no two jobs share one; in
-a job of a cluster they are those that the cluster granted. One process runs the script in this interpreter; several are
-started by torchrun, on several nodes of a SLURM job by one launcher a node. How many devices there are changes the
-speed and not the result: the batch size of a script is that over all of them.
+The script and its own options come last. On this machine, locks assign the GPUs, so that no two jobs share one; in a
+cluster job, the cluster assigns them. A single process runs the script in this interpreter; several are started by
+torchrun, with one launcher per node of a SLURM job. The number of devices changes the speed but not the result: a
+script's batch size is the total over all devices.
 """
 
 import argparse
@@ -41,56 +41,56 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "--strategy",
         choices=launch.STRATEGIES,
         default="ddp",
-        help="what several processes share: ddp copies the model; zero2, zero3 and fsdp divide it (one process: as ddp); "
+        help="how processes hold the model: ddp replicates it; zero2, zero3 and fsdp shard it (one process: as ddp); "
         "zero2_offload and zero3_offload keep the optimizer in the machine's memory (default ddp)",
     )
     parser.add_argument("--each-node", action="store_true", help=argparse.SUPPRESS)  # started by srun on each node
     parser.add_argument("script", help="a script, followed by its own options")
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
-    if not Path(given.script).is_file():
-        raise UserError(f"{given.script}: no such script")
+    args = parser.parse_args(arguments)
+    if not Path(args.script).is_file():
+        raise UserError(f"{args.script}: no such script")
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    if given.nodes > 1 and not given.each_node:
-        start_on_each_node(given, threads)
-    claim_devices(given.gpus)
-    devices = launch.devices_to_use(given.gpus)
+    if args.nodes > 1 and not args.each_node:
+        start_on_each_node(args, threads)
+    claim_devices(args.gpus)
+    devices = launch.devices_to_use(args.gpus)
     if not devices:
         os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
-    allocation = launch.allocation_from(given.gpus, given.nodes, given.processes, given.strategy, os.environ)
-    strategy = launch.strategy_for(given.strategy, allocation.world)
+    allocation = launch.allocation_from(args.gpus, args.nodes, args.processes, args.strategy, os.environ)
+    strategy = launch.strategy_for(args.strategy, allocation.world)
     if launch.runs_directly(allocation, strategy):
         os.environ.pop(launch.STRATEGY, None)
-        run_here(given.script, given.arguments)
+        run_here(args.script, args.arguments)
     else:
         if strategy == "fsdp" and not devices:
             raise UserError("launch.strategy fsdp needs GPUs; on the CPU use ddp, zero2 or zero3")
         os.environ.update(launch.environment_of_processes(allocation, strategy, threads))
-        run_processes(allocation, given.script, given.arguments)
+        run_processes(allocation, args.script, args.arguments)
 
 
-def start_on_each_node(given: argparse.Namespace, threads: int) -> NoReturn:
-    """Become the srun that starts this launcher once on each node."""
-    launch.processes_of(given.gpus, given.processes, given.strategy)
+def start_on_each_node(args: argparse.Namespace, threads: int) -> NoReturn:
+    """Replace this process by an srun that starts the launcher on each node."""
+    launch.processes_of(args.gpus, args.processes, args.strategy)
     if "SLURM_JOB_ID" not in os.environ:
         raise UserError(
-            f"{given.nodes} nodes need SLURM (--workflow-profile profiles/slurm); set launch.nodes to 1 here"
+            f"{args.nodes} nodes need SLURM (--workflow-profile profiles/slurm); set launch.nodes to 1 here"
         )
-    again = [sys.executable, __file__, "--each-node", f"--gpus={given.gpus}", f"--nodes={given.nodes}"]
-    again += [f"--processes={given.processes}", f"--strategy={given.strategy}", given.script, *given.arguments]
-    words = launch.srun_arguments(given.nodes, threads, again)
-    print(launch.shown(words), file=sys.stderr, flush=True)
-    os.execvp("srun", words)
+    again = [sys.executable, __file__, "--each-node", f"--gpus={args.gpus}", f"--nodes={args.nodes}"]
+    again += [f"--processes={args.processes}", f"--strategy={args.strategy}", args.script, *args.arguments]
+    argv = launch.srun_arguments(args.nodes, threads, again)
+    print(launch.shown(argv), file=sys.stderr, flush=True)
+    os.execvp("srun", argv)
 
 
 def claim_devices(gpus: int) -> None:
-    """Make this job's GPUs, and no others, the visible ones; wait for them where other jobs have them."""
+    """Make only this job's GPUs visible; wait for GPUs that other jobs hold."""
     if not launch.shares_devices():
         if gpus:
             launch.check_granted(gpus, os.environ)
         return
     if not gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a job that asked for none must not sit on another one's
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""  # a job that requested none must not use another job's GPUs
         return
     from retrace.machine.devices import hold_devices, lock_folder, visible_devices
 
@@ -115,24 +115,24 @@ def claim_devices(gpus: int) -> None:
 
 
 def run_here(script: str, arguments: Sequence[str]) -> None:
-    """The script in this interpreter, as `python SCRIPT ARGUMENTS` would run it."""
+    """Run the script in this interpreter, as `python SCRIPT ARGUMENTS` would."""
     sys.argv = [script, *arguments]
     sys.path[0] = str(Path(script).resolve().parent)
     runpy.run_path(script, run_name="__main__")
 
 
 def run_processes(allocation: launch.Allocation, script: str, arguments: Sequence[str]) -> None:
-    """The script as this node's processes; ends with the exit status of the one that failed first."""
+    """Run the script as this node's processes; exit with the status of the first one that failed."""
     from torch.distributed import run
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 
     os.environ[launch.PARENT] = str(os.getpid())
     with tempfile.TemporaryDirectory(prefix="retrace_launch_") as folder:
-        words = launch.torchrun_arguments(allocation, folder, script, arguments)
-        print(f"torchrun {launch.shown(words)}", file=sys.stderr, flush=True)
+        argv = launch.torchrun_arguments(allocation, folder, script, arguments)
+        print(f"torchrun {launch.shown(argv)}", file=sys.stderr, flush=True)
         try:
-            run.main(words)
+            run.main(argv)
         except ChildFailedError as error:
             sys.exit(explain(error.failures, allocation, Path(folder)))
         except SignalException as error:
@@ -140,8 +140,8 @@ def run_processes(allocation: launch.Allocation, script: str, arguments: Sequenc
 
 
 def explain(failures: dict, allocation: launch.Allocation, folder: Path) -> int:
-    """Show what the failed processes said that nobody saw yet; the exit status of the first one."""
-    # Those that ended by SIGTERM were stopped because another one failed.
+    """Print the unseen output of failed processes; return the exit status of the first one."""
+    # Processes ended by SIGTERM were stopped because another one failed.
     own = {rank: failure for rank, failure in failures.items() if failure.exitcode != -signal.SIGTERM} or failures
     first = min(own.values(), key=lambda failure: failure.timestamp)
     if 0 not in own:

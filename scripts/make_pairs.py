@@ -29,31 +29,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--alignments", required=True, help="Alignment rows")
     parser.add_argument("--seed", required=True, type=int, help="of the development split and of the invalid prefixes")
     parser.add_argument("--output", required=True, help="Pair rows")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Pairing)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Pairing)
 
-    task = load_task(given.task_file)
-    examples = {example.id: example for example in read_jsonl(given.data, Example)}
-    alignments = read_jsonl(given.alignments, Alignment)
+    task = load_task(args.task_file)
+    examples = {example.id: example for example in read_jsonl(args.data, Example)}
+    alignments = read_jsonl(args.alignments, Alignment)
     for number, alignment in enumerate(alignments, start=1):
         if alignment.example_id not in examples:
             raise UserError(
-                f"{given.alignments}:{number}: example_id {alignment.example_id!r} is not in {given.data}; "
+                f"{args.alignments}:{number}: example_id {alignment.example_id!r} is not in {args.data}; "
                 "rebuild the alignments, or give the data that they were made from"
             )
         if len(alignment.trajectory) != len(alignment.reference):
             raise UserError(
-                f"{given.alignments}:{number}: trajectory has {len(alignment.trajectory)} entries and reference "
+                f"{args.alignments}:{number}: trajectory has {len(alignment.trajectory)} entries and reference "
                 f"{len(alignment.reference)}; delete the file and rebuild it"
             )
     correct = task.step_correct if options.step_judge == "task" else entailment(task, alignments, options)
-    pairs, counts = make_pairs(examples, alignments, correct, options, given.seed)
-    write_jsonl(given.output, pairs)
+    pairs, counts = make_pairs(examples, alignments, correct, options, args.seed)
+    write_jsonl(args.output, pairs)
     print(f"{task.name}: {json.dumps(counts)}")
 
 
 def entailment(task: Task, alignments: Sequence[Alignment], options: Pairing) -> StepCorrect:
-    """Step correctness by an entailment model, every different pair of aligned steps judged once, in batches."""
+    """Step correctness by an entailment model; each distinct pair of aligned steps is judged once, in batches."""
     if not task.family.tells_states:
         raise UserError(
             f"--step-judge entailment: for symbolic tasks only; {task.name} is of family {task.config.family}, whose "

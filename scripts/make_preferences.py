@@ -22,8 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, PreferencePairs)
     add_arguments(parser, "Preference")
     parser.add_argument("--seed", required=True, type=int, help="of the order of equally similar pairs")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, PreferencePairs)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, PreferencePairs)
 
     import random
 
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
-    examples = first_of(read_jsonl(given.data, Example), given.max_questions)
-    rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
+    task = load_task(args.task_file).in_form(args.form, load_model_config(args.model_file).family)
+    examples = first_of(read_jsonl(args.data, Example), args.max_questions)
+    rounds = [(path, read_jsonl(path, Trajectory)) for path in args.trajectories]
     found = gather(examples, rounds)
-    gold = gold_solutions(examples, given.labelled, task.solution_text) if options.gold else {}
+    gold = gold_solutions(examples, args.labelled, task.solution_text) if options.gold else {}
     tokens = token_sets(
-        given.tokenizer,
+        args.tokenizer,
         [*gold.values(), *(text for one in found.values() for text in (*one.right, *one.wrong))],
     )
     rows, equal_sides, with_pairs = [], 0, 0
@@ -58,12 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             one.right,
             one.wrong,
             tokens,
-            random.Random(f"pairs {given.seed} {example.id}"),
+            random.Random(f"pairs {args.seed} {example.id}"),
             options.similarity,
             options.pairs_per_question,
         )
         with_pairs += bool(pairs)
-        held_out = random.Random(f"development {given.seed} {example.id}").random() < options.development_share
+        held_out = random.Random(f"development {args.seed} {example.id}").random() < options.development_share
         rows += [
             Preference(
                 example_id=example.id,
@@ -82,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "pairs": len(rows),
         "development_pairs": sum(row.split == "dev" for row in rows),
     }
-    write_jsonl(given.output, rows)
-    write_json(given.report, report)
+    write_jsonl(args.output, rows)
+    write_json(args.report, report)
     print(json.dumps(report))
 
 

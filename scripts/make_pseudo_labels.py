@@ -8,7 +8,7 @@
 Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
          a folder with the tokenizer by which solutions are compared.
 Output:  PseudoLabel rows: of each question its reference, where it is known, and right samples that are unlike it and
-         each other; a report with the counts of every degenerate case. A round that brings nothing new is no error.
+         each other; a report with the counts of every degenerate case. A round without anything new is not an error.
 """
 
 import json
@@ -22,8 +22,8 @@ from retrace.systems.dpo_st.options import PseudoLabels
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, PseudoLabels)
     add_arguments(parser, "PseudoLabel")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, PseudoLabels)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, PseudoLabels)
 
     from retrace.errors import UserError
     from retrace.machine.storage import read_jsonl, write_json, write_jsonl
@@ -41,13 +41,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file).in_form(given.form, load_model_config(given.model_file).family)
-    examples = read_jsonl(given.data, Example)
-    rounds = [(path, read_jsonl(path, Trajectory)) for path in given.trajectories]
-    sampled = first_of(examples, given.max_questions)
+    task = load_task(args.task_file).in_form(args.form, load_model_config(args.model_file).family)
+    examples = read_jsonl(args.data, Example)
+    rounds = [(path, read_jsonl(path, Trajectory)) for path in args.trajectories]
+    sampled = first_of(examples, args.max_questions)
     found, before = gather(sampled, rounds), gather(sampled, rounds[:-1])
-    gold = gold_solutions(examples, given.labelled, task.solution_text)
-    tokens = token_sets(given.tokenizer, [*gold.values(), *(text for one in found.values() for text in one.right)])
+    gold = gold_solutions(examples, args.labelled, task.solution_text)
+    tokens = token_sets(args.tokenizer, [*gold.values(), *(text for one in found.values() for text in one.right)])
     solutions = {
         example.id: solutions_of_question(gold.get(example.id), right_of(found, example), tokens, options.similarity)
         for example in examples
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     if not rows:
         raise UserError(
-            f"{given.trajectories[-1]}: no right solution and no reference: there is nothing to train on; raise "
+            f"{args.trajectories[-1]}: no right solution and no reference: there is nothing to train on; raise "
             "dpo_st.labelled, or train the warm-up longer"
         )
     labels = [row for row in rows if row.origin == "sampled"]
@@ -79,8 +79,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "questions_with_pseudo_labels": len({row.example_id for row in labels}),
         "new_in_this_round": sum(row.solution not in known[row.example_id] for row in labels),
     }
-    write_jsonl(given.output, rows)
-    write_json(given.report, report)
+    write_jsonl(args.output, rows)
+    write_json(args.report, report)
     print(json.dumps(report))
 
 

@@ -1,7 +1,7 @@
-"""Write config/schema.json from the typed configuration, or check that it is fresh.
+"""Generate config/schema.json from the typed configuration, or check that it is up to date.
 
     python scripts/make_schema.py            writes config/schema.json
-    python scripts/make_schema.py --check    exits with 2 where the file is stale
+    python scripts/make_schema.py --check    exits with 2 if the file is stale
 
 Editors that know JSON schemas complete and check config/config.yaml with it.
 """
@@ -24,7 +24,7 @@ SCHEMA = Path(__file__).parent.parent / "config" / "schema.json"
 
 
 def schema_text() -> str:
-    """The schema of config.yaml, with those of the task, model, checkpoint, decoder and method files beside it."""
+    """The schema of config.yaml, with those of task, model, checkpoint, decoder and method files as definitions."""
     schema = Configuration.model_json_schema()
     for kind in (TaskConfig, ModelConfig, Checkpoint, DecoderConfig, MethodConfig):
         part = kind.model_json_schema()
@@ -36,8 +36,8 @@ def schema_text() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--check", action="store_true", help="only compare")
-    given = parser.parse_args(arguments)
-    if not given.check:
+    args = parser.parse_args(arguments)
+    if not args.check:
         write_text(SCHEMA, schema_text())
     elif not SCHEMA.exists() or SCHEMA.read_text(encoding="utf-8") != schema_text():
         raise UserError(f"{SCHEMA} is stale; run: python scripts/make_schema.py")

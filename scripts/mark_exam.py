@@ -1,10 +1,10 @@
-"""Mark an exam: which of the student's answers to its training questions are right, and what they answer.
+"""Mark an exam: which of the student's answers to its training questions are right, with the extracted answers.
 
     python scripts/mark_exam.py --task-file config/tasks/gsm8k.yaml --data results/data/gsm8k/train.jsonl \\
         --predictions results/gsm8k/gptj_6b/seed0/base/exam/train.jsonl --output marks.jsonl --report exam.json
 
 In: Prediction rows of `decode.py exam` (or, with --released, mistakes in the format of Learn-to-Reason's authors) and the
-training examples. Out: MarkedAnswer rows, each text once a question, and what was counted as JSON. Answers are read by
+training examples. Out: MarkedAnswer rows, each text once per question, and what was counted as JSON. Answers are read by
 Learn-to-Reason's own rule, which needs no `####` (retrace.systems.learn_to_reason.cleanup).
 """
 
@@ -24,8 +24,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="MarkedAnswer rows")
     parser.add_argument("--report", required=True, help="JSON file with the counts")
     cli.add_form(parser)
-    given = parser.parse_args(arguments)
-    if (given.predictions is None) == (given.released is None):
+    args = parser.parse_args(arguments)
+    if (args.predictions is None) == (args.released is None):
         raise UserError("give either --predictions or --released")
 
     from retrace.machine.storage import read_jsonl, write_json, write_jsonl
@@ -34,14 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.learn_to_reason.released import read_released
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file).in_form(given.form, "decoder_only")  # answers are read alike for all models
-    examples = read_jsonl(given.data, Example)
-    if given.released:
-        marks, counts = mark_released(task, read_released(given.released), examples)
+    task = load_task(args.task_file).in_form(
+        args.form, "decoder_only"
+    )  # answers are parsed the same way for all models
+    examples = read_jsonl(args.data, Example)
+    if args.released:
+        marks, counts = mark_released(task, read_released(args.released), examples)
     else:
-        marks, counts = mark(task, read_jsonl(given.predictions, Prediction), examples, given.predictions)
-    write_jsonl(given.output, marks)
-    write_json(given.report, counts)
+        marks, counts = mark(task, read_jsonl(args.predictions, Prediction), examples, args.predictions)
+    write_jsonl(args.output, marks)
+    write_json(args.report, counts)
     print(json.dumps(counts))
 
 

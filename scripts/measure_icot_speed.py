@@ -1,4 +1,4 @@
-"""Measure how fast a task is answered without steps, with them, and with implicit ones: side by side, in one process.
+"""Compare the speed of answers without steps, with explicit steps and with implicit ones, in one process.
 
     python scripts/measure_icot_speed.py --no-cot no_cot/model --explicit-cot explicit_cot/model --icot icot/model \\
         --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
@@ -18,7 +18,7 @@ from retrace.systems.icot.options import Speed
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, Speed)
-    parser.add_argument("--no-cot", help="folder of the checkpoint no_cot; without it nothing is divided by its speed")
+    parser.add_argument("--no-cot", help="folder of the checkpoint no_cot; without it, speeds are not normalized")
     parser.add_argument("--explicit-cot", help="folder of the checkpoint explicit_cot")
     parser.add_argument("--icot", required=True, help="folder of the checkpoint icot")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="Example rows of the test split")
     parser.add_argument("--preset", required=True, help="name of the preset")
     parser.add_argument("--output", required=True, help="JSON file to write")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Speed)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Speed)
 
     import torch
 
@@ -39,11 +39,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.icot import speed
     from retrace.systems.icot.decoding import open_coupled
 
-    examples = read_jsonl(given.data, Example)[: options.questions]
-    files = given.model_file, given.task_file
-    written = {"no_cot": given.no_cot, "explicit_cot": given.explicit_cot}
+    examples = read_jsonl(args.data, Example)[: options.questions]
+    files = args.model_file, args.task_file
+    written = {"no_cot": args.no_cot, "explicit_cot": args.explicit_cot}
     generators = {name: open_generator(folder, *files) for name, folder in written.items() if folder}
-    generators["icot"] = open_coupled(given.icot, *files)
+    generators["icot"] = open_coupled(args.icot, *files)
     on_gpu = best_device() == "cuda"
 
     def way(generator: Generator) -> speed.Answer:
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     document = speed.Speed(
         task=generator.task.name,
         model=generator.config.name,
-        preset=given.preset,
+        preset=args.preset,
         questions=len(examples),
         device=torch.cuda.get_device_name() if on_gpu else machine().processor,
         threads=0 if on_gpu else torch.get_num_threads(),
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         missing=speed.missing_ways(timings),
         explicit_over_implicit=speed.latency_ratio(timings),
     )
-    write_json(given.output, document)
+    write_json(args.output, document)
     for name, found in timings.items():
         shown = [f"batch {one.batch_size}: {one.questions_per_second:.1f}/s" for one in found]
         shares = ["" if one.normalised is None else f" ({one.normalised:.2f})" for one in found]

@@ -5,7 +5,7 @@
         after.jsonl --samples before_samples.jsonl after_samples.jsonl --output dpo_st_pass_at_k.json
 
 Inputs:  Prediction rows of the development split: for each checkpoint and in it for each seed a file decoded greedily
-         and one with several samples a question.
+         and one with several samples per question.
 Output:  JSON. Greedy accuracy is what the paper calls Pass@1; the others are the unbiased estimates from the samples.
 """
 
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", nargs="+", type=int, required=True)
     parser.add_argument("--preset", required=True, help="name of the preset")
     parser.add_argument("--output", required=True, help="JSON file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     import numpy as np
 
@@ -41,24 +41,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Prediction
     from retrace.tasks.load import load_task
 
-    task, model = load_task(given.task_file), load_model_config(given.model_file)
-    wanted = len(given.checkpoints) * len(given.seeds)
+    task, model = load_task(args.task_file), load_model_config(args.model_file)
+    wanted = len(args.checkpoints) * len(args.seeds)
     for name in ("greedy", "samples"):
-        if len(getattr(given, name)) != wanted:
+        if len(getattr(args, name)) != wanted:
             raise UserError(
-                f"--{name}: {len(getattr(given, name))} files for {len(given.checkpoints)} checkpoints and "
-                f"{len(given.seeds)} seeds; give {wanted}"
+                f"--{name}: {len(getattr(args, name))} files for {len(args.checkpoints)} checkpoints and "
+                f"{len(args.seeds)} seeds; give {wanted}"
             )
     questions: list[str] | None = None
     points = []
-    for number, checkpoint in enumerate(given.checkpoints):
+    for number, checkpoint in enumerate(args.checkpoints):
         greedy, sampled = [], []
-        for place in range(number * len(given.seeds), (number + 1) * len(given.seeds)):
-            for path, kept in ((given.greedy[place], greedy), (given.samples[place], sampled)):
+        for place in range(number * len(args.seeds), (number + 1) * len(args.seeds)):
+            for path, kept in ((args.greedy[place], greedy), (args.samples[place], sampled)):
                 rows = read_jsonl(path, Prediction)
                 questions = questions or [row.example_id for row in rows]
                 if [row.example_id for row in rows] != questions:
-                    raise UserError(f"{path}: other questions than {given.greedy[0]} answers; decode the same split")
+                    raise UserError(f"{path}: other questions than {args.greedy[0]} answers; decode the same split")
                 kept.append(rows)
         least = min(len(row.samples) for rows in sampled for row in rows)
         shares: dict[str, Any] = {
@@ -87,22 +87,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     reported = [
         {"checkpoint": row.method, "metric": row.metric, "percent": row.value, "model": row.model, "note": row.note}
-        for paper in load_papers(given.papers)
+        for paper in load_papers(args.papers)
         for row in paper.rows
         if row.table == "Figure 6" and paper.paper == "dpo_st" and row.dataset in task.config.paper_names
     ]
     write_json(
-        given.output,
+        args.output,
         {
             "kind": "pass_at_k",
             "task": task.name,
             "model": model.name,
-            "preset": given.preset,
-            "seeds": given.seeds,
+            "preset": args.preset,
+            "seeds": args.seeds,
             "n": len(questions or []),
             "points": points,
             "reported": reported,
-            "files": [{"path": path, "sha256": sha256_of(path)} for path in (*given.greedy, *given.samples)],
+            "files": [{"path": path, "sha256": sha256_of(path)} for path in (*args.greedy, *args.samples)],
         },
     )
 

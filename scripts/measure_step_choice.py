@@ -1,4 +1,4 @@
-"""Measure how often the right step is chosen from N sampled ones, by discriminator and by language model.
+"""Measure how often discriminator and language model pick the right step among N samples.
 
     python scripts/measure_step_choice.py --model results/gsm8k/tiny_t5/seed0/sft/model \\
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
@@ -28,14 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--discriminator", required=True, help="folder of the discriminator")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
-    parser.add_argument("--limit", type=int, default=1000, help="contexts at most (default 1000)")
+    parser.add_argument("--limit", type=int, default=1000, help="maximum number of contexts (default 1000)")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), to be put beside")
-    parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), to be put beside")
+    parser.add_argument("--training-report", help="pair accuracies (train_discriminator.py), copied into the report")
+    parser.add_argument("--sampling", help="SamplingCounts rows (sample_trajectories.py), copied into the report")
     cli.add_form(parser)
     parser.add_argument("--output", required=True, help="JSON")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Guided)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Guided)
 
     from retrace.decoding.setup import open_generator
     from retrace.decoding.step_choice import held_out_contexts, measure_step_choice
@@ -43,18 +43,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Pair, SamplingCounts, counts_together
 
-    contexts = held_out_contexts(read_jsonl(given.pairs, Pair))[: given.limit]
+    contexts = held_out_contexts(read_jsonl(args.pairs, Pair))[: args.limit]
     if not contexts:
-        raise UserError(
-            f"{given.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again"
-        )
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
-    discriminator = load_discriminator(given.discriminator, generator.decoder.device)
-    report = measure_step_choice(generator, discriminator, contexts, options, given.seed)
-    beside = read_json(given.training_report) if given.training_report else {}
-    if given.sampling:
-        beside["sampling"] = counts_together(read_jsonl(given.sampling, SamplingCounts)).model_dump()
-    write_json(given.output, {**beside, "step_choice": report})
+        raise UserError(f"{args.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again")
+    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
+    discriminator = load_discriminator(args.discriminator, generator.decoder.device)
+    report = measure_step_choice(generator, discriminator, contexts, options, args.seed)
+    beside = read_json(args.training_report) if args.training_report else {}
+    if args.sampling:
+        beside["sampling"] = counts_together(read_jsonl(args.sampling, SamplingCounts)).model_dump()
+    write_json(args.output, {**beside, "step_choice": report})
     for name in ("discriminator", "language_model", "any"):
         print(f"{name}: {report[name]['right']} of {report['contexts']}")
 

@@ -14,17 +14,17 @@ from retrace import cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--results", nargs="+", required=True, help="Result documents of the three ways")
-    parser.add_argument("--speeds", nargs="+", required=True, help="Speed documents, one a task and model")
+    parser.add_argument("--speeds", nargs="+", required=True, help="Speed documents, one per task and model")
     parser.add_argument("--svg", required=True, help="SVG file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation.result import Result, load_document
     from retrace.machine.storage import atomic_path
     from retrace.systems.icot.speed import Speed, draw, paired
 
-    speeds = [load_document(path, Speed) for path in given.speeds]
-    pairs = paired(speeds, [load_document(path, Result) for path in given.results])
-    with atomic_path(given.svg) as temporary:
+    speeds = [load_document(path, Speed) for path in args.speeds]
+    pairs = paired(speeds, [load_document(path, Result) for path in args.results])
+    with atomic_path(args.svg) as temporary:
         draw(pairs, temporary)
     print(f"{len(pairs)} tasks drawn")
 

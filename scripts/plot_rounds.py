@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--papers", required=True, help="folder of reported results")
     parser.add_argument("--json", required=True, help="JSON file to write")
     parser.add_argument("--svg", required=True, help="SVG file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation.reported import load_papers
     from retrace.evaluation.result import Result, load_document
@@ -27,10 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.workflow.declared import config_folders
     from retrace.workflow.names import Checkpoints
 
-    results = [(path, load_document(path, Result)) for path in given.results]
-    figure = curves_of(results, load_papers(given.papers), Checkpoints(config_folders()).round_named)
-    write_json(given.json, figure)
-    with atomic_path(given.svg) as temporary:
+    results = [(path, load_document(path, Result)) for path in args.results]
+    figure = curves_of(results, load_papers(args.papers), Checkpoints(config_folders()).round_named)
+    write_json(args.json, figure)
+    with atomic_path(args.svg) as temporary:
         draw_rounds(figure, temporary)
     print(f"{figure.task}, {figure.model}, n {figure.n}: {len(figure.curves)} curves")
 

@@ -3,7 +3,7 @@
     python scripts/prepare_data.py --task-file config/tasks/gsm8k.yaml --split test --output gsm8k_test.jsonl
 
 Inputs: the task's YAML; its sources (pinned URLs, looked up in a mirror folder first, or local files, or generators).
-Output: one Example a line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
+Output: one Example per line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
 `sampling_demonstrations` those that sampling draws from.
 Stops where a row is malformed, and where a question of the split stands in another split too.
 """
@@ -24,27 +24,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", required=True, help="train, dev, test, corpus, corpus_dev or demonstrations")
     parser.add_argument("--output", required=True, help="JSONL file to write")
     parser.add_argument("--mirror", help="folder that holds URLs as HOST/PATH (default: RETRACE_MIRROR)")
-    parser.add_argument("--limit", type=int, default=-1, help="keep the first so many examples; -1: all")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--limit", type=int, default=-1, help="keep only this many examples, from the start; -1: all")
+    args = parser.parse_args(arguments)
 
     from retrace.tasks.formats import read_split, shared_questions, streamed
     from retrace.tasks.load import load_task
 
-    if given.limit == 0 or given.limit < -1:
-        raise UserError(f"--limit {given.limit}: must be at least 1, or -1 for all")
-    task = load_task(given.task_file)
-    examples = streamed(task, given.split, given.mirror)
+    if args.limit == 0 or args.limit < -1:
+        raise UserError(f"--limit {args.limit}: must be at least 1, or -1 for all")
+    task = load_task(args.task_file)
+    examples = streamed(task, args.split, args.mirror)
     if examples is None:
-        examples = read_split(task, given.split, given.mirror)
-        shared = shared_questions(task, given.split, examples, given.mirror)
+        examples = read_split(task, args.split, args.mirror)
+        shared = shared_questions(task, args.split, examples, args.mirror)
         if sum(shared.values()) > task.config.overlap:
             counts = ", ".join(f"{count} in {other}" for other, count in shared.items())
             raise UserError(
-                f"{given.task_file}: questions of {given.split} stand in other splits too ({counts}); remove them, or "
+                f"{args.task_file}: questions of {args.split} stand in other splits too ({counts}); remove them, or "
                 "state their number as `overlap` and say why in `about`"
             )
-    count = write_jsonl(given.output, islice(examples, given.limit if given.limit > 0 else None))
-    print(f"{task.name} {given.split}: {count} examples -> {given.output}", file=sys.stderr)
+    count = write_jsonl(args.output, islice(examples, args.limit if args.limit > 0 else None))
+    print(f"{task.name} {args.split}: {count} examples -> {args.output}", file=sys.stderr)
 
 
 if __name__ == "__main__":

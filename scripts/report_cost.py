@@ -1,13 +1,13 @@
-"""Afterwards: what the jobs took, per rule, from the benchmark records and the files in this folder.
+"""Report what finished jobs cost, per rule, from the benchmark records and the files in this folder.
 
     python scripts/report_cost.py
     python scripts/report_cost.py results/gsm8k/grace_acc.json --json spent.json
 
-Inputs:  benchmarks/ (Snakemake writes a record a job), results/, and what Snakemake remembers of both in .snakemake/. With
-         targets, only the jobs behind them count, which Snakemake is asked for; words after `--` go to it as they are.
+Inputs:  benchmarks/ (Snakemake writes one record per job), results/, and Snakemake's metadata in .snakemake/. With
+         targets, only their upstream jobs count, as planned by Snakemake; arguments after `--` are passed to it.
          Nothing is run.
-Output:  a table, one line a rule: wall time of all jobs and of the longest, processor and GPU time, peak memory, disk. With
-         --json also as a document. Shards that were deleted take no disk; a job that was run again counts once.
+Output:  a table, one line per rule: wall time (total and longest job), CPU and GPU time, peak memory, disk. With
+         --json also as a document. Deleted shards take no disk space; a job that ran twice counts once.
 """
 
 import sys
@@ -19,18 +19,18 @@ from retrace.planning.command import (
     add_benchmarks_option,
     add_workflow_options,
     benchmarks_of,
-    workflow_words,
+    snakemake_options,
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    cut = words.index("--") if "--" in words else len(words)
+    argv = list(sys.argv[1:] if arguments is None else arguments)
+    cut = argv.index("--") if "--" in argv else len(argv)
     parser = cli.command(__doc__)
     add_workflow_options(parser)
     add_benchmarks_option(parser)
     parser.add_argument("--json", help="also write the report to this file")
-    given = parser.parse_args(words[:cut])
+    args = parser.parse_args(argv[:cut])
 
     from retrace.machine.storage import write_json
     from retrace.planning.jobs import planned_jobs
@@ -38,9 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.planning.spent import files_by_rule, report, written_by
     from retrace.planning.tables import report_lines
 
-    records, rules, outputs = read_records(benchmarks_of(given)), written_by(), None
-    if given.targets:
-        jobs = planned_jobs(given.targets, [*workflow_words(given), *words[cut + 1 :]], force=True)
+    records, rules, outputs = read_records(benchmarks_of(args)), written_by(), None
+    if args.targets:
+        jobs = planned_jobs(args.targets, [*snakemake_options(args), *argv[cut + 1 :]], force=True)
         benchmarks = {job.benchmark: job.rule for job in jobs}
         records = [
             replace(record, job=replace(record.job, rule=benchmarks[record.job.benchmark]))
@@ -49,9 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ]
         outputs = {file: job.rule for job in jobs for file in job.output}
         rules |= outputs
-    found = report(given.targets, records, files_by_rule(rules, only=outputs))
-    if given.json:
-        write_json(given.json, found)
+    found = report(args.targets, records, files_by_rule(rules, only=outputs))
+    if args.json:
+        write_json(args.json, found)
     print("\n".join(report_lines(found)))
 
 

@@ -1,4 +1,4 @@
-"""Put together what happened in a round of DPO-ST.
+"""Summarize a round of DPO-ST.
 
     python scripts/report_round.py --task gsm8k --model tiny_t5 --round 1 --seed 0 --pairs dpo_round1/pairs.json \\
         --dpo dpo_round1/training.json --labels dpo_st_round1/pseudo_labels.json \\
@@ -16,7 +16,7 @@ from retrace import cli
 
 
 def notes_of(pairs: Mapping[str, Any], dpo: Mapping[str, Any], labels: Mapping[str, Any]) -> list[str]:
-    """What a reader should know before the numbers."""
+    """Notes that the reader should see before the numbers."""
     notes = []
     if dpo["steps"] == 0:
         notes.append("no preference pair: the DPO step left the model as it was")
@@ -40,20 +40,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--labels", required=True, help="report of make_pseudo_labels.py")
     parser.add_argument("--sft", required=True, help="report of train_round.py")
     parser.add_argument("--output", required=True, help="JSON file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.machine.storage import read_json, write_json
 
-    parts = {name: read_json(getattr(given, name)) for name in ("pairs", "dpo", "labels", "sft")}
+    parts = {name: read_json(getattr(args, name)) for name in ("pairs", "dpo", "labels", "sft")}
     notes = notes_of(parts["pairs"], parts["dpo"], parts["labels"])
     write_json(
-        given.output,
+        args.output,
         {
             "kind": "round",
-            "task": given.task,
-            "model": given.model,
-            "seed": given.seed,
-            "round": given.round,
+            "task": args.task,
+            "model": args.model,
+            "seed": args.seed,
+            "round": args.round,
             "notes": notes,
             "share_of_correct_samples": {
                 "before_dpo": _share(parts["pairs"]),
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             **parts,
         },
     )
-    print(f"round {given.round}: {parts['pairs']['pairs']} pairs, {parts['labels']['pseudo_labels']} pseudo-labels")
+    print(f"round {args.round}: {parts['pairs']['pairs']} pairs, {parts['labels']['pseudo_labels']} pseudo-labels")
     for note in notes:
         print(f"note: {note}")
 

@@ -18,7 +18,7 @@ from retrace.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
-    parser.add_argument("--predictions", required=True, help="Prediction rows with several samples a question")
+    parser.add_argument("--predictions", required=True, help="Prediction rows with several samples per question")
     parser.add_argument("--verifier", required=True, help="folder of the verifier")
     parser.add_argument("--model-file", required=True, help="the generator's YAML")
     parser.add_argument("--task-file", required=True, help="the task's YAML")
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--vote", action="store_true", help="majority vote weighted by score, not the best sample")
     parser.add_argument("--output", required=True, help="Prediction rows")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.decoding.setup import best_device
     from retrace.decoding.vote import best, choose, majority
@@ -38,26 +38,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Prediction, Sample
     from retrace.tasks.load import load_task
 
-    load_model_config(given.model_file)
-    task = load_task(given.task_file)
-    predictions = read_jsonl(given.predictions, Prediction)
+    load_model_config(args.model_file)
+    task = load_task(args.task_file)
+    predictions = read_jsonl(args.predictions, Prediction)
     device = best_device()
-    verifier = load_verifier(given.verifier, device)
-    batch_size = _number(given.batch_size) if given.batch_size != "auto" else 64 if device == "cpu" else 256
+    verifier = load_verifier(args.verifier, device)
+    batch_size = _number(args.batch_size) if args.batch_size != "auto" else 64 if device == "cpu" else 256
     questions = [" ".join(row.question.split()) for row in predictions for _ in row.samples]
     solutions = [sample.text for row in predictions for sample in row.samples]
     began = time.perf_counter()
     scores = iter(verifier.score(questions, solutions, batch_size).tolist())
-    seconds = time.perf_counter() - began + (decoding_seconds(given.predictions) or 0.0)
+    seconds = time.perf_counter() - began + (decoding_seconds(args.predictions) or 0.0)
     reranked = []
     for row in predictions:
-        # Scores are compared as they are written, so that equal solutions are equal.
+        # Compare scores as written, so that equal solutions have equal scores.
         samples = [Sample(**sample.model_dump() | {"score": next(scores)}) for sample in row.samples]
         own = [sample.score for sample in samples]
         answers = [sample.answer for sample in samples]
-        chosen = majority(answers, task.canonical, own) if given.vote else best(own)
+        chosen = majority(answers, task.canonical, own) if args.vote else best(own)
         reranked.append(choose(row, chosen, samples=samples))
-    write_predictions(given.output, reranked, seconds)
+    write_predictions(args.output, reranked, seconds)
     print(json.dumps({"questions": len(reranked), "correct": sum(row.correct for row in reranked)}))
 
 

@@ -8,7 +8,7 @@ Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
          each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
          Counts are printed as JSON.
-What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import json
@@ -24,11 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, RoundSampling)
     sampled_solutions.add_arguments(parser)
     parser.add_argument(
-        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+        "--max-questions", type=int, default=-1, help="only this many of them, from the start (default -1: all)"
     )
     parser.add_argument("--first-sample", type=int, default=0, help="number of the first sample (default 0)")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, RoundSampling)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, RoundSampling)
 
     from retrace.decoding.partial import PartialFile, fingerprint, what_counts
     from retrace.decoding.setup import check_references, open_generator, shard_of
@@ -37,21 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example, Trajectory
     from retrace.systems.dpo_st.preferences import first_of
 
-    everything = first_of(read_jsonl(given.data, Example), given.max_questions)
-    examples = shard_of(everything, given.shard, given.shards)
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    everything = first_of(read_jsonl(args.data, Example), args.max_questions)
+    examples = shard_of(everything, args.shard, args.shards)
+    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
     task = generator.task
-    check_references(task, everything, given.data)
+    check_references(task, everything, args.data)
     prompts = [generator.prompt(example.question) for example in examples]
     depends = {
-        "seed": given.seed,
-        "first": given.first_sample,
-        "shard": [given.shard, given.shards],
+        "seed": args.seed,
+        "first": args.first_sample,
+        "shard": [args.shard, args.shards],
         "prompts": prompts,
     }
-    depends |= {"options": what_counts(options), "device": generator.decoder.device.type, "form": given.form}
-    files = [__file__, given.model, given.model_file, given.task_file, given.data]
-    kept = PartialFile(given.output, fingerprint(depends, files))
+    depends |= {"options": what_counts(options), "device": generator.decoder.device.type, "form": args.form}
+    files = [__file__, args.model, args.model_file, args.task_file, args.data]
+    kept = PartialFile(args.output, fingerprint(depends, files))
     drawn: dict[int, list[Trajectory]] = {
         entry["index"]: [Trajectory.model_validate(row) for row in entry["rows"]] for entry in kept.entries
     }
@@ -62,20 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         [examples[index].id for index in left],
         options,
         options.samples,
-        given.seed,
-        given.first_sample,
+        args.seed,
+        args.first_sample,
     )
     for answer in answers:
         index = left[answer.index]
         example = examples[index]
         drawn[index] = [
             sampled_solutions.trajectory_of(task, example, one, number)
-            for number, one in enumerate(answer.samples, start=given.first_sample)
+            for number, one in enumerate(answer.samples, start=args.first_sample)
         ]
         kept.append({"index": index, "rows": [row.model_dump(mode="json") for row in drawn[index]]})
         say(len(drawn), len(examples), "questions", sys.stderr)
     rows = [trajectory for index in range(len(examples)) for trajectory in drawn[index]]
-    write_jsonl(given.output, rows)
+    write_jsonl(args.output, rows)
     kept.finish()
     print(json.dumps({"questions": len(examples), "samples": len(rows), "correct": sum(row.correct for row in rows)}))
 

@@ -6,12 +6,12 @@
 
 Inputs:  --model (a checkpoint folder), --data (Example rows), and --demonstrations (Example rows) where each pass shall
          show the model other worked examples (--demonstrations-per-pass).
-Output:  Trajectory rows, wrong and right ones, each text once a question; the questions in the order of the data. Beside
+Output:  Trajectory rows, wrong and right ones, each text once per question; the questions in the order of the data. Beside
          them, in NAME.counts.jsonl, how many were wanted and found, which is printed as well.
-Each pass draws --samples-per-pass solutions for every question. A block of --block neighbouring questions is done when
+Each pass draws --samples-per-pass solutions for every question. A block of --block neighboring questions is done when
 it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes brought nothing new, or after
 --max-passes. A shard is made of whole blocks, so that the rows do not depend on the number of shards.
-What is sampled is kept in state/NAME.jsonl beside the output until all is done: after a kill the same command goes on.
+Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
 import sys
@@ -28,9 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, Sampling)
     sampled_solutions.add_arguments(parser)
     parser.add_argument("--demonstrations", help="Example rows to draw worked examples from")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, Sampling)
-    if options.demonstrations_per_pass and not given.demonstrations:
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, Sampling)
+    if options.demonstrations_per_pass and not args.demonstrations:
         raise UserError(
             f"--demonstrations-per-pass {options.demonstrations_per_pass}: needs --demonstrations FILE, the worked examples "
             "to draw from"
@@ -44,28 +44,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
     from retrace.tasks.load import load_task
 
-    everything = read_jsonl(given.data, Example)
-    check_references(load_task(given.task_file), everything, given.data)
+    everything = read_jsonl(args.data, Example)
+    check_references(load_task(args.task_file), everything, args.data)
     if options.max_questions >= 0:
         everything = everything[: options.max_questions]
-    blocks = shard_of(blocks_of(len(everything), options.block, options.incorrect), given.shard, given.shards)
+    blocks = shard_of(blocks_of(len(everything), options.block, options.incorrect), args.shard, args.shards)
     examples = [example for block in blocks for example in everything[block.start : block.stop]]
     block_of = [number for number, block in enumerate(blocks) for _ in range(block.start, block.stop)]
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
+    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
     task = generator.task
     shown = None
     if options.demonstrations_per_pass:
-        pool = read_jsonl(given.demonstrations, Example)
+        pool = read_jsonl(args.demonstrations, Example)
         count = options.demonstrations_per_pass
-        shown = Examples(generator.prompting, pool, count, given.seed, given.demonstrations)
+        shown = Examples(generator.prompting, pool, count, args.seed, args.demonstrations)
     keys = [example.id for example in examples]
 
     prompts = [generator.prompt(example.question) for example in examples]
-    depends = {"seed": given.seed, "shard": [given.shard, given.shards], "form": given.form, "prompts": prompts}
+    depends = {"seed": args.seed, "shard": [args.shard, args.shards], "form": args.form, "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
-    files = [__file__, given.model, given.model_file, given.task_file, given.data, given.demonstrations]
-    kept = PartialFile(given.output, fingerprint(depends, files))
-    # What an earlier run of this job has drawn, by pass and question.
+    files = [__file__, args.model, args.model_file, args.task_file, args.data, args.demonstrations]
+    kept = PartialFile(args.output, fingerprint(depends, files))
+    # Samples of an earlier run of this job, by pass and question.
     before = {(entry["pass"], entry["index"]): entry for entry in kept.entries}
     found: list[dict[str, Trajectory]] = [{} for _ in examples]
     search = Search(blocks, options)
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wrong = [0] * len(blocks)  # new in this pass
 
     def take(entry: dict[str, Any]) -> None:
-        """Count what one pass has drawn for one question, and keep the texts that are new."""
+        """Count one pass's samples of one question, and keep new texts."""
         nonlocal drawn, drawn_correct
         index = entry["index"]
         drawn += entry["drawn"]
@@ -96,8 +96,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             [keys[index] for index in left],
             options,
             options.samples_per_pass,
-            given.seed,
-            # New random numbers in every pass; the same ones however the passes are cut into batches.
+            args.seed,
+            # Every pass has new random numbers, independent of how it is split into batches.
             first_sample=search.passes * options.samples_per_pass,
         )
         for done, answer in enumerate(answers, start=len(going) - len(left) + 1):
@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for one in answer.samples:
                 row = known.get(one.text) or new.get(one.text)
                 if row is None:
-                    row = sampled_solutions.trajectory_of(task, example, one, given.seed)
+                    row = sampled_solutions.trajectory_of(task, example, one, args.seed)
                     new[one.text] = row
                 right += row.correct
             entry = {"pass": search.passes, "index": index, "drawn": len(answer.samples), "drawn_correct": right}
@@ -131,8 +131,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     if short := search.shortfall():
         print(f"note: {short}", file=sys.stderr)
-    write_jsonl(counts_path(given.output), [counts])
-    write_jsonl(given.output, rows)
+    write_jsonl(counts_path(args.output), [counts])
+    write_jsonl(args.output, rows)
     kept.finish()
     print(counts.model_dump_json())
 

@@ -1,4 +1,4 @@
-"""Save the resolved configuration beside the results.
+"""Save the resolved configuration next to the results.
 
     python scripts/save_configuration.py --configuration '{"preset": "tiny"}' --output results/configuration.yaml
 
@@ -19,10 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("--configuration", required=True, help="JSON text")
     parser.add_argument("--output", required=True, help="YAML file to write")
-    given = parser.parse_args(arguments)
-    configuration = Configuration.model_validate(json.loads(given.configuration))
+    args = parser.parse_args(arguments)
+    configuration = Configuration.model_validate(json.loads(args.configuration))
     text = yaml.safe_dump(configuration.model_dump(mode="json"), sort_keys=False)
-    write_text(given.output, "# The configuration behind these results, all layers resolved.\n" + text)
+    write_text(args.output, "# The configuration behind these results, all layers resolved.\n" + text)
 
 
 if __name__ == "__main__":

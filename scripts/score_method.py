@@ -4,7 +4,7 @@
         --method greedy --checkpoint sft --decoder greedy --split test --seeds 0 --preset tiny --papers config/papers \\
         --predictions results/gsm8k/tiny_t5/seed0/sft/greedy/test.jsonl --output greedy_acc.json
 
-Inputs:  --predictions (Prediction rows, one file a seed), the split that they answer (--data, or found by the path
+Inputs:  --predictions (Prediction rows, one file per seed), the split that they answer (--data, or found by the path
          grammar), config/papers, benchmark files.
 Output:  a Result document (scripts/retrace/evaluation/result.py says what its fields mean).
 """
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
-    """The settings that a result was made with, to ask what its names mean. files: YAMLs of its tasks and its model."""
+    """Settings that a result was made with, to resolve its names. files: YAMLs of its tasks and its model."""
     from retrace.workflow.declared import config_folders
     from retrace.workflow.settings import Settings
 
@@ -41,7 +41,7 @@ def differences_from_paper(
     names: Sequence[str],
     sections: Sequence[str],
 ) -> list[str]:
-    """Options that are not as in the preset `paper`; of a variant, not as in what it is a variant of.
+    """Options that differ from the preset `paper` or, for a variant, from what it extends.
 
     names: of task, model, checkpoint and decoder.
     """
@@ -54,7 +54,7 @@ def differences_from_paper(
 
 
 def chosen_on_test(settings: "Settings", values: "Configuration", checkpoint: str) -> str | None:
-    """By which measure the checkpoint was chosen on the test split; None where it was not."""
+    """Measure by which the checkpoint was chosen on the test split; None if it was not."""
     named = settings.checkpoints.parse(checkpoint)
     dotted = named.kind.chosen_on_test if named and named.round != 0 else None
     if dotted is None or not settings.option(values, dotted):
@@ -63,12 +63,12 @@ def chosen_on_test(settings: "Settings", values: "Configuration", checkpoint: st
     return "loss" if kept == "best" else kept
 
 
-def gpus_of_a_job(given: int | None, scratch: bool) -> int | None:
-    """As given; else none for models from scratch, one where this machine has any, unknown elsewhere (a cluster)."""
+def gpus_of_a_job(gpus: int | None, scratch: bool) -> int | None:
+    """`--gpus`; by default none for models from scratch, one if this machine has any, unknown elsewhere."""
     from retrace.evaluation.provenance import gpu_names
 
-    if given is not None:
-        return given
+    if gpus is not None:
+        return gpus
     return 0 if scratch else (1 if gpu_names() else None)
 
 
@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--checkpoint", required=True, help="what was decoded from")
     parser.add_argument("--decoder", required=True, help="how answers were drawn")
     parser.add_argument("--split", default="test", help="the split that was answered (default test)")
-    parser.add_argument("--predictions", nargs="+", required=True, help="one file a seed")
+    parser.add_argument("--predictions", nargs="+", required=True, help="one file per seed")
     parser.add_argument("--seeds", nargs="+", type=int, required=True, help="in the order of the predictions")
     parser.add_argument(
         "--data", help="the split's examples (default: data/{task}/{split}.jsonl above the predictions)"
@@ -99,13 +99,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpus", type=int, help="GPUs of each job (default: guessed, see cost.gpu_seconds)")
     parser.add_argument("--preset", required=True, help="name of the preset")
     parser.add_argument("--votes", help="decoder whose samples give maj@k and pass@k, if not --decoder itself")
-    parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file a seed")
-    parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report a seed")
+    parser.add_argument("--vote-predictions", nargs="*", default=[], help="its predictions, one file per seed")
+    parser.add_argument("--reports", nargs="*", default=[], help="how checkpoints were chosen, one report per seed")
     parser.add_argument(
-        "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file a seed"
+        "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file per seed"
     )
     parser.add_argument("--output", required=True, help="JSON file to write")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
@@ -115,36 +115,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
     from retrace.workflow.sections_behind import sections_behind
 
-    task = load_task(given.task_file)
-    source = load_task(given.source_task_file).config if given.source_task_file else None
-    model = load_model_config(given.model_file)
-    if given.split not in task.config.splits:
-        raise UserError(f"--split {given.split!r}: {given.task_file} has {', '.join(sorted(task.config.splits))}")
-    data = Path(given.data) if given.data else find_data(given.predictions[0], task.name, given.split)
+    task = load_task(args.task_file)
+    source = load_task(args.source_task_file).config if args.source_task_file else None
+    model = load_model_config(args.model_file)
+    if args.split not in task.config.splits:
+        raise UserError(f"--split {args.split!r}: {args.task_file} has {', '.join(sorted(task.config.splits))}")
+    data = Path(args.data) if args.data else find_data(args.predictions[0], task.name, args.split)
     examples = read_examples(data)
-    if wrong := next((example for example in examples if example.split != given.split), None):
+    if wrong := next((example for example in examples if example.split != args.split), None):
         raise UserError(
-            f"{data}: question {wrong.id!r} is of split {wrong.split!r}, not {given.split!r}; give that split"
+            f"{data}: question {wrong.id!r} is of split {wrong.split!r}, not {args.split!r}; give that split"
         )
-    runs = read_runs(given.predictions, given.seeds, examples, data)
+    runs = read_runs(args.predictions, args.seeds, examples, data)
 
-    votes = (given.votes, read_runs(given.vote_predictions, given.seeds, examples, data)) if given.votes else None
+    votes = (args.votes, read_runs(args.vote_predictions, args.seeds, examples, data)) if args.votes else None
 
-    values, file = provenance.read_configuration(given.configuration) if given.configuration else (None, None)
-    files = [given.task_file, given.model_file, *([given.source_task_file] if given.source_task_file else [])]
+    values, file = provenance.read_configuration(args.configuration) if args.configuration else (None, None)
+    files = [args.task_file, args.model_file, *([args.source_task_file] if args.source_task_file else [])]
     trained_on = (source or task.config).name
-    names = (trained_on, model.name, given.checkpoint, given.decoder)
+    names = (trained_on, model.name, args.checkpoint, args.decoder)
     settings = settings_with(values or {"preset": "paper"}, files)
-    sections = sections_behind(settings, *names, given.votes)
-    config_dir = Path(given.papers).parent
+    sections = sections_behind(settings, *names, args.votes)
+    config_dir = Path(args.papers).parent
     found = provenance.Provenance(
         git=provenance.git_state(),
         configuration=provenance.configuration_record(values, file, sections) if values else None,
         data=provenance.data_record(
-            data, [example.source for example in examples], len(examples), task.config, given.split
+            data, [example.source for example in examples], len(examples), task.config, args.split
         ),
         model=provenance.model_record(model, config_dir / "models.lock.json"),
-        files=provenance.file_records([*given.predictions, *given.vote_predictions, *given.reports, *given.inputs]),
+        files=provenance.file_records([*args.predictions, *args.vote_predictions, *args.reports, *args.inputs]),
         versions=provenance.versions(),
         machine=provenance.machine(),
         command=provenance.command_line(),
@@ -154,26 +154,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
         task.config,
         model,
         task.canonical,
-        method=given.method,
-        method_names=given.method_names,
-        checkpoint=given.checkpoint,
-        decoder=given.decoder,
-        split=given.split,
-        preset=given.preset,
-        papers=reported.load_papers(given.papers),
+        method=args.method,
+        method_names=args.method_names,
+        checkpoint=args.checkpoint,
+        decoder=args.decoder,
+        split=args.split,
+        preset=args.preset,
+        papers=reported.load_papers(args.papers),
         changed=differences_from_paper(values, settings, files, names, sections) if values else None,
-        benchmarks=given.costs,
-        gpus=gpus_of_a_job(given.gpus, model.scratch is not None),
+        benchmarks=args.costs,
+        gpus=gpus_of_a_job(args.gpus, model.scratch is not None),
         provenance=found,
         source=source,
         votes=votes,
-        choices=read_choices(given.reports, given.seeds),
-        sampling=read_sampling(given.sampling, given.seeds),
-        chosen_by=chosen_on_test(settings, settings.for_target(*names), given.checkpoint)
-        if values and given.split == "test"
+        choices=read_choices(args.reports, args.seeds),
+        sampling=read_sampling(args.sampling, args.seeds),
+        chosen_by=chosen_on_test(settings, settings.for_target(*names), args.checkpoint)
+        if values and args.split == "test"
         else None,
     )
-    write_json(given.output, result)
+    write_json(args.output, result)
     if unrecorded := result.cost.unrecorded:
         of_all = unrecorded + result.cost.jobs
         print(
@@ -181,7 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             file=sys.stderr,
         )
     summary = {"accuracy": result.accuracy.value, "low": result.accuracy.low, "high": result.accuracy.high}
-    print(f"{given.method} of {model.name} on {task.name}: {json.dumps(summary)}, n={result.n}, seeds={result.seeds}")
+    print(f"{args.method} of {model.name} on {task.name}: {json.dumps(summary)}, n={result.n}, seeds={result.seeds}")
 
 
 if __name__ == "__main__":

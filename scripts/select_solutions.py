@@ -22,21 +22,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trajectories", required=True, help="Trajectory rows")
     parser.add_argument("--output", required=True, help="PseudoLabel rows")
     parser.add_argument("--report", required=True, help="JSON file with the counts")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, RftSelection)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, RftSelection)
 
     from retrace.machine.storage import read_jsonl, write_json, write_jsonl
     from retrace.schemas import Example, PseudoLabel, Trajectory
     from retrace.systems.rft.selection import select
     from retrace.tasks.load import load_task
 
-    task = load_task(given.task_file)
-    examples = read_jsonl(given.data, Example)
-    drawn = read_jsonl(given.trajectories, Trajectory)
+    task = load_task(args.task_file)
+    examples = read_jsonl(args.data, Example)
+    drawn = read_jsonl(args.trajectories, Trajectory)
     right: dict[str, list[str]] = {example.id: [] for example in examples}
     for trajectory in drawn:
         if trajectory.example_id not in right:
-            raise UserError(f"{given.trajectories}: question {trajectory.example_id!r} is not in {given.data}")
+            raise UserError(f"{args.trajectories}: question {trajectory.example_id!r} is not in {args.data}")
         if trajectory.correct:
             right[trajectory.example_id].append(trajectory.text)
     rows, wrong, repeated, solved = [], 0, 0, 0
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for origin, text in texts
         ]
     if not rows:
-        raise UserError(f"{given.trajectories}: no right solution and no reference: there is nothing to train on")
+        raise UserError(f"{args.trajectories}: no right solution and no reference: there is nothing to train on")
     report = {
         "samples": len(drawn),
         "right": sum(map(len, right.values())),
@@ -61,8 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "references": sum(row.origin == "gold" for row in rows),
         "selected": sum(row.origin == "sampled" for row in rows),
     }
-    write_jsonl(given.output, rows)
-    write_json(given.report, report)
+    write_jsonl(args.output, rows)
+    write_json(args.report, report)
     print(json.dumps(report))
 
 

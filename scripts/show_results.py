@@ -15,7 +15,7 @@ from retrace import cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("files", nargs="+", help="files to show")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     from retrace.evaluation.paired import Comparison
     from retrace.evaluation.report import comparison_lines, result_lines
@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import read_json
 
     results, comparisons = [], []
-    for path in given.files:
+    for path in args.files:
         document = read_json(path) if path.endswith(".json") else None
         kind = document.get("kind") if isinstance(document, dict) else None
         if kind == "result":
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif kind == "comparison":
             comparisons.append(load_document(path, Comparison))
     lines = result_lines(results) + comparison_lines(comparisons)
-    folders = Counter(str(Path(path).parent) for path in given.files)
+    folders = Counter(str(Path(path).parent) for path in args.files)
     lines += ["", "files:", *[f"  {folder}/  ({count})" for folder, count in folders.items()]]
     print("\n".join(lines).lstrip("\n"))
 

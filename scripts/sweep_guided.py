@@ -9,9 +9,8 @@ In: generator, discriminator, development examples (the first --limit of them).
 Out: --output {"points": [{"beta", "temperature", "accuracy", "n", "low", "high"}], "chosen": one of the points}, accuracy
 by the paper's own grader with Wilson's 95 % interval; --choices {"beta", "temperature"}, which decode.py reads.
 
-The most accurate point is chosen; of equal ones that with the smallest beta, then the lowest temperature: the one that
-leans on the least. All values of beta of one temperature are decoded together and share their candidates while they
-agree, which changes nothing in the result.
+The most accurate point is chosen; ties go to the smallest beta, then the lowest temperature. All
+values of beta at one temperature are decoded together and share candidates while they agree, with identical results.
 """
 
 import sys
@@ -37,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--output", required=True, help="all points, JSON")
     parser.add_argument("--choices", required=True, help="the chosen values, JSON")
-    given = parser.parse_args(arguments)
-    options, sweep = cli.section_from(given, Guided), cli.section_from(given, Sweep)
+    args = parser.parse_args(arguments)
+    options, sweep = cli.section_from(args, Guided), cli.section_from(args, Sweep)
     betas = sorted(set(sweep.betas))
     temperatures = sorted(set(sweep.temperatures or [options.temperature]))
 
@@ -48,21 +47,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.discriminator import load_discriminator
     from retrace.schemas import Example
 
-    examples = read_jsonl(given.data, Example)[: sweep.limit]
-    generator = open_generator(given.model, given.model_file, given.task_file, options.calculator, form=given.form)
-    check_references(generator.task, examples, given.data)
+    examples = read_jsonl(args.data, Example)[: sweep.limit]
+    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
+    check_references(generator.task, examples, args.data)
     discriminator = None
     if any(beta > 0 for beta in betas):
-        discriminator = load_discriminator(given.discriminator, generator.decoder.device)
-    depends = {"options": what_counts(options), "sweep": what_counts(sweep), "seed": given.seed, "form": given.form}
+        discriminator = load_discriminator(args.discriminator, generator.decoder.device)
+    depends = {"options": what_counts(options), "sweep": what_counts(sweep), "seed": args.seed, "form": args.form}
     depends |= {"prompts": [generator.prompt(example.question) for example in examples]}
     depends |= {"device": generator.decoder.device.type}
-    files = [__file__, given.model, given.model_file, given.task_file, given.data, given.discriminator]
-    kept = PartialFile(given.output, fingerprint(depends, files))
-    points = measure(generator, discriminator, examples, options, betas, temperatures, given.seed, kept)
+    files = [__file__, args.model, args.model_file, args.task_file, args.data, args.discriminator]
+    kept = PartialFile(args.output, fingerprint(depends, files))
+    points = measure(generator, discriminator, examples, options, betas, temperatures, args.seed, kept)
     chosen = best_point(points)
-    write_json(given.output, {"points": points, "chosen": chosen})
-    write_json(given.choices, {"beta": chosen["beta"], "temperature": chosen["temperature"]})
+    write_json(args.output, {"points": points, "chosen": chosen})
+    write_json(args.choices, {"beta": chosen["beta"], "temperature": chosen["temperature"]})
     kept.finish()
 
 
@@ -78,7 +77,7 @@ def measure(
 ) -> list[dict[str, float]]:
     """Accuracy at every pair of a beta and a temperature, on the same examples and random numbers.
 
-    kept: where each question's outcomes are kept; those that an earlier run left there are not measured again.
+    kept: where each question's outcomes are saved; those of an earlier run are reused.
     """
     from retrace.decoding.guided import solve_for_betas
     from retrace.evaluation.intervals import wilson
@@ -115,7 +114,7 @@ def measure(
 
 
 def best_point(points: Sequence[dict[str, float]]) -> dict[str, float]:
-    """The most accurate point; of equal ones that with the smallest beta, then the lowest temperature."""
+    """The most accurate point; ties go to the smallest beta, then the lowest temperature."""
     return min(points, key=lambda point: (-point["accuracy"], point["beta"], point["temperature"]))
 
 

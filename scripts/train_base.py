@@ -1,4 +1,4 @@
-"""Make a base model from scratch: tokenizer from the task's texts, fresh weights, trained on a corpus if there is one.
+"""Build a base model from scratch: tokenizer from the task's texts, new weights, trained on a corpus if there is one.
 
     python scripts/train_base.py --model-file config/models/tiny_t5.yaml --task-file config/tasks/arithmetic.yaml \\
         --train results/data/arithmetic/train.jsonl --corpus results/data/arithmetic/corpus.jsonl \\
@@ -6,7 +6,7 @@
 
 In: the task's training examples (their texts make the tokenizer; the model is not trained on them), and optionally a
 corpus of related problems with a development part. Out: a folder in the Hugging Face layout with curves.jsonl.
-A run that was killed goes on from its --state folder.
+A killed run resumes from --state.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the model")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, BaseTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, BaseTraining)
 
     from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_tokenizer
@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.data import add_noise, generator_rows
     from retrace.training.trainer import finish, set_seed
 
-    config = load_model_config(given.model_file)
+    config = load_model_config(args.model_file)
     if config.scratch is None:
-        raise UserError(f"{given.model_file}: has no `scratch` section; a model of the Hub comes from fetch_model.py")
-    task = load_task(given.task_file)
-    # A task whose words are known needs no texts: its training split may be too large for the memory.
-    examples = read_jsonl(given.train, Example) if task.words is None else []
-    corpus = read_jsonl(given.corpus, Example) if given.corpus else []
-    dev = read_jsonl(given.corpus_dev, Example) if given.corpus_dev else []
+        raise UserError(f"{args.model_file}: has no `scratch` section; a model of the Hub comes from fetch_model.py")
+    task = load_task(args.task_file)
+    # A task with a closed vocabulary needs no texts; its training split may not fit in memory.
+    examples = read_jsonl(args.train, Example) if task.words is None else []
+    corpus = read_jsonl(args.corpus, Example) if args.corpus else []
+    dev = read_jsonl(args.corpus_dev, Example) if args.corpus_dev else []
     texts = [
         text
         for example in examples + corpus
@@ -55,27 +55,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     for other in vocabulary_forms(task, config.family):
         texts += [text for one in examples for text in (other.prompt(one.question), other.solution_text(one))]
-    set_seed(given.seed)
+    set_seed(args.seed)
     if task.words is not None:
         tokenizer = build_word_tokenizer(task.words, config.family)
     else:
         scratch = config.scratch
         tokenizer = build_tokenizer(texts, task.delimiter, scratch.vocabulary, scratch.numbers, config.family)
-    check_tokenizer(tokenizer, task, given.model_file)
-    model = build_model(config.scratch, config.family, tokenizer, given.seed)
+    check_tokenizer(tokenizer, task, args.model_file)
+    model = build_model(config.scratch, config.family, tokenizer, args.seed)
     print(f"{model.num_parameters():,} parameters, {len(tokenizer)} tokens")
     curve: list[dict[str, float]] = []
     if corpus:
-        noisy = add_noise(corpus, options.noise, given.seed, (example.question for example in examples + corpus))
+        noisy = add_noise(corpus, options.noise, args.seed, (example.question for example in examples + corpus))
         limit = sft.limit_of(model, min(options.max_length, config.scratch.positions))
         rows, dev_rows = (
             generator_rows(part, task, tokenizer, config.family, limit, options.mask_calculator, what) if part else []
-            for part, what in ((noisy, f"examples of {given.corpus}"), (dev, f"examples of {given.corpus_dev}"))
+            for part, what in ((noisy, f"examples of {args.corpus}"), (dev, f"examples of {args.corpus_dev}"))
         )
-        curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state)
+        curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, args.seed, args.state)
     masked = options.mask_calculator and bool(corpus)
-    sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
-    finish(given.state)
+    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
+    finish(args.state)
 
 
 if __name__ == "__main__":

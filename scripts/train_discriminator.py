@@ -21,8 +21,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judge_program.add_arguments(parser, "discriminator")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
     cli.add_form(parser)
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, DiscriminatorTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, DiscriminatorTraining)
 
     from retrace.decoding.setup import best_device
     from retrace.machine.storage import read_jsonl
@@ -35,25 +35,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed
 
-    config = load_model_config(given.model_file)
-    task = load_task(given.task_file).in_form(given.form, config.family)
-    # The generator is needed whole only after the training; what does not fit is said before it.
-    check_family(given.generator, config.family)
-    check_delimiter(load_tokenizer(given.generator), task, given.generator)
-    pairs, dev_pairs = training.split_pairs(read_jsonl(given.pairs, Pair), given.pairs)
-    set_seed(given.seed)
+    config = load_model_config(args.model_file)
+    task = load_task(args.task_file).in_form(args.form, config.family)
+    # The whole generator is needed only after training, but a misfit is reported before.
+    check_family(args.generator, config.family)
+    check_delimiter(load_tokenizer(args.generator), task, args.generator)
+    pairs, dev_pairs = training.split_pairs(read_jsonl(args.pairs, Pair), args.pairs)
+    set_seed(args.seed)
     network = make_network(
         StepDiscriminator,
         options,
-        given.generator,
+        args.generator,
         task,
-        given.seed,
+        args.seed,
         pooling=options.pooling,
         pool_step_only=options.pool_step_only,
     )
     rows = training.pair_rows(network, task, pairs)
     dev_rows = training.pair_rows(network, task, dev_pairs)
-    curve = training.train_discriminator(network, rows, dev_rows, options, given.seed, given.state)
+    curve = training.train_discriminator(network, rows, dev_rows, options, args.seed, args.state)
     if not is_first_process():
         return
     device = best_device()
@@ -62,21 +62,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {
         "task": task.name,
         "generator": config.name,
-        "seed": given.seed,
+        "seed": args.seed,
         "pairs": {"train": len(pairs), "dev": len(dev_pairs)},
         "questions": {name: len({p.example_id for p in part}) for name, part in (("train", pairs), ("dev", dev_pairs))},
         "dev_loss": evaluation(network)["loss"],
         "pair_accuracy": {"discriminator": training.accuracy_of(*evaluation.scores(network))},
     }
-    generator, tokenizer = load_model(given.generator, config.family, config.dtype, device)
-    demonstrations = config.demonstrations if given.form == "steps" else 0
+    generator, tokenizer = load_model(args.generator, config.family, config.dtype, device)
+    demonstrations = config.demonstrations if args.form == "steps" else 0
     report["pair_accuracy"] |= training.generator_pair_accuracy(
         generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, demonstrations
     )
-    judge_program.write_judge(given, "discriminator", network, curve, report)
+    judge_program.write_judge(args, "discriminator", network, curve, report)
     for name, entry in report["pair_accuracy"].items():
         print(f"{name}: {entry['accuracy']:.3f} of {entry['n']} pairs ({entry['low']:.3f} to {entry['high']:.3f})")
-    finish(given.state)
+    finish(args.state)
 
 
 if __name__ == "__main__":

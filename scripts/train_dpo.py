@@ -5,8 +5,8 @@
         --seed 0 --state dpo_round1/state --output dpo_round1/model --report dpo_round1/training.json
 
 In: the model of the round before, Preference rows. Out: a folder in the Hugging Face layout with curves.jsonl, and a
-report. Decoder-only models are trained by TRL, encoder-decoders by a trainer of ours. Without any pair the model stays
-as it is, and the report says so. A run that was killed goes on from its --state folder.
+report. Decoder-only models are trained by TRL, encoder-decoders by our own trainer. Without pairs the model stays
+unchanged, and the report says so. A killed run resumes from --state.
 """
 
 import time
@@ -28,8 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--report", required=True, help="JSON report")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, DpoTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, DpoTraining)
 
     from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import load_model
@@ -43,45 +43,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.arguments import steps_of
     from retrace.training.trainer import finish, is_first_process, set_seed
 
-    config = load_model_config(given.model_file)
-    task = load_task(given.task_file).in_form(given.form, config.family)
-    if given.reference:
-        dpo.check_reference(given.model, given.reference)
-    set_seed(given.seed)
-    # All weights are trained in full precision; adapters stand beside weights that stay as they are.
+    config = load_model_config(args.model_file)
+    task = load_task(args.task_file).in_form(args.form, config.family)
+    if args.reference:
+        dpo.check_reference(args.model, args.reference)
+    set_seed(args.seed)
+    # All weights are trained in full precision; adapters leave the base weights frozen.
     dtype = config.dtype if options.lora_rank else "float32"
     device = sft.training_device()
-    model, tokenizer = load_model(given.model, config.family, dtype, device)
+    model, tokenizer = load_model(args.model, config.family, dtype, device)
     tokenizer.padding_side = "right"
-    reference = load_model(given.reference, config.family, dtype, device)[0] if given.reference else None
-    every = read_jsonl(given.pairs, Preference, allow_empty=True)
+    reference = load_model(args.reference, config.family, dtype, device)[0] if args.reference else None
+    every = read_jsonl(args.pairs, Preference, allow_empty=True)
     rows, pairs = dpo.preference_rows(every, task, tokenizer, config.family, sft.limit_of(model, options.max_length))
     sides = {name: [place for place, pair in enumerate(pairs) if pair.split == name] for name in ("train", "dev")}
     began = time.perf_counter()
     curve: list[dict[str, float]] = []
     if not sides["train"]:
-        print("note: there is no pair to learn from; the model stays as it is")
+        print("note: there is no pair to learn from; the model stays unchanged")
     else:
         judge = model if reference is None else reference
         rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)
-        reference = judge = None  # one model is enough from here on
+        reference = judge = None  # free the second model
         learned, held_out = ([rows[place] for place in sides[name]] for name in ("train", "dev"))
         if config.family == "encoder_decoder":
-            model = with_adapters(model, options, config.family, given.seed)
-            curve = dpo.train_dpo(model, tokenizer, learned, held_out, options, given.seed, given.state)
+            model = with_adapters(model, options, config.family, args.seed)
+            curve = dpo.train_dpo(model, tokenizer, learned, held_out, options, args.seed, args.state)
         else:
             from retrace.systems.dpo_st.dpo_causal import train_dpo_causal
 
             parts = ([pairs[place] for place in sides[name]] for name in ("train", "dev"))
             model, curve = train_dpo_causal(
-                model, tokenizer, task, next(parts), learned, next(parts), held_out, options, given.seed, given.state
+                model, tokenizer, task, next(parts), learned, next(parts), held_out, options, args.seed, args.state
             )
-    # Preferences teach no arithmetic: a model that never learned the calculator's results does not learn them here.
-    masked = has_masked_results(given.model)
-    sft.write_generator(merged(model), tokenizer, curve, given.output, masked_results=masked)
+    # Preferences do not teach arithmetic: keep calculator results masked if they were masked in earlier training.
+    masked = has_masked_results(args.model)
+    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked)
     if is_first_process():
         write_json(
-            given.report,
+            args.report,
             {
                 "pairs": len(sides["train"]),
                 "development_pairs": len(sides["dev"]),
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 **_ends(curve),
             },
         )
-    finish(given.state)
+    finish(args.state)
 
 
 def _ends(curve: Sequence[dict[str, float]]) -> dict[str, float]:

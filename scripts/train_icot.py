@@ -5,9 +5,9 @@
         --dev results/data/mult_2x2/dev.jsonl --seed 0 --state icot/state --output icot/model
 
 In: the folders of student and emulator, training and development examples. Out: a folder with the tokenizer, student/,
-emulator/ and curves.jsonl; the weights are those that did best on the development examples. A run that was killed goes
-on from its --state folder. With --released-student and --released-emulator nothing is trained: the authors' two folders
-(state_dict.bin, config.json) are brought into the same form, --model being the folder of the base model that both wrap.
+emulator/ and curves.jsonl; the weights are those that did best on the development examples. A killed run
+resumes from --state. With --released-student and --released-emulator nothing is trained: the authors' two folders
+(state_dict.bin, config.json) are converted, with --model as the base model that both wrap.
 """
 
 import argparse
@@ -29,38 +29,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, CoupledTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, CoupledTraining)
 
     if options.released_student is not None:
-        need(given, "model")
-        bring_in(options, given.model, given.output)
+        need(args, "model")
+        bring_in(options, args.model, args.output)
     else:
-        need(given, "student", "emulator", "train", "dev")
-        train(given, options)
+        need(args, "student", "emulator", "train", "dev")
+        train(args, options)
 
 
-def need(given: argparse.Namespace, *names: str) -> None:
-    """Raise UserError for an argument that this use needs and that is missing."""
-    if missing := [name for name in names if getattr(given, name) is None]:
+def need(args: argparse.Namespace, *names: str) -> None:
+    """Raise UserError for a missing argument that this mode requires."""
+    if missing := [name for name in names if getattr(args, name) is None]:
         raise UserError(f"--{missing[0]}: is needed here; see --help")
 
 
 def bring_in(options: CoupledTraining, base: str, output: str) -> None:
-    """Write the released student and emulator as the checkpoint."""
+    """Convert the released student and emulator to a checkpoint."""
     from retrace.machine.storage import atomic_path
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
 
     student = load_student(str(options.released_student), base)
     emulator = load_emulator(str(options.released_emulator), base)
-    Coupled(emulator, student)  # refuses other sizes
+    Coupled(emulator, student)  # checks that sizes match
     with atomic_path(output) as folder:
         folder.mkdir()
         write_parts(folder, load_parts_tokenizer(base), student, emulator)
 
 
-def train(given: argparse.Namespace, options: CoupledTraining) -> None:
+def train(args: argparse.Namespace, options: CoupledTraining) -> None:
     """Train both together and write the checkpoint."""
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
@@ -68,15 +68,15 @@ def train(given: argparse.Namespace, options: CoupledTraining) -> None:
     from retrace.systems.icot.train import Training, train_coupled
     from retrace.training.trainer import set_seed
 
-    set_seed(given.seed)
-    student, emulator = load_student(given.student), load_emulator(given.emulator)
+    set_seed(args.seed)
+    student, emulator = load_student(args.student), load_emulator(args.emulator)
     coupled = Coupled(emulator, student, options.fixed_emulator)
-    tokenizer = load_parts_tokenizer(given.student)
-    rows, dev_rows = read_both(given, student.base_model, tokenizer, options)
-    keeping = keeps_each(options, given.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
-    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    tokenizer = load_parts_tokenizer(args.student)
+    rows, dev_rows = read_both(args, student.base_model, tokenizer, options)
+    keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
     curve = train_coupled(coupled, training)
-    write_stage(given.output, given.state, tokenizer, curve, student=student, emulator=emulator)
+    write_stage(args.output, args.state, tokenizer, curve, student=student, emulator=emulator)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@
 
 In: the base model's folder, the teacher's, its states (cache_states.py; with --cached false the teacher computes them in
 every step), training and development examples. Out: a folder with the tokenizer, student/ and curves.jsonl; the weights
-are those that did best on the development examples. A run that was killed goes on from its --state folder.
+are those that did best on the development examples. A killed run resumes from --state.
 """
 
 from collections.abc import Sequence

@@ -7,8 +7,8 @@
 In: the folder of the model that training starts from, training questions with their final answers, and the questions
 on which checkpoints are compared (the development split; --choose-on test is the paper's choice). Out: a folder in the
 Hugging Face layout (the checkpoint with the highest accuracy, the start included), reward, KL, rationale length, share
-of finished rationales and accuracy over steps, and a report on the choice. A run that was killed goes on from its
---state folder; one whose accuracy falls while the reward rises stops and keeps the best checkpoint.
+of finished rationales and accuracy over steps, and a report on the choice. A killed run resumes from
+--state; one whose accuracy falls while the reward rises stops and keeps the best checkpoint.
 """
 
 from collections.abc import Sequence
@@ -31,8 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--curves", required=True, help="curves.jsonl")
     parser.add_argument("--report", required=True, help="report.json: start, chosen checkpoint, and why it stopped")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, LatroTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, LatroTraining)
 
     from retrace.decoding.setup import check_references
     from retrace.machine.storage import read_jsonl, write_json
@@ -49,35 +49,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training import sft
     from retrace.training.trainer import finish, is_first_process, set_seed, world_size, write_curve
 
-    config = load_model_config(given.model_file)
+    config = load_model_config(args.model_file)
     if config.family != "decoder_only":
-        raise UserError(f"{given.model_file}: family {config.family}: LaTRO trains decoder-only models")
+        raise UserError(f"{args.model_file}: family {config.family}: LaTRO trains decoder-only models")
     check_batches(options, world_size())
     if options.generation == "vllm" and find_spec("vllm") is None:
         raise UserError("--generation vllm: vLLM is not installed; install it on a machine with GPUs, or use engine")
-    train = read_jsonl(given.train, Example)
-    compared = read_jsonl(given.compare, Example)
+    train = read_jsonl(args.train, Example)
+    compared = read_jsonl(args.compare, Example)
     if wrong := next((example for example in compared if example.split != options.choose_on), None):
-        raise UserError(
-            f"{given.compare}: question {wrong.id!r} is of split {wrong.split!r}, not {options.choose_on!r}"
-        )
+        raise UserError(f"{args.compare}: question {wrong.id!r} is of split {wrong.split!r}, not {options.choose_on!r}")
     if options.evaluation_questions > 0:
         compared = compared[: options.evaluation_questions]
-    set_seed(given.seed)
-    # All weights are trained in full precision, `precision` is that of the computation; adapters stand beside weights
-    # that stay as they are.
+    set_seed(args.seed)
+    # All weights are trained in full precision, `precision` is that of the computation; adapters leave the base
+    # weights frozen.
     dtype = config.dtype if options.lora_rank else "float32"
-    model, tokenizer = load_model(given.model, config.family, dtype, sft.training_device())
-    prompting = prompting_of(load_task(given.task_file), config, tokenizer)
+    model, tokenizer = load_model(args.model, config.family, dtype, sft.training_device())
+    prompting = prompting_of(load_task(args.task_file), config, tokenizer)
     task = prompting.task
-    for path, examples in ((given.train, train), (given.compare, compared)):
+    for path, examples in ((args.train, train), (args.compare, compared)):
         check_references(task, examples, path)
     calculator = None
     if options.calculator and task.config.calculator and not config.chat:
         if options.generation == "vllm":
             raise UserError("--generation vllm: vLLM cannot force the calculator's results; add --calculator false")
         calculator = Calculator(tokenizer)
-    writer = RationaleWriter(prompting, model, options, given.seed, calculator)
+    writer = RationaleWriter(prompting, model, options, args.seed, calculator)
     golds = {example.id: example.answer for example in compared}
 
     def judge(question: Question, text: str) -> tuple[bool, bool]:
@@ -87,24 +85,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curve, report = train_latro(
         model,
         writer,
-        writer.questions(train, model, f"examples of {given.train}"),
-        writer.questions(compared, model, f"examples of {given.compare}"),
+        writer.questions(train, model, f"examples of {args.train}"),
+        writer.questions(compared, model, f"examples of {args.compare}"),
         judge,
         options,
-        given.seed,
-        given.state,
+        args.seed,
+        args.state,
         config.dtype,
     )
-    # What the calculator forces is no part of the loss: the model knows of it what it knew before.
-    masked = has_masked_results(given.model)
-    sft.write_generator(model, tokenizer, curve, given.output, masked_results=masked)
+    # Forced calculator tokens are not part of the loss, so this property of the model stays unchanged.
+    masked = has_masked_results(args.model)
+    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
     if is_first_process():
         from retrace.machine.storage import atomic_path
 
-        with atomic_path(given.curves) as temporary:
+        with atomic_path(args.curves) as temporary:
             write_curve(temporary, curve)
-        write_json(given.report, report)
-    finish(given.state)
+        write_json(args.report, report)
+    finish(args.state)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@
 In: a model to start from, the training and development questions, and PseudoLabel rows (they hold the references,
 too); without --labels, the references alone. Out: a folder in the Hugging Face layout with curves.jsonl, and a report.
 Two controls: --steps-of REPORT... trains for as many steps as these trainings took together, and --extra-of REPORT
-takes as many further references as that round had pseudo-labels. A run that was killed goes on from --state.
+takes as many further references as that round had pseudo-labels. A killed run resumes from --state.
 """
 
 import time
@@ -28,7 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     parser.add_argument("--train", required=True, help="training examples, JSONL")
     parser.add_argument("--dev", required=True, help="development examples, JSONL")
-    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
+    parser.add_argument(
+        "--labelled", type=int, default=-1, help="number of questions whose references are known (-1: all)"
+    )
     parser.add_argument("--labels", help="PseudoLabel rows, JSONL")
     parser.add_argument("--steps-of", nargs="+", default=[], help="reports of trainings whose steps are added up")
     parser.add_argument("--extra-of", help="report of the pseudo-labels that as many references stand for")
@@ -36,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--report", required=True, help="JSON report")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, RoundSft)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, RoundSft)
 
     from retrace.machine.storage import read_json, read_jsonl, write_json
     from retrace.models.load import check_tokenizer, load_model
@@ -51,43 +53,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.data import generator_rows, short_rows, solution_rows
     from retrace.training.trainer import finish, is_first_process, set_seed
 
-    config = load_model_config(given.model_file)
-    task = load_task(given.task_file).in_form(given.form, config.family)
-    if given.steps_of:
-        steps = sum(_number(read_json(path), "steps", path) for path in given.steps_of)
+    config = load_model_config(args.model_file)
+    task = load_task(args.task_file).in_form(args.form, config.family)
+    if args.steps_of:
+        steps = sum(_number(read_json(path), "steps", path) for path in args.steps_of)
         options = RoundSft.model_validate(options.model_dump() | {"max_steps": steps})
-    set_seed(given.seed)
+    set_seed(args.seed)
     dtype = config.dtype if options.lora_rank else "float32"
-    model, tokenizer = load_model(given.model, config.family, dtype, sft.training_device())
+    model, tokenizer = load_model(args.model, config.family, dtype, sft.training_device())
     tokenizer.padding_side = "right"
     if added := sft.extend_tokenizer(model, tokenizer, task):
         print(f"added to the tokenizer: {' '.join(added)}")
-    check_tokenizer(tokenizer, task, given.model)
+    check_tokenizer(tokenizer, task, args.model)
     limit = sft.limit_of(model, options.max_length)
-    if given.labels:
-        labels = read_jsonl(given.labels, PseudoLabel)
+    if args.labels:
+        labels = read_jsonl(args.labels, PseudoLabel)
         sampled = sum(label.origin == "sampled" for label in labels)
         prompting = Prompting(task, config.family, tokenizer)
         made = solution_rows(prompting, [one.question for one in labels], [one.solution for one in labels])
         names = [label.example_id for label in labels]
-        rows = short_rows(names, made, config.family, limit, options.mask_calculator, f"solutions of {given.labels}")
+        rows = short_rows(names, made, config.family, limit, options.mask_calculator, f"solutions of {args.labels}")
         count = len(labels)
     else:
-        examples = known_references(read_jsonl(given.train, Example), given, read_json)
-        what = f"examples of {given.train}"
+        examples = known_references(read_jsonl(args.train, Example), args, read_json)
+        what = f"examples of {args.train}"
         rows = generator_rows(examples, task, tokenizer, config.family, limit, options.mask_calculator, what)
         sampled, count = 0, len(examples)
-    dev = [example for example in read_jsonl(given.dev, Example) if example.steps]
+    dev = [example for example in read_jsonl(args.dev, Example) if example.steps]
     dev_rows = generator_rows(
-        dev, task, tokenizer, config.family, limit, options.mask_calculator, f"examples of {given.dev}"
+        dev, task, tokenizer, config.family, limit, options.mask_calculator, f"examples of {args.dev}"
     )
     if options.attention_dropout:
         sft.set_attention_dropout(model, options.attention_dropout)
-    model = with_adapters(model, options, config.family, given.seed)
+    model = with_adapters(model, options, config.family, args.seed)
     began = time.perf_counter()
     best = "loss" if options.keep == "best" else None
-    curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, given.seed, given.state, best=best)
-    sft.write_generator(merged(model), tokenizer, curve, given.output, masked_results=options.mask_calculator)
+    curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, args.seed, args.state, best=best)
+    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=options.mask_calculator)
     if is_first_process():
         measured = [row for row in curve if "dev_loss" in row]
         report = {
@@ -99,24 +101,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "dev_loss": {str(row["step"]): row["dev_loss"] for row in measured},
             "kept_step": min(measured, key=lambda row: row["dev_loss"])["step"] if best else measured[-1]["step"],
         }
-        write_json(given.report, report)
-    finish(given.state)
+        write_json(args.report, report)
+    finish(args.state)
 
 
-def known_references(examples: list[Any], given: Any, read_json: Any) -> list[Any]:
-    """The training examples whose references may be used; with --extra-of as many more as a round had pseudo-labels."""
-    split = len(examples) if given.labelled < 0 else given.labelled
+def known_references(examples: list[Any], args: Any, read_json: Any) -> list[Any]:
+    """Training examples whose references may be used; --extra-of adds as many as a round had pseudo-labels."""
+    split = len(examples) if args.labelled < 0 else args.labelled
     known, spare = ([example for example in part if example.steps] for part in (examples[:split], examples[split:]))
-    if given.extra_of:
-        wanted = _number(read_json(given.extra_of), "pseudo_labels", given.extra_of)
+    if args.extra_of:
+        wanted = _number(read_json(args.extra_of), "pseudo_labels", args.extra_of)
         if len(spare) < wanted:
             raise UserError(
-                f"--extra-of {given.extra_of}: {wanted} further references are wanted, {len(spare)} are there; this control "
+                f"--extra-of {args.extra_of}: {wanted} further references are wanted, {len(spare)} are there; this control "
                 "needs dpo_st.labelled, with as many questions left as a round has pseudo-labels"
             )
         known += spare[:wanted]
     if not known:
-        raise UserError(f"{given.train}: no reference solution to train on; raise dpo_st.labelled")
+        raise UserError(f"{args.train}: no reference solution to train on; raise dpo_st.labelled")
     return known
 
 

@@ -5,8 +5,8 @@
         --seed 0 --state sft/state --output sft/model
 
 In: a base model's folder, training and development examples. Out: a folder in the Hugging Face layout (the model with the
-lowest development loss, or what --keep says; tokenizer) with curves.jsonl. A run that was killed goes on from its --state
-folder.
+lowest development loss, or what --keep says; tokenizer) with curves.jsonl. A killed run resumes from
+--state.
 """
 
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, SftTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, SftTraining)
 
     from retrace.decoding.setup import calculator_of, check_references
     from retrace.machine.storage import read_jsonl
@@ -41,17 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.training.data import generator_rows
     from retrace.training.trainer import finish, set_seed
 
-    config = load_model_config(given.model_file)
-    task = load_task(given.task_file)
-    set_seed(given.seed)
-    # The weights are trained in full precision; `precision` is that of the computation.
-    model, tokenizer = load_model(given.model, config.family, "float32", sft.training_device())
+    config = load_model_config(args.model_file)
+    task = load_task(args.task_file)
+    set_seed(args.seed)
+    # Weights are trained in full precision; `precision` is that of the computation.
+    model, tokenizer = load_model(args.model, config.family, "float32", sft.training_device())
     prompting = prompting_of(task, config, tokenizer)
     if not config.chat:
         added = sft.extend_tokenizer(model, tokenizer, task)
         if added:
             print(f"added to the tokenizer: {' '.join(added)}")
-        check_tokenizer(tokenizer, task, given.model)
+        check_tokenizer(tokenizer, task, args.model)
     layout = "direct" if options.targets == "answers" else None
     prompting = replace(prompting, layout=layout, latro_sft=prompting.chat and options.texts == "latro")
     limit = sft.limit_of(model, options.max_length)
@@ -67,23 +67,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
             options.targets,
             prompting,
         )
-        for path in (given.train, given.dev)
+        for path in (args.train, args.dev)
     )
     accuracy = None
     if options.keep == "accuracy":
-        dev = read_jsonl(given.dev, Example)
-        check_references(prompting.task, dev, given.dev)
+        dev = read_jsonl(args.dev, Example)
+        check_references(prompting.task, dev, args.dev)
         calculates = prompting.task.config.calculator and not config.chat
         calculator = calculator_of(prompting.task, tokenizer) if calculates else None
-        # Asked as the checkpoint will be, whatever texts it is trained on.
+        # Evaluated with the prompts it will be decoded with, whatever texts it is trained on.
         asked = replace(prompting, latro_sft=False)
         accuracy = GreedyAccuracy(asked, dev, options.answer_tokens, options.answer_batch_size, calculator)
     best = {"best": "loss", "accuracy": "accuracy", "last": None}[options.keep]
     curve = sft.train_generator(
-        model, tokenizer, rows, dev_rows, options, given.seed, given.state, best=best, accuracy=accuracy
+        model, tokenizer, rows, dev_rows, options, args.seed, args.state, best=best, accuracy=accuracy
     )
-    sft.write_generator(model, tokenizer, curve, given.output, prompting.layout, options.mask_calculator)
-    finish(given.state)
+    sft.write_generator(model, tokenizer, curve, args.output, prompting.layout, options.mask_calculator)
+    finish(args.state)
 
 
 if __name__ == "__main__":

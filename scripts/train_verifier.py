@@ -20,8 +20,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judge_program.add_arguments(parser, "verifier")
     parser.add_argument("--data", required=True, help="the questions, Example rows")
     parser.add_argument("--trajectories", required=True, help="sampled solutions, Trajectory rows")
-    given = parser.parse_args(arguments)
-    options = cli.section_from(given, VerifierTraining)
+    args = parser.parse_args(arguments)
+    options = cli.section_from(args, VerifierTraining)
 
     from retrace.decoding.setup import best_device
     from retrace.machine.storage import read_jsonl
@@ -34,18 +34,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed
 
-    config = load_model_config(given.model_file)
-    check_family(given.generator, config.family)
-    task = load_task(given.task_file)
-    examples = {example.id: example for example in read_jsonl(given.data, Example)}
+    config = load_model_config(args.model_file)
+    check_family(args.generator, config.family)
+    task = load_task(args.task_file)
+    examples = {example.id: example for example in read_jsonl(args.data, Example)}
     solutions, dev_solutions = training.split_solutions(
-        read_jsonl(given.trajectories, Trajectory), examples, options, given.seed, given.trajectories
+        read_jsonl(args.trajectories, Trajectory), examples, options, args.seed, args.trajectories
     )
-    set_seed(given.seed)
-    network = make_network(Verifier, options, given.generator, task, given.seed, outputs=2)
+    set_seed(args.seed)
+    network = make_network(Verifier, options, args.generator, task, args.seed, outputs=2)
     rows = training.solution_rows(network, examples, solutions)
     dev_rows = training.solution_rows(network, examples, dev_solutions)
-    curve = training.train_verifier(network, rows, dev_rows, options, given.seed, given.state)
+    curve = training.train_verifier(network, rows, dev_rows, options, args.seed, args.state)
     if not is_first_process():
         return
     network.to(best_device())
@@ -53,16 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report = {
         "task": task.name,
         "generator": config.name,
-        "seed": given.seed,
+        "seed": args.seed,
         "solutions": {
             name: {"right": sum(row.correct for row in part), "wrong": sum(not row.correct for row in part)}
             for name, part in (("train", rows), ("dev", dev_rows))
         },
         **{f"dev_{name}": value for name, value in metrics.items()},
     }
-    judge_program.write_judge(given, "verifier", network, curve, report)
+    judge_program.write_judge(args, "verifier", network, curve, report)
     print(f"development accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}")
-    finish(given.state)
+    finish(args.state)
 
 
 if __name__ == "__main__":

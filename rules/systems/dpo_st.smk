@@ -1,10 +1,10 @@
-"""DPO-ST (arXiv 2407.18248): rounds of sampling, preference optimisation and fine-tuning, and plain self-training."""
+"""DPO-ST (arXiv 2407.18248): rounds of sampling, preference optimization and fine-tuning, and plain self-training."""
 
 
 rule train_warm_up:
-    """Round 0 of both self-trainings: fine-tuning on the references alone."""
+    """Round 0 of both self-trainings: fine-tuning on references only."""
     input:
-        model=the_base_model,
+        model=base_model_folder,
         train=split_for("train"),
         dev=split_for("dev"),
     output:
@@ -15,14 +15,14 @@ rule train_warm_up:
     benchmark:
         benchmarks("{loop}_round0/train.tsv")
     wildcard_constraints:
-        loop=made_as("dpo_st", "st"),
+        loop=checkpoint_names("dpo_st", "st"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **trained_in(run("{loop}_round0"), "dpo_st.sft"),
+        **training_params(run("{loop}_round0"), "dpo_st.sft"),
         form=dpo_st_form,
-        labelled=labelled,
+        labelled=labeled_count,
     message:
         "Warming up {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -40,20 +40,20 @@ rule sample_round:
     benchmark:
         benchmarks("{loop}_round{round}/sample/{shard}.tsv")
     wildcard_constraints:
-        loop=made_as("dpo", "dpo_st", "st"),
+        loop=checkpoint_names("dpo", "dpo_st", "st"),
     threads: settings.values.threads.sample
     resources:
         **to_decode(8),
     params:
-        **defined_by(),
+        **common_params(),
         form=dpo_st_form,
         questions=sampled_questions,
         options=sampling_options,
-        speed=speed_of_sampling,
+        speed=sampling_speed,
         shards=round_shards,
     message:
-        "Sampling solutions of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model}, seed {wildcards.seed},"
-        " shard {wildcards.shard}"
+        "Sampling solutions of {wildcards.task} for {wildcards.loop}_round{wildcards.round} of {wildcards.model},"
+        " seed {wildcards.seed}, shard {wildcards.shard}"
     shell:
         on_devices(
             "sample_round {TASK} {MODEL} {params.form} --model {input.model} --data {input.data} {params.questions}"
@@ -69,7 +69,7 @@ rule gather_round:
     log:
         logs("{loop}_round{round}/gather.log"),
     wildcard_constraints:
-        loop=made_as("dpo", "dpo_st", "st"),
+        loop=checkpoint_names("dpo", "dpo_st", "st"),
     localrule: True
     message:
         "Gathering the shards of {output}"
@@ -81,7 +81,7 @@ rule make_preferences:
     """Pairs of a right and a wrong solution from the samples of all rounds so far."""
     input:
         data=split_for("train"),
-        tokenizer=the_warm_up,
+        tokenizer=warm_up_folder,
         trajectories=samples_so_far,
     output:
         pairs=run("{loop}_round{round}/pairs.jsonl"),
@@ -91,15 +91,15 @@ rule make_preferences:
     benchmark:
         benchmarks("{loop}_round{round}/make.tsv")
     wildcard_constraints:
-        loop=made_as("dpo"),
+        loop=checkpoint_names("dpo"),
     threads: 2
     resources:
         mem_mb=memory(8000),
         runtime=hours(1, gpus=no_gpu),
     params:
-        task=what_defines_the_task,
+        task=task_digest,
         form=dpo_st_form,
-        labelled=labelled,
+        labelled=labeled_count,
         questions=sampled_questions,
         options=options("dpo_st.pairs"),
     message:
@@ -111,7 +111,7 @@ rule make_preferences:
 
 rule train_dpo:
     input:
-        model=the_round_before,
+        model=previous_round_folder,
         pairs=run("{loop}_round{round}/pairs.jsonl"),
     output:
         model=directory(run("{loop}_round{round}/model")),
@@ -121,15 +121,15 @@ rule train_dpo:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=made_as("dpo"),
+        loop=checkpoint_names("dpo"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_dpo", hours(12)),
     params:
-        **trained_in(run("{loop}_round{round}"), "dpo_st.dpo"),
+        **training_params(run("{loop}_round{round}"), "dpo_st.dpo"),
         form=dpo_st_form,
     message:
-        "Preference optimisation of {wildcards.model} on {wildcards.task}, round {wildcards.round},"
+        "Preference optimization of {wildcards.model} on {wildcards.task}, round {wildcards.round},"
         " seed {wildcards.seed}"
     shell:
         training(
@@ -142,7 +142,7 @@ rule make_pseudo_labels:
     """Right solutions from the samples of all rounds so far, and the references."""
     input:
         data=split_for("train"),
-        tokenizer=the_warm_up,
+        tokenizer=warm_up_folder,
         trajectories=samples_so_far,
     output:
         labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
@@ -152,15 +152,15 @@ rule make_pseudo_labels:
     benchmark:
         benchmarks("{loop}_round{round}/make.tsv")
     wildcard_constraints:
-        loop=made_as("dpo_st", "st"),
+        loop=checkpoint_names("dpo_st", "st"),
     threads: 2
     resources:
         mem_mb=memory(8000),
         runtime=hours(1, gpus=no_gpu),
     params:
-        task=what_defines_the_task,
+        task=task_digest,
         form=dpo_st_form,
-        labelled=labelled,
+        labelled=labeled_count,
         questions=sampled_questions,
         options=options("dpo_st.labels"),
     message:
@@ -172,7 +172,7 @@ rule make_pseudo_labels:
 
 rule train_round:
     input:
-        model=where_a_round_starts,
+        model=round_start_folder,
         train=split_for("train"),
         dev=split_for("dev"),
         labels=run("{loop}_round{round}/pseudo_labels.jsonl"),
@@ -184,12 +184,12 @@ rule train_round:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=made_as("dpo_st", "st"),
+        loop=checkpoint_names("dpo_st", "st"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
+        **training_params(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} for {wildcards.loop}_round{wildcards.round},"
@@ -199,12 +199,12 @@ rule train_round:
 
 
 rule train_sft_continued:
-    """A control: the warm-up goes on with the references for as many steps as all rounds took together."""
+    """Control: the warm-up continued on the references for as many steps as all rounds took together."""
     input:
-        model=the_warm_up,
+        model=warm_up_folder,
         train=split_for("train"),
         dev=split_for("dev"),
-        trainings=trainings_up_to,
+        trainings=training_reports,
     output:
         model=directory(run("{loop}_round{round}/model")),
         report=run("{loop}_round{round}/training.json"),
@@ -213,14 +213,14 @@ rule train_sft_continued:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=made_as("sft_continued"),
+        loop=checkpoint_names("sft_continued"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(24)),
     params:
-        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
+        **training_params(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
-        labelled=labelled,
+        labelled=labeled_count,
     message:
         "Going on with the references of {wildcards.task} for {wildcards.model}, seed {wildcards.seed}"
     shell:
@@ -228,9 +228,9 @@ rule train_sft_continued:
 
 
 rule train_sft_extra:
-    """A control: as many further references as the round has pseudo-labels."""
+    """Control: as many additional references as the round has pseudo-labels."""
     input:
-        model=the_base_model,
+        model=base_model_folder,
         train=split_for("train"),
         dev=split_for("dev"),
         labels=lambda w: f"{run_folder(w)}/{main_loop(w)}_round{w.round}/pseudo_labels.json",
@@ -242,14 +242,14 @@ rule train_sft_extra:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=made_as("sft_extra"),
+        loop=checkpoint_names("sft_extra"),
     threads: settings.values.threads.train
     resources:
         **training_needs("dpo_st_sft", hours(12)),
     params:
-        **trained_in(run("{loop}_round{round}"), "dpo_st.sft"),
+        **training_params(run("{loop}_round{round}"), "dpo_st.sft"),
         form=dpo_st_form,
-        labelled=labelled,
+        labelled=labeled_count,
     message:
         "Fine-tuning {wildcards.model} on more references of {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -257,7 +257,7 @@ rule train_sft_extra:
 
 
 rule report_round:
-    """What happened in a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
+    """Summary of a round: samples, degenerate cases, pairs, pseudo-labels and trainings."""
     input:
         pairs=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/pairs.json",
         dpo=lambda w: f"{run_folder(w)}/{step_of(w)}_round{w.round}/training.json",
@@ -268,7 +268,7 @@ rule report_round:
     log:
         logs("{loop}_round{round}/report.log"),
     wildcard_constraints:
-        loop=made_as("dpo_st"),
+        loop=checkpoint_names("dpo_st"),
     localrule: True
     message:
         "Reporting round {wildcards.round} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
@@ -290,8 +290,8 @@ rule measure_pass_at_k:
         "logs/{task}/{model}/dpo_st_pass_at_k.log",
     localrule: True
     params:
-        checkpoints=around_dpo,
-        seeds=seeds_of_system("dpo_st"),
+        checkpoints=models_around_dpo,
+        seeds=system_seeds("dpo_st"),
         preset=settings.preset_name,
     message:
         "Measuring pass@k around the DPO steps of {wildcards.model} on {wildcards.task}"
@@ -304,7 +304,7 @@ rule measure_pass_at_k:
 
 rule plot_rounds:
     input:
-        results=results_of_figure,
+        results=figure_results,
     output:
         json="results/figures/dpo_st_rounds.json",
         svg="results/figures/dpo_st_rounds.svg",

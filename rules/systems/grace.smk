@@ -1,12 +1,12 @@
-"""GRACE (arXiv 2305.14934): a step discriminator from sampled wrong solutions, and the verifier that is its rival."""
+"""GRACE (arXiv 2305.14934): a step discriminator trained on sampled wrong solutions, and the verifier baseline."""
 
 
 rule align_steps:
     input:
-        unpack(examples_in_prompts),
-        unpack(the_embedder),
+        unpack(prompt_examples),
+        unpack(embedder_folder),
         data=split_for("train"),
-        trajectories=trajectories_of,
+        trajectories=trajectories_file,
     output:
         run("{generator}_{guide}/alignments.jsonl"),
     log:
@@ -15,7 +15,7 @@ rule align_steps:
         benchmarks("{generator}_{guide}/align.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("discriminator"),
+        guide=checkpoint_names("discriminator"),
     threads: settings.values.threads.align
     resources:
         gpus=needs_gpu,
@@ -23,8 +23,8 @@ rule align_steps:
         runtime=hours(2),
     params:
         options=options("align"),
-        embedder=option_from(the_embedder, "--embedder-folder", "embedder"),
-        form=text_form,
+        embedder=optional_argument(embedder_folder, "--embedder-folder", "embedder"),
+        form=form_option,
         family=lambda w: settings.model(w.model).family,
     message:
         "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
@@ -37,7 +37,7 @@ rule align_steps:
 
 rule make_pairs:
     input:
-        unpack(the_entailment_model),
+        unpack(entailment_model_folder),
         data=split_for("train"),
         alignments=run("{generator}_{guide}/alignments.jsonl"),
     output:
@@ -48,14 +48,14 @@ rule make_pairs:
         benchmarks("{generator}_{guide}/pair.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("discriminator"),
+        guide=checkpoint_names("discriminator"),
     resources:
         gpus=judge_needs_gpu,
         mem_mb=memory(8000, judge_needs_gpu),
         runtime=hours(1, gpus=judge_needs_gpu),
     params:
         options=options("pair"),
-        entailment=option_from(the_entailment_model, "--entailment-model", "entailment_model"),
+        entailment=optional_argument(entailment_model_folder, "--entailment-model", "entailment_model"),
     message:
         "Making training pairs for {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -67,9 +67,9 @@ rule make_pairs:
 
 rule train_discriminator:
     input:
-        unpack(examples_in_prompts),
-        unpack(the_backbone("discriminator")),
-        generator=the_generator,
+        unpack(prompt_examples),
+        unpack(backbone_folder("discriminator")),
+        generator=generator_folder,
         pairs=run("{generator}_{guide}/pairs.jsonl"),
     output:
         model=directory(run("{generator}_{guide}/model")),
@@ -80,14 +80,14 @@ rule train_discriminator:
         benchmarks("{generator}_{guide}/train.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("discriminator"),
+        guide=checkpoint_names("discriminator"),
     threads: settings.values.threads.train
     resources:
         **training_needs("discriminator", hours(12, "discriminator")),
     params:
-        **trained_in(run("{generator}_{guide}"), "discriminator"),
-        backbone=option_from(the_backbone("discriminator"), "--backbone", "backbone"),
-        form=text_form,
+        **training_params(run("{generator}_{guide}"), "discriminator"),
+        backbone=optional_argument(backbone_folder("discriminator"), "--backbone", "backbone"),
+        form=form_option,
     message:
         "Training the step discriminator for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"
@@ -100,10 +100,10 @@ rule train_discriminator:
 
 rule train_verifier:
     input:
-        unpack(the_backbone("verifier")),
-        generator=the_generator,
+        unpack(backbone_folder("verifier")),
+        generator=generator_folder,
         data=split_for("train"),
-        trajectories=trajectories_of,
+        trajectories=trajectories_file,
     output:
         model=directory(run("{generator}_{guide}/model")),
         report=run("{generator}_{guide}/report.json"),
@@ -113,13 +113,13 @@ rule train_verifier:
         benchmarks("{generator}_{guide}/train.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("verifier"),
+        guide=checkpoint_names("verifier"),
     threads: settings.values.threads.train
     resources:
         **training_needs("verifier", hours(12, "verifier")),
     params:
-        **trained_in(run("{generator}_{guide}"), "verifier"),
-        backbone=option_from(the_backbone("verifier"), "--backbone", "backbone"),
+        **training_params(run("{generator}_{guide}"), "verifier"),
+        backbone=optional_argument(backbone_folder("verifier"), "--backbone", "backbone"),
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"
@@ -133,9 +133,9 @@ rule train_verifier:
 rule sweep_guided:
     """The discriminator's weight and the temperature, chosen on the development split."""
     input:
-        unpack(examples_in_prompts),
-        model=the_generator,
-        discriminator=the_discriminator,
+        unpack(prompt_examples),
+        model=generator_folder,
+        discriminator=discriminator_folder,
         dev=split_for("dev"),
     output:
         sweep=run("{generator}_{guide}/sweep.json"),
@@ -146,14 +146,14 @@ rule sweep_guided:
         benchmarks("{generator}_{guide}/sweep.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("discriminator"),
+        guide=checkpoint_names("discriminator"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(24, "discriminator"),
     params:
-        **defined_by("grace"),
+        **common_params("grace"),
         sweep=sweep_arguments,
-        form=text_form,
+        form=form_option,
     message:
         "Choosing the discriminator's weight on the development split of {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -165,14 +165,14 @@ rule sweep_guided:
 
 
 rule measure_step_choice:
-    """The discriminator's report: pair accuracy, and how often the right one of several sampled steps is chosen."""
+    """The discriminator's report: pair accuracy, and how often it picks the right step among several samples."""
     input:
-        unpack(examples_in_prompts),
+        unpack(prompt_examples),
         unpack(training_report),
-        model=the_generator,
-        discriminator=the_discriminator,
+        model=generator_folder,
+        discriminator=discriminator_folder,
         pairs=run("{generator}_{guide}/pairs.jsonl"),
-        sampling=lambda w: trajectories_of(w, "trajectories.counts.jsonl"),
+        sampling=lambda w: trajectories_file(w, "trajectories.counts.jsonl"),
     output:
         run("{generator}_{guide}/report.json"),
     log:
@@ -181,14 +181,14 @@ rule measure_step_choice:
         benchmarks("{generator}_{guide}/step_choice.tsv")
     wildcard_constraints:
         generator=DECODED,
-        guide=made_as("discriminator"),
+        guide=checkpoint_names("discriminator"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(4, "discriminator"),
     params:
-        **defined_by("grace"),
-        report=option_from(training_report, "--training-report", "report"),
-        form=text_form,
+        **common_params("grace"),
+        report=optional_argument(training_report, "--training-report", "report"),
+        form=form_option,
     message:
         "Measuring how often the right step is chosen on {wildcards.task}, seed {wildcards.seed}"
     shell:

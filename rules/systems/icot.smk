@@ -1,9 +1,9 @@
-"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, both coupled, and their rivals."""
+"""Implicit chain of thought (arXiv 2311.01460): teacher, student, emulator, the coupled pair, and baselines."""
 
 
 rule train_no_cot:
     input:
-        model=where_it_starts,
+        model=start_folder,
         train=split_for("train"),
         dev=split_for("dev"),
     output:
@@ -13,12 +13,12 @@ rule train_no_cot:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("no_cot"),
+        checkpoint=checkpoint_names("no_cot"),
     threads: settings.values.threads.train
     resources:
         **training_needs("no_cot", hours(24)),
     params:
-        **trained_in(run("{checkpoint}"), "no_cot"),
+        **training_params(run("{checkpoint}"), "no_cot"),
         layout="no_cot",
     message:
         "Training {wildcards.model} to answer {wildcards.task} at once, seed {wildcards.seed}"
@@ -37,11 +37,11 @@ use rule train_no_cot as train_explicit_cot with:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("explicit_cot"),
+        checkpoint=checkpoint_names("explicit_cot"),
     resources:
         **training_needs("explicit_cot", hours(24)),
     params:
-        **trained_in(run("{checkpoint}"), "explicit_cot"),
+        **training_params(run("{checkpoint}"), "explicit_cot"),
         layout="explicit_cot",
     message:
         "Training {wildcards.model} to write the steps of {wildcards.task}, seed {wildcards.seed}"
@@ -55,11 +55,11 @@ use rule train_no_cot as train_no_cot_deep with:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("no_cot_deep"),
+        checkpoint=checkpoint_names("no_cot_deep"),
     resources:
         **training_needs("no_cot_deep", hours(24)),
     params:
-        **trained_in(run("{checkpoint}"), "no_cot_deep"),
+        **training_params(run("{checkpoint}"), "no_cot_deep"),
         layout="no_cot --deep",
     message:
         "Training a no-CoT control of the size of emulator and student on {wildcards.task}, seed {wildcards.seed}"
@@ -73,20 +73,20 @@ use rule train_no_cot as train_no_cot_from_teacher with:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("no_cot_from_teacher"),
+        checkpoint=checkpoint_names("no_cot_from_teacher"),
     resources:
         **training_needs("no_cot_from_teacher", hours(24)),
     params:
-        **trained_in(run("{checkpoint}"), "no_cot_from_teacher"),
+        **training_params(run("{checkpoint}"), "no_cot_from_teacher"),
         layout="no_cot",
     message:
         "Training a no-CoT control from the teacher's weights on {wildcards.task}, seed {wildcards.seed}"
 
 
 rule cache_states:
-    """The teacher's states, once for both stages that read them; the log tells their size before they are computed."""
+    """The teacher's states, computed once for both stages that read them; the log states their size first."""
     input:
-        teacher=the_decoded_checkpoint,
+        teacher=decoded_checkpoint_folder,
         train=split_for("train"),
         dev=split_for("dev"),
     output:
@@ -96,13 +96,13 @@ rule cache_states:
     benchmark:
         benchmarks("{checkpoint}/states.tsv")
     wildcard_constraints:
-        checkpoint=made_as("explicit_cot"),
+        checkpoint=checkpoint_names("explicit_cot"),
     threads: settings.values.threads.decode
     resources:
         **to_decode(8),
     params:
-        **defined_by("icot_states"),
-        longest=longest_row,
+        **common_params("icot_states"),
+        longest=row_length_options,
     message:
         "Computing the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -115,9 +115,9 @@ rule cache_states:
 rule train_icot_student:
     """Mind-reading: the student answers from the teacher's states."""
     input:
-        unpack(the_states),
-        model=where_it_starts,
-        teacher=made_from("explicit_cot"),
+        unpack(cached_states),
+        model=start_folder,
+        teacher=part_folder("explicit_cot"),
         train=split_for("train"),
         dev=split_for("dev"),
     output:
@@ -127,14 +127,14 @@ rule train_icot_student:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("icot_student"),
+        checkpoint=checkpoint_names("icot_student"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot_student", hours(48)),
     params:
-        **trained_in(run("{checkpoint}"), "icot_student"),
+        **training_params(run("{checkpoint}"), "icot_student"),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
-        states=option_from(the_states, "--states", "states"),
+        states=optional_argument(cached_states, "--states", "states"),
     message:
         "Training the student to read the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -144,9 +144,9 @@ rule train_icot_student:
 rule train_icot_emulator:
     """Thought emulation: the emulator predicts the teacher's states from the question."""
     input:
-        unpack(the_states),
-        model=where_it_starts,
-        teacher=made_from("explicit_cot"),
+        unpack(cached_states),
+        model=start_folder,
+        teacher=part_folder("explicit_cot"),
         train=split_for("train"),
         dev=split_for("dev"),
     output:
@@ -156,14 +156,14 @@ rule train_icot_emulator:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("icot_emulator"),
+        checkpoint=checkpoint_names("icot_emulator"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot_emulator", hours(48)),
     params:
-        **trained_in(run("{checkpoint}"), "icot_emulator"),
+        **training_params(run("{checkpoint}"), "icot_emulator"),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
-        states=option_from(the_states, "--states", "states"),
+        states=optional_argument(cached_states, "--states", "states"),
     message:
         "Training the emulator of the teacher's states on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -171,9 +171,9 @@ rule train_icot_emulator:
 
 
 rule train_icot:
-    """Coupling: emulator and student are trained together on the answer; or the authors' pair is taken as it is."""
+    """Coupling: emulator and student trained jointly on the answer; or the authors' released pair, unchanged."""
     input:
-        unpack(what_icot_is_made_from),
+        unpack(icot_inputs),
     output:
         directory(run("{checkpoint}/model")),
     log:
@@ -181,13 +181,13 @@ rule train_icot:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("icot"),
+        checkpoint=checkpoint_names("icot"),
     threads: settings.values.threads.train
     resources:
         **training_needs("icot", hours(48)),
     params:
-        **trained_in(run("{checkpoint}"), "icot"),
-        made_from=each_as_option(what_icot_is_made_from),
+        **training_params(run("{checkpoint}"), "icot"),
+        made_from=inputs_as_options(icot_inputs),
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -195,9 +195,9 @@ rule train_icot:
 
 
 rule measure_icot_speed:
-    """Latency and throughput of the three ways on the same questions, in one process; of a released pair, its own."""
+    """Latency and throughput of the three ways on the same questions, in one process; or of a released pair alone."""
     input:
-        unpack(what_is_timed),
+        unpack(timed_checkpoints),
         data="results/data/{task}/test.jsonl",
     output:
         "results/{task}/{model}/icot_speed.json",
@@ -209,8 +209,8 @@ rule measure_icot_speed:
     resources:
         **to_decode(4),
     params:
-        **defined_by(),
-        timed=each_as_option(what_is_timed),
+        **common_params(),
+        timed=inputs_as_options(timed_checkpoints),
         options=options("icot_speed"),
         preset=settings.preset_name,
     message:

@@ -1,65 +1,65 @@
-"""Helpers only, no rules: implicit chain of thought."""
+"""Helpers of implicit chain of thought. Defines no rules."""
 
-# The arguments of both trainings that read the teacher's states.
+# Arguments of both trainings that read the teacher's states.
 FROM_STATES = (
     "--model {input.model} --teacher {input.teacher} {params.states} --train {input.train} --dev {input.dev}"
     " --output {output} {params.of_states}"
 )
 
 
-def takes_released(wildcards):
-    """Whether the authors' student and emulator are used, and none is trained."""
+def uses_released_pair(wildcards):
+    """Whether the authors' released student and emulator are used instead of trained ones."""
     options = values_of(wildcards).icot
     return options.released_student is not None
 
 
-def the_states(wildcards):
-    """The cached states of the teacher, where they are cached."""
+def cached_states(wildcards):
+    """Input function: the cached states of the teacher, if the configuration caches them."""
     cached = values_of(wildcards).icot_states.cached
     return {"states": f"{run_folder(wildcards)}/{part_of(wildcards, 'explicit_cot')}/states"} if cached else {}
 
 
-def what_icot_is_made_from(wildcards):
-    """Inputs of the coupled checkpoint: student, emulator and data, or a released pair and the base model of both."""
-    if takes_released(wildcards):
+def icot_inputs(wildcards):
+    """Input function of the coupled checkpoint: student, emulator and data, or a released pair and its base model."""
+    if uses_released_pair(wildcards):
         released = {name: getattr(values_of(wildcards).icot, name) for name in RELEASED}
-        return {"model": the_base_model(wildcards), **released}
+        return {"model": base_model_folder(wildcards), **released}
     return {
-        "student": made_from("icot_student")(wildcards),
-        "emulator": made_from("icot_emulator")(wildcards),
+        "student": part_folder("icot_student")(wildcards),
+        "emulator": part_folder("icot_emulator")(wildcards),
         "train": split_for("train")(wildcards),
         "dev": split_for("dev")(wildcards),
     }
 
 
-def what_is_timed(wildcards):
-    """The checkpoints whose speed is measured; beside a released pair nothing is trained only to be timed."""
-    ways = ["icot"] if takes_released(wildcards) else ICOT_WAYS
-    first = seeds_of_system("icot")(wildcards)[0]
+def timed_checkpoints(wildcards):
+    """Input function: checkpoints whose speed is measured; with a released pair, nothing is trained just for timing."""
+    ways = ["icot"] if uses_released_pair(wildcards) else ICOT_WAYS
+    first = system_seeds("icot")(wildcards)[0]
     folder = f"results/{wildcards.task}/{wildcards.model}/seed{first}"
     return {way: f"{folder}/{way}/model" for way in ways}
 
 
-def each_as_option(inputs):
-    """A params function: `--NAME FILE` for each input that an input function names, but for those that are options."""
+def inputs_as_options(inputs):
+    """Params function: `--NAME PATH` for each input of an input function, except those that are options already."""
     return lambda wildcards: " ".join(
         f"--{name.replace('_', '-')} {path}" for name, path in inputs(wildcards).items() if name not in RELEASED
     )
 
 
-def longest_row(wildcards):
-    """The words that tell cache_states.py which rows are too long: as the trainings that read the cache see it."""
+def row_length_options(wildcards):
+    """Params function: the row length limits of the trainings that read the cache, as arguments of cache_states.py."""
     options = values_of(wildcards).icot_student
     return f"--max-length {options.max_length}" + (" --leave-out-long" if options.leave_out_long else "")
 
 
-RELEASED = ["released_student", "released_emulator"]  # options of the section icot that name folders
+RELEASED = ["released_student", "released_emulator"]  # options of section icot whose values are folders
 ICOT_WAYS = ["no_cot", "explicit_cot", "icot"]
 ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]
 
 
 def icot_targets():
-    """All results of implicit chain of thought for the preset's tasks, with controls beside models from scratch."""
+    """All results of implicit chain of thought for the preset's tasks, with controls for models trained from scratch."""
     targets = []
     for task in settings.values.figures.icot_tasks:
         model = settings.headline_model(task, "icot")
@@ -72,7 +72,7 @@ def icot_targets():
 
 
 def accuracies_and_speeds():
-    """What the figure of accuracy against speed is drawn from."""
+    """Inputs of the figure of accuracy against speed."""
     folders = [f"results/{task}/{settings.headline_model(task, 'icot')}" for task in settings.values.figures.icot_tasks]
     return {
         "results": [f"{folder}/{method}_acc.json" for folder in folders for method in ICOT_WAYS],

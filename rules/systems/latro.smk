@@ -1,11 +1,11 @@
-"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and its baseline."""
+"""LaTRO (arXiv 2411.04282): rationales rewarded by the model's own likelihood of the answer, and a baseline."""
 
 
 rule train_latro:
     input:
-        model=the_start,
+        model=latro_start_folder,
         train="results/data/{task}/train.jsonl",
-        compare=the_compared_questions,
+        compare=validation_questions,
     output:
         model=directory(run("{checkpoint}/model")),
         curves=run("{checkpoint}/curves.jsonl"),
@@ -15,12 +15,12 @@ rule train_latro:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("latro"),
+        checkpoint=checkpoint_names("latro"),
     threads: settings.values.threads.train
     resources:
         **training_needs("latro", hours(48), memory_to_train_latro),
     params:
-        **trained_in(run("{checkpoint}"), "latro"),
+        **training_params(run("{checkpoint}"), "latro"),
     message:
         "Training {wildcards.model} on its own rationales for {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -33,7 +33,7 @@ rule train_latro:
 rule train_latro_sft:
     """The baseline: fine-tuning from the same start on the same questions."""
     input:
-        model=the_start,
+        model=latro_start_folder,
         train="results/data/{task}/train.jsonl",
         dev="results/data/{task}/dev.jsonl",
     output:
@@ -43,12 +43,12 @@ rule train_latro_sft:
     benchmark:
         benchmarks("{checkpoint}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("latro_sft"),
+        checkpoint=checkpoint_names("latro_sft"),
     threads: settings.values.threads.train
     resources:
         **training_needs("latro_sft", hours(12)),
     params:
-        **trained_in(run("{checkpoint}"), "latro_sft"),
+        **training_params(run("{checkpoint}"), "latro_sft"),
     message:
         "Fine-tuning {wildcards.model} on {wildcards.task} as LaTRO's baseline, seed {wildcards.seed}"
     shell:
@@ -58,17 +58,17 @@ rule train_latro_sft:
 rule plot_latro:
     """Reward, KL, rationale length, finished rationales and accuracy over steps, all seeds in one figure."""
     input:
-        curves_of_latro,
+        latro_curves,
     output:
         "results/figures/latro_{task}_{model}.svg",
     log:
         "logs/figures/latro_{task}_{model}.log",
     wildcard_constraints:
-        # Both names may hold underscores; only known ones tell where the one ends.
+        # Both names may contain underscores; only known names tell where the first one ends.
         task=one_of(settings.tasks),
         model=one_of(settings.models),
     params:
-        seeds=seeds_of_system("latro"),
+        seeds=system_seeds("latro"),
         preset=settings.preset_name,
     message:
         "Drawing LaTRO's training on {wildcards.task} with {wildcards.model}"

@@ -1,29 +1,31 @@
-"""Helpers only, no rules: what LaTRO's trainings start from, and what they add to a result."""
+"""Helpers of LaTRO: start model, curves, and memory of its trainings. Defines no rules."""
 
 
-def the_start(wildcards):
-    """The model that LaTRO starts from: what the model's other methods decode from."""
+def latro_start_folder(wildcards):
+    """Model folder that LaTRO starts from: the one that the model's other methods decode."""
     try:
         settings.checkpoint(wildcards.task, wildcards.model, f"{wildcards.checkpoint}_greedy")
     except UserError as error:
         raise WorkflowError(str(error)) from None
-    return where_it_starts(wildcards)
+    return start_folder(wildcards)
 
 
-def curves_of_latro(wildcards):
-    """One file a seed."""
+def latro_curves(wildcards):
+    """Input function: training curves, one file per seed."""
     folder = f"results/{wildcards.task}/{wildcards.model}"
-    return [f"{folder}/seed{seed}/latro/curves.jsonl" for seed in seeds_of_system("latro")(wildcards)]
+    return [f"{folder}/seed{seed}/latro/curves.jsonl" for seed in system_seeds("latro")(wildcards)]
 
 
-def the_compared_questions(wildcards):
-    """The questions on which checkpoints are compared: the development split, or the paper's choice if asked for."""
-    return data_of(wildcards.task, values_of(wildcards).latro.choose_on)
+def validation_questions(wildcards):
+    """Questions for checkpoint selection: the development split, or the paper's choice if configured."""
+    return data_file(wildcards.task, values_of(wildcards).latro.choose_on)
 
 
 def memory_to_train_latro(wildcards, attempt):
-    """As for other trainings, and the reference model in its own type; adapters need none. Only ZeRO-3 divides it: else
-    each process reads its own."""
+    """Memory of a LaTRO training: that of any training, plus the reference model in its own data type.
+
+    Adapters need no reference model. Only ZeRO-3 shards it; otherwise each process loads its own copy.
+    """
     values = values_of(wildcards)
     needed, placement = memory_to_train("latro")(wildcards, attempt), values.launch.of("latro")
     if values.latro.lora_rank or not values.latro.kl_coef:

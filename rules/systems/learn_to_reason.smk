@@ -4,7 +4,7 @@
 rule mark_exam:
     """Which answers of the exam are mistakes."""
     input:
-        unpack(examples_in_prompts),
+        unpack(prompt_examples),
         predictions=run("{checkpoint}/exam/train.jsonl"),
         data="results/data/{task}/train.jsonl",
     output:
@@ -16,8 +16,8 @@ rule mark_exam:
     resources:
         **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        form=text_form,
+        task=task_digest,
+        form=form_option,
     message:
         "Marking the exam of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -28,10 +28,10 @@ rule mark_exam:
 
 
 rule mark_released_mistakes:
-    """Mistakes that somebody released, in place of an exam."""
+    """Released mistakes, instead of an exam."""
     input:
-        unpack(examples_in_prompts),
-        released=the_released_mistakes,
+        unpack(prompt_examples),
+        released=released_mistakes_file,
         data="results/data/{task}/train.jsonl",
     output:
         marks=run("{loop}_round{round}/released_marks.jsonl"),
@@ -39,13 +39,13 @@ rule mark_released_mistakes:
     log:
         logs("{loop}_round{round}/mark.log"),
     wildcard_constraints:
-        loop=made_as("learn_to_reason"),
+        loop=checkpoint_names("learn_to_reason"),
     localrule: True
     resources:
         **SMALL_JOB,
     params:
-        task=what_defines_the_task,
-        form=text_form,
+        task=task_digest,
+        form=form_option,
     message:
         "Marking released mistakes of {wildcards.task}, round {wildcards.round}"
     shell:
@@ -58,9 +58,9 @@ rule mark_released_mistakes:
 rule ask_teacher:
     """Rationales for the mistakes of the round's student; only those with the right final answer are kept."""
     input:
-        unpack(what_the_teacher_reads),
+        unpack(teacher_inputs),
         data="results/data/{task}/train.jsonl",
-        marks=the_marks,
+        marks=marks_file,
     output:
         rationales=run("{loop}_round{round}/rationales.jsonl"),
         report=run("{loop}_round{round}/feedback.json"),
@@ -70,12 +70,12 @@ rule ask_teacher:
     benchmark:
         benchmarks("{loop}_round{round}/ask.tsv")
     wildcard_constraints:
-        loop=made_as("learn_to_reason"),
-    # Only a local teacher computes; the others are asked from where Snakemake runs, which has a network and the key.
+        loop=checkpoint_names("learn_to_reason"),
+    # Only a local teacher computes. Others are called from where Snakemake runs, which has network access and the key.
     localrule: settings.values.teacher.kind != "local"
     resources:
         gpus=teacher_needs_gpu,
-        mem_mb=memory_of_the_teacher,
+        mem_mb=teacher_memory,
         runtime=hours(24, gpus=teacher_needs_gpu),
     params:
         **ASKING,
@@ -90,24 +90,24 @@ rule ask_teacher:
 
 
 rule price_of_the_teacher:
-    """How many requests a round would send, and about how many tokens: nothing is sent. Printed, and kept as JSON."""
+    """Number of requests and approximate tokens that a round would send; sends nothing. Printed, and saved as JSON."""
     input:
-        unpack(what_the_teacher_reads),
+        unpack(teacher_inputs),
         data="results/data/{task}/train.jsonl",
-        marks=the_marks,
+        marks=marks_file,
     output:
         run("{loop}_round{round}/price.json"),
     log:
         logs("{loop}_round{round}/price.log"),
     wildcard_constraints:
-        loop=made_as("learn_to_reason"),
+        loop=checkpoint_names("learn_to_reason"),
     localrule: True
     resources:
         mem_mb=4000,
         runtime=30,
     params:
         **ASKING,
-        prices=prices_of_the_teacher,
+        prices=teacher_prices,
     message:
         "What asking the teacher about {wildcards.task} would cost, round {wildcards.round} of {wildcards.loop} of"
         " {wildcards.model}"
@@ -116,14 +116,14 @@ rule price_of_the_teacher:
 
 
 rule train_learn_to_reason:
-    """One round: from the last round's student, on the teacher's rationales and the student's own mistakes."""
+    """One round, starting from the last round's student, on the teacher's rationales and the student's own mistakes."""
     input:
-        unpack(examples_in_prompts),
-        model=the_student,
+        unpack(prompt_examples),
+        model=student_folder,
         train="results/data/{task}/train.jsonl",
-        dev=split_to_choose_on,
-        rationales=rationales_to_learn,
-        marks=the_marks,
+        dev=validation_file,
+        rationales=rationale_files,
+        marks=marks_file,
     output:
         model=directory(run("{loop}_round{round}/model")),
         report=run("{loop}_round{round}/training.json"),
@@ -132,14 +132,14 @@ rule train_learn_to_reason:
     benchmark:
         benchmarks("{loop}_round{round}/train.tsv")
     wildcard_constraints:
-        loop=made_as("learn_to_reason"),
+        loop=checkpoint_names("learn_to_reason"),
     threads: settings.values.threads.train
     resources:
         **training_needs("learn_to_reason", hours(24)),
     params:
-        **trained_in(run("{loop}_round{round}"), "learn_to_reason"),
-        as_one=trained_as_one,
-        examples=option_from(examples_in_prompts, "--examples", "examples"),
+        **training_params(run("{loop}_round{round}"), "learn_to_reason"),
+        as_one=as_one_arguments,
+        examples=optional_argument(prompt_examples, "--examples", "examples"),
     message:
         "Training round {wildcards.round} of {wildcards.loop} of {wildcards.model} on {wildcards.task},"
         " seed {wildcards.seed}"
@@ -153,7 +153,7 @@ rule train_learn_to_reason:
 
 rule plot_learn_to_reason:
     input:
-        results=results_of_learning,
+        results=learn_to_reason_results,
     output:
         json="results/figures/learn_to_reason_{task}.json",
         svg="results/figures/learn_to_reason_{task}.svg",

@@ -1,9 +1,9 @@
-"""Helpers of Learn-to-Reason only, no rules: rounds that chain by files, whose exam counts, whom a round asks."""
+"""Helpers of Learn-to-Reason: inputs of each round, and arguments of the teacher. Defines no rules."""
 
 
-def the_student(w):
-    """The folder of the student that a round starts from."""
-    return checkpoint_folder(w, round_before(w, w.loop, w.round))
+def student_folder(w):
+    """Model folder of the student that a round starts from."""
+    return checkpoint_folder(w, previous_round(w, w.loop, w.round))
 
 
 def released_for(files, number):
@@ -11,19 +11,20 @@ def released_for(files, number):
     return files[int(number) - 1] if int(number) <= len(files) else None
 
 
-def the_marks(w):
-    """The marked answers of a round's student: those of its exam, or released mistakes."""
+def marks_file(w):
+    """Input function: marked answers of a round's student, from its exam or from released mistakes."""
     if released_for(values_of(w).feedback.released_mistakes, w.round):
         return f"{run_folder(w)}/{w.loop}_round{w.round}/released_marks.jsonl"
-    return f"{run_folder(w)}/{round_before(w, w.loop, w.round)}/exam/marks.jsonl"
+    return f"{run_folder(w)}/{previous_round(w, w.loop, w.round)}/exam/marks.jsonl"
 
 
-def the_released_mistakes(w):
+def released_mistakes_file(w):
+    """Input function: the released mistakes of the job's round, if the configuration names them."""
     return released_for(values_of(w).feedback.released_mistakes, w.round) or []
 
 
-def as_many_as(w):
-    """Where random questions are asked, as many as the same round of another loop asked for missed ones."""
+def random_like_input(w):
+    """Input function: for random questions, the rationales of the loop whose number of questions is matched."""
     if values_of(w).feedback.questions == "missed":
         return {}
     loops = [name for name in settings.checkpoints[w.loop].made_from if settings.checkpoints[name].rounds]
@@ -35,89 +36,90 @@ def as_many_as(w):
     return {"like": f"{run_folder(w)}/{loops[0]}_round{w.round}/rationales.jsonl"}
 
 
-def the_released_rationales(w):
+def released_rationales_input(w):
+    """Input function: the released rationales of the job's round, if the configuration names them."""
     released = released_for(values_of(w).feedback.released_rationales, w.round)
     return {"released": released} if released else {}
 
 
-def the_local_teacher(w):
-    """The folder of the teacher, where it is a model of ours."""
+def local_teacher_input(w):
+    """Input function: folder of a local teacher; nothing for other teachers or with released rationales."""
     teacher = values_of(w).teacher
-    if teacher.kind != "local" or "released" in the_released_rationales(w):
+    if teacher.kind != "local" or "released" in released_rationales_input(w):
         return {}
     settings.generator_model(teacher.model)
-    return {"local": pinned(teacher.model)}
+    return {"local": hub_model_folder(teacher.model)}
 
 
-def what_the_teacher_is_asked(w):
-    """Words on the teacher and the feedback that decide what is written; the template counts with its text."""
+def teacher_arguments(w):
+    """Params function: arguments of teacher and feedback that can change rationales; `template_digest` has the text."""
     configuration = values_of(w)
     teacher, feedback = configuration.teacher, configuration.feedback
-    words = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
-    words += arguments_of(teacher, set(type(teacher).model_fields) - speed_options(teacher))
-    words += ["--samples", str(configuration.exam.samples)]
-    return shlex.join(words)
+    argv = arguments_of(feedback, set(type(feedback).model_fields) - {"released_rationales", "released_mistakes"})
+    argv += arguments_of(teacher, set(type(teacher).model_fields) - speed_options(teacher))
+    argv += ["--samples", str(configuration.exam.samples)]
+    return shlex.join(argv)
 
 
-def local_teacher_words(w):
-    """The words that name a local teacher's folder and YAML."""
-    if "local" not in the_local_teacher(w):
+def local_teacher_arguments(w):
+    """Params function: folder and YAML of a local teacher as arguments."""
+    if "local" not in local_teacher_input(w):
         return ""
     name = values_of(w).teacher.model
-    return f"--local-folder {pinned(name)} --local-file {yaml_in_shell('models', name)}"
+    return f"--local-folder {hub_model_folder(name)} --local-file {shell_yaml_path('models', name)}"
 
 
-def what_the_teacher_reads(w):
-    """Inputs of a round's questions beside the marked answers: of the control, of a local teacher, what is released."""
-    return {**as_many_as(w), **the_local_teacher(w), **the_released_rationales(w)}
+def teacher_inputs(w):
+    """Input function of asking the teacher: inputs of the control, of a local teacher and of released rationales."""
+    return {**random_like_input(w), **local_teacher_input(w), **released_rationales_input(w)}
 
 
-def prices_of_the_teacher(w):
-    """A price is worth computing again where the prices changed."""
+def teacher_prices(w):
+    """Params function: token prices, so that a changed price reruns the price estimate."""
     teacher = values_of(w).teacher
     return [teacher.input_price, teacher.output_price]
 
 
-def memory_of_the_teacher(w, attempt):
-    """A local teacher is as large as its model; any other one needs little."""
+def teacher_memory(w, attempt):
+    """Resources function: memory for a local teacher's model; little for any other teacher."""
     teacher = values_of(w).teacher
     needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
     return memory_of(needed, teacher_needs_gpu(w), attempt)
 
 
-def what_the_template_says(w):
-    """Changes with the text of the prompts."""
+def template_digest(w):
+    """Digest of the text of the prompt template."""
     path = settings.file("prompts", values_of(w).feedback.template)
     return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
 
 
-def the_template(w):
-    """The file of the prompts as the command writes it; the name is free text, and quoted."""
-    folder, _, file = yaml_in_shell("prompts", values_of(w).feedback.template).rpartition("/")
+def template_path(w):
+    """Path of the prompt template as a shell expression; its name is free text, so it is quoted."""
+    folder, _, file = shell_yaml_path("prompts", values_of(w).feedback.template).rpartition("/")
     return f"{folder}/{shlex.quote(file)}"
 
 
 def teacher_needs_gpu(w):
-    """A local teacher sits on a GPU like any other model of the Hub."""
+    """Resources function: a local teacher needs a GPU like any other Hub model; other teachers need none."""
     teacher = values_of(w).teacher
     return gpus_of(SimpleNamespace(model=teacher.model), -1) if teacher.kind == "local" else 0
 
 
-def rationales_to_learn(w):
-    """The rationales of the round, and of those before it where they accumulate."""
+def rationale_files(w):
+    """Input function: rationales of the round, and of earlier rounds if they accumulate."""
     all_of_them = values_of(w).learn_to_reason.accumulate
     first = 1 if all_of_them else int(w.round)
     return [f"{run_folder(w)}/{w.loop}_round{number}/rationales.jsonl" for number in range(first, int(w.round) + 1)]
 
 
-def split_to_choose_on(w):
-    """The development split; the test split only where the configuration names the authors' choice."""
+def validation_file(w):
+    """Validation data: the development split, or the test split if configured as the authors did."""
     as_the_authors = values_of(w).learn_to_reason.validation_is_test
-    return data_of(w.task, "test" if as_the_authors else "dev")
+    return data_file(w.task, "test" if as_the_authors else "dev")
 
 
-def trained_as_one(w):
-    """The words for one training that has as many steps as all rounds together: of the loop that it is a variant of."""
+def as_one_arguments(w):
+    """Params function: for a single training with as many steps as all rounds of the loop that it is a variant of."""
     if not values_of(w).rounds.as_one:
         return ""
     loops = settings.checkpoints.files.ancestors(w.loop)
@@ -125,8 +127,8 @@ def trained_as_one(w):
     return f"--repeat {settings.rounds(w.task, w.model, next(in_turn, loops[-1]))}"
 
 
-def results_of_learning(w):
-    """The results that the figure shows: every variant, round by round, and the student before the first one."""
+def learn_to_reason_results(w):
+    """Input function: results in the figure, every variant round by round, and the student before round 1."""
     model = settings.headline_model(w.task, "learn_to_reason")
     loops = settings.checkpoints.variants("learn_to_reason")
     names = [
@@ -138,16 +140,16 @@ def results_of_learning(w):
     return [f"results/{w.task}/{model}/{name}_acc.json" for name in ["learn_to_reason_round0", *names]]
 
 
-# The params and arguments of asking, and of its price.
+# Params and arguments of asking the teacher, and of its price estimate.
 ASKING = dict(
-    task=what_defines_the_task,
-    asked=what_the_teacher_is_asked,
+    task=task_digest,
+    asked=teacher_arguments,
     speed=speed("teacher"),
-    template=the_template,
-    text=what_the_template_says,
-    like=option_from(as_many_as, "--random-like", "like"),
-    local=local_teacher_words,
-    released=option_from(the_released_rationales, "--released", "released"),
+    template=template_path,
+    text=template_digest,
+    like=optional_argument(random_like_input, "--random-like", "like"),
+    local=local_teacher_arguments,
+    released=optional_argument(released_rationales_input, "--released", "released"),
 )
 ASK = (
     "ask_teacher {TASK} --data {input.data} --marks {input.marks} {SEED} --round {wildcards.round}"

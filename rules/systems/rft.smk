@@ -1,4 +1,4 @@
-"""Rejection-sampling fine-tuning (arXiv 2308.01825): the right, distinct samples of a fine-tuned model are references."""
+"""Rejection-sampling fine-tuning (arXiv 2308.01825): a model's own right, distinct samples as training data."""
 
 rft_shards = ShardNumbers(
     settings,
@@ -6,14 +6,14 @@ rft_shards = ShardNumbers(
     step="sample",
     made_by="sample_rft",
     names=["checkpoint"],
-    words=options("rft.samples"),
+    argv=options("rft.samples"),
     inputs=lambda w: [split_for("train")(w)],
 )
 
 
 rule sample_rft:
     input:
-        model=made_from("sft"),
+        model=part_folder("sft"),
         data=split_for("train"),
     output:
         temp(run("{checkpoint}/shards/trajectories_{shard}.jsonl")),
@@ -22,12 +22,12 @@ rule sample_rft:
     benchmark:
         benchmarks("{checkpoint}/sample/{shard}.tsv")
     wildcard_constraints:
-        checkpoint=made_as("rft"),
+        checkpoint=checkpoint_names("rft"),
     threads: settings.values.threads.sample
     resources:
         **to_decode(24),
     params:
-        **defined_by("rft.samples"),
+        **common_params("rft.samples"),
         shards=rft_shards,
     message:
         "Sampling solutions of {wildcards.task} for {wildcards.checkpoint} of {wildcards.model},"
@@ -47,7 +47,7 @@ rule gather_rft:
     log:
         logs("{checkpoint}/gather.log"),
     wildcard_constraints:
-        checkpoint=made_as("rft"),
+        checkpoint=checkpoint_names("rft"),
     localrule: True
     message:
         "Gathering the shards of {output}"
@@ -67,12 +67,12 @@ rule select_solutions:
     benchmark:
         benchmarks("{checkpoint}/select.tsv")
     wildcard_constraints:
-        checkpoint=made_as("rft"),
+        checkpoint=checkpoint_names("rft"),
     resources:
         mem_mb=memory(8000),
         runtime=hours(1, gpus=no_gpu),
     params:
-        task=what_defines_the_task,
+        task=task_digest,
         options=options("rft.selection"),
     message:
         "Selecting solutions of {wildcards.task} for {wildcards.checkpoint} of {wildcards.model}, seed {wildcards.seed}"
@@ -85,7 +85,7 @@ rule select_solutions:
 
 rule train_rft:
     input:
-        model=where_it_starts,
+        model=start_folder,
         train=split_for("train"),
         dev=split_for("dev"),
         labels=run("{checkpoint}/solutions.jsonl"),
@@ -97,12 +97,12 @@ rule train_rft:
     benchmark:
         benchmarks("{checkpoint}/train.tsv")
     wildcard_constraints:
-        checkpoint=made_as("rft"),
+        checkpoint=checkpoint_names("rft"),
     threads: settings.values.threads.train
     resources:
         **training_needs("rft_sft", hours(48)),
     params:
-        **trained_in(run("{checkpoint}"), "rft.sft"),
+        **training_params(run("{checkpoint}"), "rft.sft"),
     message:
         "Fine-tuning {wildcards.model} on references and samples of {wildcards.task}, seed {wildcards.seed}"
     shell:

@@ -73,7 +73,7 @@ def add_form(parser: argparse.ArgumentParser) -> None:
 
 
 def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> SectionType:
-    """The section's values as given on the command line, defaults filled in. Raises UserError for a bad value."""
+    """The section's values from the command line, with defaults. Raises UserError for an invalid value."""
     prefix = section.__name__ + "."
     given = {key[len(prefix) :]: value for key, value in vars(arguments).items() if key.startswith(prefix)}
     given = {key: (None if value == "none" else value) for key, value in given.items()}
@@ -86,19 +86,19 @@ def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> S
 
 
 def arguments_of(section: BaseModel, only: Collection[str] | None = None) -> list[str]:
-    """The command-line words that give exactly this section, or only the fields named."""
-    words: list[str] = []
+    """Command-line arguments for all fields of this section, or only the named ones."""
+    argv: list[str] = []
     for name, value in section.model_dump(include=None if only is None else set(only)).items():
-        words.append(flag_of(name))
+        argv.append(flag_of(name))
         if isinstance(value, list | tuple):
-            words += [str(item) for item in value]
+            argv += [str(item) for item in value]
         else:
-            words.append("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
-    return words
+            argv.append("none" if value is None else str(value).lower() if isinstance(value, bool) else str(value))
+    return argv
 
 
 def leave_processes() -> None:
-    """Take leave of the other processes of a training; does nothing in one of its own.
+    """Leave the process group of a multi-process training; otherwise does nothing.
 
     A thread of the group that drops its last tensor while the interpreter is ending would abort the process.
     """
@@ -110,11 +110,11 @@ def leave_processes() -> None:
 def run(main: Callable[[Sequence[str] | None], None]) -> None:
     """Run a script's main: a UserError becomes one line on standard error and exit status 2.
 
-    So does what the machine refuses (a full disk, a missing right); every other error is a fault of ours and keeps its
-    traceback.
+    Failures of the machine (a full disk, missing permissions) are reported the same way; any other error is a bug and
+    keeps its traceback.
     """
     if "SLURM_JOB_ID" not in os.environ:
-        # Progress of a job goes to its log as it happens, not when the buffer is full.
+        # Flush a job's progress to its log line by line.
         sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     join_launcher()
     try:

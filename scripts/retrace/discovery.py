@@ -1,4 +1,4 @@
-"""What is found by its name and listed nowhere: modules of a package, and options whose values are such names.
+"""Discovery by name: modules of a package, and options whose values are such names.
 
 A family of tasks, or a system's text form, is one module in its folder; whoever adds it writes its name nowhere else.
 """
@@ -16,7 +16,7 @@ from retrace.yaml_files import closest
 
 
 def modules_in(package: str) -> list[str]:
-    """The names of the modules in a package, sorted; none of them is imported."""
+    """Sorted names of the modules in a package, without importing them."""
     return sorted(module.name for module in pkgutil.iter_modules(import_module(package).__path__))
 
 

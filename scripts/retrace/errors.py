@@ -1,8 +1,8 @@
-"""The one exception that is meant for the person at the keyboard."""
+"""The exception for errors that the user can fix."""
 
 
 class UserError(Exception):
-    """Something the user can mend: the message names the file, the line, the value and the mend.
+    """An error that the user can fix; its message names the file, the line, the value and the fix.
 
     Scripts print it as one line on standard error and exit with status 2, without a traceback.
     """

@@ -1,4 +1,4 @@
-"""Rows of the JSONL files that rules exchange. Every field is documented in DESIGN terms; unknown keys are refused."""
+"""Rows of the JSONL files that rules exchange. Unknown keys are rejected."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -10,13 +10,13 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-# Log-probabilities and scores are kept to so many digits as mean something: the last ones of float32 are noise.
+# Round log-probabilities and scores: the last digits of float32 are noise.
 LogProbability = Annotated[float, AfterValidator(lambda value: round(value, 4))]
 Score = Annotated[float, AfterValidator(lambda value: round(value, 6))]
 
 
 class Example(Row):
-    """One question of a task with its reference solution, in the one schema that all tasks share."""
+    """One question of a task with its reference solution, in the schema shared by all tasks."""
 
     id: str = Field(min_length=1)
     question: str = Field(min_length=1)
@@ -43,7 +43,7 @@ class Trajectory(Row):
 
 
 class SamplingCounts(Row):
-    """What one sampling job looked for and found, beside its trajectories: one line a job in NAME.counts.jsonl."""
+    """What one sampling job wanted and found: one line per job in NAME.counts.jsonl next to its trajectories."""
 
     questions: int = Field(ge=0)
     passes: int = Field(ge=0, description="over the questions of the block that took longest")
@@ -56,7 +56,7 @@ class SamplingCounts(Row):
 
 
 def counts_together(parts: Sequence[SamplingCounts]) -> SamplingCounts:
-    """The counts of all jobs of a sampling as one."""
+    """Sum of the counts of all sampling jobs."""
     sums = ("questions", "drawn", "drawn_correct", "unique", "unique_incorrect", "wanted_incorrect")
     return SamplingCounts(
         **{name: sum(getattr(part, name) for part in parts) for name in sums},
@@ -86,7 +86,7 @@ class Pair(Row):
 
 
 class MarkedAnswer(Row):
-    """One of the answers that a student gave to a training question in the exam, each text once a question."""
+    """One of the answers that a student gave to a training question in the exam, each text once per question."""
 
     example_id: str
     text: str
@@ -124,7 +124,7 @@ class Sample(Row):
 
 
 class Prediction(Row):
-    """Everything that one decoder produced for one question; the same bytes from the same seed."""
+    """Output of one decoder for one question; deterministic for a seed."""
 
     example_id: str
     question: str
@@ -143,14 +143,14 @@ class Prediction(Row):
 
 
 class Timing(Row):
-    """What one decoding job took, beside its predictions: one line a job in NAME.timing.jsonl."""
+    """Duration of one decoding job: one line per job in NAME.timing.jsonl next to its predictions."""
 
     questions: int = Field(ge=0)
     seconds: float = Field(ge=0, description="wall time of decoding, loading of models left out")
 
 
 class Preference(Row):
-    """Two sampled solutions of one question for preference optimisation: `chosen` is right, `rejected` is wrong."""
+    """Two sampled solutions of one question for preference optimization: `chosen` is right, `rejected` is wrong."""
 
     example_id: str
     split: Literal["train", "dev"] = Field(description="pairs of one question are all in one of the two")

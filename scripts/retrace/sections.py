@@ -1,4 +1,4 @@
-"""What the sections of the configuration are made of."""
+"""Base class of configuration sections."""
 
 from functools import cache
 from typing import Annotated, Any, Literal
@@ -6,13 +6,13 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=1)]
-BatchSize = Count | Literal["auto"]  # auto: as many sequences as the memory of the device holds
+BatchSize = Count | Literal["auto"]  # auto: as many sequences as fit in device memory
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
 
 
-# Of an option that changes how fast or how safely something is made, and not what: changing it redoes nothing.
+# Marks an option that changes speed or safety but not results: changing it reruns nothing.
 SPEED_ONLY: dict[str, Any] = {"changes_results": False}
 
 
@@ -27,5 +27,5 @@ def speed_options(section: BaseModel) -> set[str]:
 
 @cache
 def speed_options_of(kind: type[BaseModel]) -> frozenset[str]:
-    """The same of a class of sections."""
+    """`speed_options` of a section's class."""
     return frozenset(name for name, field in kind.model_fields.items() if field.json_schema_extra == SPEED_ONLY)

@@ -1,4 +1,4 @@
-"""YAML files of the configuration, read into their typed sections; every fault names file, line, key and mend."""
+"""Read YAML configuration files into typed sections; errors name file, line, key and fix."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -14,12 +14,12 @@ from retrace.sections import Section
 
 SectionType = TypeVar("SectionType", bound=Section)
 
-# The C form of SafeLoader, ten times as fast: no tag builds an object. yaml.safe_load knows the slow form only.
+# The C version of SafeLoader is ten times as fast and just as safe; yaml.safe_load uses the slow one.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """A YAML file that holds a mapping. Raises UserError naming file, line and fault."""
+    """Read a YAML file with a mapping. Raises UserError naming file, line and problem."""
     try:
         value = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_LOADER)
     except FileNotFoundError:
@@ -34,14 +34,14 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def closest(name: str, valid: Iterable[str]) -> str:
-    """The end of an error message: the valid names, and the likeliest one that was meant."""
+    """End of an error message: the valid names, and the closest match."""
     names = sorted(valid)
     guess = difflib.get_close_matches(name, names, n=1)
     return (f"did you mean {guess[0]!r}? " if guess else "") + "valid: " + ", ".join(names)
 
 
 def validated(section: type[SectionType], values: Mapping[str, Any], where: str) -> SectionType:
-    """`values` as a section. Raises UserError naming `where`, the key, the valid keys or the limits."""
+    """Validate `values` as a section. Raises UserError naming `where`, the key, and valid keys or limits."""
     try:
         return section.model_validate(values)
     except ValidationError as error:
@@ -77,7 +77,7 @@ def _place(section: type[Section], location: Iterable[str | int]) -> tuple[list[
 
 
 def read_named(section: type[SectionType], path: str | Path) -> SectionType:
-    """A section whose `name` must be its file's name, since targets are built from it."""
+    """Read a section whose `name` must equal its file's name, since targets are built from it."""
     path = Path(path)
     value = validated(section, read_yaml(path), str(path))
     if value.name != path.stem:  # type: ignore[attr-defined]

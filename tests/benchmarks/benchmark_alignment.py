@@ -146,8 +146,8 @@ def main():
     parser.add_argument("--solutions", type=int, default=1000)
     parser.add_argument("--each", type=int, default=10, help="solutions a question; GRACE draws 80,000 for 7,473")
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    os.environ["OMP_NUM_THREADS"] = str(given.threads)
+    args = parser.parse_args()
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import numpy as np
@@ -157,11 +157,11 @@ def main():
     from retrace.systems.grace.embedding import load_embedder
     from unit.systems.grace.test_alignment import padded, plain_align
 
-    torch.set_num_threads(given.threads)
-    row = {"benchmark": "alignment", "solutions": given.solutions, "threads": given.threads, "cpus": os.cpu_count()}
+    torch.set_num_threads(args.threads)
+    row = {"benchmark": "alignment", "solutions": args.solutions, "threads": args.threads, "cpus": os.cpu_count()}
     row["device"] = "cuda" if torch.cuda.is_available() else platform.processor() or platform.machine()
 
-    sentences = sentence_jobs(given.solutions, given.each)
+    sentences = sentence_jobs(args.solutions, args.each)
     random = np.random.default_rng(0)
     arrays = [random.uniform(-0.2, 1, (len(job.steps), len(job.references[0]))) for job in sentences]
     nested = [one.tolist() for one in arrays]
@@ -177,7 +177,7 @@ def main():
 
     embedder = load_embedder("minilm")
     embedder(["warm up"])
-    for kind, jobs in (("equations", equation_jobs(given.solutions, given.each)), ("sentences", sentences)):
+    for kind, jobs in (("equations", equation_jobs(args.solutions, args.each)), ("sentences", sentences)):
         ours, reference, distinct = whole_step(jobs, embedder)
         row |= {f"{kind}_seconds": ours, f"{kind}_reference_seconds": reference, f"{kind}_ratio": reference / ours}
         row |= {f"{kind}_steps": sum(len(j.steps) + len(j.references[0]) for j in jobs), f"{kind}_distinct": distinct}

@@ -87,16 +87,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args()
+    args = parser.parse_args()
 
     import torch
 
-    torch.set_num_threads(given.threads)
-    for batch in given.batches:
-        print(json.dumps(measure(given, batch)), flush=True)
+    torch.set_num_threads(args.threads)
+    for batch in args.batches:
+        print(json.dumps(measure(args, batch)), flush=True)
 
 
-def measure(given: argparse.Namespace, batch: int) -> dict:
+def measure(args: argparse.Namespace, batch: int) -> dict:
     import torch
 
     from retrace.decoding.engine import Decoder
@@ -108,22 +108,22 @@ def measure(given: argparse.Namespace, batch: int) -> dict:
     from retrace.text.calculator import Calculator, evaluate
 
     texts = [solution(row) for row in range(batch)]
-    if given.notation == "bracket":
+    if args.notation == "bracket":
         texts = [one_line(text.replace(" | ", "\n").strip()) + " " for text in texts]
-    tokenizer = build_tokenizer([QUESTION, *texts], "|", 400, "whole", given.family)
-    scratch = ScratchModel(width=given.width, layers=given.layers, heads=4, feedforward=2 * given.width)
-    model = build_model(scratch, given.family, tokenizer, seed=0).to(given.device)
-    decoder = Decoder(model, tokenizer, given.family)
-    calculator = Calculator(tokenizer, given.notation, "]" if given.notation == "bracket" else None)
+    tokenizer = build_tokenizer([QUESTION, *texts], "|", 400, "whole", args.family)
+    scratch = ScratchModel(width=args.width, layers=args.layers, heads=4, feedforward=2 * args.width)
+    model = build_model(scratch, args.family, tokenizer, seed=0).to(args.device)
+    decoder = Decoder(model, tokenizer, args.family)
+    calculator = Calculator(tokenizer, args.notation, "]" if args.notation == "bracket" else None)
     # Rows stand at different places of their solutions, so that each step has some computations.
     solutions = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
     script = torch.tensor(
-        [[ids[(row + place) % len(ids)] for place in range(given.tokens)] for row, ids in enumerate(solutions)],
-        device=given.device,
+        [[ids[(row + place) % len(ids)] for place in range(args.tokens)] for row, ids in enumerate(solutions)],
+        device=args.device,
     )
     prompts = decoder.encode([QUESTION] * batch)
     keys = row_keys(0, [str(row) for row in range(batch)], [0] * batch, decoder.device)
-    clock = time.process_time if given.device == "cpu" else time.perf_counter
+    clock = time.process_time if args.device == "cpu" else time.perf_counter
 
     def run(constraint) -> tuple[float, int]:
         evaluate.cache_clear()
@@ -131,8 +131,8 @@ def measure(given: argparse.Namespace, batch: int) -> dict:
         state = decoder.prefill(prompts)
         followed = constraint.start(batch) if constraint else None
         forced = None
-        for place in range(given.tokens):
-            new = draw(state.logits, uniform(keys, place) if given.sampling else None, 0.7)
+        for place in range(args.tokens):
+            new = draw(state.logits, uniform(keys, place) if args.sampling else None, 0.7)
             if forced is not None:
                 count += int((forced >= 0).sum())
                 new = torch.where(forced >= 0, forced, new)
@@ -140,14 +140,14 @@ def measure(given: argparse.Namespace, batch: int) -> dict:
             if constraint:
                 forced = constraint.forced(followed, new)
             decoder.step(state, new)
-        if given.device != "cpu":
+        if args.device != "cpu":
             torch.cuda.synchronize()
         return clock() - began, count
 
     reference = Rereading(calculator, tokenizer)
     for constraint in (None, calculator, reference):
         run(constraint)
-    turns = [(run(None)[0], run(calculator), run(reference)) for _ in range(given.rounds)]
+    turns = [(run(None)[0], run(calculator), run(reference)) for _ in range(args.rounds)]
     return {
         "benchmark": "calculator",
         "ratio": round(statistics.median(helped / plain for plain, (helped, _), _ in turns), 4),
@@ -161,12 +161,12 @@ def measure(given: argparse.Namespace, batch: int) -> dict:
         "rereading_seconds": round(statistics.median(slow for _, _, (slow, _) in turns), 4),
         "forced_tokens": [turns[0][1][1], turns[0][2][1]],
         "batch": batch,
-        "tokens": given.tokens,
-        "notation": given.notation,
-        "family": given.family,
-        "sampling": given.sampling,
-        "threads": given.threads,
-        "device": torch.cuda.get_device_name() if given.device != "cpu" else platform.processor() or platform.machine(),
+        "tokens": args.tokens,
+        "notation": args.notation,
+        "family": args.family,
+        "sampling": args.sampling,
+        "threads": args.threads,
+        "device": torch.cuda.get_device_name() if args.device != "cpu" else platform.processor() or platform.machine(),
     }
 
 

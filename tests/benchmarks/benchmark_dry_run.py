@@ -77,13 +77,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--once", action="store_true", help="5 seeds and 8 shards only")
     parser.add_argument("--everything", action="store_true", help="each method on every task that it fits")
-    given = parser.parse_args()
+    args = parser.parse_args()
     targets = [f"results/tables/{table}.md" for table in TABLES]
-    if given.everything:
+    if args.everything:
         targets = all_targets(PROJECT / "config")
     found = {"targets": len(targets), **measure(targets, 5, 8)}
     found["cpu_milliseconds_a_job"] = round(1000 * found["cpu_seconds"] / found["jobs"], 2)
-    if not given.once:
+    if not args.once:
         growth = [measure(targets, *point) for point in POINTS]
         runs = sorted([found, *growth], key=lambda one: one["jobs"])
         more = runs[-1]["jobs"] - runs[0]["jobs"]

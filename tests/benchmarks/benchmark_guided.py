@@ -39,31 +39,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--batch-size", type=int, default=1280, help="sequences decoded together")
     parser.add_argument("--memory", action="store_true", help="also measure peak memory")
     parser.add_argument("--ours-only", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     import torch
 
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(args.threads)
     from guided_world import make_discriminator, make_examples, make_generator
     from reference_guided import PlainGuided, solve_all
 
     from retrace.decoding.options import Guided
     from unit.guided_rows import decode_guided
 
-    generator = make_generator(given.size, device=given.device, dtype=given.dtype)
-    discriminator = make_discriminator(generator, given.size, given.device, given.dtype)
-    examples = make_examples(given.questions)
+    generator = make_generator(args.size, device=args.device, dtype=args.dtype)
+    discriminator = make_discriminator(generator, args.size, args.device, args.dtype)
+    examples = make_examples(args.questions)
     options = Guided(
         beta=0.5,
-        candidates=given.candidates,
-        temperature=given.temperature,
-        max_steps=given.max_steps,
-        max_step_tokens=given.max_step_tokens,
-        batch_size=given.batch_size,
+        candidates=args.candidates,
+        temperature=args.temperature,
+        max_steps=args.max_steps,
+        max_step_tokens=args.max_step_tokens,
+        batch_size=args.batch_size,
     )
 
     def clock() -> tuple[float, float]:
-        if given.device != "cpu":
+        if args.device != "cpu":
             torch.cuda.synchronize()
         return time.perf_counter(), time.process_time()
 
@@ -74,22 +74,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ours, ours_busy = (after - before for before, after in zip(began, ended, strict=True))
     result = {
         "benchmark": "guided",
-        "machine": machine(given.device),
-        "threads": given.threads,
-        "model": f"{given.size}, random weights, {given.dtype}",
-        "questions": given.questions,
-        "candidates": given.candidates,
+        "machine": machine(args.device),
+        "threads": args.threads,
+        "model": f"{args.size}, random weights, {args.dtype}",
+        "questions": args.questions,
+        "candidates": args.candidates,
         "tokens": sum(prediction.tokens for prediction in predictions),
-        "questions_per_second": round(given.questions / ours, 2),
-        "busy_seconds_a_question": round(ours_busy / given.questions, 4),
+        "questions_per_second": round(args.questions / ours, 2),
+        "busy_seconds_a_question": round(ours_busy / args.questions, 4),
     }
-    if not given.ours_only:
+    if not args.ours_only:
         plain = PlainGuided(generator, discriminator, options)
-        generator.decoder.model.set_attn_implementation("sdpa" if given.device != "cpu" else "eager")
+        generator.decoder.model.set_attn_implementation("sdpa" if args.device != "cpu" else "eager")
         torch.manual_seed(0)
         plain.solve(examples[0])
         plain.seen.clear()
-        part = examples[: given.reference_questions]
+        part = examples[: args.reference_questions]
         began = clock()
         solve_all(plain, part)
         ended = clock()
@@ -99,15 +99,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         result |= {
             "reference_tokens_a_question": sum(len(row) for seen in plain.seen for row in seen[2]) / len(part),
             "reference_questions_per_second": round(1 / theirs, 3),
-            "ratio": round(theirs / (ours / given.questions), 2),
-            "ratio_of_busy_time": round(theirs_busy / (ours_busy / given.questions), 2),
-            "share_distinct": round(distinct / (len(plain.seen) * given.candidates), 3),
+            "ratio": round(theirs / (ours / args.questions), 2),
+            "ratio_of_busy_time": round(theirs_busy / (ours_busy / args.questions), 2),
+            "share_distinct": round(distinct / (len(plain.seen) * args.candidates), 3),
             "same_choices": f"{same} of {steps}",
         }
-    if given.memory:
-        result["peak_megabytes"] = {questions: peak_memory(given, questions) for questions in (64, 256)}
-    if given.ours_only:
-        result["peak_megabytes"] = peak(given.device)
+    if args.memory:
+        result["peak_megabytes"] = {questions: peak_memory(args, questions) for questions in (64, 256)}
+    if args.ours_only:
+        result["peak_megabytes"] = peak(args.device)
     print(json.dumps(result))
 
 
@@ -140,10 +140,10 @@ def peak(device: str) -> float:
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, 1)
 
 
-def peak_memory(given: argparse.Namespace, questions: int) -> float:
+def peak_memory(args: argparse.Namespace, questions: int) -> float:
     """The same for a fresh process that decodes so many questions, in batches of 16 questions."""
     words = [sys.executable, __file__, "--ours-only", "--questions", str(questions), "--batch-size"]
-    words += [str(16 * given.candidates), "--size", given.size, "--dtype", given.dtype, "--device", given.device]
+    words += [str(16 * args.candidates), "--size", args.size, "--dtype", args.dtype, "--device", args.device]
     out = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     return json.loads(out)["peak_megabytes"]
 

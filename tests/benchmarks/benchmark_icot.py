@@ -32,16 +32,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median counts")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     import torch
 
-    torch.set_num_threads(given.threads)
-    world = World(given)
-    found = world.states() if given.what == "states" else world.decoding()
-    machine = torch.cuda.get_device_name() if given.device != "cpu" else f"{platform.machine()} CPU"
-    about = {"benchmark": f"icot_{given.what}", "machine": machine, "threads": given.threads}
-    print(json.dumps({**about, "model": given.model, "digits": given.digits, **found}))
+    torch.set_num_threads(args.threads)
+    world = World(args)
+    found = world.states() if args.what == "states" else world.decoding()
+    machine = torch.cuda.get_device_name() if args.device != "cpu" else f"{platform.machine()} CPU"
+    about = {"benchmark": f"icot_{args.what}", "machine": machine, "threads": args.threads}
+    print(json.dumps({**about, "model": args.model, "digits": args.digits, **found}))
 
 
 def rounded(values: dict[str, float]) -> dict[str, float]:
@@ -51,7 +51,7 @@ def rounded(values: dict[str, float]) -> dict[str, float]:
 class World:
     """Networks and data of one size."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
+    def __init__(self, args: argparse.Namespace) -> None:
         import torch
 
         from retrace.machine.storage import write_jsonl
@@ -62,12 +62,12 @@ class World:
         from retrace.tasks.load import load_task
         from retrace.tasks.multiplication_pairs import generate
 
-        self.given = given
-        self.clock = time.process_time if given.device == "cpu" else time.perf_counter
-        task = load_task(f"mult_{given.digits}x{given.digits}", CONFIG)
+        self.args = args
+        self.clock = time.process_time if args.device == "cpu" else time.perf_counter
+        task = load_task(f"mult_{args.digits}x{args.digits}", CONFIG)
         self.tokenizer = build_word_tokenizer(task.words or (), "decoder_only")
-        scratch = load_model_config(CONFIG / "models" / f"{given.model}.yaml").scratch
-        self.examples = list(generate("train", 2048, 1, given.digits))
+        scratch = load_model_config(CONFIG / "models" / f"{args.model}.yaml").scratch
+        self.examples = list(generate("train", 2048, 1, args.digits))
         with tempfile.TemporaryDirectory() as folder:
             write_jsonl(Path(folder) / "rows.jsonl", self.examples)
             self.rows = read_rows(Path(folder) / "rows.jsonl", task, self.tokenizer, 512)
@@ -75,10 +75,10 @@ class World:
         def fresh(seed: int) -> torch.nn.Module:
             model = build_model(scratch, "decoder_only", self.tokenizer, seed)
             without_dropout(model)
-            return model.to(given.device)
+            return model.to(args.device)
 
         self.fresh, self.task = fresh, task
-        self.coupled = Coupled(Emulator(fresh(1)), Student(fresh(2))).to(given.device)
+        self.coupled = Coupled(Emulator(fresh(1)), Student(fresh(2))).to(args.device)
 
     def seconds(self, work: Callable[[], object]) -> float:
         """Processor time (wall time on a GPU) of one call."""
@@ -86,7 +86,7 @@ class World:
 
         began = self.clock()
         work()
-        if self.given.device != "cpu":
+        if self.args.device != "cpu":
             torch.cuda.synchronize()
         return self.clock() - began
 
@@ -97,7 +97,7 @@ class World:
         for work in works.values():
             work()
         times = {name: [] for name in works}
-        for _ in range(self.given.repeats):
+        for _ in range(self.args.repeats):
             for name, work in works.items():
                 times[name].append(self.seconds(work))
         return {name: statistics.median(values) for name, values in times.items()}
@@ -111,8 +111,8 @@ class World:
         from retrace.systems.icot.states import CachedStates, ComputedStates, write_states
         from retrace.systems.icot.train import states_loss
 
-        given, teacher, options = self.given, self.fresh(0), TeacherStates()
-        device = torch.device(given.device)
+        args, teacher, options = self.args, self.fresh(0), TeacherStates()
+        device = torch.device(args.device)
         pad = self.tokenizer.pad_token_id
         holder = tempfile.TemporaryDirectory()
         write_states(Path(holder.name) / "states", teacher, "x", self.rows, options, pad)
@@ -127,9 +127,9 @@ class World:
             optimizer = torch.optim.AdamW([w for w in model.parameters() if w.requires_grad], fused=True)
 
             def run() -> None:
-                for step in range(given.steps):
-                    first = step * given.batch_size % (len(self.rows) - given.batch_size)
-                    numbers = range(first, first + given.batch_size)
+                for step in range(args.steps):
+                    first = step * args.batch_size % (len(self.rows) - args.batch_size)
+                    numbers = range(first, first + args.batch_size)
                     batch = {**question_batch(self.rows, numbers, pad), **source.batch(numbers)}
                     if stage == "student":
                         batch |= text_batch(self.rows, numbers, "no_cot", pad)
@@ -150,7 +150,7 @@ class World:
         for stage in ("emulator", "student"):
             times = self.medians({name: training(stage, source) for name, source in sources.items()})
             for name, value in times.items():
-                found[f"{stage}_{name}_per_second"] = given.steps * given.batch_size / value
+                found[f"{stage}_{name}_per_second"] = args.steps * args.batch_size / value
             found[f"{stage}_ratio"] = times["computed"] / times["cached"]
         holder.cleanup()
         return rounded(found)
@@ -189,7 +189,7 @@ class World:
             return run
 
         sizes = {**{f"{way}_1": (way, 1) for way in decoders}, "implicit_64": ("implicit", questions)}
-        times = self.medians({name: answering(*given) for name, given in sizes.items()})
+        times = self.medians({name: answering(*args) for name, args in sizes.items()})
         return rounded(
             {
                 **{f"{name}_ms_per_question": 1000 * value / questions for name, value in times.items()},

@@ -81,16 +81,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("scripts", nargs="*", help="names without .py (default: all that rules call)")
     parser.add_argument("--repeat", type=int, default=3)
-    given = parser.parse_args()
+    args = parser.parse_args()
     words = [sys.executable, str(PROJECT / "tests/workflow/list_rules.py"), str(PROJECT / "Snakefile")]
     called = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    names = given.scripts or sorted(
+    names = args.scripts or sorted(
         script.stem for script in (PROJECT / "scripts").glob("*.py") if f"$RETRACE_SCRIPTS/{script.name}" in called
     )
-    found = {name: measure(code, given.repeat) for name, code in ALONE.items()}
-    found |= {name: measure(imports_of(PROJECT / "scripts" / f"{name}.py"), given.repeat) for name in names}
-    if not given.scripts:
-        found["snakemake in a submitted job"] = submitted_job(given.repeat)
+    found = {name: measure(code, args.repeat) for name, code in ALONE.items()}
+    found |= {name: measure(imports_of(PROJECT / "scripts" / f"{name}.py"), args.repeat) for name in names}
+    if not args.scripts:
+        found["snakemake in a submitted job"] = submitted_job(args.repeat)
     print(json.dumps(found))
 
 

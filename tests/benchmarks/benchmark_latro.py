@@ -47,43 +47,43 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--memory", action="store_true", help="also measure peak memory")
     parser.add_argument("--generate", action="store_true", help="also measure generation")
     parser.add_argument("--only", choices=["ours", "reference"], help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
 
     import torch
 
-    torch.set_num_threads(given.threads)
-    policy, reference = make_model(given, seed=0), make_model(given, seed=1)
-    rows = make_rows(given)
-    if given.only:
-        before = memory(given.device)
-        run(given.only, given, policy, reference, rows)
-        print(json.dumps({"megabytes": round(peak(given.device) - before, 1)}))
+    torch.set_num_threads(args.threads)
+    policy, reference = make_model(args, seed=0), make_model(args, seed=1)
+    rows = make_rows(args)
+    if args.only:
+        before = memory(args.device)
+        run(args.only, args, policy, reference, rows)
+        print(json.dumps({"megabytes": round(peak(args.device) - before, 1)}))
         return
     result = {
         "benchmark": "latro",
-        "machine": machine(given.device),
-        "threads": given.threads,
-        "model": f"{given.size}, vocabulary {policy.config.vocab_size}, random weights, {given.dtype}",
-        "questions": given.questions,
-        "rationales": given.rationales,
-        "rows_a_pass": given.batch,
+        "machine": machine(args.device),
+        "threads": args.threads,
+        "model": f"{args.size}, vocabulary {policy.config.vocab_size}, random weights, {args.dtype}",
+        "questions": args.questions,
+        "rationales": args.rationales,
+        "rows_a_pass": args.batch,
         "tokens": sum(len(row.prompt) + len(row.ids) + len(row.answer) for row in rows),
     }
-    if given.generate:
-        result["rationales_per_second"] = generation(given, policy)
+    if args.generate:
+        result["rationales_per_second"] = generation(args, policy)
     gradients = []
     for kind in ("ours", "reference"):
-        run(kind, given, policy, reference, rows)  # warm up
+        run(kind, args, policy, reference, rows)  # warm up
         gradients.append(torch.cat([weight.grad.flatten().float().cpu() for weight in policy.parameters()]))
     result["largest_difference"] = (
         f"{((gradients[0] - gradients[1]).abs().max() / gradients[1].abs().max()).item():.1e}"
     )
     clocks = {"ours": [], "reference": []}
-    for _ in range(given.repeats):
+    for _ in range(args.repeats):
         for kind, times in clocks.items():
-            began = clock(given.device)
-            run(kind, given, policy, reference, rows)
-            times.append([after - start for start, after in zip(began, clock(given.device), strict=True)])
+            began = clock(args.device)
+            run(kind, args, policy, reference, rows)
+            times.append([after - start for start, after in zip(began, clock(args.device), strict=True)])
     best = {kind: [min(column) for column in zip(*times, strict=True)] for kind, times in clocks.items()}
     result |= {
         "seconds_a_step": round(best["ours"][0], 3),
@@ -91,27 +91,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "ratio": round(best["reference"][0] / best["ours"][0], 2),
         "ratio_of_busy_time": round(best["reference"][1] / best["ours"][1], 2),
     }
-    if given.memory:
+    if args.memory:
         result["megabytes"], result["reference_megabytes"] = (added_memory(kind) for kind in ("ours", "reference"))
         result["share_of_memory"] = round(result["megabytes"] / result["reference_megabytes"], 2)
     print(json.dumps(result))
 
 
-def run(kind, given, policy, reference, rows) -> None:
+def run(kind, args, policy, reference, rows) -> None:
     """One optimiser step's gradients, by our way or by the reference's."""
     import contextlib
 
     import torch
 
     policy.zero_grad()
-    half = given.dtype == "bfloat16"
-    with torch.autocast(given.device, dtype=torch.bfloat16) if half else contextlib.nullcontext():
+    half = args.dtype == "bfloat16"
+    with torch.autocast(args.device, dtype=torch.bfloat16) if half else contextlib.nullcontext():
         if kind == "ours":
-            our_step(policy, reference, rows, given.rationales, given.batch)
+            our_step(policy, reference, rows, args.rationales, args.batch)
         else:
             from reference_latro import step
 
-            step(policy, reference, rows, given.rationales, given.batch, KL, SFT, PAD)
+            step(policy, reference, rows, args.rationales, args.batch, KL, SFT, PAD)
 
 
 def our_step(policy, reference, rows, k: int, batch: int) -> None:
@@ -152,7 +152,7 @@ def our_step(policy, reference, rows, k: int, batch: int) -> None:
         (pieces.latro_loss(own, answers, advantages, SFT) / len(parts)).backward()
 
 
-def make_model(given, seed: int):
+def make_model(args, seed: int):
     """A model with random weights that also scores chosen tokens."""
     import torch
     from transformers import AutoModelForCausalLM, GPT2Config, LlamaConfig, Phi3Config
@@ -160,11 +160,11 @@ def make_model(given, seed: int):
     from retrace.systems.latro.token_logprobs import add_scorer
 
     ends = {"bos_token_id": END, "eos_token_id": END, "pad_token_id": PAD}
-    if given.size == "tiny":
+    if args.size == "tiny":
         config = GPT2Config(
-            vocab_size=given.vocabulary, n_embd=128, n_layer=4, n_head=4, n_inner=512, n_positions=512, **ends
+            vocab_size=args.vocabulary, n_embd=128, n_layer=4, n_head=4, n_inner=512, n_positions=512, **ends
         )
-    elif given.size == "phi35_mini":
+    elif args.size == "phi35_mini":
         config = Phi3Config(
             vocab_size=32064, hidden_size=3072, intermediate_size=8192, num_hidden_layers=32, num_attention_heads=32,
             max_position_embeddings=4096, **ends,
@@ -175,16 +175,16 @@ def make_model(given, seed: int):
             num_key_value_heads=8, head_dim=64, tie_word_embeddings=True, max_position_embeddings=4096, **ends,
         )  # fmt: skip
     torch.manual_seed(seed)
-    with torch.device(given.device):
+    with torch.device(args.device):
         model = AutoModelForCausalLM.from_config(config)
-    if given.size != "tiny":
+    if args.size != "tiny":
         model.gradient_checkpointing_enable()
         model.train()
     add_scorer(model)
-    return model if model.training and given.size != "tiny" else model.eval()
+    return model if model.training and args.size != "tiny" else model.eval()
 
 
-def make_rows(given):
+def make_rows(args):
     """Questions with their rationales: lengths between half and one and a half times the average."""
     from retrace.systems.latro.rationales import Rationale
 
@@ -192,18 +192,18 @@ def make_rows(given):
 
     def tokens(average: int) -> list[int]:
         count = max(1, round(average * draw.uniform(0.5, 1.5)))
-        return [draw.randrange(2, given.vocabulary if given.size == "tiny" else 32000) for _ in range(count)]
+        return [draw.randrange(2, args.vocabulary if args.size == "tiny" else 32000) for _ in range(count)]
 
     rows = []
-    for _ in range(given.questions):
-        prompt, answer = tokens(given.prompt), tokens(given.answer)
-        for _ in range(given.rationales):
-            ids = tokens(given.rationale)
+    for _ in range(args.questions):
+        prompt, answer = tokens(args.prompt), tokens(args.answer)
+        for _ in range(args.rationales):
+            ids = tokens(args.rationale)
             rows.append(Rationale(prompt, ids, answer, [True] * len(ids), True))
     return rows
 
 
-def generation(given, policy) -> float:
+def generation(args, policy) -> float:
     """Rationales a second, each as long as the average, all sampled together."""
     import torch
 
@@ -217,19 +217,19 @@ def generation(given, policy) -> float:
         eos_token_id, pad_token_id, model_max_length = END, PAD, 1 << 30
 
     decoder = Decoder(policy, Tokens(), "decoder_only", end_ids=[-1])
-    prompts = [row.prompt for row in make_rows(given)[:: given.rationales]]
+    prompts = [row.prompt for row in make_rows(args)[:: args.rationales]]
     keys = row_keys(
-        0, [str(number) for number in range(len(prompts) * given.rationales)], [0] * (len(prompts) * given.rationales)
+        0, [str(number) for number in range(len(prompts) * args.rationales)], [0] * (len(prompts) * args.rationales)
     )
-    half = given.dtype == "bfloat16"
-    with torch.autocast(given.device, dtype=torch.bfloat16, enabled=half), torch.no_grad():
-        began = clock(given.device)
-        state = decoder.prefill(prompts).repeat(given.rationales)
-        _decode(decoder, state, keys.to(decoder.device), 1.0, 0, 1.0, given.rationale, None, None)
-        seconds = clock(given.device)[0] - began[0]
-    if given.size != "tiny":
+    half = args.dtype == "bfloat16"
+    with torch.autocast(args.device, dtype=torch.bfloat16, enabled=half), torch.no_grad():
+        began = clock(args.device)
+        state = decoder.prefill(prompts).repeat(args.rationales)
+        _decode(decoder, state, keys.to(decoder.device), 1.0, 0, 1.0, args.rationale, None, None)
+        seconds = clock(args.device)[0] - began[0]
+    if args.size != "tiny":
         policy.train()
-    return round(len(prompts) * given.rationales / seconds, 2)
+    return round(len(prompts) * args.rationales / seconds, 2)
 
 
 def clock(device: str) -> tuple[float, float]:

@@ -43,24 +43,24 @@ def overhead(repeats: int = 10) -> dict[str, float]:
     return {"direct_s": round(direct, 3), "launched_s": round(launched, 3), "added_s": round(launched - direct, 3)}
 
 
-def train(given: argparse.Namespace) -> dict[str, float | int | str]:
+def train(args: argparse.Namespace) -> dict[str, float | int | str]:
     """Steps a second with one process, with several, and their ratio."""
 
     def run(gpus: int, processes: int) -> dict[str, float]:
-        options = [f"--gpus={gpus}", f"--processes={processes}", f"--strategy={given.strategy}"]
-        worker = [__file__, "worker", "--size", given.size, "--precision", given.precision]
-        worker += ["--batch-size", str(given.batch_size), "--device-batch-size", str(given.device_batch_size)]
+        options = [f"--gpus={gpus}", f"--processes={processes}", f"--strategy={args.strategy}"]
+        worker = [__file__, "worker", "--size", args.size, "--precision", args.precision]
+        worker += ["--batch-size", str(args.batch_size), "--device-batch-size", str(args.device_batch_size)]
         with tempfile.TemporaryDirectory() as state:
             command = [sys.executable, str(SCRIPTS / "launch.py"), *options, *worker, "--state", state]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         return json.loads(done.stdout.splitlines()[-1])
 
-    alone = run(min(given.gpus, 1), 0)
-    many = run(given.gpus, 0 if given.gpus else given.processes)
-    count = given.gpus or given.processes
+    alone = run(min(args.gpus, 1), 0)
+    many = run(args.gpus, 0 if args.gpus else args.processes)
+    count = args.gpus or args.processes
     return {
-        "size": given.size,
-        "strategy": given.strategy,
+        "size": args.size,
+        "strategy": args.strategy,
         "processes": count,
         "seconds_a_step_alone": alone["seconds"],
         "seconds_a_step": many["seconds"],
@@ -70,7 +70,7 @@ def train(given: argparse.Namespace) -> dict[str, float | int | str]:
     }
 
 
-def worker(given: argparse.Namespace) -> None:
+def worker(args: argparse.Namespace) -> None:
     """One process of a training; the first prints what it measured."""
     sys.path.insert(0, str(SCRIPTS))
     import numpy as np
@@ -91,7 +91,7 @@ def worker(given: argparse.Namespace) -> None:
             if state.global_step == STEPS:
                 self.seconds = (time.perf_counter() - self.start) / (STEPS - SKIPPED)
 
-    width, feedforward, layers, heads, head, vocabulary = SIZES[given.size]
+    width, feedforward, layers, heads, head, vocabulary = SIZES[args.size]
     torch.manual_seed(0)
     model = T5ForConditionalGeneration(
         T5Config(
@@ -108,10 +108,10 @@ def worker(given: argparse.Namespace) -> None:
     tokens = np.random.default_rng(0).integers(3, vocabulary, (256, 256)).tolist()
     rows = [Row(row[:128], row[128:], [False] * 128) for row in tokens]
     options = SftTraining(
-        batch_size=given.batch_size,
-        device_batch_size=given.device_batch_size,
+        batch_size=args.batch_size,
+        device_batch_size=args.device_batch_size,
         max_steps=STEPS,
-        precision=given.precision,
+        precision=args.precision,
     )
     clock = Clock()
     train(
@@ -124,7 +124,7 @@ def worker(given: argparse.Namespace) -> None:
         None,
         options,
         0,
-        given.state,
+        args.state,
         callbacks=[clock],
     )
     if is_first_process():
@@ -144,13 +144,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--device-batch-size", type=int, default=8)
     parser.add_argument("--state", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.what == "overhead":
+    args = parser.parse_args()
+    if args.what == "overhead":
         print(json.dumps(overhead()))
-    elif given.what == "train":
-        print(json.dumps(train(given)))
+    elif args.what == "train":
+        print(json.dumps(train(args)))
     else:
-        worker(given)
+        worker(args)
 
 
 if __name__ == "__main__":

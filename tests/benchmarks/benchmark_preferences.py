@@ -47,7 +47,7 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=7000)
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
-    given = parser.parse_args()
+    args = parser.parse_args()
 
     from retrace.machine.storage import write_jsonl
     from retrace.models.scratch import build_tokenizer
@@ -55,12 +55,12 @@ def main() -> None:
 
     draw = random.Random(0)
     examples, trajectories = [], []
-    for number in range(given.questions):
+    for number in range(args.questions):
         steps = solution(draw)
         answer = "\n".join([*steps, "#### 7"])
         base = {"id": f"train-{number}", "question": f"Question {number}?", "split": "train", "source": "made up"}
         examples.append(Example(**base, answer=answer, steps=steps, final_answer="7"))
-        for sample in range(given.samples):
+        for sample in range(args.samples):
             text = f"{variant(steps, draw)} #### {7 + sample % 2}"
             row = {"example_id": base["id"], "text": text, "steps": [], "final_answer": "7", "tokens": 100}
             trajectories.append(Trajectory(**row, correct=sample % 2 == 0, logprob=-1.0, sampling_seed=sample))
@@ -71,7 +71,7 @@ def main() -> None:
         tokenizer.save_pretrained(folder / "tokenizer")
         write_jsonl(folder / "train.jsonl", examples)
         write_jsonl(folder / "trajectories.jsonl", trajectories)
-        result = {"benchmark": "preferences", "questions": given.questions, "samples": given.samples}
+        result = {"benchmark": "preferences", "questions": args.questions, "samples": args.samples}
         result["tokens_per_solution"] = round(sum(len(row) for row in tokenizer(texts)["input_ids"]) / len(texts))
         for script, extra in (("make_preferences", ["--seed", "0"]), ("make_pseudo_labels", [])):
             words = [sys.executable, str(ROOT / "scripts" / f"{script}.py"), "--form", "dpo_st"]
@@ -80,7 +80,7 @@ def main() -> None:
             words += ["--tokenizer", str(folder / "tokenizer"), "--data", str(folder / "train.jsonl")]
             words += ["--trajectories", str(folder / "trajectories.jsonl"), "--output", str(folder / "out.jsonl")]
             words += ["--report", str(folder / "report.json"), *extra]
-            threads = {"RAYON_NUM_THREADS": str(given.threads), "OMP_NUM_THREADS": str(given.threads)}
+            threads = {"RAYON_NUM_THREADS": str(args.threads), "OMP_NUM_THREADS": str(args.threads)}
             began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
             subprocess.run(words, check=True, env={**os.environ, **threads}, stdout=subprocess.DEVNULL)
             after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -90,7 +90,7 @@ def main() -> None:
                 "processor_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
                 "rows": report.get("pairs", report.get("pseudo_labels")),
             }
-    print(json.dumps({**result, "threads": given.threads, "wanted_at_most": 60}))
+    print(json.dumps({**result, "threads": args.threads, "wanted_at_most": 60}))
 
 
 if __name__ == "__main__":

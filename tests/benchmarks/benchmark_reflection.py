@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--vocabulary", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
+    args = parser.parse_args()
 
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
@@ -49,13 +49,13 @@ def main() -> None:
     )
     from retrace.training.data import Row
 
-    torch.set_num_threads(given.threads)
+    torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    if given.family == "decoder_only":
-        sizes = {"n_positions": 1024, "n_embd": given.width, "n_layer": given.layers, "n_head": 4}
+    if args.family == "decoder_only":
+        sizes = {"n_positions": 1024, "n_embd": args.width, "n_layer": args.layers, "n_head": 4}
         model = GPT2LMHeadModel(
             GPT2Config(
-                vocab_size=given.vocabulary,
+                vocab_size=args.vocabulary,
                 resid_pdrop=0,
                 embd_pdrop=0,
                 attn_pdrop=0,
@@ -65,25 +65,25 @@ def main() -> None:
             )
         )
     else:
-        sizes = {"d_model": given.width, "d_kv": given.width // 4, "d_ff": 2 * given.width, "num_heads": 4}
-        layers = {"num_layers": given.layers, "num_decoder_layers": given.layers, "dropout_rate": 0.0}
-        model = T5ForConditionalGeneration(T5Config(vocab_size=given.vocabulary, **sizes, **layers))
+        sizes = {"d_model": args.width, "d_kv": args.width // 4, "d_ff": 2 * args.width, "num_heads": 4}
+        layers = {"num_layers": args.layers, "num_decoder_layers": args.layers, "dropout_rate": 0.0}
+        model = T5ForConditionalGeneration(T5Config(vocab_size=args.vocabulary, **sizes, **layers))
 
     def words(mean: int) -> list[int]:
         count = int(torch.randint(mean * 3 // 4, mean * 5 // 4 + 1, ()))
-        return torch.randint(2, given.vocabulary, (count,)).tolist()
+        return torch.randint(2, args.vocabulary, (count,)).tolist()
 
     def row() -> ReflectionRow:
-        target = [*words(given.rationale), END]
+        target = [*words(args.rationale), END]
         return ReflectionRow(
-            Row(words(given.prompt), target, [False] * len(target)),
-            [*words(given.rationale), END],
-            [*words(given.rationale), END],
+            Row(words(args.prompt), target, [False] * len(target)),
+            [*words(args.rationale), END],
+            [*words(args.rationale), END],
         )
 
-    rows = sorted((row() for _ in range(given.batch * given.steps)), key=lambda one: one.length)
-    batches = [rows[start : start + given.batch] for start in range(0, len(rows), given.batch)]
-    start = START if given.family == "encoder_decoder" else None
+    rows = sorted((row() for _ in range(args.batch * args.steps)), key=lambda one: one.length)
+    batches = [rows[start : start + args.batch] for start in range(0, len(rows), args.batch)]
+    start = START if args.family == "encoder_decoder" else None
 
     def once(network: torch.nn.Module, part: list[ReflectionRow]) -> torch.Tensor:
         batch = collate_reflection(part, PAD, 0.1, start)
@@ -107,7 +107,7 @@ def main() -> None:
         """One plain forward pass, with logits of everything."""
         from retrace.systems.learn_to_reason.contrastive import weighted_loss
 
-        if given.family == "encoder_decoder":
+        if args.family == "encoder_decoder":
             names = ("input_ids", "attention_mask", "decoder_input_ids")
             out = network(**{name: batch[name] for name in names}, output_hidden_states=True, use_cache=False)
             hidden, mask = out.decoder_hidden_states[-1], batch["decoder_mask"]
@@ -141,24 +141,24 @@ def main() -> None:
 
     run(once)
     run(separately)
-    pairs = [(run(once), run(separately)) for _ in range(given.rounds)]
+    pairs = [(run(once), run(separately)) for _ in range(args.rounds)]
     ours, theirs = pairs[0][0][1], pairs[0][1][1]
     assert all(abs(one - other) < 1e-3 * abs(other) for one, other in zip(ours, theirs, strict=True)), (ours, theirs)
     print(
         json.dumps(
             {
                 "benchmark": "reflection",
-                "family": given.family,
+                "family": args.family,
                 "ratio": round(statistics.median(other / one for (one, _), (other, _) in pairs), 3),
                 "wanted_at_least": 1.5,
-                "steps_per_second": round(given.steps / statistics.median(one for (one, _), _ in pairs), 2),
+                "steps_per_second": round(args.steps / statistics.median(one for (one, _), _ in pairs), 2),
                 "reference_steps_per_second": round(
-                    given.steps / statistics.median(other for _, (other, _) in pairs), 2
+                    args.steps / statistics.median(other for _, (other, _) in pairs), 2
                 ),
-                "prompt": given.prompt,
-                "rationale": given.rationale,
-                "batch": given.batch,
-                "threads": given.threads,
+                "prompt": args.prompt,
+                "rationale": args.rationale,
+                "batch": args.batch,
+                "threads": args.threads,
                 "device": platform.processor() or platform.machine(),
             }
         )

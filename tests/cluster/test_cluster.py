@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from slurm_cluster import wait_until
 
-from retrace.machine.cluster import told_to_slurm
-from retrace.machine.site_checks import Job, what_slurm_refuses
+from retrace.machine.cluster import slurm_resources
+from retrace.machine.site_checks import Job, refused_jobs
 from retrace.machine.slurm_options import Slurm
 from workflow.smoke_run import TARGETS
 
@@ -296,16 +296,16 @@ def test_nodes_that_are_down_are_waited_for(cluster, troubled, monkeypatch, caps
     for name in ("SLURM_CONF", "PATH"):
         monkeypatch.setenv(name, cluster.environment[name])
     site = Slurm.model_validate({"cpu": {"partition": "cpu"}, "gpu": {"partition": "gpu"}})
-    job = Job("train_sft", "gsm8k", told_to_slurm(site, gpus=2), gpus=2, threads=1, memory_mb=100, minutes=5)
+    job = Job("train_sft", "gsm8k", slurm_resources(site, gpus=2), gpus=2, threads=1, memory_mb=100, minutes=5)
     cluster.call("scontrol", "update", "NodeName=n1,n2", "State=DOWN", "Reason=test")
     try:
-        assert what_slurm_refuses([job]) == []
+        assert refused_jobs([job]) == []
         assert "train_sft (gsm8k) will wait: the nodes that can run it are down" in capsys.readouterr().err
     finally:
         cluster.call("scontrol", "update", "NodeName=n1,n2", "State=RESUME")
     for node in ("n1", "n2"):
         cluster.wait_for_node(node, "idle".__eq__, PATIENCE)
-    assert what_slurm_refuses([job]) == []
+    assert refused_jobs([job]) == []
     assert capsys.readouterr().err == ""
 
 

@@ -107,10 +107,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="+", choices=RESUMED)
     parser.add_argument("--folder", type=Path, required=True)
-    given = parser.parse_args()
+    args = parser.parse_args()
     torch.set_num_threads(1)
-    for name in given.names:
-        series(name, given.folder / name)
+    for name in args.names:
+        series(name, args.folder / name)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"seconds after which a section is broken off (default {ALLOWANCE})",
     )
     parser.add_argument("--list", action="store_true", help="name the sections and stop")
-    given = parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
     began = time.perf_counter()
     os.environ.update(ENVIRONMENT)
     import torch
@@ -53,21 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from gpu.processes import SECTIONS
     from gpu.world import World
 
-    if given.list:
+    if args.list:
         print("\n".join(SECTIONS))
         return 0
-    names = given.only or list(SECTIONS)
+    names = args.only or list(SECTIONS)
     if unknown := set(names) - set(SECTIONS):
         parser.error(f"no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
-    output = given.output or Path(os.environ.get("OUT", ".")) / "gpu_check.json"
+    output = args.output or Path(os.environ.get("OUT", ".")) / "gpu_check.json"
     with tempfile.TemporaryDirectory(prefix="retrace_gpu_") as folder:
-        world = World(Path(folder) / "world", given.toy or not torch.cuda.is_available())
+        world = World(Path(folder) / "world", args.toy or not torch.cuda.is_available())
         report = {**machine(), "toy": world.toy, "sections": {}}
         for name in names:
-            if time.perf_counter() - began > given.limit:
-                found: dict[str, Any] = {"ok": False, "error": f"not begun: {given.limit:g} s are over (--limit)"}
+            if time.perf_counter() - began > args.limit:
+                found: dict[str, Any] = {"ok": False, "error": f"not begun: {args.limit:g} s are over (--limit)"}
             else:
-                found = tried(SECTIONS[name], world, given.allowance)
+                found = tried(SECTIONS[name], world, args.allowance)
             report["sections"][name] = found
             report["seconds"] = round(time.perf_counter() - began, 1)
             output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -92,7 +92,7 @@ def rloo_advantages(given, expected, models) -> None:
     finished = [given["pad_token_id"] in row for row in given["truncated_responses"]]
     assert finished == expected["contain_stop_token"]
     if given["non_stop_penalty"]:
-        rewards = pieces.penalise_unfinished(rewards, torch.tensor(finished), given["penalty_reward_value"])
+        rewards = pieces.penalize_unfinished(rewards, torch.tensor(finished), given["penalty_reward_value"])
     kl = own - reference
     advantages = pieces.advantages_of(rewards, kl, given["kl_coef"], given["rloo_k"])
     assert advantages.tolist() == pytest.approx(expected["advantages"], abs=1e-4)

@@ -62,7 +62,7 @@ def open_checkpoint(options: Any, model: str, model_file: str, task_file: str, f
 
 
 def as_given(options: Any, files: Files) -> Any:
-    """The options as they are: no file completes them."""
+    """The options, unchanged."""
     return options
 
 
@@ -107,7 +107,7 @@ class Algorithm:
     def answer(
         self, generator: "Generator", options: Any, examples: "Sequence[Example]", seed: int, files: Files | None = None
     ) -> "Iterator[tuple[int, Prediction]]":
-        """The index and the prediction of each example, as they are done."""
+        """Yield index and prediction of each example, in order of completion."""
         from retrace.decoding.vote import make_prediction
 
         for drawn in self.sample(generator, options, examples, seed, files or {}):
@@ -120,7 +120,7 @@ REGISTERED: dict[str, Algorithm] = {}
 
 
 def register_algorithm(algorithm: Algorithm) -> None:
-    """Make an algorithm known by its name. Raises ValueError for a name that another one has."""
+    """Register an algorithm by name. Raises ValueError for a duplicate name."""
     if algorithm.name in REGISTERED:
         raise ValueError(f"two decoding algorithms are called {algorithm.name!r}")
     REGISTERED[algorithm.name] = algorithm

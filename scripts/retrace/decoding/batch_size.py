@@ -1,4 +1,4 @@
-"""How many rows are decoded together: as many as the memory of the device holds.
+"""Choice of the decoding batch size: as many rows as fit in device memory.
 
 A row costs its keys and values, a few copies of its logits, and, for a moment, a second copy of its cache when
 finished rows are dropped. The count is a bound, not a promise: other programs may share a device. `in_batches` therefore
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
-MOST_ROWS = 1024  # beyond, a GPU gains little, and a kill loses more
+MOST_ROWS = 1024  # beyond this, a GPU gains little and a kill loses more
 ROWS_ON_PROCESSOR = 64  # a batch should stay in the processor's cache
 _SHARE = 0.8  # of the free memory; the rest is for activations and for what the allocator cannot join
 _COPIES = 2.25  # of a row's cache: room to grow (a quarter), and a second copy while rows are dropped
@@ -107,7 +107,7 @@ def _rounded_down(count: int) -> int:
 
 
 def free_bytes(device: torch.device | str) -> int:
-    """Memory that is free for tensors: on a GPU with what torch holds unused; on a processor within the job's limit."""
+    """Memory available for tensors: on a GPU including torch's unused cache; on a CPU within the job's limit."""
     device = torch.device(device)
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
@@ -134,7 +134,7 @@ def _free_ram() -> int:
 def in_batches(
     items: Sequence[Item], rows: int, rows_per_item: int, work: Callable[[Sequence[Item], int], Done], least: int = 1
 ) -> Iterator[tuple[Sequence[Item], Done]]:
-    """Yield neighbouring items and what `work(items, rows)` made of them, in order.
+    """Yield consecutive items with the results of `work(items, rows)`, in order.
 
     rows: rows that are in memory together; an item has `rows_per_item` of them. `work` gets as many items as the rows
     allow, at least one, and takes an item apart that has more rows than allowed. Where the device's memory runs out, the

@@ -35,7 +35,7 @@ class CalculatorProcessor(LogitsProcessor):
 
 
 class StopTextCriteria(StoppingCriteria):
-    """Ends beams that wrote a stop text."""
+    """Ends beams that contain a stop text."""
 
     def __init__(self, stop_texts: StopTexts, prompt_length: int) -> None:
         self.stop_texts, self.prompt_length = stop_texts, prompt_length
@@ -61,7 +61,7 @@ def beam_search(
     batch_size: BatchSize = 64,
     stops: Sequence[str] = (),
 ) -> Iterator[Answers]:
-    """Yield the best beam for each prompt, in batches of prompts of like length: NOT in the order of the prompts.
+    """Yield the best beam for each prompt, in batches of similar length: NOT in the order of the prompts.
 
     batch_size: beams decoded together, over all prompts, as in `sampling.generate`. logprob is that of the free tokens
     of the chosen beam.

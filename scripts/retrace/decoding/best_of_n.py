@@ -1,4 +1,4 @@
-"""Best of n: of several sampled solutions the one that the model itself finds likeliest, a token.
+"""Best of n: among several samples, choose the one with the highest mean log-probability per token.
 
 The samples are those of self-consistency, and so are the options. Dividing by the length keeps short solutions from
 winning for being short (Cobbe et al. 2021 compare whole solutions with a trained verifier instead).
@@ -26,7 +26,7 @@ class BestOfN(SelfConsistency):
 
 
 def likeliest(task: "Task", samples: "Sequence[Sample]") -> int:
-    """The index of the sample with the highest mean log-probability per generated token, the first of equal ones.
+    """The index of the sample with the highest mean log-probability per generated token; ties go to the first.
 
     Log-probabilities are those of the model at temperature 1. A token that the calculator forced counts as certain.
     """

@@ -51,7 +51,7 @@ class StepWriter:
     delimiter: str
     options: Guided
     calculator: Calculator | None = None
-    masked_results: bool = False  # the model was not trained on the calculator's results
+    masked_results: bool = False  # calculator results were masked in the model's training
     text: TokenText = field(init=False)
     delimiters: frozenset[int] = field(init=False)
     last_words: frozenset[int] = field(init=False)
@@ -82,7 +82,7 @@ class StepWriter:
     def write(
         self, state: State, keys: Tensor, positions: Tensor, limits: Tensor, open_steps: list[list[int]]
     ) -> Candidates:
-        """Candidates for every row of `state`, which stays as it is.
+        """Candidates for every row of `state`, which is not modified.
 
         keys: random-number keys [P, N]. positions: tokens written so far [P]. limits: most tokens of a candidate
         [P]. open_steps: tokens behind each row's last delimiter (a step that its limit cut), for the calculator.
@@ -156,7 +156,7 @@ class StepWriter:
                 state = state.select(parents)
                 writing = writing.select(parents) if writing is not None else None
             elif place == 0:
-                state = state.select(torch.arange(len(state), device=device))  # the caller's stays as it is
+                state = state.select(torch.arange(len(state), device=device))  # do not modify the caller's state
             forced = self.calculator.forced(writing, fed) if writing is not None else None
             self.decoder.step(state, fed)
         tokens, logprobs = tokens.view(paths, count, -1).cpu(), logprobs.view(paths, count, -1).cpu()
@@ -278,7 +278,7 @@ class _Beams:
 def _draw(probabilities: Tensor, row: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
     """Tokens [C] and their log-probabilities, drawn from `probabilities[row]` by inverse distribution function.
 
-    probabilities: unnormalised [R, V]; row: [C], several draws may share one; numbers: uniform [C].
+    probabilities: unnormalized [R, V]; row: [C], several draws may share one; numbers: uniform [C].
     """
     mass = probabilities.double().cumsum(-1)
     total = mass[:, -1]

@@ -1,4 +1,4 @@
-"""The decoding engine: one forward pass a token for a whole batch of rows (`retrace.decoding.state`).
+"""The decoding engine: one forward pass per token for a whole batch of rows (`retrace.decoding.state`).
 
 On a processor a row's logits do not depend on the other rows in float32 (`retrace.models.exact`): keys and values are
 float64 there. In half precision they are kept as the model computes them. Under autocast, float32 weights keep them in
@@ -29,7 +29,7 @@ def no_numbers(dtype: torch.dtype) -> UserError:
 
 
 class Decoder:
-    """A model with its tokenizer, ready to decode many rows at once.
+    """A model with its tokenizer, for decoding many rows at once.
 
     model: T5-like (`encoder_decoder`) or any causal language model (`decoder_only`), put in evaluation mode.
     device: where it runs; default: where it is. separated: prompts end in the end token, as the separator behind the
@@ -120,7 +120,7 @@ class Decoder:
 
     @torch.no_grad()
     def prefill(self, prompts: Sequence[str] | Sequence[list[int]]) -> State:
-        """Read prompts (texts, or ids from `encode`) once; the state has one row a prompt."""
+        """Encode prompts (texts, or ids from `encode`) once; the state has one row per prompt."""
         ids = [list(p) for p in prompts] if prompts and not isinstance(prompts[0], str) else self.encode(prompts)
         left = self.family == "decoder_only"
         tokens, mask = self.pad(ids, left)
@@ -171,7 +171,7 @@ class Decoder:
         return state.logits
 
     def _forward(self, state: State, tokens: Tensor, real: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """One pass of tokens [B, n] behind the cache; logits [B, V] behind the last real token of each row."""
+        """Forward pass of tokens [B, n] after the cache; logits [B, V] after the last real token of each row."""
         before = state.mask.shape[1]
         state.mask = torch.cat([state.mask, real], 1)
         last = tokens.shape[1] - 1 - real.flip(1).int().argmax(1) if tokens.shape[1] > 1 else None

@@ -46,7 +46,7 @@ class Path:
     written: int = 0  # tokens of all candidates
 
     def grown(self, betas: list[int], step: list[int], whole: bool, logprob: float, score: float | None) -> "Path":
-        """A copy that took one more step."""
+        """A copy extended by one step."""
         tokens = self.tokens + step
         start = len(tokens) if whole else self.step_start
         judged = self.judged if score is None else [*self.judged, score]
@@ -132,12 +132,12 @@ class GuidedDecoder:
 
     @property
     def at_once(self) -> int:
-        """Paths whose candidates are written together."""
+        """Number of paths whose candidates are sampled together."""
         return max(1, self.rows // self.options.candidates)
 
     @property
     def reserve(self) -> int:
-        """Most tokens that a solution can have."""
+        """Maximum tokens of a solution."""
         return min(self.options.max_new_tokens, self.options.max_steps * self.options.max_step_tokens)
 
     def solve(
@@ -221,7 +221,7 @@ class GuidedDecoder:
                 yield place, grown, tokens, answered or tokens[-1] in self.writer.last_words
 
     def text(self, path: Path) -> str:
-        """What a finished path says."""
+        """Text of a finished path."""
         tokens = path.tokens[:-1] if path.tokens[-1] in self.writer.last_words else path.tokens
         return self.writer.text.text(tokens)
 

@@ -1,4 +1,4 @@
-"""What decoders share, and the two plainest ones."""
+"""Options of decoding algorithms."""
 
 from typing import Annotated, Literal
 
@@ -8,7 +8,7 @@ from retrace.sections import SPEED_ONLY, BatchSize, Count, Section, Share
 
 
 class Decoding(Section):
-    """What all decoders share."""
+    """Options shared by all decoders."""
 
     max_new_tokens: Count = 256
     batch_size: BatchSize = Field(
@@ -20,7 +20,7 @@ class Decoding(Section):
 
 
 class Greedy(Decoding):
-    """The most probable token each time."""
+    """Greedy decoding."""
 
 
 class SelfConsistency(Decoding):
@@ -81,13 +81,13 @@ class Majority(SelfConsistency):
 
 
 class FewShot(Greedy):
-    """The most probable token each time, behind worked examples."""
+    """Greedy decoding with worked examples in the prompt."""
 
     demonstrations: Count = Field(default=8, description="worked examples in the prompt")
 
 
 class FewShotMajority(Majority):
-    """Majority vote over samples, behind worked examples."""
+    """Majority vote over samples, with worked examples in the prompt."""
 
     demonstrations: Count = Field(default=8, description="worked examples in the prompt")
 

@@ -1,4 +1,4 @@
-"""What a decoding job has done so far, so that a kill, a time-out or a requeue costs the batch at hand and no more.
+"""Partial results of a decoding job, so that a kill, time-out or requeue costs only the current batch.
 
 Beside the target `shards/test_0.jsonl` lies `shards/state/test_0.jsonl`, in a folder that Snakemake does not know of and
 so does not delete. Its first line says what the job is (`fingerprint`); each further line holds what was done, in the
@@ -30,7 +30,7 @@ _HASHED_WHOLE = 1 << 24  # bytes; of larger files (weights) size and time of cha
 
 
 def what_counts(options: BaseModel) -> dict[str, Any]:
-    """The options that change results, as plain data for `fingerprint`."""
+    """Options that change results, as plain data for `fingerprint`."""
     return {"section": type(options).__name__} | options.model_dump(mode="json", exclude=speed_options(options))
 
 
@@ -68,7 +68,7 @@ class PartialFile:
     """The lines that a job has written so far for `target`; `entries` are those of an earlier run of the same job."""
 
     def __init__(self, target: str | Path, job: str) -> None:
-        """job: its fingerprint; what another job left is thrown away."""
+        """job: its fingerprint; results of another job are discarded."""
         target = Path(target)
         self.path = target.parent / FOLDER / target.name
         self.entries = self._read(job)
@@ -89,7 +89,7 @@ class PartialFile:
 
     def _read(self, job: str) -> list[dict[str, Any]]:
         try:
-            lines = self.path.read_bytes().split(b"\n")[:-1]  # what stands behind the last line's end was torn
+            lines = self.path.read_bytes().split(b"\n")[:-1]  # an incomplete last line
         except OSError:
             return []
         found = []
@@ -104,7 +104,7 @@ class PartialFile:
         return found[1:]
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Add a line. Raises UserError where the disk is full, or another run has taken over."""
+        """Append a line. Raises UserError if the disk is full or another run has taken over."""
         try:
             mine = os.fstat(self._handle).st_nlink > 0
             if mine:
@@ -123,7 +123,7 @@ class PartialFile:
             )
 
     def finish(self) -> None:
-        """Remove the file: the target is written."""
+        """Remove the file once the target is written."""
         os.close(self._handle)
         with contextlib.suppress(OSError):
             self.path.unlink()

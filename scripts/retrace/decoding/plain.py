@@ -1,4 +1,4 @@
-"""The plain algorithms: greedy decoding, beam search and a majority vote over samples, with worked examples or without."""
+"""Plain algorithms: greedy decoding, beam search and majority vote over samples, with or without worked examples."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def most_probable(
     generator: "Generator", options: Any, examples: "Sequence[Example]", seed: int, files: Files
 ) -> Iterator[Drawn]:
-    """One solution a question, the most probable token each time."""
+    """One solution per question, by greedy decoding."""
     from retrace.decoding.sampling import generate
 
     prompts, keys, shared = _asked(generator, options, examples)
@@ -25,7 +25,7 @@ def most_probable(
 def free_samples(
     generator: "Generator", options: Any, examples: "Sequence[Example]", seed: int, files: Files
 ) -> Iterator[Drawn]:
-    """`options.samples` independent solutions a question, at the temperature, top k and top p of the options."""
+    """`options.samples` independent solutions per question, with the temperature, top k and top p of the options."""
     from retrace.decoding.sampling import generate
 
     prompts, keys, shared = _asked(generator, options, examples)
@@ -36,7 +36,7 @@ def free_samples(
 def best_beam(
     generator: "Generator", options: Any, examples: "Sequence[Example]", seed: int, files: Files
 ) -> Iterator[Drawn]:
-    """One solution a question, found by beam search."""
+    """One solution per question, by beam search."""
     from retrace.decoding.beam import beam_search
 
     prompts, keys, shared = _asked(generator, options, examples)
@@ -47,7 +47,7 @@ def best_beam(
 def _asked(
     generator: "Generator", options: Any, examples: "Sequence[Example]"
 ) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Prompts, ids, and what all searches are told."""
+    """Prompts, ids, and common arguments of all searches."""
     shared: dict[str, Any] = {
         "max_new_tokens": options.max_new_tokens,
         "calculator": generator.calculator,
@@ -58,7 +58,7 @@ def _asked(
 
 
 def _judged(generator: "Generator", examples: "Sequence[Example]", answers: "Iterator[Answers]") -> Iterator[Drawn]:
-    """The answers as samples, with what the task's graders say of them."""
+    """Convert answers to samples graded by the task."""
     from retrace.decoding.vote import make_sample
 
     for answer in answers:

@@ -1,6 +1,6 @@
-"""Random numbers that belong to a place, not to an order: u(seed, example, sample, position).
+"""Counter-based random numbers: u(seed, example, sample, position).
 
-Each number is a hash of its place (the finaliser of splitmix64 over 64-bit integers), so a sample does not depend on
+Each number is a hash of its position (the finalizer of splitmix64 over 64-bit integers), so a sample does not depend on
 which rows share its batch, on the number of shards or on the device. Integer products wrap around, as in C.
 """
 
@@ -27,7 +27,7 @@ def _shift(bits: Tensor, by: int) -> Tensor:
 
 
 def mix(bits: Tensor) -> Tensor:
-    """Scramble int64 values so that neighbours have nothing in common."""
+    """Hash int64 values."""
     bits = (bits ^ _shift(bits, 30)) * _signed(_FIRST)
     bits = (bits ^ _shift(bits, 27)) * _signed(_SECOND)
     return bits ^ _shift(bits, 31)

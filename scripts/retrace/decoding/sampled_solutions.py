@@ -1,4 +1,4 @@
-"""What the programs that sample worked solutions of training questions share; light, so that --help is quick."""
+"""Shared code of the programs that sample training questions. Has no heavy imports, so that --help is fast."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class SamplingOptions(Protocol):
-    """How solutions are drawn: fields of every section of options of such a program."""
+    """Sampling options of every such program."""
 
     temperature: float
     top_k: int
@@ -49,11 +49,11 @@ def draw(
     """Sampled solutions of the prompts, in batches: NOT in the order of the prompts.
 
     Args:
-        generator: what writes.
-        prompts: one a question.
+        generator: model and task.
+        prompts: one per question.
         keys: ids of the questions; with the seed and a sample's number they fix the random numbers.
         options: how solutions are drawn.
-        samples: how many a question.
+        samples: number per question.
         seed: of the random numbers.
         first_sample: number of the first sample.
     """
@@ -77,7 +77,7 @@ def draw(
 
 
 def trajectory_of(task: "Task", example: Example, one: "Generated", sampling_seed: int) -> Trajectory:
-    """A sampled solution of a question, read and graded."""
+    """Convert a sampled solution to a graded trajectory."""
     return Trajectory(
         example_id=example.id,
         text=one.text,

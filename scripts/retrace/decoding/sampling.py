@@ -39,7 +39,7 @@ class Answers:
 
 
 def truncated(logits: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Unnormalised probabilities [B, V] at `temperature`, zero outside the top k and the smallest set of mass top_p.
+    """Unnormalized probabilities [B, V] at `temperature`, zero outside the top k and the smallest set of mass top_p.
 
     Tokens as probable as the last one kept are kept too, so that the order of equal values decides nothing.
     """
@@ -83,7 +83,7 @@ def draw(
 
 
 class StopTexts:
-    """Ends rows whose text contains one of some texts; looks closer only where a token holds a text's last sign."""
+    """Ends rows that contain a stop text; checks only rows whose new token contains a stop's last character."""
 
     def __init__(self, stops: Sequence[str], text: TokenText) -> None:
         self.stops = [stop for stop in stops if stop]
@@ -101,7 +101,7 @@ class StopTexts:
         return torch.tensor([any(stop in text for stop in self.stops) for text in texts], dtype=torch.bool)
 
     def cut(self, text: str) -> str:
-        """The text before the first stop."""
+        """Text before the first stop."""
         places = [place for stop in self.stops if (place := text.find(stop)) >= 0]
         return text[: min(places)].strip() if places else text
 
@@ -123,7 +123,7 @@ def generate(
     stops: Sequence[str] = (),
     writer: TokenText | None = None,
 ) -> Iterator[Answers]:
-    """Yield `samples` solutions for each prompt, in batches of prompts of like length: NOT in the order of the prompts.
+    """Yield `samples` solutions for each prompt, in batches of similar length: NOT in the order of the prompts.
 
     keys: example ids; together with `seed` and the sample's number (from `first_sample` on) they fix the random
     numbers, so more samples of the same questions can be drawn later. temperature None or 0: greedy. batch_size:

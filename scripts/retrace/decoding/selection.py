@@ -1,4 +1,4 @@
-"""Which of the candidate steps is taken: the mixture of language model and discriminator. GRACE section 3.3.
+"""Selection of a candidate step by a mixture of language model and discriminator. GRACE section 3.3.
 
 The official code mixes probabilities, (1 - beta) * exp(mean log p) + beta * softmax(discriminator), and not the log
 probabilities of the paper's equation 7; so does this module. All functions take many questions at once: tensors are
@@ -56,7 +56,7 @@ def select(final: Tensor, numbers: Tensor | None = None) -> Tensor:
     """The chosen candidate of each question, LongTensor [questions].
 
     numbers: None for the best one (the first of equals); uniform in [0, 1) [questions] to draw one in proportion to
-    its score (scores below 0, which unnormalised discriminator scores can bring about, count as 0; if none is above
+    its score (scores below 0, which unnormalized discriminator scores can bring about, count as 0; if none is above
     0, the best one is taken).
     """
     best = final.argmax(-1)

@@ -1,4 +1,4 @@
-"""Everything that a decoding script opens: task, model, prompts, calculator, and its share of the questions."""
+"""Setup of decoding scripts: task, model, prompts, calculator, and the shard of questions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ RowType = TypeVar("RowType")
 
 @dataclass(frozen=True)
 class Generator:
-    """A generator on a task, ready to decode."""
+    """A loaded generator for a task."""
 
     task: Task
     config: ModelConfig
@@ -44,14 +44,14 @@ class Generator:
 
 
 def shard_of(rows: Sequence[RowType], shard: int, shards: int) -> list[RowType]:
-    """Block `shard` (from 0) of `shards` blocks of neighbouring rows, so that all blocks in order are the rows again."""
+    """Block `shard` (from 0) of `shards` blocks of consecutive rows; all blocks in order are the rows."""
     if not 0 <= shard < shards:
         raise UserError(f"--shard {shard}: there are {shards} shards, counted from 0")
     return list(rows[len(rows) * shard // shards : len(rows) * (shard + 1) // shards])
 
 
 def check_references(task: Task, rows: Sequence[Example], path: str | Path) -> None:
-    """Raise UserError naming file and line for a reference that no answer can be graded by."""
+    """Raise UserError naming file and line for a reference that cannot be graded against."""
     for number, example in enumerate(rows, start=1):
         try:
             task.grade("", example.answer)
@@ -72,7 +72,7 @@ def calculator_of(task: Task, tokenizer: Any) -> Calculator:
 
 
 def decoder_of(network: Any, prompting: Prompting) -> "Decoder":
-    """A loaded model ready to decode what `prompting` asks."""
+    """A decoder of a loaded model for the prompts of `prompting`."""
     from retrace.decoding.engine import Decoder
 
     return Decoder(

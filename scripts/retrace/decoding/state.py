@@ -1,4 +1,4 @@
-"""Rows that are being decoded: their cache, which rows can leave and enter, and the attention over it.
+"""State of rows being decoded: a cache that rows can leave and enter, and attention over it.
 
 Rows are right-aligned: the real tokens of a row end in the last cache column, and what a shorter row has on its left
 are masked holes. T5's position bias depends only on the distance of key and query, and decoder-only models get explicit
@@ -24,7 +24,7 @@ GROUPED = "retrace_grouped"
 
 
 class GrowingLayer(DynamicLayer):
-    """A cache layer with room to grow, so that a new token does not copy all earlier ones."""
+    """A cache layer with spare capacity, so that a new token does not copy all earlier ones."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values [B, heads, new, width]; returns all of them (views)."""
@@ -44,7 +44,7 @@ class GrowingLayer(DynamicLayer):
         return self.keys, self.values
 
     def replace(self, keys: Tensor, values: Tensor) -> None:
-        """Hold exactly these keys and values, which nobody else may write to."""
+        """Replace the contents by these keys and values, which the caller must not modify."""
         self.keys = self.key_room = keys
         self.values = self.value_room = values
         self.used = keys.shape[2]

@@ -1,4 +1,4 @@
-"""How often the right step is chosen from N sampled ones: what a discriminator is for, measured on its own.
+"""How often the right step is chosen among N samples: the discriminator's purpose, measured in isolation.
 
 For each held-out context (question and right steps before) N candidate steps are sampled from the generator. A candidate
 is right if it says the same as the reference step there (`Task.step_correct`). The contexts are those of held-out
@@ -120,16 +120,16 @@ def _read(guided: GuidedDecoder, generator: Generator, batch: Sequence[Context])
     decoder = generator.decoder
     prompts = [generator.prompt(context.question) for context in batch]
     texts = [generator.task.join_steps(list(context.prefix)) for context in batch]
-    tokenised = decoder.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    tokenized = decoder.tokenizer(texts, add_special_tokens=False)["input_ids"]
     names = [_name(context) for context in batch]
     if decoder.family == "decoder_only":
-        # A prompt is tokenised with its solution, as in training.
+        # A prompt is tokenized with its solution, as in training.
         joined = [f"{prompt} {text}".strip() for prompt, text in zip(prompts, texts, strict=True)]
-        return decoder.prefill(decoder.encode(joined, names, guided.options.max_step_tokens)), tokenised
+        return decoder.prefill(decoder.encode(joined, names, guided.options.max_step_tokens)), tokenized
     state = decoder.prefill(decoder.encode(prompts, names))
     if batch[0].prefix:
-        decoder.append(state, tokenised)
-    return state, tokenised
+        decoder.append(state, tokenized)
+    return state, tokenized
 
 
 def _is_right(task: Any, text: str, context: Context) -> bool:

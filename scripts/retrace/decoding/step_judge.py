@@ -1,4 +1,4 @@
-"""How the discriminator sees candidate steps, as text or as the official code's token ids. GRACE sections 3.2, 3.3."""
+"""The discriminator's input for candidate steps, as text or as the official code's token ids. GRACE sections 3.2, 3.3."""
 
 from collections.abc import Sequence
 

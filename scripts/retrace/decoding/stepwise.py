@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def with_choices(options: Guided, files: Files) -> Guided:
-    """The options with what was chosen on the development split, where beta is `choose`.
+    """The options with the values chosen on the development split, if beta is `choose`.
 
     Raises UserError for a missing or broken file of choices, and where a discriminator is needed and not given.
     """

@@ -34,7 +34,7 @@ def majority(
 
 
 def best(scores: Sequence[float]) -> int:
-    """The index of the highest score, the first of equal ones."""
+    """The index of the highest score; ties go to the first."""
     return max(range(len(scores)), key=lambda index: (_finite(scores[index]), -index))
 
 
@@ -80,7 +80,7 @@ def make_prediction(
 
 
 def choose(prediction: Prediction, chosen: int, **changes: object) -> Prediction:
-    """The same samples with another choice."""
+    """The same prediction with another choice."""
     counts = prediction.samples[chosen]
     update = {
         "chosen": chosen,

@@ -1,4 +1,4 @@
-"""What a result cost: times and memory from Snakemake's benchmark files, tokens and seconds from the predictions."""
+"""Cost of a result: time and memory from benchmark files, tokens and seconds from predictions."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -30,9 +30,9 @@ class Cost(Row):
 
 
 def benchmark_files(names: Iterable[str | Path]) -> tuple[list[Path], list[Path]]:
-    """The benchmark files that are there and those that are not, each once, in the order of their names in `names`.
+    """Existing and missing benchmark files, each once, in the order of `names`.
 
-    A name may hold a run of numbers as the shell writes it: `test_{0..7}.tsv`.
+    A name may contain a shell range: `test_{0..7}.tsv`.
     """
     files = dict.fromkeys(Path(file) for name in names for file in _spelled_out(str(name)))
     return [file for file in files if file.is_file()], [file for file in files if not file.is_file()]
@@ -72,7 +72,7 @@ def measure_cost(runs: Sequence[Run], benchmarks: Iterable[str | Path], gpus: in
     """Costs of the runs.
 
     Args:
-        runs: the predictions, one run a seed.
+        runs: the predictions, one run per seed.
         benchmarks: names of the benchmark files of all jobs behind them, see `benchmark_files`.
         gpus: GPUs of a job whose record does not say it, or None where it is not known.
     """

@@ -32,11 +32,11 @@ def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float
         raise ValueError(f"{successes} successes of {n} trials make no share")
     z = NormalDist().inv_cdf(0.5 + level / 2)
     share = successes / n
-    centre = share + z * z / (2 * n)
+    center = share + z * z / (2 * n)
     spread = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
     scale = 1 + z * z / n
-    low = 0.0 if successes == 0 else (centre - spread) / scale
-    high = 1.0 if successes == n else (centre + spread) / scale
+    low = 0.0 if successes == 0 else (center - spread) / scale
+    high = 1.0 if successes == n else (center + spread) / scale
     return max(0.0, low), min(1.0, high)
 
 

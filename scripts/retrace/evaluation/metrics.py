@@ -1,4 +1,4 @@
-"""pass@k and maj@k from n samples a question, for every k up to n without decoding again."""
+"""pass@k and maj@k from n samples per question, for every k up to n."""
 
 from collections.abc import Callable, Sequence
 

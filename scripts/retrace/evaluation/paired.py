@@ -1,4 +1,4 @@
-"""Two methods on the same questions: the difference with its interval, and how likely it is by chance."""
+"""Paired comparison of two methods: difference with interval, and p value."""
 
 import math
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def _check(a: np.ndarray, b: np.ndarray) -> None:
 
 
 def compare_seeds(a: np.ndarray, b: np.ndarray, seeds: Sequence[int]) -> list[SeedComparison]:
-    """One comparison a seed, from outcomes [seeds, questions]."""
+    """One comparison per seed, from outcomes [seeds, questions]."""
     _check(a, b)
     rows = []
     for index, seed in enumerate(seeds):

@@ -1,4 +1,4 @@
-"""Predictions of one method over all seeds, checked against the split that they claim to answer."""
+"""Predictions of one method over all seeds, checked against their split."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,14 +22,14 @@ class Run:
 
 
 def write_predictions(path: str | Path, rows: Sequence[Prediction], seconds: float | None = None) -> None:
-    """Write predictions, and beside them how long they took: `seconds`, or what the rows say."""
+    """Write predictions, and their duration next to them: `seconds`, or the sum over rows."""
     spent = sum(row.seconds or 0.0 for row in rows) if seconds is None else seconds
     write_jsonl(timing_path(path), [Timing(questions=len(rows), seconds=round(spent, 4))])
     write_jsonl(path, rows)
 
 
 def decoding_seconds(predictions: str | Path) -> float | None:
-    """Seconds that the predictions took, over all jobs; None where nobody measured."""
+    """Total decoding seconds over all jobs; None if not measured."""
     path = timing_path(predictions)
     return sum(row.seconds for row in iter_jsonl(path, Timing)) if path.exists() else None
 
@@ -52,7 +52,9 @@ def read_runs(
     question comes twice, is missing or belongs to other data, or `chosen` points to no sample.
     """
     if len(paths) != len(seeds):
-        raise UserError(f"--predictions names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(
+            f"--predictions names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed"
+        )
     if repeated := sorted({seed for seed in seeds if list(seeds).count(seed) > 1}):
         raise UserError(f"--seeds: seed {repeated[0]} is given twice; each seed may count once")
     if len({Path(path).resolve() for path in paths}) != len(paths):

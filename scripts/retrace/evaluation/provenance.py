@@ -1,6 +1,6 @@
-"""What a result was made from: code, configuration, data, model, libraries and machine.
+"""Provenance of a result: code, configuration, data, model, libraries and machine.
 
-The environment is never read or written as a whole, and options that could hold a key or an address are left out.
+The environment is never recorded as a whole, and options that could contain a key or an address are omitted.
 """
 
 import hashlib
@@ -90,7 +90,7 @@ class Provenance(Row):
 
 
 def _output(command: Sequence[str]) -> str | None:
-    """What a program prints; None where it is missing, fails or hangs."""
+    """Output of a program; None if it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -141,7 +141,7 @@ def _processor() -> str:
 
 
 def machine() -> Machine:
-    """The machine that this process runs on."""
+    """Description of this machine."""
     affinity = getattr(os, "sched_getaffinity", None)
     return Machine(
         processor=_processor(),
@@ -153,9 +153,9 @@ def machine() -> Machine:
 
 
 def command_line(arguments: Sequence[str] | None = None) -> str:
-    """The command as one can type it; long words (a whole configuration) are replaced by their checksum."""
-    words = list(sys.argv if arguments is None else arguments)
-    short = [w if len(w) <= 300 else f"sha256:{hashlib.sha256(w.encode()).hexdigest()[:16]}" for w in words]
+    """The shell-quoted command; long arguments (a whole configuration) are replaced by their checksum."""
+    argv = list(sys.argv if arguments is None else arguments)
+    short = [w if len(w) <= 300 else f"sha256:{hashlib.sha256(w.encode()).hexdigest()[:16]}" for w in argv]
     return shlex.join(["python", *short])
 
 
@@ -181,7 +181,7 @@ def read_configuration(text_or_file: str) -> tuple[dict[str, Any], str | None]:
 
 
 def without_private(values: Any) -> Any:
-    """The same without options that name places or addresses."""
+    """The values without options that contain paths or addresses."""
     if isinstance(values, Mapping):
         return {key: without_private(value) for key, value in values.items() if key not in PRIVATE}
     return values

@@ -1,4 +1,4 @@
-"""Reported beside reproduced, as a table in CSV, Markdown and HTML, and the summary that a run prints."""
+"""Tables of reported and reproduced results in CSV, Markdown and HTML, and the summary that a run prints."""
 
 import csv
 import html
@@ -56,7 +56,7 @@ WIDE = {"made_from", "file", "reported_source"}
 
 
 def percent(share: float) -> str:
-    """A share of 1 as the papers print it."""
+    """A share as a percentage, as the papers print it."""
     return f"{100 * share:.1f}"
 
 
@@ -274,7 +274,7 @@ def _seconds(result: Result) -> str:
 
 
 def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:
-    """The measured accuracies, one block a task, model and preset."""
+    """The measured accuracies, one block per task, model and preset."""
     lines: list[str] = []
     blocks: dict[tuple[str, str, str], list[Result]] = {}
     for _, result in results:
@@ -302,7 +302,7 @@ def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:
 
 
 def reported_cell(result: Result) -> str:
-    """The paper's number, and whether ours may be held against it."""
+    """The paper's number, and whether ours is comparable."""
     mine = result.reported
     if mine is None:
         return "-"

@@ -1,4 +1,4 @@
-"""What the papers report (config/papers/*.yaml), and whether a result of ours may be held against it."""
+"""Reported results of the papers (config/papers/*.yaml), and whether ours are comparable."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ class PaperFile(Section):
 
 
 class Reported(Row):
-    """The paper's number beside ours, and whether the two may be compared."""
+    """The paper's number, and whether ours is comparable with it."""
 
     value: float = Field(description="share of 1, like all of ours")
     percent: float = Field(description="as the paper prints it")
@@ -131,7 +131,7 @@ def judge(
     preset: str,
     changed: Sequence[str] | None,
 ) -> Reported:
-    """Put the paper's number beside ours.
+    """Compare our result with the paper's number.
 
     changed: options that differ from the paper's preset; None where the configuration is not known.
     """

@@ -124,7 +124,7 @@ def made_from(
     n: int,
     source: TaskConfig | None = None,
 ) -> str:
-    """Which model and data a result is a measurement of, in plain words, so that none passes for another."""
+    """Plain description of the model and data behind a result, so that results are not confused."""
     if model.scratch is not None:
         weights = f"{model.name}: {model.title}; a small model of this project, not a paper's"
         weights += "" if checkpoint == "base" else f"; checkpoint {checkpoint}"
@@ -148,14 +148,14 @@ def made_from(
 
 
 def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
-    """Whether a checkpoint was chosen on the split that is measured, as LaTRO's authors did."""
+    """Whether a checkpoint was chosen on the evaluated split, as LaTRO's authors did."""
     return any(choice.chosen_on == split for choice in choices)
 
 
 def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[CheckpointChoice]:
-    """The reports of trainings (train_latro.py), one a seed. Raises UserError for one that is none."""
+    """Training reports (train_latro.py), one per seed. Raises UserError for an invalid one."""
     if paths and len(paths) != len(seeds):
-        raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     choices = []
     for path, seed in zip(paths, seeds, strict=bool(paths)):
         report = read_json(path)
@@ -177,9 +177,9 @@ def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[Chec
 
 
 def read_sampling(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[SampledSolutions]:
-    """What sampling looked for and found, one file of counts a seed."""
+    """Sampling counts, one file per seed."""
     if paths and len(paths) != len(seeds):
-        raise UserError(f"--sampling names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--sampling names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     found = []
     for path, seed in zip(paths, seeds, strict=bool(paths)):
         counts = counts_together(read_jsonl(path, SamplingCounts))
@@ -218,7 +218,7 @@ def build_result(
     sampling: Sequence[SampledSolutions] = (),
     chosen_by: str | None = None,
 ) -> Result:
-    """Put the document together.
+    """Assemble the result document.
 
     canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
     changed: options that differ from the paper's preset, None where that is not known. source: the task that the

@@ -1,4 +1,4 @@
-"""Accuracy over the rounds of a system that goes round and round, as data and as a figure."""
+"""Accuracy over the rounds of an iterative system, as data and as a figure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ def reported_rounds(papers: Sequence[PaperFile], task: str, rounds: Sequence[Rou
     return found
 
 
-# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ, too.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
@@ -144,13 +144,13 @@ def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
         drawing = Figure(figsize=(7, 4.4), layout="constrained")
         axes = drawing.add_subplot()
         for number, curve in enumerate(figure.curves):
-            colour, marker = _STYLES[number % len(_STYLES)]
-            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # side by side, so that all intervals can be seen
+            color, marker = _STYLES[number % len(_STYLES)]
+            shift = 0.04 * (number - (len(figure.curves) - 1) / 2)  # shifted, so that all intervals are visible
             points = ([figure.start] if figure.start else []) + curve.points
             places = [point.round + (shift if point.round else 0) for point in points]
-            axes.plot(places, [100 * point.accuracy.value for point in points], color=colour, linewidth=1.2)
-            _draw_points(axes, curve.points, shift, color=colour, marker=marker, label=curve.title, zorder=3)
-            _draw_reported(axes, figure, curve, colour)
+            axes.plot(places, [100 * point.accuracy.value for point in points], color=color, linewidth=1.2)
+            _draw_points(axes, curve.points, shift, color=color, marker=marker, label=curve.title, zorder=3)
+            _draw_reported(axes, figure, curve, color)
         if figure.start:
             _draw_points(axes, [figure.start], 0, color="#333333", marker="x", label="before the first round", zorder=4)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -173,15 +173,15 @@ def _draw_points(axes: Any, points: Sequence[RoundPoint], shift: float, **style:
     axes.errorbar(places, values, yerr=[lows, highs], linestyle="none", elinewidth=0.9, capsize=3, **style)
 
 
-def _draw_reported(axes: Any, figure: RoundFigure, curve: RoundCurve, colour: str) -> None:
-    """The paper's curves of a loop, a dashed line a model."""
+def _draw_reported(axes: Any, figure: RoundFigure, curve: RoundCurve, color: str) -> None:
+    """The paper's curves of a loop, one dashed line per model."""
     own = [point for point in figure.reported if point.loop == curve.loop]
     for model in dict.fromkeys(point.model for point in own):
         points = sorted((point.round, point.percent) for point in own if point.model == model)
         axes.plot(
             [number for number, _ in points],
             [percent for _, percent in points],
-            color=colour,
+            color=color,
             linestyle="--",
             marker="x",
             alpha=0.5,

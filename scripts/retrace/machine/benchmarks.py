@@ -1,4 +1,4 @@
-"""What Snakemake's benchmark files and job descriptions say of a job's resources."""
+"""Parsers of resources in Snakemake's benchmark files and job descriptions."""
 
 import ast
 import csv
@@ -11,7 +11,7 @@ from retrace.errors import UserError
 
 
 def number(text: str | None) -> float | None:
-    """A cell of a benchmark file; `-`, `NA`, `nan` and an empty cell are no measurement (the job was too short)."""
+    """Parse a cell of a benchmark file; None for `-`, `NA`, `nan` or an empty cell (the job was too short)."""
     try:
         value = float(text or "")
     except ValueError:
@@ -20,7 +20,7 @@ def number(text: str | None) -> float | None:
 
 
 def benchmark_rows(file: Path) -> list[dict[str, str | None]]:
-    """The rows of a benchmark file, column by name. Raises UserError where it is none of Snakemake's."""
+    """Rows of a benchmark file as mappings. Raises UserError if it is not a Snakemake benchmark file."""
     try:
         rows = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines(), delimiter="\t"))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -31,7 +31,7 @@ def benchmark_rows(file: Path) -> list[dict[str, str | None]]:
 
 
 def count_of(resources: Mapping[str, Any], *names: str) -> int:
-    """The first of these resources that holds a number."""
+    """Value of the first of these resources that is a number."""
     for name in names:
         if isinstance(resources.get(name), int | float):
             return int(resources[name])
@@ -39,12 +39,12 @@ def count_of(resources: Mapping[str, Any], *names: str) -> int:
 
 
 def gpus_in(resources: Mapping[str, Any]) -> int:
-    """GPUs of a job on all its nodes."""
+    """Total GPUs of a job over all nodes."""
     return count_of(resources, "gpus", "gpu") * max(1, count_of(resources, "nodes"))
 
 
 def plain_mapping(text: str | None, file: Path) -> dict[str, Any]:
-    """A mapping that Snakemake printed as a Python literal."""
+    """Parse a mapping that Snakemake printed as a Python literal."""
     try:
         value = ast.literal_eval(text or "{}")
     except (ValueError, SyntaxError, MemoryError, RecursionError):

@@ -1,7 +1,7 @@
-"""What every finished file of a run is made of, to the byte: recorded when it is written, compared when it is asked.
+"""Checksums of finished files: recorded when a file is written, verified on request.
 
-A record lies in the folder that RETRACE_CHECKSUMS names, at the file's own path, and has the form of `sha256sum`:
-checksums/data/gsm8k/test.jsonl.sha256 speaks of results/data/gsm8k/test.jsonl. A folder's record has a line for each file.
+Records are in the folder RETRACE_CHECKSUMS, mirroring the file's path, in the format of `sha256sum`:
+checksums/data/gsm8k/test.jsonl.sha256 is for results/data/gsm8k/test.jsonl. A folder's record has one line per file.
 """
 
 import hashlib
@@ -14,13 +14,13 @@ from retrace.errors import UserError
 
 VARIABLE = "RETRACE_CHECKSUMS"
 RESULTS = "results"
-_PASSING = {"shards", "state"}  # folders of files that are gone when their rule, or the next one, is done
+_PASSING = {"shards", "state"}  # folders of temporary files
 
 
 class Fault(NamedTuple):
-    """A recorded file that is not what it was."""
+    """A recorded file that has changed."""
 
-    artifact: str  # the file, or the folder, that a rule makes
+    artifact: str  # file or folder that a rule produces
     file: str
     fault: str
 
@@ -32,16 +32,16 @@ def digest_of(path: str | Path) -> str:
 
 
 def record_path(artifact: str | Path, records: str | Path) -> Path | None:
-    """Where the record of an artifact lies; None for what gets none: not among the results, or passing."""
+    """Path of an artifact's record; None for artifacts outside the results or temporary ones."""
     parts = Path(os.path.relpath(artifact)).parts
-    hidden = any(part.startswith(".") for part in parts)  # a folder that is being written
+    hidden = any(part.startswith(".") for part in parts)  # a folder in the process of being written
     if parts[0] != RESULTS or len(parts) < 2 or hidden or _PASSING & set(parts):
         return None
     return Path(records, *parts[1:-1], parts[-1] + ".sha256")
 
 
 def forget(artifact: str | Path) -> None:
-    """Take an artifact's record away, before it is replaced: a kill in between leaves none rather than a wrong one."""
+    """Remove an artifact's record before replacing it, so that a kill in between leaves no stale record."""
     records = os.environ.get(VARIABLE)
     path = record_path(artifact, records) if records else None
     if path is not None and path.exists():
@@ -49,7 +49,7 @@ def forget(artifact: str | Path) -> None:
 
 
 def record(artifact: str | Path) -> None:
-    """Write an artifact's record, where the environment names a folder for it."""
+    """Write an artifact's record, if the environment names a folder for records."""
     records = os.environ.get(VARIABLE)
     path = record_path(artifact, records) if records else None
     if path is None:
@@ -61,27 +61,27 @@ def record(artifact: str | Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside.write_text("".join(f"{digest_of(file)}  {file}\n" for file in files), encoding="utf-8")
         os.replace(beside, path)
-    except OSError:  # the artifact is there and whole; a full disk here costs its record only
+    except OSError:  # the artifact is complete; a full disk here only loses its record
         if beside.exists():
             beside.unlink()
 
 
 def files_in(folder: str) -> list[str]:
-    """The files of a folder in order, Snakemake's own marks left out."""
+    """Sorted files of a folder, without Snakemake's marker files."""
     found = [os.path.join(parent, name) for parent, _, names in os.walk(folder) for name in names]
     return sorted(file for file in found if not os.path.basename(file).startswith(".snakemake"))
 
 
 def recorded_artifacts(records: str | Path) -> list[str]:
-    """The artifacts that have a record, in order."""
+    """All artifacts with a record, sorted."""
     found = Path(records).rglob("*.sha256")
     return sorted(str(Path(RESULTS, path.relative_to(records).with_suffix(""))) for path in found)
 
 
 def faults_of(artifact: str, records: str | Path) -> Iterator[Fault]:
-    """How an artifact differs from its record; nothing for one that is not there any more, as Snakemake makes it again.
+    """Differences between an artifact and its record; none for a missing artifact, which Snakemake will rebuild.
 
-    Raises UserError for a record that is none.
+    Raises UserError for a malformed record.
     """
     path = record_path(artifact, records)
     if path is None or not os.path.exists(artifact):

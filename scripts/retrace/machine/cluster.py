@@ -1,14 +1,14 @@
-"""What SLURM is told of a job: by Snakemake's plugin, which reads resources, and by commands of our own."""
+"""SLURM requests of jobs, for Snakemake's plugin, which reads resources, and for our own commands."""
 
 from retrace.machine.slurm_options import Slurm
 
 Told = dict[str, str | int | None]
 
 
-def told_to_slurm(site: Slurm, gpus: int, nodes: int = 1) -> Told:
-    """The resources that the SLURM plugin reads, for a job with so many GPUs on each of its nodes; None: nothing.
+def slurm_resources(site: Slurm, gpus: int, nodes: int = 1) -> Told:
+    """Resources for the SLURM plugin of a job with this many GPUs per node; None leaves one unset.
 
-    `gres` counts GPUs a node, `gpu` those of the whole job.
+    `gres` counts GPUs per node, `gpu` those of the whole job.
     """
     place = site.partition_of(gpus)
     told: Told = {
@@ -17,7 +17,7 @@ def told_to_slurm(site: Slurm, gpus: int, nodes: int = 1) -> Told:
         "qos": place.qos,
         "constraint": place.constraint,
         "slurm_extra": site.extra or None,
-        # Without it SLURM may take one GPU from each of two nodes.
+        # Otherwise SLURM may allocate one GPU on each of two nodes.
         "nodes": nodes,
         "gres": None,
         "gpu": None,
@@ -31,20 +31,20 @@ def told_to_slurm(site: Slurm, gpus: int, nodes: int = 1) -> Told:
     return told
 
 
-def sbatch_words(told: Told) -> list[str]:
-    """The same as words for sbatch or srun."""
-    words = [f"--partition={told['slurm_partition']}", f"--nodes={told['nodes']}"]
+def sbatch_options(told: Told) -> list[str]:
+    """The same resources as options of sbatch or srun."""
+    argv = [f"--partition={told['slurm_partition']}", f"--nodes={told['nodes']}"]
     for name, option in (("slurm_account", "account"), ("qos", "qos"), ("constraint", "constraint"), ("gres", "gres")):
         if told[name] is not None:
-            words.append(f"--{option}={told[name]}")
+            argv.append(f"--{option}={told[name]}")
     if told["gpu"]:
-        words.append(f"--gpus={told['gpu_model']}:{told['gpu']}" if told["gpu_model"] else f"--gpus={told['gpu']}")
-    return words + (str(told["slurm_extra"]).split() if told["slurm_extra"] else [])
+        argv.append(f"--gpus={told['gpu_model']}:{told['gpu']}" if told["gpu_model"] else f"--gpus={told['gpu']}")
+    return argv + (str(told["slurm_extra"]).split() if told["slurm_extra"] else [])
 
 
 def grown(first: float, attempt: int, most: float | None) -> int:
-    """Memory that the so manieth attempt asks for: `first` times the attempt, up to `most`, never less than `first`.
+    """Memory to request: `first` times the attempt, at most `most`, but at least `first`.
 
-    So a first attempt that no node can hold is not made to look as if one could.
+    The lower bound keeps a first attempt that fits no node from looking as if it did.
     """
     return int(max(first, min(first * attempt, most or first * attempt)))

@@ -1,7 +1,7 @@
-"""The GPUs of this machine: which there are, and a lock on each, so that no two jobs share one.
+"""GPUs of this machine, with one lock each, so that no two jobs share one.
 
-A lock is held for as long as a process that took it lives (`retrace.machine.locks`): a job that was killed, however it was
-killed, gives its devices back. No torch import here: finding devices must stay quick.
+A lock is held as long as a process that acquired it lives (`retrace.machine.locks`), so that a killed job always releases
+its devices. This module does not import torch, so that finding devices stays fast.
 """
 
 import os
@@ -16,7 +16,7 @@ from pathlib import Path
 from retrace.errors import UserError
 from retrace.machine import locks
 
-LOCK_FOLDER = "/tmp/retrace_gpu_locks"  # one place for all users and working folders of a machine
+LOCK_FOLDER = "/tmp/retrace_gpu_locks"  # shared by all users and working folders of a machine
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Device:
 
 
 def listed_devices(text: str) -> list[list[Device]]:
-    """The GPUs in the output of `nvidia-smi -L`, in its order; for each its MIG slices, or itself where it has none."""
+    """GPUs in the output of `nvidia-smi -L`, in order; a GPU with MIG slices is replaced by its slices."""
     gpus: list[list[Device]] = []
     whole: list[Device] = []
     for line in text.splitlines():
@@ -59,9 +59,9 @@ def _nvidia_smi() -> list[list[Device]]:
 
 
 def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]:
-    """The devices that a process here may use: those of CUDA_VISIBLE_DEVICES where it is set, else all of the machine.
+    """Devices that this process may use: those in CUDA_VISIBLE_DEVICES if set, otherwise all.
 
-    As CUDA reads that variable, the first entry that names no device ends the list.
+    As in CUDA, the first invalid entry of that variable ends the list.
     """
     gpus = _nvidia_smi()
     given = environment.get("CUDA_VISIBLE_DEVICES")
@@ -71,7 +71,7 @@ def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]
     for name in (part.strip() for part in given.split(",")):
         if re.fullmatch(r"\d+", name):
             known = gpus[int(name)] if int(name) < len(gpus) else []
-            # A number and the identifier of the same GPU must give the same lock.
+            # The index and the UUID of a GPU must map to the same lock.
             key = known[0].key if len(known) == 1 else f"gpu{int(name)}"
         elif re.match(r"(GPU|MIG)-", name):
             key = name
@@ -82,13 +82,13 @@ def visible_devices(environment: Mapping[str, str] = os.environ) -> list[Device]
 
 
 def lock_folder(environment: Mapping[str, str] = os.environ) -> Path:
-    """Where the locks lie; RETRACE_GPU_LOCKS names another folder."""
+    """Folder of the locks; override it with RETRACE_GPU_LOCKS."""
     return Path(environment.get("RETRACE_GPU_LOCKS") or LOCK_FOLDER)
 
 
 @dataclass(frozen=True)
 class Hold:
-    """Devices that this process holds, and the files whose locks say so; they are free again when it ends."""
+    """Devices held by this process and their lock files; released when it ends."""
 
     devices: list[Device]
     paths: list[Path]
@@ -97,7 +97,7 @@ class Hold:
 def hold_devices(devices: Sequence[Device], count: int, folder: Path) -> Hold:
     """Wait until `count` of the devices are free, and hold them until this process ends.
 
-    Acquired all-or-nothing, FIFO. Raises UserError where the folder of the locks cannot be used.
+    Acquired all-or-nothing, FIFO. Raises UserError if the lock folder cannot be used.
     """
     named: dict[str, Device] = {}
     for device in devices:

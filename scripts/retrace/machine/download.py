@@ -1,4 +1,4 @@
-"""Files from pinned URLs: looked up in a mirror folder first, verified, whole or not at all."""
+"""Downloads from pinned URLs: a mirror folder first, verified, and written atomically."""
 
 import hashlib
 import http.client
@@ -19,13 +19,13 @@ BLOCK = 1 << 16
 
 
 class _Temporary(Exception):
-    """A failure that another attempt may mend."""
+    """A failure that may go away on retry."""
 
 
 def mirror_path(url: str, mirror: str | Path) -> Path:
-    """Where a mirror folder keeps the file behind `url`: MIRROR/HOST/PATH.
+    """Path of a URL's file in a mirror folder: MIRROR/HOST/PATH.
 
-    Refuses URLs that lead out of the folder, and URLs with a name and password, which would go into logs and results.
+    Rejects URLs that lead out of the folder, and URLs with credentials, which would end up in logs and results.
     """
     parts = urlsplit(url)
     if parts.username is not None or parts.password is not None:
@@ -50,11 +50,11 @@ def download(
     timeout: float = 30.0,
     pause: float = 1.0,
 ) -> Path:
-    """Bring the file behind `url` to `target` and return it; nothing is done if it is there already.
+    """Download `url` to `target` and return it; does nothing if it already exists.
 
-    The mirror folder (argument, or the environment's RETRACE_MIRROR) is looked at first, then the network: up to
+    The mirror folder (argument, or the environment's RETRACE_MIRROR) is searched first, then the network: up to
     `attempts` times, waiting `pause`, 2 x `pause`, ... seconds between; `timeout` is in seconds and counts per read.
-    Proxies of the environment (https_proxy, no_proxy) are honoured. Raises UserError for a checksum that differs, a
+    Proxies of the environment (https_proxy, no_proxy) are honored. Raises UserError for a checksum that differs, a
     missing page, or a network that does not answer, naming what was tried and what to do.
     """
     target = Path(target)
@@ -70,9 +70,9 @@ def download(
 
 
 def fetch(url: str, sha256: str | None, mirror: str | Path | None = None) -> Path:
-    """The verified file behind `url`: the mirror's own, or one in the cache (RETRACE_CACHE, ~/.cache/retrace).
+    """Path of the verified file of `url`, in the mirror or the cache (RETRACE_CACHE, ~/.cache/retrace).
 
-    sha256 None: nothing is known to verify it by; the caller checks what it holds.
+    sha256 None: no checksum is known; the caller checks the contents.
     """
     found = _in_mirror(url, sha256, mirror)
     if found is not None:
@@ -88,7 +88,7 @@ def fetch(url: str, sha256: str | None, mirror: str | Path | None = None) -> Pat
 
 
 def mirror_folder(mirror: str | Path | None) -> Path | None:
-    """The mirror folder of the argument or of RETRACE_MIRROR; None without one, UserError for one that is not there."""
+    """The mirror folder, from the argument or RETRACE_MIRROR; None if unset. Raises UserError if it does not exist."""
     chosen = mirror or os.environ.get(MIRROR_VARIABLE)
     if not chosen:
         return None
@@ -114,7 +114,7 @@ def _in_mirror(url: str, sha256: str | None, mirror: str | Path | None) -> Path 
 def _from_network(
     url: str, sha256: str | None, target: Path, mirror: str | Path | None, attempts: int, timeout: float, pause: float
 ) -> None:
-    mirror_path(url, ".")  # refuses what is no http(s) URL, such as file:
+    mirror_path(url, ".")  # rejects URLs other than http(s), such as file:
     tried: list[str] = []
     for attempt in range(1, attempts + 1):
         try:
@@ -142,10 +142,10 @@ def _from_network(
 
 
 def _read(url: str, target: Path, timeout: float) -> str:
-    """Stream `url` into `target` and return its SHA-256. Raises _Temporary where another attempt may help."""
+    """Stream `url` into `target` and return its SHA-256. Raises _Temporary if a retry may help."""
     digest = hashlib.sha256()
     request = urllib.request.Request(url, headers={"User-Agent": "retrace", "Accept-Encoding": "identity"})
-    # An opener of its own, because urlopen keeps the proxies of the process's first request.
+    # A new opener, because urlopen caches the proxies of the process's first request.
     opener = urllib.request.build_opener()
     try:
         with opener.open(request, timeout=timeout) as response, open(target, "wb") as handle:
@@ -163,7 +163,7 @@ def _read(url: str, target: Path, timeout: float) -> str:
     except urllib.error.URLError as error:
         raise _Temporary(str(error.reason)) from None
     except (OSError, http.client.HTTPException) as error:
-        if refusal(error):  # of the disk, not of the network: another attempt would not help
+        if refusal(error):  # a disk error: retrying would not help
             raise
         raise _Temporary(str(error) or type(error).__name__) from None
     if progress.total is not None and progress.done != progress.total:
@@ -172,7 +172,7 @@ def _read(url: str, target: Path, timeout: float) -> str:
 
 
 class _Progress:
-    """What has come so far, on standard error: a running line on a terminal, else a line every ten seconds."""
+    """Download progress on standard error: a live line on a terminal, otherwise one line every ten seconds."""
 
     def __init__(self, url: str, total: int | None) -> None:
         self.name = url.rsplit("/", 1)[-1]

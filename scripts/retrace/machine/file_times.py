@@ -1,7 +1,6 @@
-"""Files that a wrong clock dated in the future.
+"""Files with modification times in the future, caused by a wrong clock.
 
-They seem newer than whatever is made from now on, and than what is made of them, so that Snakemake takes outdated files
-for current ones.
+They look newer than anything written from now on, so that Snakemake takes outdated files for current ones.
 """
 
 import os
@@ -10,17 +9,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-AHEAD = 60.0  # seconds that the clocks of a file server and a machine may differ
+AHEAD = 60.0  # tolerated clock difference between file server and machine, in seconds
 
 
-def dated_ahead(folder: str | Path) -> list[str]:
-    """The files and folders below `folder` that are dated in the future, the one dated last at the end."""
+def files_from_future(folder: str | Path) -> list[str]:
+    """Files and folders below `folder` from the future, the latest at the end."""
     now = time.time()
     found = []
     for path in walk(folder):
         try:
             moment = os.lstat(path).st_mtime
-        except FileNotFoundError:  # a job that is being done removed it
+        except FileNotFoundError:  # removed by a running job
             continue
         if moment > now + AHEAD:
             found.append((moment, path))
@@ -28,8 +27,8 @@ def dated_ahead(folder: str | Path) -> list[str]:
 
 
 def note_of(folder: str) -> list[str]:
-    """What a run that starts tells the user about files dated in the future; nothing is changed."""
-    ahead = dated_ahead(folder)
+    """Note to the user about files from the future; changes nothing."""
+    ahead = files_from_future(folder)
     if not ahead:
         return []
     script = Path(os.path.relpath(Path(__file__).parents[2] / "check_files.py"))
@@ -39,9 +38,9 @@ def note_of(folder: str) -> list[str]:
     ]
 
 
-def date_back(folder: str | Path) -> list[str]:
-    """Give files that are dated in the future the present time, in their order; returns their paths in that order."""
-    ahead = dated_ahead(folder)
+def reset_future_times(folder: str | Path) -> list[str]:
+    """Set files from the future to the current time, preserving their order; returns their paths in that order."""
+    ahead = files_from_future(folder)
     now = time.time()
     for place, path in enumerate(ahead):
         moment = now - (len(ahead) - place) * 1e-4
@@ -50,7 +49,7 @@ def date_back(folder: str | Path) -> list[str]:
 
 
 def walk(folder: str | Path) -> Iterator[str]:
-    """Every file and folder in a folder; what goes away meanwhile is left out."""
+    """Every file and folder in a folder; skips what disappears meanwhile."""
     try:
         entries = list(os.scandir(folder))
     except OSError:

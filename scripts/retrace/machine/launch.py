@@ -1,4 +1,4 @@
-"""How a training is spread over devices: from what a job was given to the processes that compute.
+"""Distribution of a training over devices: from a job's allocation to its processes.
 
 `scripts/launch.py` is the command; the functions here that make argument lists have no side effects.
 """
@@ -18,10 +18,10 @@ from retrace.errors import UserError
 
 Strategy = Literal["none", "ddp", "fsdp", "zero2", "zero3", "zero2_offload", "zero3_offload"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
-OFFLOADING = ("zero2_offload", "zero3_offload")  # the optimizer lies in the machine's memory
-DIVIDING = ("fsdp", "zero2", "zero3")  # they save memory only where there are several processes
+OFFLOADING = ("zero2_offload", "zero3_offload")  # the optimizer is in CPU memory
+DIVIDING = ("fsdp", "zero2", "zero3")  # these save memory only with several processes
 
-# What the launcher tells the processes that it starts.
+# Set by the launcher for its processes.
 STRATEGY = "RETRACE_STRATEGY"
 PARENT = "RETRACE_LAUNCHER_PID"
 LOCKS = "RETRACE_DEVICE_LOCKS"
@@ -33,7 +33,7 @@ REQUIRE_GPU = "RETRACE_REQUIRE_GPU"
 
 @dataclass(frozen=True)
 class Allocation:
-    """What a job was given. processes: a node. host, port: where the nodes meet, where there are several."""
+    """A job's allocation. processes: per node. host, port: rendezvous of several nodes."""
 
     nodes: int = 1
     processes: int = 1
@@ -43,14 +43,14 @@ class Allocation:
 
     @property
     def world(self) -> int:
-        """All processes of the job."""
+        """Total number of processes."""
         return self.nodes * self.processes
 
 
 def processes_of(gpus: int, processes: int, strategy: str) -> int:
-    """Processes a node: one for each GPU; without GPUs as many as asked for (0: one).
+    """Processes per node: one per GPU; without GPUs as many as requested (0: one).
 
-    Raises UserError for what cannot be.
+    Raises UserError for an impossible request.
     """
     if gpus and processes not in (0, gpus):
         raise UserError(
@@ -70,13 +70,13 @@ def strategy_for(strategy: str, world: int) -> str:
 
 
 def first_host(nodelist: str) -> str:
-    """The first name of a SLURM node list: `gpu003` of `gpu[003-006,010]`."""
+    """First host of a SLURM node list: `gpu003` of `gpu[003-006,010]`."""
     first = re.match(r"(?:[^,\[]|\[[^\]]*\])+", nodelist.strip())
     return re.sub(r"\[([^,\-\]]*)[^\]]*\]", r"\1", first[0]) if first else ""
 
 
 def resolves(host: str) -> bool:
-    """Whether this machine finds an address for `host`."""
+    """Whether this machine can resolve `host`."""
     try:
         socket.getaddrinfo(host, None)
     except OSError:
@@ -85,7 +85,7 @@ def resolves(host: str) -> bool:
 
 
 def rendezvous(environment: Mapping[str, str], known: Callable[[str], bool] = resolves) -> tuple[str, int]:
-    """Host and port at which the nodes of a SLURM job meet: its first node, and a port made from the job's number.
+    """Rendezvous host and port of a SLURM job: its first node, and a port derived from the job id.
 
     Where the first node's name has no address (a test cluster whose nodes are one machine), the address from which
     srun started the tasks serves.
@@ -107,9 +107,9 @@ def allocation_from(
     environment: Mapping[str, str],
     known: Callable[[str], bool] = resolves,
 ) -> Allocation:
-    """What this node's launcher starts. gpus, processes: a node (0 processes: one a GPU).
+    """The allocation for this node's launcher. gpus, processes: per node (0 processes: one per GPU).
 
-    Raises UserError for what cannot be.
+    Raises UserError for an impossible request.
     """
     count = processes_of(gpus, processes, strategy)
     if nodes == 1:
@@ -123,20 +123,20 @@ def allocation_from(
 
 
 def runs_directly(allocation: Allocation, strategy: str) -> bool:
-    """Whether one process without any wrapper does: nothing is divided or offloaded."""
+    """Whether one process without a wrapper suffices: nothing is sharded or offloaded."""
     return allocation.world == 1 and strategy_for(strategy, 1) in ("none", "ddp")
 
 
 def torchrun_arguments(allocation: Allocation, log_folder: str, script: str, arguments: Sequence[str]) -> list[str]:
     """The arguments of torchrun (torch.distributed.run) on one node.
 
-    What other processes than the first of all print goes to files in `log_folder`.
+    The output of all processes but the first goes to files in `log_folder`.
     """
-    words = [f"--nproc-per-node={allocation.processes}", "--max-restarts=0", f"--log-dir={log_folder}"]
+    argv = [f"--nproc-per-node={allocation.processes}", "--max-restarts=0", f"--log-dir={log_folder}"]
     if allocation.nodes == 1:
-        words.append("--standalone")  # meets on a free port of this machine
+        argv.append("--standalone")  # uses a free port of this machine
     else:
-        words += [
+        argv += [
             f"--nnodes={allocation.nodes}",
             f"--node-rank={allocation.node_rank}",
             f"--master-addr={allocation.host}",
@@ -144,12 +144,12 @@ def torchrun_arguments(allocation: Allocation, log_folder: str, script: str, arg
         ]
     quiet = range(1 if allocation.node_rank == 0 else 0, allocation.processes)
     if quiet:
-        words.append("--redirects=" + ",".join(f"{local}:3" for local in quiet))
-    return [*words, script, *arguments]
+        argv.append("--redirects=" + ",".join(f"{local}:3" for local in quiet))
+    return [*argv, script, *arguments]
 
 
 def srun_arguments(nodes: int, threads: int, command: Sequence[str]) -> list[str]:
-    """The words that start `command` once on each node of a SLURM job, and end all when one fails."""
+    """The srun command that starts `command` once per node of a SLURM job, and ends all when one fails."""
     return [
         "srun",
         f"--nodes={nodes}",
@@ -166,19 +166,19 @@ def environment_of_processes(allocation: Allocation, strategy: str, threads: int
     """Variables for each process of a training. threads: of this node's share of the job, divided among its processes."""
     values = {STRATEGY: strategy, "OMP_NUM_THREADS": str(max(1, threads // allocation.processes))}
     if strategy.startswith("zero"):
-        # DeepSpeed calls torch's collectives by their old names, once a layer.
+        # DeepSpeed calls torch's deprecated collectives in every layer.
         values["PYTHONWARNINGS"] = "ignore::FutureWarning:torch.distributed.c10d_logger"
     return values
 
 
 def shares_devices(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether devices of this machine are taken by locks, and not granted by a cluster."""
+    """Whether devices are assigned by locks on this machine, and not by a cluster."""
     said = environment.get(DEVICES)
     return said == "shared" if said else "SLURM_JOB_ID" not in environment
 
 
 def check_granted(gpus: int, environment: Mapping[str, str]) -> None:
-    """Raise UserError where a cluster granted this job another number of GPUs on this node than it asked for."""
+    """Raise UserError if a cluster granted this job a different number of GPUs on this node than requested."""
     granted = environment.get("CUDA_VISIBLE_DEVICES")
     if granted is not None:
         count = len([name for name in granted.split(",") if re.match(r"\s*(\d+|GPU-|MIG-)", name)])
@@ -223,15 +223,15 @@ def join_launcher() -> None:
     parent = os.environ.get(PARENT)
     if not parent or "LOCAL_RANK" not in os.environ:
         return
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; Linux only, as the whole workflow
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG; Linux only, like the whole workflow
     if os.getppid() != int(parent):
-        os.kill(os.getpid(), signal.SIGKILL)  # the launcher was gone before
+        os.kill(os.getpid(), signal.SIGKILL)  # the launcher has already exited
     if os.environ.get(LOCKS):
         from retrace.machine import locks
 
         locks.join(os.environ[LOCKS].split(os.pathsep))
 
 
-def shown(words: Sequence[str]) -> str:
-    """The words as one would type them."""
-    return " ".join(shlex.quote(word) for word in words)
+def shown(argv: Sequence[str]) -> str:
+    """The command line, shell-quoted."""
+    return " ".join(shlex.quote(word) for word in argv)

@@ -1,8 +1,7 @@
-"""Following the jobs of a run on the terminal: one line each that says how far it is, and the error of one that fails.
+"""Live progress of a run: one line per running job, and the error of each failed job.
 
-What a job says of itself stands in its log (`retrace.machine.progress`), which is read here from time to time. On a
-terminal the lines are drawn again and again below everything else; elsewhere (a file, a pipe) a job's line is printed once
-in a while.
+Jobs write progress to their logs (`retrace.machine.progress`), which are polled here. On a terminal, the lines are redrawn
+below everything else; in a file or pipe, each job's line is printed at intervals.
 """
 
 import contextlib
@@ -17,17 +16,17 @@ from typing import Any, TextIO
 
 from retrace.machine.progress import last_progress
 
-TAIL = 16_384  # bytes of a log that are looked at
+TAIL = 16_384  # bytes read from the end of a log
 MOST_LINES = 4  # on a terminal
 REDRAWN = 1.0  # seconds
-PRINTED = 60.0  # seconds between two lines of a job where there is no terminal
-AFTER_TEXT = 0.2  # seconds that the terminal is left to a text that is being printed
+PRINTED = 60.0  # seconds between two lines of a job without a terminal
+AFTER_TEXT = 0.2  # seconds without drawing after other output
 
 Mark = tuple[int, int] | None
 
 
 def mark_of(path: Path) -> Mark:
-    """What changes when a file is written; None where there is no file."""
+    """A value that changes when a file is written; None if there is no file."""
     try:
         status = path.stat()
     except OSError:
@@ -36,7 +35,7 @@ def mark_of(path: Path) -> Mark:
 
 
 def tail_of(path: Path) -> str:
-    """The end of a file; nothing where it cannot be read."""
+    """The end of a file; empty if it cannot be read."""
     try:
         with open(path, "rb") as handle:
             handle.seek(max(0, os.fstat(handle.fileno()).st_size - TAIL))
@@ -46,22 +45,22 @@ def tail_of(path: Path) -> str:
 
 
 def name_of(log: Path) -> str:
-    """What a job is called: its log's path without logs/ and .log."""
+    """Display name of a job: its log's path without logs/ and .log."""
     parts = log.with_suffix("").parts
     return "/".join(parts[1:] if parts[:1] == ("logs",) else parts)
 
 
 def last_words(text: str) -> str:
-    """The line of a log that says why a job failed: its last error, or else its last line."""
+    """The line of a log that explains a failure: the last error, otherwise the last line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
-    # The launcher only points at what a process of it said.
+    # The launcher's own line only refers to a process's error.
     own = [line for line in errors if not line.endswith("its last words stand above")]
     return (own or errors or lines or ["nothing was said"])[-1][:600]
 
 
 class RunningJob:
-    """A job that was started, and its log as it was then: one that an earlier try left says nothing of this one."""
+    """A started job, with its log's state at that time, so that the log of an earlier attempt is ignored."""
 
     def __init__(self, log: str) -> None:
         self.log = Path(log)
@@ -74,7 +73,7 @@ class RunningJob:
         return mark_of(self.log) not in (None, self.before)
 
     def line(self) -> str | None:
-        """How far it is; None where it has not said so."""
+        """Progress of the job; None if it has not reported any."""
         mark = mark_of(self.log)
         if mark is None or mark == self.before:
             return None
@@ -83,23 +82,23 @@ class RunningJob:
 
 
 class LiveLines:
-    """The lines of the running jobs, at the end of what a stream shows."""
+    """Progress lines of running jobs, at the end of a stream."""
 
     def __init__(self, stream: TextIO, redrawn: float = REDRAWN, printed: float = PRINTED) -> None:
         self.stream, self.redrawn, self.printed = stream, redrawn, printed
         self.is_terminal = stream.isatty() and os.environ.get("TERM") != "dumb"
         self.jobs: dict[int, RunningJob] = {}
-        self.drawn = 0  # lines that stand on the terminal
+        self.drawn = 0  # number of lines drawn on the terminal
         self.quiet_until = 0.0
         self.lock = threading.RLock()
         self.over = threading.Event()
 
     def run(self) -> None:
-        """Draw until `close`; the work of a thread."""
+        """Draw until `close`; runs in a thread."""
         while not self.over.wait(self.redrawn):
             try:
                 self.turn()
-            except (OSError, ValueError):  # the terminal is gone
+            except (OSError, ValueError):  # the terminal is closed
                 return
 
     def turn(self) -> None:
@@ -115,7 +114,7 @@ class LiveLines:
                 self._print(lines)
 
     def clear(self) -> None:
-        """Take the lines off the terminal, for a text that is printed next."""
+        """Erase the lines from the terminal before other output."""
         with self.lock:
             self.quiet_until = time.monotonic() + AFTER_TEXT
             if self.drawn:
@@ -151,12 +150,12 @@ class LiveLines:
 
 
 def _cut(line: str, width: int) -> str:
-    """A line that fits, its end kept: the beginning is the name, which is told by less."""
+    """Shorten a line to fit, keeping its end; the start is the name, which tolerates it better."""
     return line if len(line) <= width else "..." + line[len(line) - max(0, width - 3) :]
 
 
 class JobEvents(logging.Handler):
-    """Learns from Snakemake's log records which jobs run, and prints the error of each that fails.
+    """Tracks running jobs through Snakemake's log records, and prints the error of each failed job.
 
     shows: whether running jobs have their lines; errors are printed in any case, also where Snakemake itself is told to
     be quiet about them.
@@ -167,7 +166,7 @@ class JobEvents(logging.Handler):
         self.name = "RetraceJobEvents"
         self.stream = stream
         self.lines = LiveLines(stream, **times)
-        self.logs: dict[int, RunningJob] = {}  # of all jobs that were started
+        self.logs: dict[int, RunningJob] = {}  # of all started jobs
         if shows:
             threading.Thread(target=self.lines.run, daemon=True).start()
 
@@ -205,7 +204,7 @@ class JobEvents(logging.Handler):
     def _say_why(self, record: Any) -> None:
         job = self.logs.get(record.jobid)
         name = job.name if job else record.rule_name
-        # Behind the job's own log come those of a cluster.
+        # The job's own log comes first, then the cluster's.
         own = [Path(log) for log in record.log[:1] if job and job.is_written()]
         logs = [*own, *(Path(log) for log in record.log[1:])]
         found = [(log, words) for log in logs if (words := tail_of(log)).strip()]
@@ -218,7 +217,7 @@ class JobEvents(logging.Handler):
 
 
 class _Before(logging.Handler):
-    """Clears the terminal before the handlers behind it print."""
+    """Clears the terminal before the next handlers print."""
 
     def __init__(self, lines: LiveLines) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""Locks between processes: one GPU a job, one run a folder, one writer a file.
+"""Locks between processes: one job per GPU, one run per folder, one writer per file.
 
-All are locks of the kernel on open files (flock), held for as long as the process that acquired them, or one that
-inherited or joined them, lives: a process that was killed, however it was killed, gives its locks back. No torch import
-here: finding devices must stay quick.
+All are kernel locks on open files (flock), held until the process that acquired, inherited or joined them ends, so that
+a killed process always releases its locks. This module does not import torch, so that finding devices stays fast.
 """
 
 import errno
@@ -13,16 +12,16 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-_POLL = 0.05  # seconds between attempts of a caller that has patience
-_GROUP_POLL = 0.2  # seconds between looks at a group's locks that are taken
+_POLL = 0.05  # seconds between attempts
+_GROUP_POLL = 0.2  # seconds between polls of a group's locks
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOTSUP)
 
 
 class FileLock:
-    """A lock on one file, which is created where it is missing; it is released by `close`, or at the end of a block.
+    """A lock on one file, which is created if missing; released by `close` or at the end of a `with` block.
 
     Args:
-        path: the file; what it holds does not matter to the lock.
+        path: the file; its contents do not matter.
         read_only: open it for reading, which suffices for locking: users can then lock each other's files. Network
             file systems want it open for writing.
 
@@ -35,13 +34,13 @@ class FileLock:
         self.descriptor = _open_readable(self.path) if read_only else os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
     def try_acquire(self, patience: float = 0.0) -> bool:
-        """Acquire the lock for this process alone, if nobody else holds it.
+        """Acquire the lock exclusively, if it is free.
 
         Args:
-            patience: seconds to go on trying.
+            patience: seconds to keep trying.
 
         Raises:
-            OSError: the file system knows no locks.
+            OSError: the file system does not support locks.
         """
         end = time.monotonic() + patience
         while True:
@@ -54,22 +53,22 @@ class FileLock:
             time.sleep(_POLL)
 
     def acquire(self) -> None:
-        """Acquire the lock for this process alone, waiting for its holders; waiting processes are served FIFO."""
+        """Acquire the lock exclusively, waiting for its holders, FIFO."""
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     def share(self) -> None:
-        """Hold the lock together with whoever else shares it; an exclusive lock becomes a shared one."""
+        """Hold the lock as a shared one; an exclusive lock is downgraded."""
         fcntl.flock(self.descriptor, fcntl.LOCK_SH)
 
     def is_in_place(self) -> bool:
-        """Whether the opened file is still the one at its path, and was not removed or replaced."""
+        """Whether the opened file is still the one at its path, not removed or replaced."""
         try:
             return os.path.samestat(os.fstat(self.descriptor), os.stat(self.path))
         except FileNotFoundError:
             return False
 
     def keep(self) -> int:
-        """The descriptor, which `close` then leaves open: the lock is held until the process ends."""
+        """Return the descriptor and leave it open in `close`, so that the lock is held until the process ends."""
         descriptor, self.descriptor = self.descriptor, -1
         return descriptor
 
@@ -94,14 +93,14 @@ def _open_readable(path: Path) -> int:
             try:
                 return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL, 0o644)
             except FileExistsError:
-                continue  # made by another process in between
+                continue  # created by another process in between
 
 
 @contextmanager
 def exclusive(path: str | Path) -> Iterator[None]:
-    """Keep other processes out of this block; `path` is a file for this lock only, which is removed again.
+    """Exclude other processes from this block; `path` is a file for this lock only, removed at the end.
 
-    A file system that knows no locks is used without.
+    On file systems without locks, nothing is locked.
     """
     while True:
         lock = FileLock(path)
@@ -113,7 +112,7 @@ def exclusive(path: str | Path) -> Iterator[None]:
                 raise
         if lock.is_in_place():
             break
-        lock.close()  # the one before us removed the file while we waited: lock the new one
+        lock.close()  # the previous holder removed the file while we waited: lock the new one
     try:
         yield
     finally:
@@ -122,7 +121,7 @@ def exclusive(path: str | Path) -> Iterator[None]:
 
 
 def try_lock(path: Path) -> FileLock | None:
-    """The lock on a file of a shared folder, or None where another process holds it."""
+    """Lock a file in a shared folder; None if another process holds it."""
     while True:
         lock = FileLock(path, read_only=True)
         if not lock.try_acquire():
@@ -136,14 +135,14 @@ def try_lock(path: Path) -> FileLock | None:
 def hold_group(folder: Path, names: Sequence[str], count: int, on_wait: Callable[[], None]) -> list[str]:
     """Hold `count` of the locks `names` in a folder until this process ends: acquired all-or-nothing, FIFO.
 
-    So processes can neither block nor overtake each other. The locks are shared from then on, so that further processes
-    of a job can hold them, too (`join`); whoever asks whether one is free asks for it alone, and behind the gate.
+    This avoids deadlock and starvation. The locks are then shared, so that more processes of a job can hold them
+    (`join`); testing whether one is free requests it exclusively, behind the gate.
 
     Args:
-        folder: of all users of the machine; made where it is missing.
+        folder: shared by all users of the machine; created if missing.
         names: of the locks, the preferred ones first.
         count: how many are wanted.
-        on_wait: called once where the process has to wait.
+        on_wait: called once if the process has to wait.
 
     Returns:
         The names of the locks that are held, in the order given.
@@ -176,7 +175,7 @@ def hold_group(folder: Path, names: Sequence[str], count: int, on_wait: Callable
 
 
 def join(paths: Sequence[str | Path]) -> None:
-    """Hold the locks at `paths`, which the process that started this one shares, until this process ends."""
+    """Share the locks at `paths`, held by the parent process, until this process ends."""
     for path in paths:
         lock = FileLock(path, read_only=True)
         lock.share()

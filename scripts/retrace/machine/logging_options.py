@@ -1,4 +1,4 @@
-"""The configuration's section on following a training: where its curves are sent while it runs."""
+"""Configuration section on experiment tracking: where training curves are sent."""
 
 from typing import Literal, get_args
 
@@ -11,7 +11,7 @@ TRACKERS: tuple[str, ...] = get_args(Tracker)
 
 
 class Logging(Section):
-    """Following a training while it runs. Switching this on or off redoes nothing."""
+    """Experiment tracking. Switching it on or off reruns nothing."""
 
     to: list[Tracker] = Field(
         default=[],

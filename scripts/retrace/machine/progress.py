@@ -1,7 +1,7 @@
-"""How far a job is: lines in its log, and how one who follows the job reads them.
+"""Progress of a job: lines in its log, and their parser.
 
-A line names what is counted and, where it can be told, the seconds left: `step 120/400  loss 0.5321  95 s left`,
-`40/250 questions  130 s left`. They come often at first and then ever more rarely, so that a job of a day fills no log.
+A line states what is counted and, if known, the remaining seconds: `step 120/400  loss 0.5321  95 s left`,
+`40/250 questions  130 s left`. They become less frequent over time, so that a long job does not flood its log.
 """
 
 import re
@@ -9,7 +9,7 @@ import time
 from typing import TextIO
 
 LONGEST = 60.0  # seconds between two lines
-SHARE = 0.05  # of the time so far that passes until the next line
+SHARE = 0.05  # share of the elapsed time until the next line
 AT_LEAST = 1.0
 
 _LINE = re.compile(r"(?:step \d+/\d+|pass \d+: .|[\d,]+(?:/| of )[\d,]+ [a-z]).*")
@@ -17,19 +17,19 @@ _LEFT = re.compile(r"  (\d+) s left$")
 
 
 class Pace:
-    """Says when a line of progress is due, and estimates the time that is left."""
+    """Decides when a progress line is due, and estimates the remaining time."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.said = float("-inf")
-        self.first = 0  # what was done when the clock started
+        self.first = 0  # amount done when the clock started
 
     def start(self, done: int) -> None:
-        """Begin to count, with so much done already."""
+        """Start the clock, with this much already done."""
         self.started, self.first = time.monotonic(), done
 
     def due(self) -> bool:
-        """Whether a line should be printed now; one that is printed makes the next one wait."""
+        """Whether to print a line now; if so, the next one is delayed."""
         now = time.monotonic()
         if now - self.said < min(LONGEST, max(AT_LEAST, SHARE * (now - self.started))):
             return False
@@ -37,7 +37,7 @@ class Pace:
         return True
 
     def left(self, done: int, total: int) -> str:
-        """The seconds left as the end of a line; nothing where they cannot be told yet."""
+        """The remaining seconds as the end of a line; empty if not known yet."""
         if done <= self.first:
             return ""
         return f"  {(total - done) * (time.monotonic() - self.started) / (done - self.first):.0f} s left"
@@ -47,7 +47,7 @@ _paces: dict[str, Pace] = {}
 
 
 def say(done: int, total: int, what: str, stream: TextIO) -> None:
-    """A line where one is due: so many of all questions (or what else is counted) are done."""
+    """Print a line if one is due: how many of all questions (or other units) are done."""
     pace = _paces.get(what)
     if pace is None or done <= pace.first:
         pace = _paces[what] = Pace()
@@ -57,9 +57,9 @@ def say(done: int, total: int, what: str, stream: TextIO) -> None:
 
 
 def last_progress(text: str, age: float = 0.0) -> str | None:
-    """The last line of progress in the text of a log; None where there is none.
+    """The last progress line in a log; None if there is none.
 
-    age: seconds since the line was written, which are taken off the seconds left.
+    age: seconds since the line was written, subtracted from the remaining seconds.
     """
     found = None
     for line in text.splitlines():

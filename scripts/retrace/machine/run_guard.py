@@ -1,8 +1,8 @@
-"""One run in a folder at a time, whatever killed the one before.
+"""Allow one run per folder at a time, and recover from killed runs.
 
-Snakemake's own lock says which files a run makes, and stays behind when the run is killed. Here a run, and each of its
-jobs, also holds a lock of the kernel (`retrace.machine.locks`), which ends with the process: so a lock without a holder is
-stale, and is removed when the folder was last used by this machine. On file systems without such locks nothing is done.
+Snakemake's own lock is left behind when a run is killed. Here a run and each of its jobs also hold a kernel lock
+(`retrace.machine.locks`), which ends with the process. A Snakemake lock without a holder is stale, and is removed if the
+folder was last used by this machine. On file systems without locks nothing is done.
 """
 
 import os
@@ -18,31 +18,31 @@ from retrace.machine.locks import FileLock
 from retrace.machine.storage import disk_of
 
 MARKS = Path(".snakemake")
-RUN = MARKS / "retrace_run"  # held by a run; says by whom
+RUN = MARKS / "retrace_run"  # locked by a run; its content says which
 JOBS = MARKS / "retrace_jobs"  # shared by all jobs
-# Words for the start of a job's shell (Snakemake halves the braces): the lock passes on to all that the job starts.
+# Prefix of a job's shell command (Snakemake halves the braces); the lock is inherited by all its processes.
 HOLD_IN_SHELL = f"{{{{ exec 9<>{JOBS} && flock -s -w 5 9; }}}} 2>/dev/null || true; "
 LEAST_BYTES = 200_000  # for Snakemake's own notes
 
 
 class RunGuard:
-    """What a run does before it plans (`start`) and before its first job (`hold`), in its working folder."""
+    """Steps of a run before planning (`start`) and before its first job (`hold`), in its working folder."""
 
     def __init__(self) -> None:
         self.held: int | None = None
 
     def start(self, unlocking: bool = False, dry_run: bool = False) -> list[str]:
-        """Tidy up after a killed run, unless another one is alive.
+        """Clean up after a killed run, unless another one is alive.
 
         Args:
-            unlocking: the user wants Snakemake's lock released.
-            dry_run: leave everything as it is, and only say what there is.
+            unlocking: the user asked to release Snakemake's lock.
+            dry_run: change nothing, only report.
 
         Returns:
-            What to tell the user.
+            Notes for the user.
 
         Raises:
-            UserError: unlocking is unwise, or the disk is so full that Snakemake could not even say so.
+            UserError: a live run needs the lock, or the disk is too full for Snakemake to report it.
         """
         if shutil.disk_usage(".").free < LEAST_BYTES:
             raise UserError(f"the disk is full ({disk_of('.')}); free some space and start again")
@@ -59,7 +59,7 @@ class RunGuard:
         return [*notes, *file_times.note_of("results")]
 
     def hold(self) -> None:
-        """Take the folder until this process ends. Raises UserError where another run works in it."""
+        """Lock the folder until this process ends. Raises UserError if another run uses it."""
         MARKS.mkdir(exist_ok=True)
         try:
             with ExitStack() as locks:
@@ -76,8 +76,8 @@ class RunGuard:
         os.pwrite(self.held, f"{socket.gethostname()} {os.getpid()} {datetime.now():%Y-%m-%d %H:%M}".encode(), 0)
 
 
-def who_works_here() -> str | None:
-    """The run, or the jobs of a killed run, that work in this folder; None where it is free, or locks are not known."""
+def current_holder() -> str | None:
+    """The run, or the jobs of a killed run, that use this folder; None if it is free or locks are not supported."""
     try:
         with ExitStack() as locks:
             return _busy(locks)
@@ -86,14 +86,14 @@ def who_works_here() -> str | None:
 
 
 def _busy(locks: ExitStack, run: FileLock | None = None, patience: float = 0.5) -> str | None:
-    """Who works in this folder; nobody else can begin to before `locks` are closed.
+    """Who uses this folder; no other run can start before `locks` are closed.
 
     Args:
-        run: the lock on RUN where the caller goes on with it; default: it is taken where there is one to look at.
-        patience: seconds to wait for a process that looks at the locks for a moment, too.
+        run: the lock on RUN if the caller keeps it; by default it is tested if it exists.
+        patience: seconds to wait for a process that is briefly testing the locks.
 
     Raises:
-        OSError: the file system knows no locks.
+        OSError: the file system does not support locks.
     """
     if run is None and RUN.exists():
         run = locks.enter_context(FileLock(RUN))
@@ -110,23 +110,23 @@ def _busy(locks: ExitStack, run: FileLock | None = None, patience: float = 0.5) 
 
 
 def last_run() -> tuple[str, str, str] | None:
-    """Machine, process and start of the run that held this folder last."""
+    """Machine, process and start time of the last run in this folder."""
     words = RUN.read_text(encoding="utf-8", errors="replace").split(" ", 2) if RUN.exists() else []
     return (words[0], words[1], words[2]) if len(words) == 3 else None
 
 
 def release_stale_lock(dry_run: bool = False) -> list[str]:
-    """Remove Snakemake's lock, which no living process holds; what to tell the user.
+    """Remove Snakemake's stale lock; returns notes for the user.
 
     Args:
-        dry_run: only say so.
+        dry_run: only report.
     """
     locks = MARKS / "locks"
     if not locks.is_dir() or not any(locks.iterdir()):
         return []
     host, process, since = last_run() or ("", "", "")
     if host != socket.gethostname():
-        # Not every shared file system tells one machine about another one's locks.
+        # Not every shared file system propagates locks between machines.
         where = f" by a run on {host} (process {process}, since {since})" if host else ""
         return [f"note: this folder was locked{where}; if that run is dead, release it: snakemake --unlock"]
     if dry_run:
@@ -136,7 +136,7 @@ def release_stale_lock(dry_run: bool = False) -> list[str]:
 
 
 def holders(path: Path) -> list[int]:
-    """Processes of this machine that have the file open."""
+    """Processes on this machine that have the file open."""
     wanted, found = str(path.absolute()), []
     for process in Path("/proc").glob("[0-9]*"):
         try:

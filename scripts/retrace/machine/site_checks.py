@@ -1,7 +1,7 @@
-"""Whether a SLURM cluster can run the jobs that it is about to get; every fault with its mend, before the first job.
+"""Checks that a SLURM cluster can run the planned jobs; reports every problem with a fix, before the first job.
 
-What SLURM itself would say of a job is asked with `sbatch --test-only`; what it would accept and never start (a run
-time above the partition's) and what only a job would find out (a folder that the nodes do not see) is looked up here.
+SLURM's own checks run with `sbatch --test-only`. Jobs that it would accept but never start (a run time above the
+partition's limit), and problems that only a job would notice (a folder that nodes do not see), are checked here.
 """
 
 import re
@@ -15,13 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from retrace.errors import UserError
-from retrace.machine.cluster import Told, sbatch_words
+from retrace.machine.cluster import Told, sbatch_options
 from retrace.machine.slurm_options import Slurm
 from retrace.yaml_files import closest
 
 SITE_FILE = "profiles/slurm/site.yaml"
 NEEDED = ("sbatch", "srun", "sinfo", "squeue", "scancel")
-# File systems that a cluster's nodes share by their nature; statfs knows no more than the mount table's names.
+# Network file systems; statfs tells no more than the names in the mount table.
 NETWORK_FILE_SYSTEMS = (
     "nfs nfs4 lustre gpfs beegfs ceph fuse.ceph panfs afs pvfs2 orangefs cifs smb3 9p glusterfs fuse.glusterfs wekafs "
     "fhgfs quobyte fuse.quobyte fuse.juicefs ocfs2 gfs2 daos fuse.daos vast"
@@ -30,7 +30,7 @@ NETWORK_FILE_SYSTEMS = (
 
 @dataclass(frozen=True)
 class Node:
-    """What one of like nodes has. gpus: number of each type; SLURM calls them `gpu` where the site names no type."""
+    """Hardware of a group of identical nodes. gpus: number per type; `gpu` if the site names no type."""
 
     cpus: int
     memory_mb: int
@@ -39,7 +39,7 @@ class Node:
 
 @dataclass
 class Found:
-    """A partition as `sinfo` shows it. minutes: longest run time, None without a limit."""
+    """A partition as shown by `sinfo`. minutes: run time limit, None if unlimited."""
 
     up: bool
     minutes: int | None
@@ -49,7 +49,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """What one job asks of SLURM. told: as from told_to_slurm; gpus: a node; weights_mb: what its model takes at least."""
+    """SLURM request of one job. told: from slurm_resources; gpus: per node; weights_mb: minimum memory of its model."""
 
     rule: str
     about: str
@@ -62,7 +62,7 @@ class Job:
 
     @property
     def kind(self) -> tuple:
-        """Equal for jobs that SLURM cannot tell apart."""
+        """Equal for jobs that are identical to SLURM."""
         return (tuple(self.told.items()), self.threads, self.memory_mb, self.minutes)
 
 
@@ -70,7 +70,7 @@ class Job:
 
 
 def minutes_of(text: str) -> int | None:
-    """A time limit of SLURM (`days-hours:minutes:seconds`, leading parts left out at will) in minutes."""
+    """Parse a SLURM time limit (`days-hours:minutes:seconds`, leading parts optional) into minutes."""
     if text in ("infinite", "UNLIMITED", "n/a"):
         return None
     days, _, clock = text.rpartition("-")
@@ -109,7 +109,7 @@ def _call(command: Sequence[str], seconds: float = 60) -> tuple[int, str, str]:
 
 
 def ask_sinfo() -> dict[str, Found]:
-    """The cluster's partitions. Raises UserError where SLURM's commands are missing or its controller does not answer."""
+    """The cluster's partitions. Raises UserError if SLURM's commands are missing or its controller does not answer."""
     missing = [name for name in NEEDED if shutil.which(name) is None]
     if missing:
         raise UserError(
@@ -126,7 +126,7 @@ def ask_sinfo() -> dict[str, Found]:
 
 
 def misfit(job: Job, found: Found, site: Slurm) -> str | None:
-    """Why no node of its partition can run the job, and the mend; None where one can."""
+    """Why no node of its partition can run the job, with a fix; None if one can."""
     name = job.told["slurm_partition"]
     key = f"slurm.{'gpu' if job.gpus else 'cpu'}"
     asks = f"{job.rule} ({job.about})"
@@ -177,8 +177,8 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
     return None
 
 
-def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
-    """One line a fault, one for each rule and partition."""
+def impossible_jobs(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
+    """Jobs that no node can run: one line per rule and partition."""
     faults: dict[tuple, str | None] = {}
     for job in jobs:
         name = str(job.told["slurm_partition"])
@@ -194,17 +194,17 @@ def what_cannot_run(jobs: Iterable[Job], partitions: dict[str, Found], site: Slu
     return list(dict.fromkeys(fault for fault in faults.values() if fault))
 
 
-def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
-    """What SLURM itself says against jobs of each kind (account, quality of service, limits of the site)."""
+def refused_jobs(jobs: Iterable[Job]) -> list[str]:
+    """SLURM's own objections to each kind of job (account, quality of service, site limits)."""
     kinds = {job.kind: job for job in jobs}
     faults: dict[str, str] = {}
     for job in kinds.values():
         asked = [f"--mem={job.memory_mb}", f"--cpus-per-task={job.threads}", f"--time={job.minutes}"]
-        command = ["sbatch", "--test-only", *sbatch_words(job.told), *asked, "--wrap=true"]
+        command = ["sbatch", "--test-only", *sbatch_options(job.told), *asked, "--wrap=true"]
         code, _, fault = _call(command)
         said, words = " ".join(fault.split()), " ".join(command)
         if code and "Requested node configuration is not available" in said:
-            # Some nodes have all of it, as `sinfo` says, but none that is up; SLURM keeps such a job until one is.
+            # Suitable nodes exist according to `sinfo`, but none is up; SLURM queues such a job until one is.
             print(
                 f"note: {job.rule} ({job.about}) will wait: the nodes that can run it are down or reserved",
                 file=sys.stderr,
@@ -218,19 +218,19 @@ def what_slurm_refuses(jobs: Iterable[Job]) -> list[str]:
 
 
 def file_system_of(folder: Path, mounts: str) -> str:
-    """The type of the file system that holds `folder`, by the text of /proc/self/mounts; empty if that is unknown."""
+    """File system type of `folder`, from the text of /proc/self/mounts; empty if unknown."""
     best, kind = -1, ""
     for line in mounts.splitlines():
         _, place, name, *_ = line.split(" ")
         place = place.replace("\\040", " ")
         inside = folder == Path(place) or Path(place) in folder.parents
-        if inside and len(place) >= best:  # a later mount covers an earlier one
+        if inside and len(place) >= best:  # later mounts hide earlier ones
             best, kind = len(place), name
     return kind
 
 
 def is_on_network(folder: Path) -> bool:
-    """Whether the folder lies on a file system that machines share by its nature."""
+    """Whether the folder is on a network file system."""
     try:
         mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -239,10 +239,10 @@ def is_on_network(folder: Path) -> bool:
 
 
 def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int = 20) -> str | None:
-    """What is wrong with the folder as a node sees it, tried by a job of a second; None where nothing is.
+    """Problem with the folder as seen by a node, tested with a one-second job; None if there is none.
 
-    The node reads a word that was written here and writes one that is read here. wanted: other files that jobs need.
-    Where no node is free within `seconds`, nothing is known: a note says so and None is returned.
+    The node reads a word written here and writes one that is read here. wanted: other files that jobs need.
+    If no node is free within `seconds`, prints a note and returns None.
     """
     word = secrets.token_hex(8)
     asked, answer = (folder / f".retrace-{word}-{name}" for name in ("asked", "answer"))
@@ -254,7 +254,7 @@ def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int 
     limits = ["--ntasks=1", "--mem=50", "--time=1", f"--immediate={seconds}", "--job-name=retrace_folder", "--chdir=/"]
     asked.write_text(word, encoding="utf-8")
     try:
-        code, text, fault = _call(["srun", *sbatch_words(told), *limits, "sh", "-c", script], seconds + 40)
+        code, text, fault = _call(["srun", *sbatch_options(told), *limits, "sh", "-c", script], seconds + 40)
         seen = code in (0, 4) and _comes(answer, word)
     finally:
         asked.unlink()
@@ -292,13 +292,13 @@ def _comes(file: Path, word: str, seconds: float = 20) -> bool:
 # ---------------------------------------------------------------- all of it
 
 
-def refuse_for_slurm(jobs: Sequence[Job], site: Slurm, folder: Path, wanted: Sequence[Path]) -> None:
-    """Raise UserError with every fault found; returns where the jobs can be submitted.
+def check_site(jobs: Sequence[Job], site: Slurm, folder: Path, wanted: Sequence[Path]) -> None:
+    """Raise UserError with all problems found; returns if the jobs can be submitted.
 
-    jobs: those that would go to nodes. folder: where the results are. wanted: what jobs read beside it.
+    jobs: jobs to submit. folder: working folder. wanted: other files that jobs read.
     """
     partitions = ask_sinfo()
-    faults = what_cannot_run(jobs, partitions, site) or what_slurm_refuses(jobs)
+    faults = impossible_jobs(jobs, partitions, site) or refused_jobs(jobs)
     if not faults and site.check_folder != "never" and (site.check_folder == "always" or not is_on_network(folder)):
         places = {str(job.told["slurm_partition"]): job.told for job in jobs}
         for told in places.values():

@@ -1,4 +1,4 @@
-"""Files in and out: whole or not at all, and every malformed line named."""
+"""File I/O: atomic writes, and error messages that name every malformed line."""
 
 import contextlib
 import errno
@@ -24,7 +24,7 @@ BY_COMMAND = "scripts/check_files.py --rebuild does both"
 REBUILD = f"delete the file and rebuild it ({BY_COMMAND})"
 RowType = TypeVar("RowType", bound=BaseModel)
 
-# What the machine or its set-up refuses; anything else is a fault of ours and keeps its traceback.
+# Failures of the machine or its setup; anything else is a bug and keeps its traceback.
 _REFUSALS = {
     errno.EFBIG: "the file is larger than the system allows (ulimit -f, or the file system); raise the limit",
     errno.EACCES: "no permission; choose another folder, or ask for the right to use this one",
@@ -38,12 +38,12 @@ _REFUSALS = {
 
 
 def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
-    """What the user is told where the machine refused to read or write; None where `error` is something else.
+    """User message for an I/O failure of the machine; None if `error` is something else.
 
     path: what was to be written, which says which disk is meant; default: the path that the error names.
     """
     number = error.errno if isinstance(error, OSError) else None
-    # Libraries in other languages (safetensors, torch, tokenizers) give only the text of the system's error.
+    # Native libraries (safetensors, torch, tokenizers) pass on only the text of a system error.
     quota = number == errno.EDQUOT or "Disk quota exceeded" in str(error)
     if quota or number == errno.ENOSPC or "No space left on device" in str(error):
         disk = disk_of(path or getattr(error, "filename", None) or ".")
@@ -52,7 +52,7 @@ def refusal(error: BaseException, path: str | Path | None = None) -> str | None:
 
 
 def disk_of(path: str | Path) -> str:
-    """The disk that a path is on, by the folder where it is mounted, and how much of it is free."""
+    """The mount point and free space of a path's disk, as text."""
     place = Path(path).absolute()
     while not place.exists() or not os.path.ismount(place):
         place = place.parent
@@ -62,7 +62,7 @@ def disk_of(path: str | Path) -> str:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it into place when the block ends without an error.
+    """Provide a temporary path next to `path`, renamed into place if the block ends without an error.
 
     The block may create a file or a folder there. An existing target is replaced. On an error nothing new is left and
     the old target stays. Raises UserError naming `path` for a full disk, a missing right and the like.
@@ -81,7 +81,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         yield temporary
         if not temporary.exists():
             raise FileNotFoundError(f"nothing was written for {path}")
-        bring_to_disk(temporary)
+        sync_to_disk(temporary)
         checksums.forget(path)
         _swap(temporary, path, holder / "old")
         checksums.record(path)
@@ -99,9 +99,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 
 def _holder(path: Path) -> tuple[Path, FileLock]:
-    """A new folder beside `path` to write in, and the lock on it, which shows that its writer lives.
+    """A new temporary folder next to `path`, and the lock that shows that its writer is alive.
 
-    What writers of the same path on this machine left there when they were killed is removed.
+    Leftovers of killed writers of the same path on this machine are removed.
     """
     prefix = f".{path.name}.{socket.gethostname()}."
     for left in path.parent.glob(glob.escape(prefix) + "*"):
@@ -125,16 +125,16 @@ def _holder(path: Path) -> tuple[Path, FileLock]:
         lock.close()
 
 
-def bring_to_disk(path: Path) -> None:
-    """Bring a file, or all files of a folder, to the disk, so that the new name never stands for missing content."""
+def sync_to_disk(path: Path) -> None:
+    """Fsync a file, or all files of a folder, so that the new name never refers to missing content."""
     for file in [path] if path.is_file() else [part for part in path.rglob("*") if part.is_file()]:
         with open(file, "rb") as handle:
             os.fsync(handle.fileno())
 
 
 def _swap(new: Path, path: Path, aside: Path) -> None:
-    """Put `new` at `path`; a folder that is there steps aside first, and back if that fails."""
-    if not path.is_dir():  # a file is replaced in one call
+    """Move `new` to `path`; an existing folder is moved aside first, and restored on failure."""
+    if not path.is_dir():  # files are replaced atomically
         os.replace(new, path)
         return
     os.replace(path, aside)
@@ -156,20 +156,20 @@ def counts_path(rows: str | Path) -> Path:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` to `path`, whole or not at all."""
+    """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write a JSON document (a pydantic model or plain data) with sorted layout kept as given."""
+    """Write a JSON document (a pydantic model or plain data), keeping the order of keys."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON document. Raises UserError with the place of the fault."""
+    """Read a JSON document. Raises UserError with the location of an error."""
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -188,7 +188,7 @@ def _unreadable(path: str | Path, error: OSError) -> UserError:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[BaseModel]) -> int:
-    """Write one row a line, whole or not at all, and return how many there were."""
+    """Write one row per line atomically, and return the number of rows."""
     count = 0
     with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
         for row in rows:

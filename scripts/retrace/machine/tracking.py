@@ -17,7 +17,7 @@ from urllib.parse import urlparse
 from retrace.errors import UserError
 from retrace.machine.logging_options import TRACKERS
 
-LOG_TO = "RETRACE_LOG_TO"  # names of trackers, with spaces between them
+LOG_TO = "RETRACE_LOG_TO"  # names of trackers, separated by spaces
 PROJECT = "retrace"
 LOGS = Path("logs")
 # Any one of these packages serves.
@@ -37,7 +37,7 @@ def check_installed(trackers: Iterable[str]) -> None:
 
 
 def variables_for(trackers: Sequence[str], environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The environment in which a job is started that reports to these trackers."""
+    """Environment of a job that reports to these trackers."""
     values = {LOG_TO: " ".join(trackers)} if trackers else {}
     if "trackio" in trackers and "TRACKIO_DIR" not in environment:
         values["TRACKIO_DIR"] = str((LOGS / "trackio").absolute())  # read when the package is imported
@@ -82,7 +82,7 @@ def tracking_options(state: str | Path, environment: MutableMapping[str, str] = 
 
 
 def _offline(environment: MutableMapping[str, str]) -> str | None:
-    """Why Weights & Biases is not to be reached from here; None where it may be."""
+    """Why Weights & Biases is unreachable from here; None if it may be reachable."""
     if environment.get("HF_HUB_OFFLINE", "0") not in ("0", ""):
         return "this job has no network"
     if environment.get("WANDB_API_KEY") or environment.get("WANDB_IDENTITY_TOKEN_FILE"):

@@ -1,4 +1,4 @@
-"""Which networks may be what a model's YAML says they are, read from a config.json alone: no library is loaded."""
+"""Check that a network fits its model YAML, from config.json alone, without importing transformers."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The step discriminator: does this step continue the solution rightly? GRACE section 3.2."""
+"""The step discriminator, which scores whether a step continues a solution correctly. GRACE section 3.2."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ ANSWER_SIGN = "A:"  # before a solution; the generators of the GRACE authors wri
 
 
 def question_text(question: str) -> str:
-    """The question as the released discriminators know it."""
+    """The question in the released discriminators' format."""
     return f"Q: {' '.join(question.split())}"
 
 

@@ -84,11 +84,11 @@ class EncoderHead(nn.Module):
         """Token ids of `[CLS] context [SEP] step` for each row.
 
         A row longer than `max_length` loses tokens from the left of its context (after [CLS]); the step stays whole
-        unless it alone is too long. Equal contexts and equal steps are tokenised once.
+        unless it alone is too long. Equal contexts and equal steps are tokenized once.
         """
         start, middle = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
-        of_context = self._tokenise(contexts)
-        of_step = self._tokenise(steps)
+        of_context = self._tokenize(contexts)
+        of_step = self._tokenize(steps)
         rows = []
         for context, step in zip(contexts, steps, strict=True):
             tail = [middle, *of_step[step]][: self.max_length - 1]
@@ -99,11 +99,11 @@ class EncoderHead(nn.Module):
 
     def too_long(self, contexts: list[str], steps: list[str]) -> list[int]:
         """Indices of the rows that `encode` has to cut."""
-        of_context, of_step = self._tokenise(contexts), self._tokenise(steps)
+        of_context, of_step = self._tokenize(contexts), self._tokenize(steps)
         lengths = [len(of_context[c]) + len(of_step[s]) + 2 for c, s in zip(contexts, steps, strict=True)]
         return [index for index, length in enumerate(lengths) if length > self.max_length]
 
-    def _tokenise(self, texts: list[str]) -> dict[str, list[int]]:
+    def _tokenize(self, texts: list[str]) -> dict[str, list[int]]:
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return {}
@@ -153,7 +153,7 @@ class EncoderHead(nn.Module):
         return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items() if name not in again}
 
     def save(self, path: str | Path, kind: str) -> None:
-        """Write our checkpoint layout into the folder `path` (made if missing)."""
+        """Write our checkpoint layout into the folder `path` (created if missing)."""
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_file(self.weights(), path / "model.safetensors", metadata={"format": "pt"})
@@ -207,7 +207,7 @@ def encoder_from_pretrained(path: str | Path) -> PreTrainedModel:
 def scratch_encoder(
     tokenizer: PreTrainedTokenizerBase, width: int, layers: int, heads: int, feedforward: int, dropout: float, seed: int
 ) -> PreTrainedModel:
-    """A freshly initialised T5 encoder; the caller's random state is left as it was."""
+    """A freshly initialized T5 encoder; the caller's random state is left as it was."""
     config = T5Config(
         vocab_size=len(tokenizer),
         d_model=width,
@@ -327,7 +327,7 @@ def open_checkpoint(path: str | Path, kind: str) -> tuple[Any, dict, dict]:
 
 
 def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int) -> Any:
-    """A network of class `cls` with the weights, tokenizer and settings of the folder `path`, in evaluation mode."""
+    """Load a network of class `cls` with weights, tokenizer and settings from folder `path`, in evaluation mode."""
     config, state, settings = open_checkpoint(path, kind)
     t5 = config.model_type in ("t5", "mt5")
     encoder = T5EncoderModel(config) if t5 else AutoModel.from_config(config)

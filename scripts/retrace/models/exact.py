@@ -1,4 +1,4 @@
-"""Inference on a processor whose numbers for a row do not depend on the rows beside it, to the last bit.
+"""Batch-invariant inference on the CPU: a row's results do not depend on other rows, to the last bit.
 
 Without it they do, in the last digits: matrix products take other paths for a few rows than for many, and sums over a
 padded length add in another order. A near tie may then fall either way, with the batch size or the number of shards.
@@ -51,7 +51,7 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 
 
 def is_exact(device: torch.device | str) -> bool:
-    """Whether inference there is to be independent of the batch."""
+    """Whether inference on this device is batch-invariant."""
     return torch.device(device).type == "cpu"
 
 
@@ -107,7 +107,7 @@ def _exact_scaled_attention(
 
 
 def fewest_rows() -> int:
-    """The fewest rows that a matrix product is given."""
+    """Minimum number of rows of a matrix product."""
     return _ROWS * torch.get_num_threads()
 
 

@@ -72,7 +72,7 @@ def needed_files(names: Iterable[str]) -> list[str]:
 
 
 def _names_in(folder: Path) -> list[str]:
-    """The files of a folder and of those right within it, as a repository names them."""
+    """Files of a folder and its direct subfolders, by their repository names."""
     return [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*"))]
 
 
@@ -86,7 +86,7 @@ def fetch_model(
     """Bring a model's files into the folder `output` and return its lock entry {revision, files: {name: sha256}}.
 
     `file` in the model's YAML: the files of that folder, which no lock concerns. `hub`: from the mirror (argument or
-    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honoured). try_out: raises UserError for a folder
+    RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honored). try_out: raises UserError for a folder
     that cannot be used as it shall be. Raises UserError for that, for a network that is not of the YAML's family, for files
     that differ from the lock, a gated or unknown repository, and a Hub that cannot be reached; nothing is written then.
     """
@@ -135,7 +135,7 @@ def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]
 
 
 def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:
-    """The files of weights in several parts that the parts' index names and the folder lacks."""
+    """Weight shards that the index lists but the folder lacks."""
     named: set[str] = set()
     for name in files:
         if name.endswith(".index.json"):
@@ -148,7 +148,7 @@ def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:
 
 
 def read_lock(lock: str | Path) -> dict[str, Any]:
-    """The lock file's entries; none where there is no file."""
+    """Entries of the lock file; empty if it does not exist."""
     entries = read_json(lock) if Path(lock).exists() else {}
     if not isinstance(entries, dict):
         raise UserError(f"{lock}: should hold an object with an entry for each model; delete it to lock all anew")
@@ -228,7 +228,7 @@ def _from_hub(hub: str, revision: str | None, license_note: str, wanted: Iterabl
     except errors.GatedRepoError:
         note = f" {license_note}" if license_note else ""
         raise UserError(
-            f"{hub}: gated. Accept its licence at {page} with your account, make a read token at "
+            f"{hub}: gated. Accept its license at {page} with your account, make a read token at "
             f"https://{HOST}/settings/tokens and set it as HF_TOKEN.{note}"
         ) from None
     except errors.RevisionNotFoundError:
@@ -285,7 +285,7 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def _add_to_lock(lock: str | Path, hub: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Add a model's entry, unless another job has done so since; returns the entry that now holds."""
+    """Add a model's entry, unless another job already has; returns the current entry."""
     path = Path(lock)
     path.parent.mkdir(parents=True, exist_ok=True)
     # Two models may be fetched at once, also on two machines.

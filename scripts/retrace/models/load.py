@@ -120,7 +120,7 @@ def load_model(
 
 
 def keep_own_head(model: PreTrainedModel) -> None:
-    """Tell a model whose output head has weights of its own that the head is not to be tied to the embeddings.
+    """Mark an output head with separate weights as not tied to the embeddings.
 
     The library believes of every T5 that they are tied, and so ties those that are not (T5 1.1, FLAN-T5) whenever
     `tie_weights` is called, as it is when the embeddings are resized: the trained head would be lost.
@@ -131,7 +131,7 @@ def keep_own_head(model: PreTrainedModel) -> None:
 
 
 def resize_embeddings(model: PreTrainedModel, tokens: int) -> None:
-    """Give a model so many embeddings, and its head as many outputs where that has weights of its own."""
+    """Resize a model's embeddings, and its output head if it has separate weights."""
     keep_own_head(model)
     model.resize_token_embeddings(tokens)
 

@@ -1,4 +1,4 @@
-"""Small models from scratch: a tokenizer made from the task's own texts, and freshly initialised networks.
+"""Small models from scratch: a tokenizer made from the task's own texts, and freshly initialized networks.
 
 The tokenizer is lossless on what it knows: every token stands for one fixed text, and decoding joins them.
 Numbers, operators and brackets are tokens of their own, the same with or without a space before them, because
@@ -146,7 +146,7 @@ def _learn_pieces(
 
 
 def build_model(scratch: ScratchModel, family: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A freshly initialised generator: T5 (encoder_decoder) or GPT-2 (decoder_only). The same seed gives the same
+    """A freshly initialized generator: T5 (encoder_decoder) or GPT-2 (decoder_only). The same seed gives the same
     weights; the caller's random state is left as it was."""
     if scratch.width % scratch.heads:
         raise UserError(f"scratch: width {scratch.width} is no multiple of heads {scratch.heads}")

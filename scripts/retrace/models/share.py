@@ -1,4 +1,4 @@
-"""A measurement that several processes make together: each computes a part, all know the whole."""
+"""Distributed measurement: each process computes a part, and all get the whole result."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Share:
-    """One process's part of a measurement that all make together."""
+    """One process's part of a distributed measurement."""
 
     index: int = 0
     of: int = 1
@@ -35,7 +35,7 @@ class Share:
             yield items[min(place, len(items) - 1)], place < len(items)
 
     def total(self, values: torch.Tensor) -> torch.Tensor:
-        """The sum of a tensor over all processes, on the CPU; each of them gets the same."""
+        """Sum of a tensor over all processes, on the CPU."""
         if self.of == 1:
             return values
         summed = values.to(self.device)
@@ -65,7 +65,7 @@ def measuring_together(device: torch.device) -> Iterator[None]:
 
 
 def from_first(value: Any) -> Any:
-    """The first process's value, in all of them."""
+    """Broadcast the first process's value."""
     if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
         return value
     box = [value]

@@ -1,4 +1,4 @@
-"""The outcome verifier: is this whole solution right? GRACE's baseline (Cobbe et al. 2021), section 4.2."""
+"""The outcome verifier, which scores whole solutions. GRACE's baseline (Cobbe et al. 2021), section 4.2."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""What a target will cost and what it took: planned jobs, benchmark records, and formulas in between."""
+"""Cost estimates and reports: planned jobs, benchmark records, and formulas."""

@@ -1,4 +1,4 @@
-"""What an estimate assumes about devices, texts and models where nothing was measured. Every value is an option."""
+"""Assumptions of an estimate about devices, texts and models without measurements. Every value is an option."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from retrace.sections import Count, Section, Share
 
 
 class Assumptions(Section):
-    """What is assumed where no job of a kind was measured (estimate_cost.py)."""
+    """Assumptions for jobs without measurements (estimate_cost.py)."""
 
     gpu_flops: float = Field(
         default=1.0e14,

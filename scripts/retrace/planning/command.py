@@ -1,4 +1,4 @@
-"""Options that say which workflow is meant, for the programs that ask Snakemake for its plan."""
+"""Options that select the workflow, for programs that ask Snakemake for its plan."""
 
 import argparse
 from pathlib import Path
@@ -8,7 +8,7 @@ from retrace.errors import UserError
 
 
 def add_workflow_options(parser: argparse.ArgumentParser) -> None:
-    """Targets, and the options of Snakemake that say which workflow with which configuration is meant."""
+    """Add targets, and Snakemake's options that select workflow and configuration."""
     parser.add_argument(
         "targets", nargs="*", help="files that the workflow makes (default: what `snakemake` alone makes)"
     )
@@ -24,30 +24,30 @@ def add_benchmarks_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--benchmarks", help="folder of measured jobs (default: benchmarks)")
 
 
-def benchmarks_of(given: argparse.Namespace) -> Path:
-    """The folder of benchmark records; by default it need not be there."""
-    if given.benchmarks and not Path(given.benchmarks).is_dir():
-        raise UserError(f"--benchmarks {given.benchmarks}: no such folder")
-    return Path(given.benchmarks or "benchmarks")
+def benchmarks_of(args: argparse.Namespace) -> Path:
+    """Folder of benchmark records; the default one need not exist."""
+    if args.benchmarks and not Path(args.benchmarks).is_dir():
+        raise UserError(f"--benchmarks {args.benchmarks}: no such folder")
+    return Path(args.benchmarks or "benchmarks")
 
 
-def project_of(given: argparse.Namespace) -> Path:
-    """The folder with Snakefile, rules/ and config/: of --snakefile, this folder, or the one of these scripts."""
-    if given.snakefile:
-        return Path(given.snakefile).resolve().parent
+def project_of(args: argparse.Namespace) -> Path:
+    """Folder with Snakefile, rules/ and config/: that of --snakefile, this folder, or the one of these scripts."""
+    if args.snakefile:
+        return Path(args.snakefile).resolve().parent
     here = Path.cwd()
     return here if (here / "Snakefile").is_file() else Path(__file__).resolve().parents[3]
 
 
-def workflow_words(given: argparse.Namespace) -> list[str]:
-    """The words for Snakemake that `add_workflow_options` took."""
-    words = ["--snakefile", str(project_of(given) / "Snakefile" if not given.snakefile else given.snakefile)]
+def snakemake_options(args: argparse.Namespace) -> list[str]:
+    """Snakemake's command-line options from those of `add_workflow_options`."""
+    argv = ["--snakefile", str(project_of(args) / "Snakefile" if not args.snakefile else args.snakefile)]
     for name in ("workflow_profile", "profile"):
-        if value := getattr(given, name):
-            if not Path(value).is_dir():  # Snakemake would go on without it
+        if value := getattr(args, name):
+            if not Path(value).is_dir():  # Snakemake would ignore it
                 raise UserError(f"{flag_of(name)} {value}: no such folder; profiles of this project are in profiles/")
-            words += [flag_of(name), value]
+            argv += [flag_of(name), value]
     for name in ("configfile", "config"):
-        if values := getattr(given, name):
-            words += [flag_of(name), *values]
-    return words
+        if values := getattr(args, name):
+            argv += [flag_of(name), *values]
+    return argv

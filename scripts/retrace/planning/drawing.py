@@ -1,4 +1,4 @@
-"""Drawings of graphs as SVG, on one page where that can be read.
+"""Drawings of graphs as SVG, on one page if legible.
 
 Where boxes and arrows go is computed by Graphviz's `dot` where it is installed, and otherwise by graphlay, a layered layout
 that pip installs. Everything else is the same for both: the size of boxes, colors, what a screen reader is told.
@@ -41,7 +41,7 @@ class Layout:
 
 
 def text_width(text: str, size: float = FONT, bold: bool = False) -> float:
-    """About how wide a text is, in points."""
+    """Approximate width of a text, in points."""
     units = sum(_WIDTHS.get(letter, _CAPITALS if letter.isupper() else 560) for letter in text)
     return units * size / 1000 * (1.07 if bold else 1.0)
 
@@ -243,7 +243,7 @@ def shortened(title: str, width: float) -> str:
 
 
 def drawing(graph: Graph, title: str, layout: Callable[[Graph], Layout], page: bool = True) -> Drawing:
-    """Lay a graph out. page: make it smaller where it is larger than a page, as far as its text can be read."""
+    """Lay out a graph. page: scale it down to a page, as far as its text stays legible."""
     notes = [line for note in graph.notes for line in wrapped(note, PAGE[0] - 2 * MARGIN)]
     found = layout(graph)
     room = (PAGE[0] - 2 * MARGIN, PAGE[1] - _around(notes))
@@ -253,7 +253,7 @@ def drawing(graph: Graph, title: str, layout: Callable[[Graph], Layout], page: b
 
 
 def first_that_fits(graphs: Iterable[Graph], title: str, layout: Callable[[Graph], Layout]) -> Drawing:
-    """Of graphs from the most to the least wanted, the first that fits on a page; the last, where none does."""
+    """The first graph that fits on a page, from most to least preferred; the last if none does."""
     drawn = None
     last = Graph()
     for graph in graphs:
@@ -276,7 +276,7 @@ def color_of(graph: Graph) -> dict[str, str]:
 
 
 def _said(graph: Graph, number: int) -> str:
-    """What a screen reader and a tooltip tell of a box."""
+    """Text of a box for screen readers and tooltips."""
     box = graph.boxes[number]
     needs = sorted({graph.boxes[source].heading for source, target in graph.edges if target == number})
     state = "a rule"

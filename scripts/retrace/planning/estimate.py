@@ -1,4 +1,4 @@
-"""What planned jobs will take: from records of the same job, from records of the same rule elsewhere, or from formulas.
+"""Cost of planned jobs, from records of the same job, records of the same rule elsewhere, or formulas.
 
 measured   the same job with another seed or shard was measured with the same settings on inputs of the same size (or on
            inputs whose jobs are measured in this sense): its mean; the range is that of the records, a quarter either
@@ -215,13 +215,13 @@ class Estimator:
 
 
 def load_of(records: Iterable[Record]) -> float | None:
-    """Processor seconds a wall second over the records that hold both."""
+    """CPU seconds per wall second over the records that have both."""
     both = [(record.cpu_seconds, record.seconds) for record in records if record.cpu_seconds and record.seconds]
     return sum(cpu for cpu, _ in both) / sum(wall for _, wall in both) if both else None
 
 
 def busy(job: Job, guess: Guess) -> float:
-    """Processors that a job keeps busy: as measured, or all its threads; one where a GPU computes."""
+    """CPUs that a job keeps busy: as measured, or all its threads; one if a GPU computes."""
     return guess.load if guess.load is not None else 1.0 if job.gpus else float(job.threads)
 
 
@@ -245,7 +245,7 @@ def estimate(targets: Sequence[str], jobs: Sequence[Job], records: Sequence[Reco
     """The cost of all planned jobs.
 
     Args:
-        targets: what was asked for, to be recorded.
+        targets: requested targets, for the report.
         jobs: the whole plan.
         records: measured jobs.
         sizes: of the plan's texts and models.

@@ -1,4 +1,4 @@
-"""Graphs of a workflow that a person can read: equal jobs in one box, files under their names.
+"""Readable workflow graphs: similar jobs merged into one box, with the names of files.
 
 A job graph of a paper's table has hundreds of jobs, nearly all of which differ in shard, seed, task or model alone. Boxes
 stand for jobs of one rule that agree in all wildcards but the merged ones; which those are is the caller's choice, in the
@@ -73,7 +73,7 @@ class Graph:
 
 
 def listed(values: Iterable[str], most: int = 8) -> str:
-    """Values as a reader wants them: numbers as ranges, few words in full, of many the first."""
+    """Values as short text: numbers as ranges, a few names in full, the first of many."""
     found = sorted(set(values), key=lambda value: (not value.isdigit(), int(value) if value.isdigit() else 0, value))
     if found and all(value.isdigit() for value in found):
         numbers = [int(value) for value in found]
@@ -90,7 +90,7 @@ def listed(values: Iterable[str], most: int = 8) -> str:
 
 
 def edges_of(jobs: Sequence[Job]) -> set[tuple[int, int]]:
-    """Which job's output another one reads, by their places in the list."""
+    """Dependencies between jobs, as pairs of list indices."""
     maker = {file: number for number, job in enumerate(jobs) for file in job.output}
     found = set()
     for number, job in enumerate(jobs):
@@ -117,7 +117,7 @@ def _without_round(value: str, merged: Collection[str]) -> str:
 
 
 def _kept(job: Job, merged: Collection[str]) -> tuple[tuple[str, str], ...]:
-    """The wildcards that tell a job's box from others."""
+    """Wildcards that distinguish a job's box."""
     return tuple((name, _without_round(value, merged)) for name, value in job.wildcards.items() if name not in merged)
 
 
@@ -146,7 +146,7 @@ def graph_of_jobs(jobs: Iterable[Job], waiting: Iterable[Job], merged: Collectio
     """The graph of jobs with one box for all of a rule that differ in the merged wildcards only.
 
     Args:
-        jobs: every job behind the targets.
+        jobs: all upstream jobs of the targets.
         waiting: those of them that would run.
         merged: names of wildcards; of a checkpoint's name, merged rounds are left out, too.
     """
@@ -175,7 +175,7 @@ def graph_of_jobs(jobs: Iterable[Job], waiting: Iterable[Job], merged: Collectio
 
 
 def _notes(jobs: Sequence[Job], merged: Collection[str]) -> list[str]:
-    """What is the same in the whole graph, and what the boxes were merged over."""
+    """Notes on values shared by the whole graph, and on merged wildcards."""
     values: dict[str, list[str]] = {}
     for job in jobs:
         for name, value in job.wildcards.items():
@@ -260,7 +260,7 @@ def folded(name: str, longest: int) -> list[str]:
 
 
 def graph_of_files(text: str, longest: int = LINES_OF_FILES[0]) -> Graph:
-    """The graph that `snakemake --filegraph` prints, one box a rule, names with wildcards.
+    """The graph that `snakemake --filegraph` prints, one box per rule, names with wildcards.
 
     A box lists what the rule writes, and what it reads where no other rule writes it: the rest of its input is what the
     arrows come from.

@@ -44,11 +44,11 @@ class Job:
         return "shard" in self.wildcards
 
 
-def options_of(words: Iterable[str]) -> dict[str, str]:
-    """`--name value ...` as {"name": "value ..."}; scripts and what follows a redirection are left out."""
+def options_of(argv: Iterable[str]) -> dict[str, str]:
+    """`--name value ...` as {"name": "value ..."}; without scripts and redirections."""
     found: dict[str, list[str]] = {}
     current: list[str] | None = None
-    for word in words:
+    for word in argv:
         if word in (">", "2>", "2>&1", "&&", "|"):
             break
         if word.startswith("--") and len(word) > 2:
@@ -61,7 +61,7 @@ def options_of(words: Iterable[str]) -> dict[str, str]:
 
 
 def options_of_command(command: str) -> dict[str, str]:
-    """The options in a job's shell command; none where it is no command line that can be read."""
+    """Options in a job's shell command; empty if it cannot be parsed."""
     try:
         return options_of(shlex.split(command))
     except ValueError:
@@ -69,7 +69,7 @@ def options_of_command(command: str) -> dict[str, str]:
 
 
 def planned_job(row: Mapping[str, Any]) -> Job:
-    """A job from one line of the logger plugin `retrace-jobs`."""
+    """Parse one line of the logger plugin `retrace-jobs`."""
     minutes = row["resources"].get("runtime")
     return Job(
         rule=row["rule"],
@@ -84,14 +84,14 @@ def planned_job(row: Mapping[str, Any]) -> Job:
     )
 
 
-def planned_jobs(targets: Sequence[str], words: Sequence[str] = (), force: bool = False) -> list[Job]:
-    """The jobs that Snakemake would run for the targets, in no special order; nothing is run.
+def planned_jobs(targets: Sequence[str], argv: Sequence[str] = (), force: bool = False) -> list[Job]:
+    """The jobs that Snakemake would run for the targets, in no particular order, from a dry run.
 
-    words: further options for Snakemake. force: also those whose output is there already.
-    Raises UserError with Snakemake's own explanation where it cannot plan them.
+    argv: more options for Snakemake. force: include jobs whose output is up to date.
+    Raises UserError with Snakemake's explanation if it cannot plan them.
     """
     # Options that take any number of words (--config, --logger) must not swallow a target: targets stand first.
-    command = [sys.executable, "-m", "snakemake", *targets, *words, *(["--forceall"] if force else [])]
+    command = [sys.executable, "-m", "snakemake", *targets, *argv, *(["--forceall"] if force else [])]
     command += ["--dry-run", "--logger", "retrace-jobs"]
     path = os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": path})

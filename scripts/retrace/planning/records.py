@@ -34,7 +34,7 @@ class Record:
 
 
 def options_of_params(params: Mapping[str, Any]) -> dict[str, str]:
-    """The options of a job's script from the params of its rule: words in lists or texts, and named values."""
+    """Options of a job's script from the params of its rule: argument lists, texts, and named values."""
     flags: dict[str, str] = {}
     named: dict[str, str] = {}
     for name, value in params.items():
@@ -79,9 +79,9 @@ def _record(row: Mapping[str, str | None], file: Path, name: str) -> Record | No
 
 
 def read_records(folder: str | Path) -> list[Record]:
-    """All measured jobs under `folder`; none where there is no such folder.
+    """All measured jobs under `folder`; empty if it does not exist.
 
-    Raises UserError naming a file that is no benchmark record.
+    Raises UserError naming a file that is not a benchmark record.
     """
     folder = Path(folder)
     files: Iterable[Path] = sorted(folder.rglob("*.tsv"))

@@ -1,4 +1,4 @@
-"""Into how many jobs a step is split, so that none is long by the estimate.
+"""Number of shards of a step, so that no job is estimated to be long.
 
 The number is part of the plan, and so follows from the configuration alone: neither measured jobs nor files that are
 there change it. It grows by doubling, so that an estimate that is a little different gives the same plan.

@@ -74,7 +74,7 @@ def scratch_parameters(config: ModelConfig) -> float:
 
 
 class Sizes:
-    """Looked up by task, split and model name.
+    """Sizes by task, split and model name.
 
     config: the folder with tasks/ and models/. jobs: the plan, whose prepare_data jobs say which splits are yet to come
     and how many rows they will keep. results: the folder of what is there already.

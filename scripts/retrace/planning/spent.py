@@ -1,4 +1,4 @@
-"""What was spent: the benchmark records, summed by rule, and the disk that the rules' outputs take."""
+"""Cost report: benchmark records summed by rule, and disk space of each rule's outputs."""
 
 import base64
 import json
@@ -45,13 +45,13 @@ class CostReport(Row):
 
 
 def total(values: Iterable[float | None]) -> float | None:
-    """The sum of what was recorded; None where nothing was."""
+    """Sum of recorded values; None if there are none."""
     there = [value for value in values if value is not None]
     return round(sum(there), 2) if there else None
 
 
 def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
-    """The rule that wrote a file or folder, as Snakemake itself remembers it beside the results."""
+    """The rule that wrote each file or folder, from Snakemake's metadata."""
     found = {}
     for file in (folder / "metadata").rglob("*"):
         if file.is_file():

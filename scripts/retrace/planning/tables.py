@@ -1,4 +1,4 @@
-"""Tables for the terminal: what will be and what was spent."""
+"""Terminal tables of cost estimates and reports."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from retrace.planning.spent import CostReport
 
 
 def aligned(heading: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int] = (0,)) -> list[str]:
-    """Lines of a table; columns in `words` are set to the left, the others, which hold numbers, to the right."""
+    """Lines of a table; columns in `words` are left-aligned, the others, which are numeric, right-aligned."""
     widths = [max(len(line[i]) for line in (heading, *rows)) for i in range(len(heading))]
     lines = []
     for line in (heading, *rows):
@@ -50,7 +50,7 @@ def count(value: float) -> str:
 
 
 def source(one: SourceOf, alone: bool) -> str:
-    """In words: where the numbers come from and how sure they are."""
+    """Description of a number's source and uncertainty."""
     times = f"{one.records} time{'s' if one.records != 1 else ''}"
     text = {
         "measured": f"measured {times}, within {one.factor}",

@@ -1,4 +1,4 @@
-"""What a job will take: one formula for each kind of work, and how many tokens go through which model.
+"""Cost formulas: one per kind of work, from the tokens that each model processes.
 
 Training: floating-point operations = 6 x active parameters x tokens (Kaplan et al. 2020, section 2.1: 2 for the forward,
 4 for the backward pass); an encoder-decoder's token passes about half of its parameters. Seconds are the larger of
@@ -105,18 +105,18 @@ class Costing:
         return lines if lines is not None or maker is None else self.of(maker).rows
 
     def of(self, job: Job) -> Work:
-        """What another job of the plan takes."""
+        """Work of another planned job."""
         return work_of(job, self.sizes) or Work(0.0)
 
     def makers(self) -> list[Job]:
-        """The planned jobs that make the job's inputs."""
+        """The planned jobs that produce the job's inputs."""
         found = {id(job): job for file in self.job.input if (job := self.sizes.makers.get(file))}
         return list(found.values())
 
     # ------------------------------------------------------------ kinds of work
 
     def start(self, weights: float) -> float:
-        """Seconds of a job's start, with so many bytes of weights to read."""
+        """Startup seconds of a job that loads this many bytes of weights."""
         return self.assumed.start_seconds + weights / self.assumed.disk_bandwidth
 
     def least_step(self, model: Model) -> float:
@@ -169,7 +169,7 @@ class Costing:
         return text.question + self.model.demonstrations * (text.question + text.solution)
 
     def written(self, text: Text, questions: float, samples: float) -> Work:
-        """Free decoding of `samples` solutions a question; a prompt is read once."""
+        """Unguided decoding of `samples` solutions per question; a prompt is encoded once."""
         model = self.model
         longest = min(self.option("max-new-tokens", inf), text.solution * self.assumed.longest)
         seconds = self.start(model.parameters * model.bytes_each)
@@ -198,7 +198,7 @@ class Costing:
         return Work(seconds, tokens, solutions, 2 * tokens * BYTES_PER_TOKEN, sizes_known=text.known)
 
     def small(self, rows: float, tokens: float, rows_a_second: float, known: bool = True) -> Work:
-        """A job that only reads and writes rows."""
+        """Work of a job that only reads and writes rows."""
         seconds = self.assumed.small_job_seconds + rows / rows_a_second
         return Work(seconds, rows=rows, disk=rows * tokens * BYTES_PER_TOKEN, sizes_known=known)
 
@@ -220,7 +220,7 @@ def formula(*rules: str) -> Callable[[Formula], Formula]:
 
 
 def work_of(job: Job, sizes: Sizes) -> Work | None:
-    """What a job will take, or None where no formula is known for its rule."""
+    """Estimated work of a job; None if its rule has no formula."""
     if id(job) not in sizes.works:
         function = FORMULAS.get(job.rule)
         work = function(Costing(job, sizes)) if function else None

@@ -1,1 +1,1 @@
-"""The text that a model reads, by the layout that it was trained on."""
+"""Model inputs, by the layout of the training texts."""

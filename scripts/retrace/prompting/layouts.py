@@ -1,4 +1,4 @@
-"""What a checkpoint was trained on, where it is not the usual: notes in the checkpoint's folder.
+"""Notes in a checkpoint's folder on unusual training texts.
 
 Layouts: `no_cot` and `explicit_cot` have question, steps and answer with separators (retrace.prompting.separated); `direct`
 is asked for the answer without a rationale (the prompt of retrace.prompting.prompting for that). Calculator: whether its
@@ -17,7 +17,7 @@ CALCULATOR_FILE = "calculator.json"
 
 
 def write_layout(folder: str | Path, layout: Layout) -> None:
-    """Say in a checkpoint's folder which layout its model was trained on."""
+    """Write the layout of a model's training texts into its checkpoint's folder."""
     write_json(Path(folder) / LAYOUT_FILE, {"layout": layout})
 
 
@@ -34,7 +34,7 @@ def layout_of(folder: str | Path) -> Layout | None:
 
 
 def note_masked_results(folder: str | Path) -> None:
-    """Say in a checkpoint's folder that the calculator's results were masked from the loss of its model."""
+    """Note in a checkpoint's folder that calculator results were masked from the loss."""
     write_json(Path(folder) / CALCULATOR_FILE, {"results": "masked"})
 
 

@@ -1,4 +1,4 @@
-"""How a model is asked: in plain text, with separators, or through its chat template; and which tokens end its answer."""
+"""Prompt format of a model (plain text, separators, or chat template), and the tokens that end its answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from retrace.tasks.formats import demonstrations as worked_examples
 
 @dataclass(frozen=True)
 class Prompting:
-    """A task as one model is asked about it.
+    """The prompts of a task for one model.
 
     task: as the model answers it (`in_chat` for one with a chat template). layout: of the texts that it was trained on.
     latro_sft: as LaTRO's fine-tuning baseline asks a chat model while it trains it.
@@ -45,7 +45,7 @@ class Prompting:
         return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
 
     def solution(self, example: Example, answers_only: bool = False) -> str:
-        """What the model shall learn to write: the whole solution, or the final answer alone."""
+        """Training target: the whole solution, or only the final answer."""
         if answers_only:
             return self.task.answer_text(example)
         if self.latro_sft and isinstance(self.task, AnswerTask):
@@ -130,6 +130,6 @@ def end_tokens(tokenizer: Any, model: Any, chat: bool) -> list[int]:
 
 
 def answer_end(tokenizer: Any, chat: bool) -> int:
-    """The token behind an answer that a model is trained on."""
+    """The end token of a training answer."""
     end = turn_end(tokenizer) if chat else None
     return tokenizer.eos_token_id if end is None else end

@@ -1,1 +1,1 @@
-"""The five systems, each whole."""
+"""The systems, one package each."""

@@ -1,7 +1,7 @@
-"""All decoding algorithms: those of `retrace.decoding` and those that the systems bring.
+"""All decoding algorithms: those in `retrace.decoding` and those of the systems.
 
-A module registers algorithms where `register_algorithm(` begins one of its lines. It is found by this text, because
-importing its neighbors to look would import torch, for seconds, into every plan.
+Modules that register algorithms are found by a line starting with `register_algorithm(`. Importing all modules to look
+for them would add seconds of importing torch to every plan.
 """
 
 import re
@@ -19,14 +19,14 @@ _REGISTERS = re.compile(rb"^register_algorithm\(", re.MULTILINE)
 
 @cache
 def algorithms() -> Mapping[str, Algorithm]:
-    """Every algorithm by its name."""
+    """All algorithms by name."""
     for module in _registering():
         import_module(module)
     return REGISTERED
 
 
 def option_sections() -> dict[str, type[Section]]:
-    """The configuration's sections with options of decoding algorithms, and their classes."""
+    """Configuration sections of decoding algorithms, with their classes."""
     found: dict[str, type[Section]] = {}
     for algorithm in algorithms().values():
         found |= algorithm.option_sections
@@ -34,7 +34,7 @@ def option_sections() -> dict[str, type[Section]]:
 
 
 def _registering() -> Iterator[str]:
-    """The names of the modules that register algorithms, the shared ones first."""
+    """Names of modules that register algorithms, shared ones first."""
     (shared,), (own,) = decoding.__path__, systems.__path__
     for path in [*sorted(Path(shared).glob("*.py")), *sorted(Path(own).glob("*/*.py"))]:
         if _REGISTERS.search(path.read_bytes()):

@@ -1,4 +1,4 @@
-"""What a checkpoint is: config/checkpoints/NAME.yaml, which says all that other modules ask about its name."""
+"""Declaration of a checkpoint: the contents of config/checkpoints/NAME.yaml."""
 
 from pathlib import Path
 from typing import Literal
@@ -12,7 +12,7 @@ Value = float | int | str | bool | list | None
 
 
 class Variant(Section):
-    """What can be made from another one of its kind by a few other options."""
+    """An entry that can extend another one of its kind and set options."""
 
     name: Name
     title: str = ""
@@ -89,12 +89,12 @@ class Checkpoint(Variant):
 
     @property
     def shown(self) -> str:
-        """As messages write its name."""
+        """The name as shown in messages."""
         return f"GENERATOR_{self.name}" if self.guides else f"{self.name}_roundN" if self.rounds else self.name
 
 
 def root_at(config: Path, checkpoint: str) -> str:
-    """The checkpoint that one is at bottom a variant of, by its file below config/checkpoints; often itself."""
+    """Root of the checkpoint's `extends` chain; itself if it extends none."""
     path = config / "checkpoints" / f"{checkpoint}.yaml"
     parent = read_yaml(path).get("extends") if path.exists() else None
     return root_at(config, str(parent)) if parent else checkpoint

@@ -1,4 +1,4 @@
-"""The systems: each folder here with a module `system` declares one in it."""
+"""Registry of systems: each folder here with a module `system` declares one."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from retrace.systems.requirements import Requirement
 
 @dataclass(frozen=True)
 class Table:
-    """A paper's table as far as it can be built.
+    """The part of a paper's table that can be built.
 
     methods: its rows. tasks: those of each model; SOURCE>TASK: trained on another task. small: the option with the tasks
     of the table where the model is a small one; default: the generated task.
@@ -27,7 +27,7 @@ class Table:
 
 @dataclass(frozen=True)
 class System:
-    """What a system declares, beside its checkpoints (config/checkpoints).
+    """Declaration of a system; its checkpoints are in config/checkpoints.
 
     sections: of the configuration, with their classes. tables: by the names of their files. figures: below
     results/figures, with their forms; TASK and MODEL stand for a task's and a model's name. files: of a task and a model,
@@ -46,7 +46,7 @@ class System:
 
 @cache
 def all_systems() -> dict[str, System]:
-    """Every system, by name."""
+    """All systems by name."""
     found = {}
     for module in iter_modules(systems.__path__):
         if module.ispkg and Path(systems.__path__[0], module.name, "system.py").is_file():
@@ -57,15 +57,15 @@ def all_systems() -> dict[str, System]:
 
 
 def tables() -> dict[str, Table]:
-    """The tables of all papers, by the names of their files."""
+    """Tables of all papers, by file name."""
     return {name: table for system in all_systems().values() for name, table in system.tables.items()}
 
 
 def figures() -> dict[str, Sequence[str]]:
-    """The figures of all systems and their forms."""
+    """Figures of all systems, with their file formats."""
     return {name: forms for system in all_systems().values() for name, forms in system.figures.items()}
 
 
 def files_of_a_model() -> dict[str, Sequence[str]]:
-    """Further files of a task and a model, and the methods that they rest on."""
+    """Other files of a task and model, with the methods that they depend on."""
     return {name: methods for system in all_systems().values() for name, methods in system.files.items()}

@@ -1,4 +1,4 @@
-"""One combination of task, model and method, and what it takes to work. Systems declare what their own methods take."""
+"""A combination of task, model and method, and requirements on it. Systems declare the requirements of their methods."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Case:
 
     @property
     def answered(self) -> TaskConfig:
-        """The task whose questions are answered."""
+        """The evaluated task."""
         return self.target or self.task
 
     @property
@@ -53,12 +53,12 @@ class Case:
 
     @property
     def sets_demonstrations(self) -> bool:
-        """Whether the decoder's options say how many worked examples stand in the prompt."""
+        """Whether the decoder's options set the number of worked examples in the prompt."""
         return "demonstrations" in self.algorithm.options.model_fields
 
     @property
     def guided(self) -> bool:
-        """Whether a network guides or ranks what is decoded."""
+        """Whether a network guides or ranks the decoding."""
         return self.guide is not None and getattr(self.options, "beta", None) != 0
 
     @property
@@ -67,12 +67,12 @@ class Case:
 
     @property
     def form(self) -> str:
-        """The text form that the checkpoint writes."""
+        """Text form of the checkpoint's output."""
         return option(self.values, self.kind.form) if self.kind.form else "steps"
 
     @property
     def released(self) -> bool:
-        """Whether the checkpoint is the authors' own, and none is trained."""
+        """Whether the authors' released checkpoint is used and none is trained."""
         return released(self.kind, self.values)
 
     @property
@@ -83,7 +83,7 @@ class Case:
 
     @property
     def needs_solutions(self) -> str | None:
-        """What is made of the references' steps; None where nothing is."""
+        """What the reference steps are needed for; None if they are not."""
         made = [] if self.released else [*self.behind, self.kind]
         if self.trains_guide and self.guide is not None:
             made.append(self.guide)
@@ -106,12 +106,12 @@ def option(values: Any, dotted: str) -> Any:
 
 
 def released(kind: Checkpoint | None, values: Any) -> bool:
-    """Whether the configuration names the authors' own in place of a training."""
+    """Whether the configuration names the authors' released checkpoint instead of training one."""
     return kind is not None and kind.released is not None and option(values, kind.released) is not None
 
 
 def has_solutions(case: Case) -> bool:
-    """Whether the rows of the split that is trained on bring worked solutions, as far as the task's file says it."""
+    """Whether the training split has worked solutions, as far as the task's file says."""
     task = case.task
     if case.splits[0] not in task.splits:
         return False

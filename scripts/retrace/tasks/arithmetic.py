@@ -69,14 +69,14 @@ class _Draw:
         return value
 
 
-def normalised(question: str) -> str:
+def normalized(question: str) -> str:
     """The form in which two questions count as the same: lower case, single spaces."""
     return " ".join(question.lower().split())
 
 
 def split_of(question: str) -> str:
     """The one split that may hold this question."""
-    place = int.from_bytes(hashlib.sha256(normalised(question).encode()).digest()[:8], "big") % 100
+    place = int.from_bytes(hashlib.sha256(normalized(question).encode()).digest()[:8], "big") % 100
     return next(name for name, (low, high) in SHARES.items() if low <= place < high)
 
 

@@ -1,6 +1,6 @@
 """Arithmetic for solutions: a safe evaluator, and the constraint that writes the results of `<<48/2=24>>`.
 
-Nothing is ever given to `eval`: expressions are parsed and their tree is walked, with limits on length, nesting
+`eval` is never used: expressions are parsed and their tree is walked, with limits on length, nesting
 and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`.)
 """
 
@@ -39,7 +39,7 @@ _ADJACENT = re.compile(r"[\d.]\s+[\d.]")
 
 
 class ArithmeticLimit(ArithmeticError):
-    """An expression that is too long, too deep or too large to be sensible arithmetic."""
+    """An expression that is too long, too deep or too large."""
 
 
 def walk(expression: str) -> int | float | complex:
@@ -122,7 +122,7 @@ _OPENS, _EQUALS, _CLOSES = 1, 2, 4
 
 
 class CalculatorState:
-    """What the constraint knows of each row: its tokens, where its computation opened, and what is still forced."""
+    """Per-row state of the constraint: tokens, start of an open computation, and tokens still to be forced."""
 
     def __init__(self, rows: int) -> None:
         self.length = 0

@@ -1,4 +1,4 @@
-"""Texts that authors keep as string constants of a Python file: read as data, never run."""
+"""String constants in authors' Python files, read as data without execution."""
 
 import ast
 from pathlib import Path

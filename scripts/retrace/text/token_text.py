@@ -1,4 +1,4 @@
-"""What each token of a tokenizer writes, so that text can be followed token by token without decoding again."""
+"""Text of each token of a tokenizer, for tracking text token by token without decoding again."""
 
 from collections.abc import Sequence
 from functools import cached_property

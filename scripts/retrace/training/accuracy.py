@@ -1,7 +1,7 @@
-"""Development accuracy during a training: greedy answers of any generator, graded as the task grades them.
+"""Development accuracy during training: greedy answers of any generator, graded by the task's grader.
 
-An `Evaluation` of the common trainer (retrace.training.trainer). It decodes with the engine of the decoders, so a
-checkpoint is chosen by what it will be scored by. The processes of a training share out the questions.
+An `Evaluation` of the common trainer (retrace.training.trainer). It uses the decoding engine, so that checkpoints are
+selected by the metric of the results. The processes of a training divide the questions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +21,7 @@ from retrace.schemas import Example
 from retrace.text.calculator import Calculator
 from retrace.text.token_text import TokenText
 
-Grader = Callable[[str, Example], bool]  # whether a solution's text answers the question
+Grader = Callable[[str, Example], bool]  # whether a solution's text is correct
 
 
 class GreedyAccuracy:
@@ -47,7 +47,7 @@ class GreedyAccuracy:
         if not examples:
             raise UserError("no development questions to measure the accuracy on; check the split and its limits")
         self.prompting = prompting
-        # Neighbours are of like length, so that processes which take turns have equally much to do.
+        # Sorted by length, so that processes that take turns have equal work.
         self.examples = sorted(examples, key=lambda example: len(example.question))
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size
@@ -57,7 +57,7 @@ class GreedyAccuracy:
         self.text = calculator.text if calculator is not None else TokenText(prompting.tokenizer)
 
     def __call__(self, model: Any) -> dict[str, float]:
-        """The metrics of the model as it is. In a training of several processes all must call it."""
+        """Metrics of the current model. All processes of a training must call it."""
         metrics: dict[str, float] = {}
         for evaluation in self.also:
             metrics |= evaluation(model)
@@ -68,9 +68,9 @@ class GreedyAccuracy:
         return metrics | {"accuracy": counted.item() / len(self.examples)}
 
     def _right(self, model: Any, examples: Sequence[Example]) -> int:
-        """How many of the examples the model answers right."""
+        """Number of examples that the model answers correctly."""
         right = 0
-        # Decoding may make weights anew (float64 and back); inference mode's are of no use to a training.
+        # Decoding may recreate weights (float64 and back); weights from inference mode cannot be trained.
         with torch.inference_mode(False), torch.no_grad(), unchanged(model):
             for answers in generate(
                 decoder_of(model, self.prompting),
@@ -88,7 +88,7 @@ class GreedyAccuracy:
 
 @contextmanager
 def unchanged(model: nn.Module) -> Iterator[None]:
-    """Whatever decoding does to a model inside (mode, attention, exact layers, wider numbers) is undone at the end."""
+    """Context that restores the model after decoding (mode, attention, exact layers, precision)."""
     modes = [(module, module.training) for module in model.modules()]
     replaced = [
         (module, name, module.__dict__.get(name)) for module in model.modules() for name in ("forward", "_attn")

@@ -15,7 +15,7 @@ from retrace.training.parallel import is_sharded
 
 
 def adapter_options(options: AdapterTraining, family: str) -> Any:
-    """The peft configuration that the options ask for; None where all weights are trained."""
+    """The peft configuration of the options; None if all weights are trained."""
     if options.lora_rank == 0:
         return None
     if is_sharded():
@@ -35,7 +35,7 @@ def adapter_options(options: AdapterTraining, family: str) -> Any:
 
 @contextlib.contextmanager
 def explained(options: AdapterTraining) -> Iterator[None]:
-    """Inside, what peft and TRL have against the layers that the options name becomes a UserError."""
+    """Context that turns errors of peft and TRL about the named layers into a UserError."""
     try:
         yield
     except ValueError as error:
@@ -67,7 +67,7 @@ def has_adapters(model: Any) -> bool:
 
 
 def inner(model: Any) -> PreTrainedModel:
-    """The model of the library; adapters, where it has some, are parts of its layers and stay in use."""
+    """The transformers model inside peft's wrapper; its adapters stay active."""
     return model.get_base_model() if has_adapters(model) else model
 
 
@@ -87,5 +87,5 @@ def saved_weights(model: nn.Module, options: Training) -> int:
 
 
 def merged(model: Any) -> PreTrainedModel:
-    """The model with its adapters merged into the weights; as it is where it has none."""
+    """The model with its adapters, if any, merged into the weights."""
     return model.merge_and_unload() if has_adapters(model) else model

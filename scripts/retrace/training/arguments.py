@@ -1,4 +1,4 @@
-"""What a training's options mean for Hugging Face's trainers."""
+"""Translation of training options to Hugging Face's trainers."""
 
 import math
 from importlib.util import find_spec
@@ -17,14 +17,14 @@ _OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_
 
 
 def steps_of(options: Training, rows: int) -> int:
-    """Optimiser steps of the training: max_steps, or what the epochs give."""
+    """Optimizer steps of the training: max_steps, or what the epochs give."""
     if options.max_steps > 0:
         return options.max_steps
     return max(1, math.ceil(options.epochs * rows / options.batch_size))
 
 
 def milestones(options: Training, total: int) -> set[int]:
-    """The steps, before the last, at which a training is measured and saved."""
+    """Steps, before the last, at which a training is evaluated and saved."""
     return {max(1, round(total * turn / options.evaluations)) for turn in range(1, options.evaluations)}
 
 

@@ -1,4 +1,4 @@
-"""Token rows for training: made once, padded batch by batch."""
+"""Token rows for training: encoded once, padded per batch."""
 
 import random
 import re
@@ -15,7 +15,7 @@ from retrace.prompting.prompting import Prompting, answer_end
 from retrace.schemas import Example
 from retrace.tasks.base import Task
 
-IGNORED = -100  # label of a position that the loss leaves out
+IGNORED = -100  # label of positions excluded from the loss
 _RESULT = re.compile(r"<<[^<>=]*=([^<>=]*)>>|\[[^\[\]=]*=([^\[\]=]*)\]")
 _WORD = re.compile(r"[^\W\d_]+")
 
@@ -158,7 +158,7 @@ def _chat_rows(prompts: list[str], solutions: Sequence[str], tokenizer: PreTrain
 
 
 def report_long(names: Sequence[str], total: int, limit: int, what: str, done: str) -> None:
-    """Say on standard error how many examples were too long; raise UserError where all were."""
+    """Report on standard error how many examples were too long; raise UserError if all were."""
     if not names:
         return
     if len(names) == total and done == "left out":
@@ -188,7 +188,7 @@ def add_noise(examples: Sequence[Example], share: float, seed: int, vocabulary: 
 
 
 def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """LongTensor [n, longest], padded on the right with `value`."""
+    """Pad on the right with `value`: LongTensor [n, longest]."""
     lengths = [len(row) for row in rows]
     out = np.full((len(rows), max(lengths)), value, dtype=np.int64)
     for index, row in enumerate(rows):

@@ -1,4 +1,4 @@
-"""What a training does at each evaluation beside keeping the best checkpoint: it may stop early, and keep every one."""
+"""Callbacks at evaluations: early stopping, and keeping every evaluated checkpoint."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from retrace.training import parallel
 EACH = "each"  # folder of the checkpoints of all evaluations, in the state folder and then in the checkpoint's
 
 
-class StopsEarly(TrainerCallback):
+class EarlyStop(TrainerCallback):
     """Stops after `patience` evaluations in a row that were no better than the best one before them.
 
     metric: `loss` (the lower the better), or any other one (the higher the better). What was measured is read from the
@@ -26,7 +26,7 @@ class StopsEarly(TrainerCallback):
         self.metric = metric
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._look(state, control)  # at what was measured before a restart
+        self._look(state, control)  # evaluations before a restart
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if self._look(state, control) and state.is_world_process_zero:
@@ -43,7 +43,7 @@ class StopsEarly(TrainerCallback):
         return stops
 
 
-class KeepsEach(TrainerCallback):
+class KeepEvaluated(TrainerCallback):
     """Writes the checkpoint of each evaluation into the state folder. write: the model as it is, into an empty folder."""
 
     def __init__(self, state: str | Path, write: Callable[[Path], None]) -> None:
@@ -68,7 +68,7 @@ class KeepsEach(TrainerCallback):
 
 
 def bring_each(state: str | Path, folder: str | Path) -> None:
-    """Put the checkpoints that `KeepsEach` wrote into a checkpoint's folder; where it wrote none, nothing."""
+    """Put the checkpoints that `KeepEvaluated` wrote into a checkpoint's folder; where it wrote none, nothing."""
     for place in sorted((Path(state) / EACH).glob("step*[0-9]")):
         shutil.copytree(place, Path(folder) / EACH / place.name, copy_function=_linked)
 

@@ -1,4 +1,4 @@
-"""What a training says of its progress while it runs."""
+"""Progress lines of a running training."""
 
 import sys
 from typing import Any
@@ -8,8 +8,8 @@ from transformers import TrainerCallback
 from retrace.machine.progress import Pace
 
 
-class SaysHowFar(TrainerCallback):
-    """Prints lines of progress: step, loss, seconds left."""
+class ProgressCallback(TrainerCallback):
+    """Prints progress lines: step, loss, remaining seconds."""
 
     def __init__(self) -> None:
         self.pace = Pace()

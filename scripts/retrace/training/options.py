@@ -1,4 +1,4 @@
-"""What all training scripts share."""
+"""Options shared by all trainings."""
 
 from typing import Annotated, Literal
 
@@ -8,15 +8,15 @@ from retrace.sections import SPEED_ONLY, Count, Section, Share
 
 
 class Training(Section):
-    """What all training scripts share."""
+    """Options shared by all trainings."""
 
     learning_rate: float = Field(default=1e-4, gt=0)
     batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
+        default=32, description="examples an optimizer step, over all devices and accumulation steps"
     )
     device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
     epochs: float = Field(default=10, gt=0)
-    max_steps: int = Field(default=-1, ge=-1, description="optimiser steps; -1: as many as the epochs give")
+    max_steps: int = Field(default=-1, ge=-1, description="optimizer steps; -1: as many as the epochs give")
     warmup_ratio: Share = 0.06
     weight_decay: float = Field(default=0.01, ge=0)
     optim: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(

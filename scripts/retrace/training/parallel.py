@@ -1,7 +1,6 @@
-"""Training with several processes: the strategy by which they divide the work, and one whole model at the end.
+"""Multi-process training: strategies, and a complete model at the end.
 
-`scripts/launch.py` starts the processes and says by which strategy they divide the work; everything here does nothing
-in a training of one process.
+`scripts/launch.py` starts the processes and sets the strategy. Everything here is a no-op in a single-process training.
 """
 
 import copy
@@ -27,7 +26,7 @@ FILES = {"fsdp": "fsdp.json"} | {
 
 
 def strategy() -> str:
-    """How the processes of this training divide the work."""
+    """The strategy of this training's processes."""
     return os.environ.get(STRATEGY, "ddp")
 
 
@@ -57,7 +56,7 @@ def strategy_options() -> dict[str, Any]:
 
 
 def _leave_sums_to_gloo() -> None:
-    """Keep DeepSpeed from compiling its shared-memory sums for CPUs at the start of a job.
+    """Keep DeepSpeed from compiling its shared-memory all-reduce for CPUs at job start.
 
     PyTorch guards that compilation by a lock file without an owner: where a job was killed meanwhile, all later ones
     would wait for ever.
@@ -104,7 +103,7 @@ def accumulation_of(options: Training, world: int) -> tuple[int, int]:
 
 
 def _one_of(numbers: Sequence[int]) -> str:
-    """The numbers as words, the middle left out where there are many."""
+    """The numbers as text, abbreviated if there are many."""
     words = [str(number) for number in numbers]
     return ", ".join(words if len(words) <= 8 else [*words[:4], "...", *words[-3:]])
 
@@ -141,7 +140,7 @@ def saved_weights(folder: Path) -> dict[str, torch.Tensor]:
 def restore_whole(model: nn.Module, outline: nn.Module, folder: Path) -> None:
     """Make `model`, which was divided among processes, what `outline` was made from, with the weights in `folder`.
 
-    The weights are on the CPU and have their old type.
+    The weights are on the CPU, in their original data type.
     """
     found = saved_weights(folder)
     for names in tied_names(outline):
@@ -162,7 +161,7 @@ def restore_whole(model: nn.Module, outline: nn.Module, folder: Path) -> None:
 
 
 def leave(trainer: Any) -> None:
-    """Give back what dividing a model took: memory, and DeepSpeed's hold on how later models are loaded."""
+    """Release memory of a sharded model, and DeepSpeed's hook on loading later models."""
     if not is_sharded():
         return
     trainer.model_wrapped = trainer.deepspeed = trainer.optimizer = trainer.lr_scheduler = None

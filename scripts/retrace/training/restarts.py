@@ -1,7 +1,7 @@
-"""Saved states of a training that may be killed: how often they are written, and by whom.
+"""Saved states for resuming a killed training: when they are written, and by which run.
 
-A node that lost its network goes on with a training that a cluster has long started again elsewhere, in the same
-folder. So each run writes its name there when it starts, and a run that finds another name stops before it writes.
+A node that lost its network may continue a training that the cluster has restarted elsewhere in the same folder.
+Therefore each run writes its name there at the start, and a run that finds another name stops before writing.
 """
 
 import json
@@ -22,15 +22,15 @@ from torch import nn
 from transformers import PreTrainedModel, TrainerCallback
 
 from retrace.errors import UserError
-from retrace.machine.storage import bring_to_disk, disk_of, write_text
+from retrace.machine.storage import disk_of, sync_to_disk, write_text
 from retrace.training import parallel
 from retrace.training.options import Training
 
-TIMES = 20.0  # a save may wait for so many times what saving takes, if that is longer than the minutes it is given
+TIMES = 20.0  # minimum interval between saves, as a multiple of the duration of a save
 KEPT = 2  # saved states
 
 
-class SavesInTime(TrainerCallback):
+class TimedSaves(TrainerCallback):
     """Saves the state where the last save is too long ago, at a step that is logged: so a run that goes on from there
     logs what it would have logged."""
 
@@ -65,7 +65,7 @@ def checkpoints_in(state: Path) -> list[Path]:
 
 
 def last_checkpoint(state: Path) -> Path | None:
-    """The newest saved state that is whole; what a kill, a full disk or a broken one left is passed over."""
+    """The newest complete saved state; incomplete or damaged ones are skipped."""
     for path in reversed(checkpoints_in(state)):
         if is_whole(path):
             return path
@@ -141,7 +141,7 @@ class Owner:
         self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
 
     def claim(self, fingerprint: str) -> None:
-        """Make the folder this run's; a state of other options or data, by its fingerprint, is thrown away."""
+        """Claim the folder for this run; discard a state with another fingerprint (other options or data)."""
         known = self.state / "fingerprint"
         if self.state.exists() and (not known.exists() or known.read_text() != fingerprint):
             if any(self.state.glob("checkpoint-*")):
@@ -198,7 +198,7 @@ class OwnCheckpoints:
         # and on the disk, not in a memory that a machine which goes down forgets.
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
-            bring_to_disk(Path(output_dir))
+            sync_to_disk(Path(output_dir))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:

@@ -61,7 +61,7 @@ def set_attention_dropout(model: PreTrainedModel, share: float) -> None:
 
 
 def token_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross-entropy over the labelled tokens of a batch from `collate_generator`."""
+    """Sum of the cross-entropy over the labeled tokens of a batch from `collate_generator`."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     logits = model(**inputs, use_cache=False).logits
     return functional.cross_entropy(
@@ -80,7 +80,7 @@ def start_token(model: PreTrainedModel) -> int | None:
 
 
 class DevelopmentLoss:
-    """Mean loss a token over all development rows."""
+    """Mean loss per token over all development rows."""
 
     def __init__(self, rows: Sequence[Row], collate: Collate, batch_size: int) -> None:
         ordered = sorted(rows, key=lambda row: row.length)
@@ -101,14 +101,14 @@ class DevelopmentLoss:
 
 
 def training_device() -> torch.device:
-    """Where this process of a training computes."""
+    """Device of this process."""
     if not torch.cuda.is_available():
         return torch.device("cpu")
     return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
 
 
 def limit_of(model: PreTrainedModel, max_length: int) -> int:
-    """The longest row that the model can take: max_length, or the positions of a model with learned ones."""
+    """Maximum row length: max_length, or the model's number of learned positions."""
     config = model.config
     positions = None if config.is_encoder_decoder else getattr(config, "max_position_embeddings", None)
     return min(max_length, positions) if positions else max_length
@@ -158,7 +158,7 @@ def write_generator(
     masked_results: bool = False,
     state: str | Path | None = None,
 ) -> None:
-    """Write the checkpoint folder, whole or not at all; of several processes only the first writes.
+    """Write the checkpoint folder atomically; of several processes only the first one writes.
 
     layout: of the texts that the model was trained on, where it is not the usual one. masked_results: the calculator's
     results were masked from its loss. state: the training's folder for restarts, where checkpoints of other evaluations

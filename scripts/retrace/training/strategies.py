@@ -1,4 +1,4 @@
-"""What a training cannot do where several processes share it; said while planning, and again by the training itself."""
+"""Options that are not supported in multi-process trainings; checked while planning, and again by the training."""
 
 from retrace.errors import UserError
 from retrace.machine.launch import DIVIDING, OFFLOADING, strategy_for
@@ -6,7 +6,7 @@ from retrace.training.options import Training
 
 
 def check_strategy(name: str, training: Training, strategy: str, world: int) -> None:
-    """Raise UserError for what a training cannot do where `world` processes share it by this strategy.
+    """Raise UserError for options that a training of `world` processes with this strategy does not support.
 
     name: as in `launch.trainings`. The training itself refuses the same, but only once all before it has been computed.
     """

@@ -1,10 +1,10 @@
 """One trainer for all networks: Hugging Face's, set up so that batches, losses and restarts are exact.
 
-- The loss is the sum over all items (tokens, pairs, solutions) of an optimiser step divided by their number, however
+- The loss is the sum over all items (tokens, pairs, solutions) of an optimizer step divided by their number, however
   the step is split into accumulated batches and processes. Trainer would divide T5's mean loss by nothing, because
   T5's forward accepts any keyword and so seems to take `num_items_in_batch`: four accumulated batches then give four
   times the loss and the gradient.
-- The order of all examples is drawn before training; a run that was killed goes on at its last saved step and ends
+- The order of all examples is drawn before training; a killed run resumes from its last saved step and ends
   with the same weights as an uninterrupted one.
 """
 
@@ -35,9 +35,9 @@ from retrace.training import parallel
 from retrace.training.adapters import saved_weights
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.follow import SaysHowFar
+from retrace.training.follow import ProgressCallback
 from retrace.training.options import Training
-from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime, check_room, kept_besides, last_checkpoint
+from retrace.training.restarts import OwnCheckpoints, Owner, TimedSaves, check_room, kept_besides, last_checkpoint
 
 Loss = Callable[[torch.nn.Module, dict[str, torch.Tensor]], torch.Tensor]
 Count = Callable[[dict[str, torch.Tensor]], torch.Tensor]
@@ -45,7 +45,7 @@ Evaluation = Callable[[torch.nn.Module], dict[str, float]]
 
 
 class Fingerprinted(Protocol):
-    """Data that can say in a few letters what they are."""
+    """Data with a short fingerprint."""
 
     def fingerprint(self) -> str: ...
 
@@ -54,7 +54,7 @@ COLUMNS = ("loss", "learning_rate", "grad_norm")  # of a training step, in the c
 
 
 class Ordered(Dataset):
-    """Rows in the order of a whole training, epochs on end."""
+    """Rows in the order of a whole training, all epochs concatenated."""
 
     def __init__(self, rows: Sequence[Any], order: np.ndarray) -> None:
         self.rows = rows
@@ -68,7 +68,7 @@ class Ordered(Dataset):
 
 
 class ExactTrainer(OwnCheckpoints, Trainer):
-    """Trainer whose loss is a sum over items, divided once by the number of items of the optimiser step.
+    """Trainer whose loss is a sum over items, divided once by the number of items of the optimizer step.
 
     A loss of several terms gives a vector of sums and one of counts; each term is divided by its own number of items.
     """
@@ -86,7 +86,7 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         self.loss_is_scaled_for_ga = True
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Trainer asks only behind a step whether to stop; a resumed training may have to stop before its first one."""
+        """Trainer checks for a stop only after a step; a resumed training may have to stop before its first one."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
@@ -156,7 +156,7 @@ class ExactTrainer(OwnCheckpoints, Trainer):
 
 
 class Milestones(TrainerCallback):
-    """Evaluates and saves at the given steps, prints progress, and stops at a loss that is no number."""
+    """Evaluates and saves at the given steps, prints progress, and stops at a loss that is not finite."""
 
     def __init__(self, steps: set[int], evaluates: bool) -> None:
         self.steps = steps
@@ -223,7 +223,7 @@ def train(
     order: np.ndarray | None = None,
     also: Sequence[Fingerprinted] = (),
 ) -> list[dict[str, float]]:
-    """Train `model` in place and return the curve: one dict a logged step.
+    """Train `model` in place and return the curve, one dict per logged step.
 
     Of several processes each trains its part of every batch; where they divide the model among themselves, only the
     first one has all of it in the end, on the CPU.
@@ -263,7 +263,7 @@ def train(
             eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
             callbacks=[
                 Milestones(milestones(options, total), evaluates),
-                SavesInTime(60 * options.save_minutes),
+                TimedSaves(60 * options.save_minutes),
                 *callbacks,
             ],
             loss=loss,
@@ -305,7 +305,7 @@ def run_trainer(
     try:
         trainer = build(owner)
         trainer.remove_callback(PrinterCallback)
-        trainer.add_callback(SaysHowFar())
+        trainer.add_callback(ProgressCallback())
         if world_size() > 1:
             torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
         if checkpoint:
@@ -327,7 +327,7 @@ def run_trainer(
 
 
 def finish(state: str | Path) -> None:
-    """Remove the state folder: the result is written."""
+    """Remove the state folder once the result is written."""
     if is_first_process():
         shutil.rmtree(state, ignore_errors=True)
 
@@ -372,7 +372,7 @@ def curve_of(
 
 
 def write_curve(path: str | Path, curve: Sequence[dict[str, float]]) -> None:
-    """Write curves.jsonl, one logged step a line."""
+    """Write curves.jsonl, one line per logged step."""
     with open(path, "w", encoding="utf-8") as handle:
         for row in curve:
             handle.write(json.dumps(row) + "\n")

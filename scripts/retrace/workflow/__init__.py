@@ -1,1 +1,1 @@
-"""What a target means: the summed configuration, names, and what lies behind a result."""
+"""Configuration, names, targets and their upstream jobs."""

@@ -1,9 +1,9 @@
-"""Templates that the rules are written with: the paths of one run and the commands of its programs.
+"""Building blocks of the rules: paths of a run and commands of its programs.
 
-Snakemake fills in what stands in braces with small letters; names in capitals stand for the arguments below, which nearly
-all programs take. `$RETRACE_SCRIPTS`, `$RETRACE_CONFIG` and `$RETRACE_OWN` are set by the prefix of every command
-(rules/common.smk), so that a checkout that moved changes no command and redoes nothing. The parameters `task_file` and
-`model_file` are given to the rules that need them by rules/environment.smk.
+Snakemake fills in lower-case fields in braces; upper-case fields stand for the arguments below, which nearly all programs
+take. `$RETRACE_SCRIPTS`, `$RETRACE_CONFIG` and `$RETRACE_OWN` are set by the prefix of every command
+(rules/common.smk), so that moving the checkout changes no command and reruns nothing. The parameters `task_file` and
+`model_file` are added to the rules that need them by rules/environment.smk.
 """
 
 import re
@@ -24,41 +24,41 @@ _LAUNCHER = "$RETRACE_SCRIPTS/launch.py --gpus {resources.gpus} "
 
 
 def run(path: str) -> str:
-    """A file or folder of one run, which has a task, a model and a seed: `sft/model`."""
+    """Path of a file or folder of one run (task, model and seed), for instance `sft/model`."""
     return f"results/{_RUN}/{path}"
 
 
 def logs(path: str) -> str:
-    """A log of one run."""
+    """Path of a log of one run."""
     return f"logs/{_RUN}/{path}"
 
 
 def benchmarks(path: str) -> str:
-    """A benchmark record of one run."""
+    """Path of a benchmark record of one run."""
     return f"benchmarks/{_RUN}/{path}"
 
 
 def program(*words: str) -> str:
-    """The command that starts a program of scripts/; what it prints goes to the job's log.
+    """The shell command of a program in scripts/, with its output in the job's log.
 
     Args:
         words: The program without `.py` and its arguments, in any number of strings.
 
     Raises:
-        KeyError: A name in capitals is none of ARGUMENTS.
+        KeyError: An upper-case field is not in ARGUMENTS.
     """
     return _command("", words)
 
 
 def on_devices(*words: str) -> str:
-    """As `program`, on the GPU that the job asks for."""
+    """Like `program`, on the job's GPU."""
     return _command(_LAUNCHER, words)
 
 
 def training(*words: str) -> str:
-    """As `program`, in as many processes as the job asks for, with what every training takes.
+    """Like `program`, in as many processes as the job requests, with the arguments of every training.
 
-    That stands first: of an option that is given twice, the rule's own value holds.
+    These come first: of a repeated option, the rule's own value wins.
     """
     name, _, arguments = " ".join(words).partition(" ")
     common = "{TASK} {SEED} --state {params.state} {OPTIONS}"
@@ -66,7 +66,7 @@ def training(*words: str) -> str:
 
 
 def printed(*words: str) -> str:
-    """As `program`; what it prints is shown and stands in the log, too."""
+    """Like `program`, but the output is also shown."""
     return _command("", words, "2> {log} | tee -a {log}")
 
 

@@ -1,7 +1,7 @@
-"""What fits together: every combination of task, model and method is decided here, before anything runs.
+"""Compatibility: whether a combination of task, model and method works, checked before anything runs.
 
-Requirements of all systems stand here, and each system declares its own. Each says which combinations it is about, when
-these work, and why they do not; what would work instead is found by asking the same about other tasks, models or methods.
+General requirements are listed here, and each system declares its own. A requirement says which combinations it applies
+to, when they work, and why they do not; alternatives are found by checking other tasks, models or methods.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from retrace.systems.requirements import Case, Requirement, has_solutions
 
 
 def _missing(case: Case) -> list[str]:
-    """Splits that are read and that the tasks do not have."""
+    """Required splits that the tasks do not have."""
     read = case.splits if case.trains else ()
     return [split for split in read if split not in case.task.splits] + ["test"] * ("test" not in case.answered.splits)
 
@@ -126,7 +126,7 @@ OF_DATA_AND_DECODERS = (
 
 
 def requirements() -> Iterator[Requirement]:
-    """All of them, in the order in which they are asked: what is said first is what a user mends first."""
+    """All requirements, in order: the first one violated is what the user should fix first."""
     yield from OF_NAMES_AND_MODELS
     for system in all_systems().values():
         yield from system.requirements
@@ -134,19 +134,19 @@ def requirements() -> Iterator[Requirement]:
 
 
 def unfit_network(model: ModelConfig) -> str | None:
-    """Why a local or an already fetched model is no generator of its family; None where it is one, or is not here yet."""
+    """Why a local or fetched model is not a generator of its family; None if it is, or is not available yet."""
     return check_generator(model.file or f"results/models/{model.name}", model.family)
 
 
 def broken(case: Case) -> Requirement | None:
-    """The first requirement that a combination does not meet; None for one that works."""
+    """The first requirement that a combination violates; None if it works."""
     return next((one for one in requirements() if one.about(case) and not one.met(case)), None)
 
 
 def check(case: Case, others: Callable[[str], list[str]]) -> None:
-    """Raise UserError for a combination that cannot work, with what would.
+    """Raise UserError, with alternatives, for a combination that cannot work.
 
-    others: the names of the tasks, models or methods (`task`, `model`, `method`) that could stand in its place and work.
+    others: the names of the tasks, models or methods (`task`, `model`, `method`) that would work instead.
     """
     fault = broken(case)
     if fault is None:

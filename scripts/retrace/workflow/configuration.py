@@ -1,8 +1,8 @@
-"""The typed configuration: every option that a user can set, with its meaning and its limits.
+"""The typed configuration: every user option, with its meaning and limits.
 
-One class per script; a script's command line is made from its class (retrace.cli). Defaults are the paper's,
+There is one class per script, from which its command line is generated (retrace.cli). Defaults are the paper's,
 as far as a value does not depend on task and model; config/presets/ holds the rest, each with its source. Systems and
-decoding algorithms bring their own sections.
+decoding algorithms add their own sections.
 """
 
 from functools import cached_property
@@ -21,7 +21,7 @@ from retrace.workflow.seeds import Seeds, SeedsOfSystems
 
 
 class Shards(Section):
-    """Into how many jobs a step is split. A plan's own matter: the rows do not depend on it."""
+    """Number of jobs that a step is split into. It does not change the rows."""
 
     sample: Count = 1
     decode: Count = 1
@@ -34,7 +34,7 @@ class Shards(Section):
 
 
 class Threads(Section):
-    """Processor threads of a job, by kind; Snakemake lowers them to what it was given."""
+    """CPU threads of a job, by kind; Snakemake caps them at its own limit."""
 
     train: Count = 8
     sample: Count = 4
@@ -43,7 +43,7 @@ class Threads(Section):
 
 
 class Limits(Section):
-    """Use only the first rows of a split; -1: all. A result says how many there were."""
+    """Use only the first rows of a split; -1: all. Results state the number."""
 
     train: int = Field(default=-1, ge=-1)
     dev: int = Field(default=-1, ge=-1)
@@ -58,14 +58,14 @@ class When(Section):
 
 
 class Override(Section):
-    """Values for some tasks or models only."""
+    """Values for certain tasks or models only."""
 
     when: When
     set: dict[str, float | int | str | bool | list | None] = Field(description="dotted names, for instance grace.beta")
 
 
 class ConfigurationBase(Section):
-    """What belongs to no system; `Configuration` adds the sections of systems and of decoding algorithms."""
+    """Options of no particular system; `Configuration` adds the sections of systems and decoding algorithms."""
 
     preset: Name = "paper"
     seeds: Seeds = Field(
@@ -98,16 +98,16 @@ class ConfigurationBase(Section):
     overrides: list[Override] = Field(default=[])
 
     def trainings(self) -> dict[str, Training]:
-        """The sections of trainings, by their names in `launch.trainings`."""
+        """Sections of trainings, by their names in `launch.trainings`."""
         return self._trainings_alone
 
     @cached_property
     def _trainings_alone(self) -> dict[str, Training]:
-        # Asked for several times for every planned job.
+        # Needed several times for every planned job.
         return {name: part for name, (_, part) in self._trainings().items()}
 
     def _trainings(self) -> dict[str, tuple[str, Training]]:
-        """The same with their dotted names: `dpo_st.sft` of `dpo_st_sft`."""
+        """Trainings by name, with dotted sections: `dpo_st_sft` is `dpo_st.sft`."""
         found = {}
         for name in type(self).model_fields:
             section = getattr(self, name)
@@ -131,7 +131,7 @@ class ConfigurationBase(Section):
             if size % min(device, size) == 0:
                 continue
             place = self.launch.of(name)
-            # Several processes may share out what one cannot; the training itself checks that.
+            # Several processes may divide a batch that one cannot; the training itself checks that.
             if max(place.gpus, place.processes, place.nodes) <= 1:
                 fitting = max(part for part in range(1, device) if size % part == 0)
                 raise ValueError(
@@ -142,7 +142,7 @@ class ConfigurationBase(Section):
 
 
 def with_sections(base: type[ConfigurationBase]) -> type[ConfigurationBase]:
-    """The class of the whole configuration: `base` and, behind its sections, those of systems and algorithms."""
+    """The class of the whole configuration: the sections of `base`, then those of systems and algorithms."""
     sections = {name: kind for system in all_systems().values() for name, kind in system.sections.items()}
     sections |= {name: kind for name, kind in option_sections().items() if name not in sections}
     further: dict[str, Any] = {name: (kind, kind()) for name, kind in sections.items()}

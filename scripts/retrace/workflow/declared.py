@@ -1,4 +1,4 @@
-"""The configuration of a run for each target, and its tasks, models, decoders and methods by name."""
+"""The configuration of a run, resolved per target, and its tasks, models, decoders and methods by name."""
 
 import os
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts",
 
 
 def config_folders() -> list[Path]:
-    """The shipped folder, and for a program that a rule starts the user's own."""
+    """The shipped folder and, for programs started by a rule, the user's own."""
     own = os.environ.get("RETRACE_OWN")
     return [Path(__file__).resolve().parents[3] / "config", *([Path(own)] if own else [])]
 
 
 class Declared:
-    """The resolved configuration, and all that has a YAML file of its own.
+    """The resolved configuration, and everything defined in a YAML file of its own.
 
     Args:
-        user: what the user gave (config.yaml, further files, `--config`), already merged by Snakemake.
+        user: user settings (config.yaml, further files, `--config`), already merged by Snakemake.
         config_dir: the folder with the shipped tasks/, models/, checkpoints/, ...
-        own: a folder with the user's own; the option `own` of the configuration goes before.
+        own: a folder with the user's own; the configuration option `own` takes precedence.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Declared:
         self.layers.check_overrides(self.tasks, self.models)
 
     def _own_folder(self, given: str | None, otherwise: str | Path | None) -> Path | None:
-        """The user's folder; None where it is the shipped one, or there is none."""
+        """The user's folder; None if there is none or it is the shipped one."""
         if given is not None and not (isinstance(given, str) and Path(given).is_dir()):
             raise UserError(f"own: {given}: no such folder; name one with {'/, '.join(OWN_KINDS)}/ in it")
         folder = Path(given or otherwise or self.folder)
@@ -71,12 +71,12 @@ class Declared:
     def for_target(
         self, task: str, model: str, checkpoint: str | None = None, decoder: str | None = None
     ) -> Configuration:
-        """The configuration as it holds for one task and model, and for what a checkpoint or decoder sets otherwise."""
+        """The configuration for one task and model, with the options that checkpoint and decoder set."""
         return self.values_of_variants(task, model, self.variants(checkpoint, decoder))
 
     @cache  # noqa: B019 - one Settings lives as long as the workflow
     def variants(self, checkpoint: str | None, decoder: str | None = None) -> tuple[str, ...]:
-        """Which of a checkpoint, of the network of a decoder, and of the decoder set options: `checkpoint NAME`, ..."""
+        """Which of checkpoint, decoder and the decoder's network set options: `checkpoint NAME`, ..."""
         named = self.checkpoints.parse(checkpoint) if checkpoint else None
         kinds = [named.kind.name] if named else []
         found = []
@@ -87,7 +87,7 @@ class Declared:
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def values_of_variants(self, task: str, model: str, variants: tuple[str, ...]) -> Configuration:
-        """The configuration for one task and model, with what these set (`variants`)."""
+        """The configuration for one task and model, with the options of these `variants`."""
         options: dict[str, Any] = {}
         where = f"configuration of {task} with {model}"
         for variant in variants:
@@ -100,20 +100,20 @@ class Declared:
         return self._checked(task, model, options, where)
 
     def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
-        """The values as a configuration. Raises UserError for a wrong key or value, and for a model that there is not."""
+        """Validate values. Raises UserError for a wrong key or value, or an unknown model."""
         values = self.layers.values(task, model, variant, where)
         check_named_models(values, {name: self.model(name).family for name in self.models}, where)
         return values
 
     def option(self, values: Configuration, dotted: str) -> Any:
-        """The value of an option, `dpo_st.rounds`."""
+        """Value of a dotted option such as `dpo_st.rounds`."""
         found: Any = values
         for part in dotted.split("."):
             found = getattr(found, part)
         return found
 
     def named(self, option: str) -> set[str]:
-        """All values of an option (`align.embedder`), for whatever task, model and variant."""
+        """All values of an option (`align.embedder`) over all tasks, models and variants."""
         sets = [one.set for files in (self.checkpoints, self.decoder_files) for one in files.values()]
         variants = {one[option] for one in sets if option in one}
         return {
@@ -121,8 +121,8 @@ class Declared:
         }
 
     def resolved(self) -> dict[str, Any]:
-        """Everything that results are made with as plain data, to be saved beside them; where trainings are followed
-        is no part of it."""
+        """The configuration behind all results, as plain data to save next to them, without the experiment trackers,
+        which change no result."""
         return self.values.model_dump(mode="json", exclude={"logging"})
 
     # ------------------------------------------------------------ tasks, models and methods
@@ -148,19 +148,19 @@ class Declared:
         return load_model_config(self._model_files.path(name))
 
     def file(self, kind: str, name: str) -> Path:
-        """The YAML of a name below `tasks`, `models`, `prompts`, ...; where there is none, where it would be shipped."""
+        """Path of a name's YAML in `tasks`, `models`, `prompts`, ...; the shipped location if it does not exist."""
         found = [folder / kind / f"{name}.yaml" for folder in self.folders]
         return next((path for path in found if path.exists()), found[0])
 
     def use_file(self, path: str | Path) -> None:
-        """Take a task or a model, by the folder's name, from a file that may lie anywhere."""
+        """Use a task or model from a file at any path; `kind` is its folder's name."""
         path = Path(path)
         for files in (self._task_files, self._model_files):
             if path.parent.name == f"{files.what}s":
                 files.paths[path.stem] = path
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
-        """A checkpoint, or what it is a variant of where it is the user's own."""
+        """The checkpoint, or for a user's own one, the shipped one that it extends."""
         named = self.checkpoints.parse(checkpoint)
         if named is None:
             return checkpoint
@@ -169,16 +169,16 @@ class Declared:
         return shipped if named.round is None else f"{shipped}_round{named.round}"
 
     def shipped_decoder(self, decoder: str) -> str:
-        """A decoder, or what it is a variant of where it is the user's own."""
+        """The decoder, or for a user's own one, the shipped one that it extends."""
         files = self.decoder_files
         return next((name for name in files.ancestors(base_decoder(decoder)) if name in files.shipped), decoder)
 
     def is_own(self, kind: str, name: str) -> bool:
-        """Whether a name's YAML is the user's and not a shipped one."""
+        """Whether a name's YAML is the user's own."""
         return self.file(kind, name).parents[1] != self.folder
 
     def generator_model(self, name: str) -> ModelConfig:
-        """A model that writes solutions. Raises UserError for an unknown one and for an encoder."""
+        """A model that can generate. Raises UserError for an unknown model or an encoder."""
         if name in self.models and (model := self.model(name)).family != "encoder":
             return model
         writers = [other for other in self.models if self.model(other).family != "encoder"]
@@ -188,19 +188,19 @@ class Declared:
 
     @cached_property
     def decoders(self) -> list[str]:
-        """Names of decoders, those without their calculator too."""
+        """Names of decoders, including those without calculator."""
         plain = list(self.decoder_files)
         return [*plain, *(name + WITHOUT_CALCULATOR for name in plain if not self.decoder_files[name].never_calculates)]
 
     def decoder(self, name: str) -> DecoderConfig:
-        """What a decoder's name means; that of `greedy` for `greedy_no_calculator`."""
+        """The decoder of a name; that of `greedy` for `greedy_no_calculator`."""
         return self.decoder_files[base_decoder(name)]
 
     @lru_cache(maxsize=256)  # noqa: B019
     def method(self, name: str) -> MethodConfig:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
-        these with `_no_calculator` behind it."""
+        these with the suffix `_no_calculator`."""
         plain = self._method(name)
         if plain is not None:
             return plain
@@ -214,7 +214,7 @@ class Declared:
         raise UserError(
             f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
             f"with a checkpoint of {', '.join(self.checkpoints.shown)} and a decoder of "
-            f"{', '.join(self.decoder_files)}; any of these with {WITHOUT_CALCULATOR} behind it"
+            f"{', '.join(self.decoder_files)}; any of these may end in {WITHOUT_CALCULATOR}"
         )
 
     def _method(self, name: str) -> MethodConfig | None:
@@ -241,7 +241,7 @@ class Declared:
         return None
 
     def headline_model(self, task: str, method: str | None = None) -> str:
-        """The model of `results/{task}/{method}_acc.json`: that of the method's paper, the task's or the default."""
+        """The model of `results/{task}/{method}_acc.json`: that of the method's paper, of the task, or the default."""
         models = self.values.headline_models
         paper = self.method(method).paper if method else ""
         return models.get(paper) or models.get(task) or models["default"]
@@ -249,8 +249,10 @@ class Declared:
 
 @cache
 def section_classes() -> dict[str, type[BaseModel]]:
-    """Name of each option section of the configuration and its class; `dpo_st.sft` for a section within one, whose own
-    options are then no section of a script."""
+    """Name and class of each option section, nested ones as `dpo_st.sft`.
+
+    The own options of a section with nested ones belong to no script.
+    """
 
     def sections_in(owner: type[BaseModel], prefix: str) -> dict[str, type[BaseModel]]:
         found: dict[str, type[BaseModel]] = {}

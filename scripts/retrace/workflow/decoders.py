@@ -1,6 +1,6 @@
 """Decoders by name: an algorithm with the section of the configuration that holds its options (config/decoders).
 
-A decoder may extend another one: it is then decoded as that one is, with what it sets itself.
+A decoder may extend another one and override its options.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ class DecoderConfig(Variant):
 
 
 class Decoders(Library[DecoderConfig]):
-    """The decoders of some folders by name, each with what it takes from those that it extends."""
+    """Decoders by name, with inherited values resolved."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         super().__init__(DecoderConfig, "decoder", folders)
@@ -70,12 +70,12 @@ class Decoders(Library[DecoderConfig]):
         return algorithms()[self[name].algorithm]
 
     def _inherited(self, own: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
-        """Another algorithm does not have its parent's section."""
+        """The parent's section is not inherited if the algorithm differs."""
         changed = own.get("algorithm", parents.get("algorithm")) != parents.get("algorithm")
         return {name: value for name, value in parents.items() if name != "section"} if changed else parents
 
     def _check(self, decoder: DecoderConfig) -> None:
-        """Write the section out. Raises UserError for an algorithm, section or decoder that is unknown or does not fit."""
+        """Fill in the section. Raises UserError for an algorithm, section or decoder that is unknown or does not fit."""
         path, known = self.path(decoder.name), algorithms()
         if not decoder.algorithm:
             raise UserError(f"{path}: algorithm is missing; {closest('', known)}; or let it extend another decoder")

@@ -1,4 +1,4 @@
-"""What `snakemake` alone makes."""
+"""The targets of a plain `snakemake`."""
 
 from retrace.workflow.settings import Settings
 
@@ -8,7 +8,7 @@ RIVALS = ["greedy", "self_consistency", "stepwise"]
 
 
 def default_targets(settings: Settings) -> list[str]:
-    """The paper's table, or GRACE and its rivals on generated data where the preset is a small one."""
+    """GRACE's table or, for presets with a small model, GRACE and its baselines on generated data."""
     if settings.model(settings.values.headline_models["default"]).scratch is None:
         return ["results/tables/grace_table1.html"]
     model = settings.headline_model(TASK)

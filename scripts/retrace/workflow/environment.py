@@ -1,6 +1,6 @@
-"""The words of the shell that every job's command starts with.
+"""The shell prefix of every job's command.
 
-Paths are handed over here and not as parameters of the rules: a checkout or mirror that moved redoes nothing.
+Paths are passed here and not as params of the rules, so that moving the checkout or mirror reruns nothing.
 """
 
 import shlex
@@ -18,9 +18,9 @@ def prefix_of_jobs(settings: Settings, root: Path, here: bool, on_node: bool, ow
     Args:
         settings: The configuration.
         root: The folder with scripts/ and config/.
-        here: Jobs are started on this machine: they take its GPUs by locks. Those of a cluster have what it granted.
-        on_node: This is a job on a node of a cluster; what stays on the login node may download.
-        own_packages: Jobs run in this interpreter's environment, also where it was not activated; conda has its own.
+        here: Jobs run on this machine and lock its GPUs; cluster jobs use what they were granted.
+        on_node: This is a job on a cluster node; only the login node may download.
+        own_packages: Jobs run in this interpreter's environment, even if not activated, and not in conda's.
     """
     values: dict[str, object] = {
         "RETRACE_SCRIPTS": root / "scripts",
@@ -38,5 +38,5 @@ def prefix_of_jobs(settings: Settings, root: Path, here: bool, on_node: bool, ow
         values["HF_HUB_OFFLINE"] = 1
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     path = f' PATH="{Path(sys.executable).parent}:$PATH"' if own_packages else ""
-    # A variable stays one word and no pattern, so that a checkout may lie in a folder with a space or brackets.
+    # Quote variables, so that the checkout's path may contain spaces or brackets.
     return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "

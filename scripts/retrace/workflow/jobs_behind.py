@@ -1,7 +1,7 @@
-"""The jobs behind a file: a walk over the workflow's own rules, from the one that makes it to those that make its inputs.
+"""The upstream jobs of a file, found by walking the workflow's rules from its producer to its inputs' producers.
 
-Snakemake's graph of jobs cannot be asked for them: it leaves out what is up to date, and in the process of a single job it
-holds that job alone. The rules are there in both.
+Snakemake's own job graph does not serve: it omits jobs that are up to date and, in the process of a single job, contains
+only that job. The rules are always complete.
 """
 
 import re
@@ -18,7 +18,7 @@ SHARD = "shard"
 
 
 class Rule(Protocol):
-    """What the walk asks of a rule of Snakemake."""
+    """The part of Snakemake's Rule that the walk uses."""
 
     name: str
 
@@ -31,16 +31,16 @@ class Rule(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """A job of the workflow, planned or not. inputs: the jobs that make its input files."""
+    """A job of the workflow, planned or not. inputs: the jobs that produce its input files."""
 
     benchmark: str | None
     inputs: Sequence["Job"]
 
 
 class JobsBehind:
-    """Answers for any number of files; what several of them rest on is looked up once.
+    """Upstream jobs of any number of files; shared ancestors are resolved once.
 
-    producers: gives the rules whose output a file may be.
+    producers: maps a file to the rules whose output it matches.
     """
 
     def __init__(self, producers: Callable[[str], Iterable[Rule]]) -> None:
@@ -50,7 +50,7 @@ class JobsBehind:
         self._inputs: dict[tuple, Sequence[Job]] = {}
 
     def benchmarks(self, files: Iterable[str]) -> list[str]:
-        """The benchmark files of all jobs that make `files` and what these are made from, sorted, each once."""
+        """Benchmark files of all upstream jobs of `files`, sorted and unique."""
         found: set[str] = set()
         seen: set[int] = set()
         waiting = [job for file in files if (job := self._making(file))]
@@ -64,16 +64,16 @@ class JobsBehind:
         return sorted(found)
 
     def _making(self, file: str) -> Job | None:
-        """The job that makes a file; None for a file that no rule makes."""
+        """The job that produces a file; None if no rule does."""
         if file not in self._of_file:
-            self._of_file[file] = None  # a file is not made from itself
+            self._of_file[file] = None  # a file does not depend on itself
             rules = list(self._producers(file))
             rule = rules[0] if len(rules) == 1 else self._choose(rules, file)
             self._of_file[file] = self._job(rule, rule.get_wildcards(file)) if rule else None
         return self._of_file[file]
 
     def _choose(self, rules: list[Rule], file: str) -> Rule | None:
-        """Like Snakemake: the rule that comes first by `ruleorder`, of those whose inputs can be had."""
+        """Choose as Snakemake does: the first by `ruleorder` whose inputs can be produced."""
         rules.sort(key=attrgetter("name"))
         rules.sort(key=cmp_to_key(_by_rule_order))
         return next((rule for rule in rules if self._has_inputs(rule, file)), None)
@@ -81,7 +81,7 @@ class JobsBehind:
     def _has_inputs(self, rule: Rule, file: str) -> bool:
         try:
             inputs, _, chosen, _ = rule.expand_input(rule.get_wildcards(file))
-        except Exception:  # an input function that knows no input for these wildcards
+        except Exception:  # an input function without inputs for these wildcards
             return False
         return all(one in chosen or self._making(str(one)) or Path(one).exists() for one in inputs)
 
@@ -89,7 +89,7 @@ class JobsBehind:
         key = (rule.name, *sorted(wildcards.items()))
         if key not in self._of_rule:
             benchmark = rule.expand_benchmark(wildcards)
-            # Shards read the same files. Four jobs of five are shards: without this the walk took as long as planning.
+            # Shards share their inputs. Four of five jobs are shards: without this cache the walk takes as long as planning.
             shared = (rule.name, *sorted((wildcards | {SHARD: ""}).items()))
             if shared not in self._inputs:
                 self._inputs[shared] = self._jobs_before(rule, wildcards)
@@ -100,7 +100,7 @@ class JobsBehind:
         inputs, _, chosen, _ = rule.expand_input(wildcards)
         found = []
         for file in inputs:
-            named = chosen.get(file)  # the rule that the input names itself
+            named = chosen.get(file)  # the rule that the input refers to
             job = self._job(named, named.get_wildcards(file)) if named else self._making(str(file))
             if job:
                 found.append(job)
@@ -108,14 +108,14 @@ class JobsBehind:
 
 
 def _by_rule_order(one: Rule, other: Rule) -> int:
-    """The rule that `ruleorder` prefers comes first; Snakemake calls it the greater one."""
+    """Sort rules by `ruleorder`, preferred first; Snakemake compares it as greater."""
     return -1 if one > other else 1 if one < other else 0  # type: ignore[operator]
 
 
 def folded(files: Iterable[str]) -> list[str]:
-    """File names in which a run of numbers before the ending is written as the shell does: `test_{0..7}.tsv`.
+    """Collapse consecutive numbers before the suffix into shell braces: `test_{0..7}.tsv`.
 
-    A command that named thousands of shards would be longer than the system allows.
+    Naming thousands of shards would exceed the system's command length.
     """
 
     def parts(file: str) -> tuple[str, int, str]:

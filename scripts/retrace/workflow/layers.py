@@ -1,7 +1,7 @@
-"""One configuration from its layers: option defaults, the preset, the user's YAML file, `--config`, and a variant's `set`.
+"""Merge configuration layers: option defaults, preset, the user's YAML files, `--config`, and a variant's `set`.
 
-A later layer wins over an earlier one, also over what the earlier one says for one task or model; a preset that
-extends another is a layer of its own.
+Later layers override earlier ones, including their values for single tasks or models. A preset that extends another
+is a separate layer.
 """
 
 import copy
@@ -16,7 +16,7 @@ from retrace.yaml_files import closest, read_yaml, validated
 
 
 def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `over` put on top, mapping by mapping; lists are replaced whole."""
+    """Merge `over` into `base`, recursively for mappings; lists are replaced."""
     result = dict(copy.deepcopy(dict(base)))
     for key, value in over.items():
         if isinstance(value, Mapping) and isinstance(result.get(key), Mapping):
@@ -27,32 +27,32 @@ def merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def with_options(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with dotted options (`grace.beta`) put on top."""
+    """`values` with dotted options (`grace.beta`) set."""
     for dotted, value in options.items():
         *parents, last = dotted.split(".")
         nested: Any = {last: value}
         for parent in reversed(parents):
             nested = {parent: nested}
-        values = merged(values, _seeds_written_out(nested))
+        values = merged(values, _expanded_seeds(nested))
     return dict(values)
 
 
-def _seeds_written_out(values: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with a list of seeds as the seeds of all systems, so that it wins over what earlier layers say of one."""
+def _expanded_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with a list of seeds expanded to all systems, so that it overrides earlier layers for every one."""
     seeds = values.get("seeds")
     return {**values, "seeds": written_out(seeds)} if isinstance(seeds, list) else dict(values)
 
 
 class Layers:
-    """The preset and what the user gave (config.yaml, further files, `--config`), already merged by Snakemake.
+    """The preset, and user settings (config.yaml, further files, `--config`) already merged by Snakemake.
 
     Args:
         user: the user's values.
-        folders: where presets/NAME.yaml are looked for, the shipped ones first; files of presets/NAME/ belong to it.
+        folders: folders with presets/NAME.yaml, the shipped one first; files in presets/NAME/ are its parts.
     """
 
     def __init__(self, user: Mapping[str, Any], folders: Sequence[Path]) -> None:
-        self.user = _seeds_written_out(user)
+        self.user = _expanded_seeds(user)
         self.folders = folders
         self.preset_name = str(self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
@@ -61,23 +61,23 @@ class Layers:
         yield from (*self.presets, self.user)
 
     def _presets(self, name: str, seen: tuple[str, ...]) -> list[dict[str, Any]]:
-        """The preset's layers, the one that it extends first."""
+        """The preset's layers, parents first."""
         paths = {path.stem: path for folder in self.folders for path in sorted((folder / "presets").glob("*.yaml"))}
         if name not in paths:
             raise UserError(f"preset {name!r} is unknown; {closest(name, paths)}")
         if name in seen:
             raise UserError(f"{paths[name]}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
-        preset = _seeds_written_out(read_yaml(paths[name]))
+        preset = _expanded_seeds(read_yaml(paths[name]))
         parent = preset.pop("extends", None)
         for part in sorted(paths[name].with_suffix("").glob("*.yaml")):
             values = read_yaml(part)
             if twice := sorted(values.keys() & preset.keys()):
                 raise UserError(f"{part}: {paths[name]} says {', '.join(twice)} too; leave it in one of them")
-            preset |= _seeds_written_out(values)
+            preset |= _expanded_seeds(values)
         return [*(self._presets(parent, (*seen, name)) if parent else []), preset]
 
     def check_overrides(self, tasks: Sequence[str], models: Sequence[str]) -> None:
-        """Raise UserError for overrides that hold for a task or model that there is not: they would change nothing."""
+        """Raise UserError for overrides of an unknown task or model, which would have no effect."""
         for layer in self:
             for override in layer.get("overrides") or []:
                 when = validated(Override, override, "overrides").when
@@ -102,7 +102,7 @@ class Layers:
 
 
 def _applied(values: Mapping[str, Any], task: str | None, model: str | None) -> dict[str, Any]:
-    """`values` with its own `overrides` for this task and model applied, in their order."""
+    """`values` with its `overrides` for this task and model applied, in order."""
     given = {"task": task, "model": model}
     for override in values.get("overrides") or []:
         when = override.get("when", {})

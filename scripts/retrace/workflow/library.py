@@ -1,6 +1,6 @@
-"""Named YAML files of one kind (config/tasks, config/checkpoints, ...), those of the user beside the shipped ones.
+"""Named YAML files of one kind (config/tasks, config/checkpoints, ...), shipped ones and the user's own.
 
-A file may say `extends: OTHER`: what it does not say is as there, option by option in `set`.
+A file may say `extends: OTHER` to inherit all values that it does not set; `set` is merged option by option.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from retrace.sections import Section
 from retrace.yaml_files import closest, read_yaml, validated
 
 Kind = TypeVar("Kind", bound=Section)
-NOT_INHERITED = ("name", "extends", "paper_names")  # a variant is not what the paper's table shows
+NOT_INHERITED = ("name", "extends", "paper_names")  # a variant is not in the paper's table
 
 
 class Library(Mapping[str, Kind], Generic[Kind]):
     """The files of one kind by name.
 
     Args:
-        section: the type of each.
-        what: the name of its folder without the s, as messages call it (`checkpoint`).
-        folders: where files of it are looked for, the shipped ones first. A name stands in one of them alone.
+        section: the class of a file's contents.
+        what: singular of the folder's name, for messages (`checkpoint`).
+        folders: folders to search, the shipped one first. A name may occur in only one of them.
     """
 
     def __init__(self, section: type[Kind], what: str, folders: Sequence[Path]) -> None:
@@ -32,7 +32,7 @@ class Library(Mapping[str, Kind], Generic[Kind]):
             for path in sorted((folder / f"{what}s").glob("*.yaml")):
                 other = self.paths.setdefault(path.stem, path)
                 if other != path:
-                    raise UserError(f"{path}: {other} has that name too; give yours another one")
+                    raise UserError(f"{path}: {other} also has that name; choose another one")
                 if number == 0:
                     self.shipped.add(path.stem)
         self._found: dict[str, Kind] = {}
@@ -47,7 +47,7 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         return name in self.paths
 
     def path(self, name: str) -> Path:
-        """The file of a name. Raises UserError for an unknown one, with the valid ones."""
+        """Path of a name's file. Raises UserError, with the valid names, for an unknown one."""
         if name not in self.paths:
             raise UserError(f"{self.what} {name!r} is unknown; {closest(name, self.paths)}")
         return self.paths[name]
@@ -63,14 +63,14 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         return self._found[name]
 
     def add(self, value: Kind, path: Path) -> None:
-        """Add one that no file of this kind declares; path: the file that asks for it. UserError where its name is taken."""
+        """Add an entry without a file of this kind; path: the file that implies it. UserError if the name is taken."""
         name: str = value.name  # type: ignore[attr-defined]
         if name in self.paths:
-            raise UserError(f"{path}: {self.paths[name]} has that name too; give yours another one")
+            raise UserError(f"{path}: {self.paths[name]} also has that name; choose another one")
         self.paths[name], self._found[name] = path, value
 
     def replace(self, value: Kind) -> None:
-        """Put another value in the place of the one of the same name."""
+        """Replace the entry of the same name."""
         self._found[value.name] = value  # type: ignore[attr-defined]
 
     def _merged(self, name: str, below: tuple[str, ...]) -> dict[str, Any]:
@@ -91,11 +91,11 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         return {**kept, **title, **values, **({"set": changed} if changed else {})}
 
     def _inherited(self, own: Mapping[str, Any], parents: dict[str, Any]) -> dict[str, Any]:
-        """What is taken from a parent's values."""
+        """The inherited part of a parent's values."""
         return parents
 
     def ancestors(self, name: str) -> list[str]:
-        """The name, what it extends, and so on; the last extends none."""
+        """The name, its parent, and so on up to the root."""
         found = [name]
         while parent := getattr(self[found[-1]], "extends", None):
             found.append(parent)

@@ -1,4 +1,4 @@
-"""Methods: what a result is named after, config/methods/NAME.yaml."""
+"""Methods: checkpoint and decoder under the name that results carry (config/methods/NAME.yaml)."""
 
 from pydantic import Field
 

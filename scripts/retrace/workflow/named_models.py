@@ -1,4 +1,4 @@
-"""Models that options name: each is one of config/models, a folder or a Hub id, and fit for what it shall do."""
+"""Checks of models named by options: each must be in config/models, a folder or a Hub id, and fit its role."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,9 +16,9 @@ def is_place(name: str) -> bool:
 
 
 def check_named_models(values: Configuration, families: Mapping[str, str], where: str) -> None:
-    """Raise UserError for a backbone, an embedder, a judge of steps or a released discriminator that there is not.
+    """Raise UserError for an unknown backbone, embedder, step judge or released discriminator.
 
-    families: of the models of config/models.
+    families: family of each model in config/models.
     """
     encoders = [name for name, family in families.items() if family == "encoder"]
     for section in ("discriminator", "verifier"):

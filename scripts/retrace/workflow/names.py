@@ -1,4 +1,4 @@
-"""Names of checkpoints and decoders, and what a name says: what it is, of which round, beside which generator."""
+"""Names of checkpoints and decoders, parsed into kind, round and generator."""
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -11,14 +11,14 @@ from retrace.evaluation.rounds import Round
 from retrace.systems.declaration import Checkpoint
 from retrace.workflow.library import Library
 
-GENERATOR = "generator"  # in place of a checkpoint's name: the model's own choice
-LAST = "_last"  # what a method's file calls the last round by configuration: dpo_st_last
+GENERATOR = "generator"  # stands for the checkpoint that the model's methods decode
+LAST = "_last"  # suffix for the last configured round in a method's file: dpo_st_last
 _ROUND = re.compile(r"(.+)_round(0|[1-9]\d*)")
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a checkpoint's name says. round: None where it has none. generator: what a guide is trained beside."""
+    """A parsed checkpoint name. round: None without rounds. generator: the model that a guide is trained for."""
 
     kind: Checkpoint
     round: int | None = None
@@ -26,7 +26,7 @@ class Named:
 
 
 class Checkpoints(Mapping[str, Checkpoint]):
-    """All kinds of checkpoints, by the names of their files; and what any checkpoint's name says."""
+    """All declared checkpoints by file name, and a parser of any checkpoint's name."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self.files = Library(Checkpoint, "checkpoint", folders)
@@ -37,15 +37,15 @@ class Checkpoints(Mapping[str, Checkpoint]):
             self._check(name, kind)
 
     def _check(self, name: str, kind: Checkpoint) -> None:
-        """Raise UserError for a file whose name would be read as something else, or that names what there is not."""
+        """Raise UserError for a file whose name is ambiguous or that refers to an unknown checkpoint."""
         path = self.files.path(name)
         if name == GENERATOR:
             raise UserError(f"{path}: {GENERATOR} means the model's own choice of a checkpoint; give it another name")
         if re.fullmatch(r".*_(round\d+|last)", name):
-            raise UserError(f"{path}: names that end in _last or _roundN are those of rounds; give it another one")
+            raise UserError(f"{path}: names ending in _last or _roundN are reserved for rounds; choose another one")
         guides = [guide for guide in self.guides if name.endswith(f"_{guide}") and guide != name and not kind.guides]
         if guides:
-            raise UserError(f"{path}: names that end in _{guides[0]} are those of its networks; give it another one")
+            raise UserError(f"{path}: names that end in _{guides[0]} are reserved for its networks; choose another one")
         if not kind.system:
             raise UserError(f"{path}: needs `system`, or `extends` with the checkpoint that it is a variant of")
         others = {"starts_from": [kind.starts_from], "made_from": kind.made_from, "stage_of": [kind.stage_of]}
@@ -68,7 +68,7 @@ class Checkpoints(Mapping[str, Checkpoint]):
         return name in self.files
 
     def add(self, kind: Checkpoint, path: Path) -> None:
-        """Add one that no file of its own declares; path: the file that asks for it."""
+        """Add a checkpoint without a file of its own; path: the file that implies it."""
         self.files.add(kind, path)
         self._add_followers(kind.name)
         self._named.clear()
@@ -77,7 +77,7 @@ class Checkpoints(Mapping[str, Checkpoint]):
         self._check(kind.name, kind)
 
     def _add_followers(self, loop: str) -> None:
-        """Give a variant of a loop its own steps and controls: `mine_dpo` beside `mine`, as `dpo` is beside `dpo_st`."""
+        """Give a variant of a loop its own steps and controls: `mine_dpo` for `mine`, like `dpo` for `dpo_st`."""
         kind = self.files[loop]
         if not kind.extends or kind.follows:
             return
@@ -98,31 +98,31 @@ class Checkpoints(Mapping[str, Checkpoint]):
 
     @cached_property
     def guides(self) -> list[str]:
-        """Names of networks that are trained beside a generator."""
+        """Names of networks that are trained for a generator."""
         return [name for name, kind in self.files.items() if kind.guides]
 
     @cached_property
     def shown(self) -> list[str]:
-        """As messages name those that can be decoded; N is any number."""
+        """Decodable checkpoints as messages show them; N is any number."""
         return [kind.shown for kind in self.files.values() if not kind.guides and not kind.stage_of]
 
     def pattern(self, names: Iterable[str] | None = None) -> str:
-        """A regular expression for the checkpoints of these names, by default all that can be decoded."""
+        """Regular expression for these checkpoints, by default all decodable ones."""
         if names is None:
             names = [name for name, kind in self.files.items() if not kind.guides and not kind.stage_of]
         return "(?:" + "|".join(name + (r"_round\d+" if self.files[name].rounds else "") for name in names) + ")"
 
     def variants(self, *roots: str) -> list[str]:
-        """The checkpoints of these names, and all that extend them: what the same rules make."""
+        """These checkpoints and all that extend them, which the same rules produce."""
         return [name for name in self.files if self.files.ancestors(name)[-1] in roots]
 
     def root(self, name: str) -> str:
-        """The kind that a checkpoint is at bottom a variant of: its rules make it."""
+        """The root of a checkpoint's `extends` chain, whose rules produce it."""
         named = self.parse(name)
         return self.files.ancestors(named.kind.name)[-1] if named else name
 
     def parse(self, name: str) -> Named | None:
-        """What a checkpoint's name says; None where it is none's."""
+        """Parse a checkpoint's name; None if it is not valid."""
         if name not in self._named:
             self._named[name] = self._parse(name)
         return self._named[name]
@@ -141,37 +141,37 @@ class Checkpoints(Mapping[str, Checkpoint]):
         return None
 
     def decodable(self, name: str) -> Named | None:
-        """As `parse`, for a checkpoint that answers questions by itself."""
+        """Like `parse`, for a checkpoint that can be decoded by itself."""
         named = self.parse(name)
         return None if named is None or named.kind.guides or named.kind.stage_of else named
 
     def round_of(self, name: str) -> int | None:
-        """The number of a checkpoint's round; None where it belongs to none."""
+        """Number of a checkpoint's round; None without rounds."""
         named = self.parse(name)
         return named.round if named else None
 
     def round_named(self, name: str) -> Round | None:
-        """The round of a figure that a checkpoint's name stands for; None where it belongs to none."""
+        """The round of a figure that a checkpoint belongs to; None without rounds."""
         named = self.parse(name)
         if named is None or named.round is None:
             return None
         return Round(named.kind.name, named.kind.title, named.round, named.kind.paper_names)
 
     def loop_of(self, name: str) -> str:
-        """What goes round and round: `dpo_st` of `dpo_st_round2`; a name of no round is its own."""
+        """The loop of a checkpoint: `dpo_st` for `dpo_st_round2`; a name without round is returned as it is."""
         named = self.parse(name)
         return name if named is None or named.round is None else named.kind.name
 
     def system_of(self, name: str) -> str:
-        """The system that makes a checkpoint: its seeds and its splits hold for what is done with it."""
+        """The system that produces a checkpoint, which determines its seeds and splits."""
         named = self.parse(name)
         if named is None:
             raise UserError(f"checkpoint {name!r} is unknown; valid: {', '.join(self.shown)}")
         return named.kind.system
 
     def own_trajectories(self, guide: str) -> str | None:
-        """The network in whose folder the trajectories lie that a network is trained on: its own, or those of what it
-        extends where the options of sampling are the same; None where it needs none."""
+        """The network whose folder has the trajectories that a network is trained on: itself, or the one that it
+        extends if the sampling options are the same; None if it needs none."""
         kind = self.files[guide]
         if kind.trajectories_of:
             return self.own_trajectories(kind.trajectories_of)
@@ -182,7 +182,7 @@ class Checkpoints(Mapping[str, Checkpoint]):
         return self.own_trajectories(parent) if same else guide
 
     def round0_of(self, loop: str) -> str:
-        """What stands for a loop's round 0. A variant shares it where the options are the same that it rests on."""
+        """The checkpoint used as a loop's round 0. Variants share it if all options that it depends on are the same."""
         kind = self.files[loop]
         if kind.extends and kind.round0_rests_on:
             parent = self.files[kind.extends]
@@ -192,16 +192,16 @@ class Checkpoints(Mapping[str, Checkpoint]):
         return kind.round0 or f"{loop}_round0"
 
     def main_loop(self, loop: str) -> str:
-        """The loop that a step or a control belongs to (`dpo_st` of `dpo`); a main loop is its own."""
+        """The loop that a step or control belongs to (`dpo_st` for `dpo`); a main loop is returned as it is."""
         return self.files[loop].follows or loop
 
     def step_of(self, loop: str) -> str | None:
-        """The loop with the models between the rounds of a main loop (`dpo` of `dpo_st`); None where there is none."""
+        """The loop of models between the rounds of a main loop (`dpo` for `dpo_st`); None if there is none."""
         return next((name for name, kind in self.files.items() if kind.follows == loop and kind.between), None)
 
 
 def _of(options: Mapping[str, object], begins: Sequence[str]) -> dict[str, object]:
-    """Those of dotted options that are one of these, or lie in one of these sections."""
+    """The dotted options that are in `sections`, or within one of them."""
     return {name: value for name, value in options.items() if any(f"{name}.".startswith(f"{one}.") for one in begins)}
 
 
@@ -214,5 +214,5 @@ FOLDERS_OF_CHECKPOINTS = {"model", "shards", "state", "states", "released"}
 
 @cache
 def base_decoder(decoder: str) -> str:
-    """The decoder whose options hold: `greedy` for `greedy_no_calculator`, and for itself."""
+    """The decoder that defines the options: `greedy` for `greedy_no_calculator` and for itself."""
     return decoder.removesuffix(WITHOUT_CALCULATOR)

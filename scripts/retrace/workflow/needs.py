@@ -1,7 +1,7 @@
-"""What jobs ask for: GPUs, memory and run time, by the model, the section of the configuration and the attempt.
+"""Resources of jobs: GPUs, memory and run time, by model, configuration section and attempt.
 
-A method that the rules name directly takes the job's wildcards and, as Snakemake calls it, the attempt. The others return
-such functions. Memory is in MB, run time in minutes.
+Methods used directly as resources take the job's wildcards and Snakemake's `attempt`. The others return such
+functions. Memory is in MB, run time in minutes.
 """
 
 from collections.abc import Callable
@@ -19,21 +19,21 @@ from retrace.workflow.jobs import values_of, variants_of
 from retrace.workflow.settings import Settings
 
 Wildcards = Any
-# Trainings whose processes read the model straight into the memory of their GPUs.
+# Strategies whose processes load the model directly into GPU memory.
 READ_ONTO_GPUS = {"sft", "latro_sft", "latro", "dpo_st_sft", "dpo_st_dpo", "learn_to_reason"}
-PROCESS_MB = 4000  # of a further process on the node, without any model
+PROCESS_MB = 4000  # per additional process on the node, without any model
 SMALL_JOB = {"mem_mb": 2000, "runtime": 30}
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the jobs of a run are started; asked for each job, since Snakemake knows it after it read the rules.
+    """Where the jobs of a run start. Evaluated per job, because Snakemake knows it only after reading the rules.
 
     Attributes:
-        here: Whether jobs start on this machine and are not submitted.
-        planning: Whether nothing is started.
-        limit: The GPUs that the user lets jobs have side by side, where the user says so.
-        count: Counts the GPUs that this machine shows.
+        here: Whether jobs run on this machine instead of being submitted.
+        planning: Whether this is a dry run.
+        limit: The user's limit on GPUs of concurrent jobs, if any.
+        count: Counts the GPUs visible on this machine.
     """
 
     here: Callable[[], bool]
@@ -47,34 +47,34 @@ class Place:
 
 
 def copies_of(model: ModelConfig, copies: float) -> float:
-    """Memory of so many float32 copies of a model."""
+    """Memory of this many float32 copies of a model."""
     return copies * 4 * (model.parameters or 1e7) / 1e6
 
 
 def no_gpu(wildcards: Wildcards) -> int:
-    """GPUs of a job that only reads and writes text."""
+    """GPUs of a job that only processes text: none."""
     return 0
 
 
 class Needs:
-    """What jobs ask for under a configuration, in one place.
+    """Resources of all jobs under a configuration.
 
     Args:
         settings: The configuration.
         place: Where jobs run.
-        error: What is raised where a job cannot run; Snakemake shows an error of its own without a traceback.
+        error: Exception for a job that cannot run; Snakemake's own is shown without a traceback.
     """
 
     def __init__(self, settings: Settings, place: Place, error: type[Exception] = UserError) -> None:
         self.settings = settings
         self.place = place
         self.error = error
-        self._to_decode = lru_cache(maxsize=None)(self._needs_to_decode)
+        self._to_decode = lru_cache(maxsize=None)(self._decode_needs)
 
     # ------------------------------------------------------------ models
 
     def trained_model(self, wildcards: Wildcards, section: str | None) -> ModelConfig:
-        """The model that a section is about: the one that it names as backbone or as released, or else the job's own."""
+        """The model that a section trains: its backbone or released model, or else the job's own."""
         if section is None:
             return self.settings.model(wildcards.model)
         values = getattr(values_of(self.settings, wildcards), section, None)
@@ -82,13 +82,13 @@ class Needs:
         return self.settings.model(name if name in self.settings.models else wildcards.model)
 
     def larger_model(self, wildcards: Wildcards, section: str | None) -> ModelConfig:
-        """The larger one of the job's own model and the one of a section; its own without a section."""
+        """The larger of the job's model and the section's; without a section, the job's."""
         own, trained = self.settings.model(wildcards.model), self.trained_model(wildcards, section)
         more = (trained.scratch is None, trained.parameters or 0) > (own.scratch is None, own.parameters or 0)
         return trained if more else own
 
     def weights_mb(self, rule: str, wildcards: Wildcards) -> int:
-        """Memory that the weights of a job's model or its backbone take; 0 where it has none or a tiny one."""
+        """Memory of the weights of a job's model or backbone; 0 without one or for a tiny one."""
         name = getattr(wildcards, "model", None)
         if name not in self.settings.models:
             return 0
@@ -101,7 +101,7 @@ class Needs:
     # ------------------------------------------------------------ GPUs
 
     def gpus_of(self, wildcards: Wildcards, wanted: int, section: str | None = None) -> int:
-        """So many GPUs of a node; -1: one for models too large for a processor, none for those made from scratch."""
+        """GPUs per node; -1: one for models too large for a CPU, none for models trained from scratch."""
         model = self.larger_model(wildcards, section)
         count = int(model.scratch is None) if wanted < 0 else wanted
         place = self.place
@@ -113,7 +113,7 @@ class Needs:
         if not place.here() or place.planning():
             return count
         if not self.settings.values.require_gpu and not place.devices:
-            return 0  # tried on the processor all the same
+            return 0  # run on the CPU anyway
         if count > place.devices > 0:
             raise self.error(
                 f"launch.gpus is {count} for {wildcards.model} and this machine has {place.devices}; lower it, "
@@ -122,14 +122,14 @@ class Needs:
         return count
 
     def needs_gpu(self, wildcards: Wildcards, section: str | None = None) -> int:
-        """GPUs of a job that samples, decodes or scores, beside the encoder of a section or alone: one at most."""
+        """GPUs of a job that samples, decodes or scores, with or without the encoder of a section: at most one."""
         wanted = values_of(self.settings, wildcards).launch.gpus
         return min(1, self.gpus_of(wildcards, wanted, section))
 
     # ------------------------------------------------------------ trainings
 
     def to_train(self, section: str) -> dict[str, Callable]:
-        """The devices of a training: resources, and further words for the launcher."""
+        """Devices of a training: resources, and arguments of the launcher."""
 
         def placement(wildcards: Wildcards) -> Any:
             return values_of(self.settings, wildcards).launch.of(section)
@@ -144,7 +144,7 @@ class Needs:
                 raise self.error(f"{wildcards.task} with {wildcards.model}: {error}") from None
             return count
 
-        def words(wildcards: Wildcards) -> str:
+        def launcher_options(wildcards: Wildcards) -> str:
             chosen = placement(wildcards)
             if chosen.nodes > 1 and self.place.here() and not self.place.planning():
                 raise self.error(
@@ -155,12 +155,12 @@ class Needs:
             return f"--nodes {chosen.nodes} --processes {processes} --strategy {chosen.strategy}"
 
         def across_nodes(value: Callable[[int], Any]) -> Callable:
-            """A resource of trainings on several nodes only; the SLURM plugin then leaves srun to the launcher."""
+            """Resource of multi-node trainings only; the SLURM plugin then leaves srun to the launcher."""
             return lambda wildcards: value(placement(wildcards).nodes) if placement(wildcards).nodes > 1 else None
 
         return {
             "gpus": gpus,
-            "launch": words,
+            "launch": launcher_options,
             "nodes": across_nodes(lambda nodes: nodes),
             "tasks": across_nodes(lambda nodes: nodes),
             "tasks_per_gpu": across_nodes(lambda nodes: 0),
@@ -191,23 +191,23 @@ class Needs:
         return needed
 
     def training_needs(self, section: str, runtime: Callable, mem_mb: Callable | None = None) -> dict[str, Callable]:
-        """Resources of a training. mem_mb: where it is not that of `memory_to_train`."""
+        """Resources of a training. mem_mb: replaces `memory_to_train`."""
         return {**self.to_train(section), "mem_mb": mem_mb or self.memory_to_train(section), "runtime": runtime}
 
     # ------------------------------------------------------------ memory
 
     def memory_of(self, megabytes: float, gpus: int, attempt: int) -> Any:
-        """Memory that the attempt asks for, no more than a node of the partition has where the site says how much."""
+        """Memory to request in an attempt, at most what a node of the partition has, if the site declares it."""
         values = self.settings.values
         most = values.slurm.partition_of(gpus).memory_gb if values.slurm else None
         return grown(megabytes * values.resource_factors.memory, attempt, most and 1000 * most)
 
     def megabytes(self, wildcards: Wildcards, copies: float, section: str | None = None) -> float:
-        """For so many float32 copies of the model, or a larger backbone of `section`, and 4 GB for the rest."""
+        """Memory of this many float32 copies of the model, or of a larger backbone of `section`, plus 4 GB."""
         return 4000 + copies_of(self.larger_model(wildcards, section), copies)
 
     def memory(self, megabytes: float, gpus: Callable[[Wildcards], int] = no_gpu) -> Callable:
-        """Memory that depends on the data, 4 GB where the model is made from scratch. gpus: as the job asks."""
+        """Memory that depends on the data; 4 GB for models trained from scratch. gpus: the job's request."""
 
         def needed(wildcards: Wildcards, attempt: int) -> Any:
             small = self.settings.model(wildcards.model).scratch is not None
@@ -218,7 +218,7 @@ class Needs:
     # ------------------------------------------------------------ decoding
 
     def to_decode(self, number: float, guide: str | Callable | None = None) -> dict[str, Callable]:
-        """Resources of a job that samples, decodes or judges: a GPU at most, memory, and `number` hours as in `hours`.
+        """Resources of a job that samples, decodes or judges: at most one GPU, memory, and `number` hours as in `hours`.
 
         Args:
             number: Hours.
@@ -244,10 +244,10 @@ class Needs:
 
         return {"gpus": gpus, "mem_mb": mem_mb, "runtime": runtime}
 
-    def _needs_to_decode(
+    def _decode_needs(
         self, task: str, model: str, section: str | None, variants: tuple[str, ...]
     ) -> tuple[int, float, ModelConfig]:
-        """(GPUs, memory, the larger model) of decoding with a model and the encoder of a section; asked for every job."""
+        """(GPUs, memory, larger model) of decoding with a model and the encoder of a section; cached."""
         wildcards = SimpleNamespace(task=task, model=model, variants=variants)
         own, encoder = self.settings.model(model), self.trained_model(wildcards, section)
         beside = 0 if encoder is own else copies_of(encoder, 2)
@@ -263,7 +263,7 @@ class Needs:
         Args:
             number: Hours.
             section: Of a training that may have a backbone: then it is the backbone that takes the time.
-            gpus: As the job asks, where it is not `needs_gpu`; they decide whose limit holds.
+            gpus: The job's request, if not `needs_gpu`; selects the partition whose limit applies.
         """
 
         def minutes(wildcards: Wildcards, attempt: int) -> int:
@@ -273,8 +273,8 @@ class Needs:
         return minutes
 
     def minutes_of(self, number: float, model: ModelConfig, gpus: int, attempt: int) -> int:
-        """See `hours`. No more than the partition allows, where the site says how much: a training that is cut off goes
-        on at its last saved step."""
+        """See `hours`. At most the partition's limit, if the site declares it: a training that is cut off resumes
+        at its last saved step."""
         values = self.settings.values
         larger = max(1, (model.parameters or 0) / 8e8)
         first = 60 * (1 if model.scratch is not None else number * larger) * values.resource_factors.time

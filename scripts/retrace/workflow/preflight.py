@@ -1,6 +1,6 @@
-"""What would stop a run late is looked up before its first job: a missing GPU, embedder or model of the Hub.
+"""Checks before the first job of what would stop a run late: a missing GPU, embedder or Hub model.
 
-A job is its rule and its wildcards.
+Jobs are pairs of rule and wildcards.
 """
 
 import sys
@@ -18,7 +18,7 @@ PlannedJob = tuple[str, Any]
 
 
 def check_gpus(models: list[str], devices: int) -> None:
-    """Raise UserError where jobs need a GPU and this machine, on which they would run, has none.
+    """Raise UserError if jobs need a GPU and this machine, on which they would run, has none.
 
     Args:
         models: The model of each job that needs one.
@@ -28,12 +28,12 @@ def check_gpus(models: list[str], devices: int) -> None:
         raise UserError(
             f"{len(models)} jobs for {', '.join(sorted(set(models)))} need a GPU and this machine shows none. Two ways on: "
             "submit to a cluster (--workflow-profile profiles/slurm), or run the small models here "
-            "(--workflow-profile profiles/tiny). To try it on the processor all the same: --config require_gpu=false"
+            "(--workflow-profile profiles/tiny). To try it on the CPU anyway: --config require_gpu=false"
         )
 
 
 def check_embedders(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
-    """Raise UserError where an alignment would find no embedder."""
+    """Raise UserError if an alignment would find no embedder."""
     for rule, wildcards in jobs:
         if rule == "align_steps":
             align = values_of(settings, wildcards).align
@@ -42,7 +42,7 @@ def check_embedders(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
 
 
 def hub_ids_of(settings: Settings, rule: str, wildcards: Any) -> list[str]:
-    """Models of the Hub (OWNER/NAME) that a job reads and that are no inputs, as those of config/models are."""
+    """Hub models (OWNER/NAME) that a job loads without declaring them as input, unlike those in config/models."""
     if rule not in ("align_steps", "make_pairs", "train_discriminator", "train_verifier"):
         return []
     values = values_of(settings, wildcards)
@@ -56,13 +56,13 @@ def hub_ids_of(settings: Settings, rule: str, wildcards: Any) -> list[str]:
     return [name] if of_the_hub and name not in settings.models else []
 
 
-def fetch_beforehand(settings: Settings, jobs: Iterable[PlannedJob], why: str) -> None:
-    """Fill the Hub's cache with what no rule fetches (HF_HOME, in the home folder unless you moved it).
+def prefetch_models(settings: Settings, jobs: Iterable[PlannedJob], why: str) -> None:
+    """Download models that no rule fetches into the Hub cache (HF_HOME, by default in the home folder).
 
     Args:
         settings: The configuration.
-        jobs: What is to run.
-        why: What the user is told.
+        jobs: Planned jobs.
+        why: Reason shown to the user.
     """
     for name in sorted({name for job in jobs for name in hub_ids_of(settings, *job)}):
         print(f"note: fetching {name} into the Hub's cache, {why}", file=sys.stderr)

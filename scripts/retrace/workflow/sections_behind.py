@@ -1,4 +1,4 @@
-"""Which sections of the configuration a result rests on, and where they differ from the paper's."""
+"""Configuration sections that a result depends on, and where they differ from the paper's."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from retrace.workflow.settings import Settings
 def sections_behind(
     settings: Settings, task: str, model: str, checkpoint: str, decoder: str, votes: str | None = None
 ) -> list[str]:
-    """The configuration's sections that a result rests on. votes: the decoder behind maj@k, if not the result's own."""
+    """Configuration sections that a result depends on. votes: the decoder behind maj@k, if not the result's own."""
     sections = ["base"] if settings.model(model).scratch is not None else []
     for name in (*settings.behind(task, model, checkpoint), checkpoint):
         sections += sections_of(settings, name)
@@ -25,7 +25,7 @@ def sections_behind(
         sampled = settings.checkpoints.own_trajectories(named.guide)
         sections += [*(["sample"] if sampled else []), *guide.sections]
     if beta == "choose":
-        # The sweep decodes with the options of `grace`, whichever guided decoder uses its choice.
+        # The sweep decodes with the options of `grace`, for all guided decoders that use its choice.
         sections += ["sweep", "grace"]
     sections += [settings.decoder(named.reranks).section] if named.reranks else []
     sections.append(named.section)
@@ -33,7 +33,7 @@ def sections_behind(
 
 
 def sections_of(settings: Settings, checkpoint: str) -> list[str]:
-    """The sections that a checkpoint's own making depends on; before a loop's first round that of its text form."""
+    """Sections that a checkpoint's own training depends on; for round 0 of a loop, that of its text form."""
     named = settings.checkpoints.parse(checkpoint)
     if named is None:
         return []
@@ -43,7 +43,7 @@ def sections_of(settings: Settings, checkpoint: str) -> list[str]:
 
 
 def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Sequence[str]) -> list[str]:
-    """Options of these sections that are not as in the paper's preset, as `section.option`; those that change no result
+    """Options of these sections that differ from the paper's preset, as `section.option`; those that change no result
     are left out."""
     found = []
     for section in sections:
@@ -54,7 +54,7 @@ def differences(ours: Mapping[str, Any], papers: Mapping[str, Any], sections: Se
     return found
 
 
-# Sizes of batches on the device change speed and memory, not what is computed.
+# Device batch sizes change speed and memory, not results.
 _WITHOUT_EFFECT = {"device_batch_size", "rows_at_once", "cached", "compile_layers"}
 
 

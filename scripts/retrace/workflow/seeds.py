@@ -1,4 +1,4 @@
-"""How often everything is run: the seeds of each system, and a list that holds for all of them."""
+"""Seeds of each system, or one list for all systems."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, create_model
 from retrace.sections import Section
 from retrace.systems.registry import all_systems
 
-LARGEST_SEED = 2**32 - 1  # numpy takes no larger one
+LARGEST_SEED = 2**32 - 1  # numpy's maximum
 
 
 def _all_different(seeds: list[int]) -> list[int]:
@@ -23,7 +23,7 @@ SeedList = Annotated[
 
 
 class _SeedsOfSystems(Section):
-    """The seeds of each system: one run of everything for each seed. A list instead of this section holds for all."""
+    """Seeds of each system: everything runs once per seed. A list in place of this section applies to all systems."""
 
     default: SeedList = Field(default=[0], description="of every system that is not named")
 
@@ -42,7 +42,7 @@ SeedsOfSystems = create_model(
 
 
 def written_out(seeds: Any) -> Any:
-    """A list of seeds as the section that it means: of all systems, whatever an earlier layer says of some."""
+    """Expand a list of seeds to all systems, overriding earlier layers."""
     if isinstance(seeds, list):
         return {name: seeds if name == "default" else None for name in SeedsOfSystems.model_fields}
     if isinstance(seeds, Mapping | _SeedsOfSystems):

@@ -1,4 +1,4 @@
-"""What a run is asked for: the checkpoints that targets name, what lies behind them, and what fits together."""
+"""Settings of a run: the checkpoints that targets name, their dependencies, and compatibility."""
 
 from functools import lru_cache
 
@@ -14,10 +14,10 @@ from retrace.yaml_files import closest
 
 
 class Settings(Declared):
-    """The resolved configuration and the names that targets may hold (Declared says how it is made)."""
+    """The resolved configuration (see Declared) and the names that targets may contain."""
 
     def generator(self, task: str, model: str) -> str:
-        """The checkpoint that a model's methods decode from, where the method says `generator`.
+        """The checkpoint that a model's methods decode if the method says `generator`.
 
         Hub models say it themselves (`generator: base` is frozen, as the paper's LLaMA). A model trained from
         scratch is frozen on a task that brings a related corpus to train it on, and fine-tuned elsewhere.
@@ -26,9 +26,9 @@ class Settings(Declared):
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def checkpoint(self, task: str, model: str, method: str, target: str | None = None) -> str:
-        """The checkpoint of a method on this task and model; target: the task whose questions are answered, if another one.
+        """The checkpoint of a method on this task and model; target: the evaluated task, if another one.
 
-        Raises UserError where these cannot work together (retrace.workflow.compatibility).
+        Raises UserError if these are incompatible (retrace.workflow.compatibility).
         """
         case = self._case(task, model, method, target)
         check(case, lambda kind: self._others(kind, case))
@@ -72,7 +72,7 @@ class Settings(Declared):
         )
 
     def _others(self, kind: str, case: Case) -> list[str]:
-        """Tasks, models, or methods with the same checkpoint, that work in place of those of `case`."""
+        """Tasks, models, or methods with the same checkpoint, that would work instead of those in `case`."""
         parts = {"task": case.task.name, "model": case.model.name, "method": case.method}
         target = case.target.name if case.target else None
         names = {
@@ -90,8 +90,8 @@ class Settings(Declared):
         return [name for name in names if works(name)]
 
     def standing(self, task: str, model: str, checkpoint: str) -> str:
-        """The name under which a checkpoint is built: `generator` is the model's own choice, and round 0 of several
-        loops may be one checkpoint; in a text form that no other checkpoint is asked in, it has a name of its own."""
+        """The canonical name of a checkpoint: `generator` is resolved to the model's choice, and round 0 of several
+        loops may be one checkpoint, unless its text form differs."""
         named = self.checkpoints.parse(checkpoint)
         if named and named.round == 0:
             own_form = named.kind.round0_in_own_form
@@ -101,20 +101,20 @@ class Settings(Declared):
         return self.generator(task, model) if checkpoint == GENERATOR else checkpoint
 
     def weights_of(self, task: str, model: str, checkpoint: str) -> str:
-        """The checkpoint whose weights one has: its own, or before the first round of a loop those it starts from."""
+        """The checkpoint that provides the weights: itself or, for round 0 of a loop, the one it starts from."""
         named = self.checkpoints.parse(checkpoint)
         if named and named.round == 0 and named.kind.round0_in_own_form:
             own_form = self.form(task, model, checkpoint) != "steps"
             return "base" if own_form else self.generator(task, model)
         return checkpoint
 
-    def round_before(self, task: str, model: str, loop: str, number: int) -> str:
-        """The checkpoint that round `number` of a loop starts from: the round before, or what the loop begins with."""
+    def previous_round(self, task: str, model: str, loop: str, number: int) -> str:
+        """The checkpoint that round `number` of a loop starts from: the previous round, or the loop's start."""
         return self.standing(task, model, f"{loop}_round{number - 1}")
 
     @lru_cache(maxsize=4096)  # noqa: B019
     def behind(self, task: str, model: str, checkpoint: str) -> tuple[str, ...]:
-        """The checkpoints that one is made from, at whatever distance; those with rounds by one of their rounds."""
+        """All checkpoints that a checkpoint depends on, transitively; loops are represented by one round."""
         named = self.checkpoints.parse(checkpoint)
         if named is None or (named.round == 0 and named.kind.round0_in_own_form):
             return ()
@@ -135,7 +135,7 @@ class Settings(Declared):
         return tuple(found)
 
     def rounds(self, task: str, model: str, loop: str) -> int:
-        """How many rounds a loop has by configuration."""
+        """Configured number of rounds of a loop."""
         return self.option(self.for_target(task, model, f"{loop}_round1"), self.checkpoints[loop].rounds or "")
 
     def seeds(self, task: str, model: str, system: str) -> list[int]:
@@ -143,7 +143,7 @@ class Settings(Declared):
         return self.for_target(task, model).seeds.of(system)
 
     def seeds_of(self, task: str, model: str, *methods: str) -> list[int]:
-        """The seeds of a method; of several methods, which may be of different systems, those that all of them have."""
+        """The seeds of a method, or the seeds that several methods share."""
         first, *others = (self.seeds(task, model, self.method(name).paper) for name in methods)
         shared = [seed for seed in first if all(seed in seeds for seeds in others)]
         if not shared:
@@ -162,7 +162,7 @@ class Settings(Declared):
         return self.option(self.for_target(task, model, checkpoint), named.kind.form)
 
     def split(self, task: str, model: str, checkpoint: str, split: str) -> str:
-        """The split that a checkpoint's system reads as its train, dev or test. Raises UserError for an unknown choice."""
+        """The split that a checkpoint's system uses as train, dev or test. Raises UserError for an unknown choice."""
         named = self.checkpoints.parse(checkpoint)
         if named is None:
             return split
@@ -178,12 +178,12 @@ class Settings(Declared):
         return chosen or split_of_set(self.task(task), own, split)
 
     def transfer_split(self, task: str) -> str:
-        """The split on which models of other tasks are tested."""
+        """The split on which models trained on other tasks are tested."""
         return TRANSFER if TRANSFER in self.task(task).splits else "test"
 
 
 def generator_of(task: TaskConfig, model: ModelConfig) -> str:
-    """As `Settings.generator`."""
+    """See `Settings.generator`."""
     if model.scratch is None:
         return model.generator
     return "base" if "corpus" in task.splits else "sft"

@@ -1,4 +1,4 @@
-"""Into how many jobs sampling and decoding are split: what `shards` says, or more where one job would take too long."""
+"""Number of jobs for sampling and decoding: as `shards` says, or more if one job would take too long."""
 
 from collections.abc import Callable, Iterable
 from operator import attrgetter
@@ -15,23 +15,23 @@ Wildcards = Any
 
 
 def limit_of(settings: Settings, task: str, split: str) -> int:
-    """How many rows of a split are used; -1: all."""
+    """Number of rows of a split that are used; -1: all."""
     limits = settings.for_target(task, settings.headline_model(task)).limits
     return getattr(limits, plain_split(settings.task(task), split), -1)
 
 
 class ShardNumbers:
-    """The number of shards of a job's step, as a function of the job's wildcards.
+    """The number of shards of a step, as a function of the job's wildcards.
 
     Args:
         settings: The configuration.
         config: The folder with tasks and models.
         step: The step's name in `shards` and `threads`: sample or decode.
-        made_by: The rule that makes the shards.
-        names: The wildcards, beside task and model, that make a difference.
-        words: Gives the options of the job's command; those that only change its speed are left out, since changing
-            them redoes nothing.
-        inputs: Gives the files that the job reads.
+        made_by: The rule that produces the shards.
+        names: Wildcards, besides task and model, that the number depends on.
+        argv: Returns the arguments of the job's command, without those that only change speed, so that changing these
+            reruns nothing.
+        inputs: Returns the files that the job reads.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class ShardNumbers:
         step: str,
         made_by: str,
         names: Iterable[str],
-        words: Callable[[Wildcards], Iterable[object]],
+        argv: Callable[[Wildcards], Iterable[object]],
         inputs: Callable[[Wildcards], list[str]],
     ) -> None:
         self.settings = settings
@@ -49,13 +49,13 @@ class ShardNumbers:
         self.step = step
         self.made_by = made_by
         self.names = list(names)
-        self.words = words
+        self.argv = argv
         self.inputs = inputs
         self._found: dict[tuple[str, ...], int] = {}
-        self._what_matters = attrgetter("task", "model", *self.names)
+        self._wildcard_key = attrgetter("task", "model", *self.names)
 
     def __call__(self, wildcards: Wildcards) -> int:
-        key = self._what_matters(wildcards)
+        key = self._wildcard_key(wildcards)
         if key not in self._found:
             shards = values_of(self.settings, wildcards).shards
             least, hours = getattr(shards, self.step), shards.longest_hours
@@ -63,7 +63,7 @@ class ShardNumbers:
         return self._found[key]
 
     def _estimated(self, wildcards: Wildcards) -> tuple[Job, dict[str, int], Path]:
-        """One shard as it would be planned, the rows of the task's splits that are used, and the configuration."""
+        """One shard as a planned job, the number of rows of each split, and the configuration folder."""
         from retrace.systems.costs import register_formulas
 
         register_formulas()
@@ -72,8 +72,8 @@ class ShardNumbers:
         job = Job(
             self.made_by,
             {"task": task, "model": wildcards.model, **{name: getattr(wildcards, name) for name in self.names}},
-            options=options_of(map(str, [*self.words(wildcards), "--batch-size", "auto"])),
-            # What the configuration asks for, and not what this machine has: a job on a node plans, too.
+            options=options_of(map(str, [*self.argv(wildcards), "--batch-size", "auto"])),
+            # Use the configured GPUs, not those of this machine: jobs on cluster nodes evaluate this, too.
             gpus=min(1, wanted) if wanted >= 0 else int(model.scratch is None),
             threads=getattr(self.settings.values.threads, self.step),
             input=self.inputs(wildcards),

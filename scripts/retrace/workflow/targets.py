@@ -1,7 +1,7 @@
-"""Targets: what a file's name asks for, which results a paper's table is made of, and what a wrong name is told.
+"""Targets: checks of requested file names, with suggestions, and the results in a paper's table.
 
-A target is looked at before Snakemake looks for a rule, so that a wrong name gets the valid ones, and a combination that
-cannot work gets one that does.
+Targets are checked before Snakemake searches for a rule, so that a wrong name gets a list of valid ones, and an
+incompatible combination gets alternatives.
 """
 
 import os
@@ -35,7 +35,7 @@ FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)
 
 
 def results_of_table(name: str, settings: Settings) -> list[str]:
-    """The results that a paper's table is made of: its own models in the paper preset, the small model otherwise."""
+    """Result files in a paper's table: with the paper's models in the paper preset, otherwise the small model."""
     if name not in tables():
         raise UserError(f"there is no table {name}; valid: {', '.join(tables())}")
     table = tables()[name]
@@ -48,7 +48,7 @@ def results_of_table(name: str, settings: Settings) -> list[str]:
 
 
 def result_of(model: str, task: str, method: str) -> str:
-    """The result of a method on a task; SOURCE>TASK: of a model that was trained on another one."""
+    """Result file of a method on a task; SOURCE>TASK: with a model trained on SOURCE."""
     source, _, target = task.rpartition(">")
     between = f"transfer/{source}/" if source else ""
     return f"results/{target}/{model}/{between}{method}_acc.json"
@@ -58,13 +58,13 @@ def result_of(model: str, task: str, method: str) -> str:
 
 
 class Targets:
-    """Checks targets against a configuration."""
+    """Checks of targets against a configuration."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def check(self, target: str) -> None:
-        """Raise UserError for a path below results/ that names what there is not, or what cannot work."""
+        """Raise UserError for a path below results/ with an unknown name or an incompatible combination."""
         try:
             self._check(Path(os.path.normpath(target)).parts[1:])
         except UserError as error:
@@ -82,7 +82,7 @@ class Targets:
     def _of_tables(self, rest: Sequence[str]) -> None:
         name = Path("/".join(rest))
         for result in results_of_table(name.stem, self.settings):
-            self.check(result)  # which of them is named, too
+            self.check(result)  # the message names it as well
         _check_form(name, TABLE_FORMS)
 
     def _of_figures(self, rest: Sequence[str]) -> None:
@@ -102,7 +102,7 @@ class Targets:
         raise UserError(f"there is no figure {path.stem}; valid: {', '.join(figures())}")
 
     def _task_and_model(self, name: str) -> tuple[str, str]:
-        """TASK_MODEL; both names may hold underscores, and one task's may begin another's."""
+        """Split TASK_MODEL; both may contain underscores, and one task's name may be a prefix of another's."""
         settings = self.settings
         found = [(task, name.removeprefix(f"{task}_")) for task in settings.tasks if name.startswith(f"{task}_")]
         if not found:
@@ -133,7 +133,7 @@ class Targets:
             )
 
     def _of_task(self, task: str, rest: Sequence[str]) -> None:
-        """Of a task's result: `rest` is what follows its name, in parts."""
+        """Check a task's result; rest: path parts after the task."""
         settings = self.settings
         settings.task(task)
         if len(rest) == 1 and rest[0].endswith("_acc.json"):
@@ -167,7 +167,7 @@ class Targets:
                 raise UserError(f"there is no such result; those of a task are results/{task}/ and {', '.join(FORMS)}")
 
     def _of_seed(self, task: str, model: str, checkpoint: str, file: Sequence[str]) -> None:
-        """`file`: what follows the checkpoint's name, in parts."""
+        """Check a path of one seed; file: path parts after the checkpoint."""
         settings, known = self.settings, self.settings.checkpoints
         named = known.parse(checkpoint)
         if named is None:
@@ -191,7 +191,7 @@ class Targets:
         settings.checkpoint(task, model, method)
 
     def _check_split(self, task: str, file: Sequence[str]) -> None:
-        """`file`: what follows the decoder's name, in parts."""
+        """Check a predictions file; file: path parts after the decoder."""
         split, splits = file[0].partition(".")[0], self.settings.task(task).splits
         if len(file) == 1 and split not in splits and file[0] not in ("marks.jsonl", "marks.json"):
             raise UserError(f"task {task} has no split {split!r}; {closest(split, splits)}")
@@ -199,9 +199,9 @@ class Targets:
     # ------------------------------------------------------------ words that are no path below results/
 
     def explain_word(self, word: str, folder: Path, rules: Iterable[str]) -> str | None:
-        """Why a word on the command line is no target, and what was likely meant; None for one that may be.
+        """Why a command-line argument is not a target, with the likely intention; None if it may be one.
 
-        folder: the working folder. rules: the rules that may be named as targets.
+        folder: the working folder. rules: names of rules without wildcards.
         """
         settings = self.settings
         if word.startswith("results/") or word in (known := set(rules)):
@@ -223,7 +223,7 @@ class Targets:
         ).rstrip("; ")
 
     def _file_for(self, word: str) -> str | None:
-        """A file that is made of a task, a model, a method, a table or a figure."""
+        """An example target for the name of a task, model, method, table or figure."""
         settings = self.settings
         tasks, methods = ["gsm8k", "arithmetic", *settings.tasks], ["grace", "greedy", *settings.methods]
         if word in tables():

@@ -1,8 +1,7 @@
-"""Variants: what is made from another checkpoint, decoder or method by a few other options (`set`).
+"""Variants: a checkpoint, decoder or method that extends another one with other options (`set`).
 
-A variant has a name, and so files, of its own beside the original. Of a checkpoint `set` may hold what the checkpoint's
-own making depends on, of a decoder its own options; a method with `set` brings the checkpoint, the network and the decoder
-that it needs, each under the method's name.
+A variant has its own name and files. A checkpoint may set options that its own training depends on, a decoder its own
+options. A method with `set` implies a variant of its checkpoint, network or decoder as needed, under the method's name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,7 @@ from retrace.workflow.names import GENERATOR, LAST, Checkpoints, base_decoder
 
 
 def sections_of_checkpoint(kind: Checkpoint) -> list[str]:
-    """The sections that a variant of a checkpoint may set options of."""
+    """Sections whose options a variant of a checkpoint may set."""
     options = [kind.rounds, kind.form, kind.splits, kind.train, kind.released]
     return [*dict.fromkeys([*kind.sections, *(option.split(".")[0] for option in options if option)])]
 
@@ -27,12 +26,12 @@ def sections_of_decoder(decoder: DecoderConfig) -> list[str]:
 
 
 def within(option: str, sections: list[str]) -> bool:
-    """Whether a dotted option lies in one of the sections."""
+    """Whether a dotted option is in one of the sections."""
     return any(option.startswith(f"{section}.") for section in sections)
 
 
 def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
-    """Raise UserError for a variant that sets what it does not make itself: it would change nothing, or only a part."""
+    """Raise UserError for a variant that sets options of another step, which would have no or only partial effect."""
     for name, kind in checkpoints.items():
         own = sections_of_checkpoint(kind)
         if kind.extends and not own and not kind.made_from:
@@ -60,13 +59,13 @@ def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
 
 
 def declare_variants_of_methods(methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Decoders) -> None:
-    """Declare the checkpoints, networks and decoders that methods with `set` mean, and let these methods name them."""
+    """Declare the variants that methods with `set` imply, and make these methods refer to them."""
     for name, method in list(methods.items()):
         if not method.set:
             continue
         path = methods.path(name)
         if base_decoder(method.decoder) not in decoders:
-            continue  # said where the method is asked for
+            continue  # reported when the method is requested
         decoder = decoders[base_decoder(method.decoder)]
         guide = checkpoints[decoder.guide] if decoder.guide else None
         loop, end = _loop_and_end(method.checkpoint, checkpoints)
@@ -127,7 +126,7 @@ def pairs(name: str, checkpoints: Checkpoints, decoders: Iterable[str]) -> list[
 
 
 def _loop_and_end(checkpoint: str, checkpoints: Checkpoints) -> tuple[str, str]:
-    """`dpo_st` and `_last` of `dpo_st_last`."""
+    """Split `dpo_st_last` into `dpo_st` and `_last`."""
     if checkpoint.endswith(LAST):
         return checkpoint.removesuffix(LAST), LAST
     loop = checkpoints.loop_of(checkpoint)
@@ -135,7 +134,7 @@ def _loop_and_end(checkpoint: str, checkpoints: Checkpoints) -> tuple[str, str]:
 
 
 def _taken(options: dict[str, Any], sections: list[str]) -> dict[str, Any]:
-    """The options of these sections, taken out."""
+    """Remove and return the options of these sections."""
     found = {option: value for option, value in options.items() if within(option, sections)}
     for option in found:
         del options[option]

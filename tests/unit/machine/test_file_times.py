@@ -8,7 +8,7 @@ import pytest
 
 import check_files
 from retrace.errors import UserError
-from retrace.machine.file_times import date_back, dated_ahead, note_of
+from retrace.machine.file_times import files_from_future, note_of, reset_future_times
 from retrace.machine.run_guard import RunGuard
 
 AGES = {"a": 7200, "b": 3600, "deep/c": 5400, "past": -100, "soon": 10}
@@ -50,13 +50,13 @@ def test_files_of_the_future_keep_their_order(now: float, capsys: pytest.Capture
     assert mended["past"] == pytest.approx(now - 100)
     assert mended["soon"] == pytest.approx(now + 10)  # as far as clocks of machines may differ
     assert note_of("results") == []
-    assert date_back("results") == []
+    assert reset_future_times("results") == []
 
 
 def test_what_is_not_there_is_not_dated(now: float) -> None:
-    assert dated_ahead("nowhere") == []
+    assert files_from_future("nowhere") == []
     Path("results/link").symlink_to("nowhere")
-    assert "results/link" not in dated_ahead("results")
+    assert "results/link" not in files_from_future("results")
 
 
 def test_no_times_are_mended_while_a_run_works(now: float) -> None:

@@ -5,15 +5,15 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
-from retrace.machine.cluster import grown, sbatch_words, told_to_slurm
+from retrace.machine.cluster import grown, sbatch_options, slurm_resources
 from retrace.machine.site_checks import (
     Job,
     ask_sinfo,
     file_system_of,
     gpus_of,
+    impossible_jobs,
     minutes_of,
     read_partitions,
-    what_cannot_run,
 )
 from retrace.machine.slurm_options import Slurm
 
@@ -35,7 +35,7 @@ def site(**changes) -> Slurm:
 def job(
     of: Slurm, gpus: int = 0, nodes: int = 1, threads: int = 8, memory: int = 30000, minutes: int = 60, weights=0
 ) -> Job:
-    told = told_to_slurm(of, gpus, nodes)
+    told = slurm_resources(of, gpus, nodes)
     return Job("train_sft", "gsm8k, flan_t5_large, 0", told, gpus, threads, memory, minutes, weights)
 
 
@@ -45,14 +45,14 @@ def job(
 def test_gpus_by_gres_count_a_node_and_by_gpus_the_job() -> None:
     a100 = {"partition": "gpu", "gpu_type": "a100"}
     for ask_by, expected in (("gres", ("gpu:a100:4", None, None)), ("gpus", (None, 8, "a100"))):
-        told = told_to_slurm(site(gpu=a100 | {"ask_by": ask_by}), gpus=4, nodes=2)
+        told = slurm_resources(site(gpu=a100 | {"ask_by": ask_by}), gpus=4, nodes=2)
         assert (told["gres"], told["gpu"], told["gpu_model"]) == expected
         assert (told["slurm_partition"], told["nodes"]) == ("gpu", 2)
-    assert told_to_slurm(site(), 2)["gres"] == "gpu:2"
+    assert slurm_resources(site(), 2)["gres"] == "gpu:2"
 
 
 def test_a_job_without_a_gpu_goes_to_the_cpu_partition_and_names_no_gpu() -> None:
-    told = told_to_slurm(site(account="lab", cpu={"partition": "cpu", "qos": "normal"}, extra="--exclude=node7"), 0)
+    told = slurm_resources(site(account="lab", cpu={"partition": "cpu", "qos": "normal"}, extra="--exclude=node7"), 0)
     assert {name: value for name, value in told.items() if value is not None} == {
         "slurm_partition": "cpu",
         "slurm_account": "lab",
@@ -65,10 +65,10 @@ def test_a_job_without_a_gpu_goes_to_the_cpu_partition_and_names_no_gpu() -> Non
 def test_words_of_a_command_of_our_own() -> None:
     of = site(account="lab", extra="--exclude=node7 --nice", gpu={"partition": "gpu", "constraint": "nvlink"})
     words = ["--account=lab", "--constraint=nvlink", "--gres=gpu:2", "--exclude=node7", "--nice"]
-    assert sbatch_words(told_to_slurm(of, 2)) == ["--partition=gpu", "--nodes=1", *words]
+    assert sbatch_options(slurm_resources(of, 2)) == ["--partition=gpu", "--nodes=1", *words]
     of = site(gpu={"partition": "gpu", "gpu_type": "h100", "ask_by": "gpus"})
-    assert sbatch_words(told_to_slurm(of, 1))[2:] == ["--gpus=h100:1"]
-    assert sbatch_words(told_to_slurm(site(gpu={"partition": "gpu", "ask_by": "gpus"}), 1))[2:] == ["--gpus=1"]
+    assert sbatch_options(slurm_resources(of, 1))[2:] == ["--gpus=h100:1"]
+    assert sbatch_options(slurm_resources(site(gpu={"partition": "gpu", "ask_by": "gpus"}), 1))[2:] == ["--gpus=1"]
 
 
 def test_memory_grows_up_to_a_node_and_never_below_the_need() -> None:
@@ -114,7 +114,7 @@ def test_partitions() -> None:
 
 def test_what_fits_is_let_through() -> None:
     jobs = [job(site(), 4), job(site(), 0, threads=128), job(site(), 8, memory=257000), job(site(), 4, nodes=5)]
-    assert what_cannot_run(jobs, PARTITIONS, site()) == []
+    assert impossible_jobs(jobs, PARTITIONS, site()) == []
 
 
 @pytest.mark.parametrize(
@@ -153,15 +153,15 @@ def test_what_fits_is_let_through() -> None:
 )
 def test_what_does_not_fit_is_named_with_its_mend(changes, asked, message: str) -> None:
     of = site(**changes)
-    (fault,) = what_cannot_run([job(of, **asked)] * 3, PARTITIONS, of)
+    (fault,) = impossible_jobs([job(of, **asked)] * 3, PARTITIONS, of)
     assert message in fault
     assert "profiles/slurm/site.yaml" in fault or "lower" in fault or "raise" in fault or "wait" in fault
 
 
 def test_every_fault_is_named_once_for_each_rule() -> None:
     of = site()
-    other = Job("decode", "svamp", told_to_slurm(of, 9), 9, 1, 1000, 10)
-    assert len(what_cannot_run([job(of, 9), job(of, 9), other, job(of, 0)], PARTITIONS, of)) == 2
+    other = Job("decode", "svamp", slurm_resources(of, 9), 9, 1, 1000, 10)
+    assert len(impossible_jobs([job(of, 9), job(of, 9), other, job(of, 0)], PARTITIONS, of)) == 2
 
 
 # ---------------------------------------------------------------- commands and folders

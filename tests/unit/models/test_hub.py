@@ -119,7 +119,7 @@ def test_first_download_locks_and_later_ones_are_verified(tmp_path, endpoint) ->
         (
             "owner/gated",
             "license_note: Ask nicely.\n",
-            "gated. Accept its licence at https://huggingface.co/owner/gated",
+            "gated. Accept its license at https://huggingface.co/owner/gated",
         ),
         ("owner/unknown", "", "no such model, or a private one"),
         ("owner/tiny", "revision: bad\n", "has no revision 'bad'"),

@@ -9,7 +9,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import arithmetic
-from retrace.tasks.arithmetic import generate, normalised, split_of
+from retrace.tasks.arithmetic import generate, normalized, split_of
 from retrace.tasks.load import load_task
 
 CORPUS = {"unfamiliar": 0.0, "min_clauses": 1, "distractors": 0.25}
@@ -89,7 +89,7 @@ def test_own_verbs_replace_the_unfamiliar_ones():
 def test_splits_share_no_question_even_with_one_seed_and_many_small_problems():
     narrow = {"unfamiliar": 0.0, "min_clauses": 1, "max_clauses": 1, "distractors": 0.0}
     made = {
-        split: {normalised(example.question) for example in generate(split, 600, 0, **narrow)}
+        split: {normalized(example.question) for example in generate(split, 600, 0, **narrow)}
         for split in arithmetic.SHARES
     }
     assert all(len(questions) == 600 for questions in made.values()), "a split repeats a question"

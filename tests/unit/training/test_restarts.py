@@ -10,7 +10,7 @@ from transformers import TrainerCallback
 
 from retrace.errors import UserError
 from retrace.training import restarts, sft
-from retrace.training.restarts import Owner, SavesInTime, checkpoints_in, drop_old, last_checkpoint
+from retrace.training.restarts import Owner, TimedSaves, checkpoints_in, drop_old, last_checkpoint
 from unit.training.test_training import Stop, StopAt, options, setting
 
 
@@ -35,7 +35,7 @@ def trained(folder, *callbacks, **changes):
 
 def test_saving_in_time_changes_neither_weights_nor_curve(tmp_path) -> None:
     curve, weights, steps = trained(tmp_path / "rarely")
-    same_curve, same_weights, more = trained(tmp_path / "often", SavesInTime(0.0))
+    same_curve, same_weights, more = trained(tmp_path / "often", TimedSaves(0.0))
     assert steps == [6, 12]
     assert {1, 6, 12} <= set(more)
     assert curve == same_curve
@@ -45,7 +45,7 @@ def test_saving_in_time_changes_neither_weights_nor_curve(tmp_path) -> None:
 def test_a_run_goes_on_from_a_save_in_time(tmp_path, capsys) -> None:
     _, weights, _ = trained(tmp_path / "one")
     with pytest.raises(Stop):
-        trained(tmp_path / "two", SavesInTime(0.0), StopAt(4))
+        trained(tmp_path / "two", TimedSaves(0.0), StopAt(4))
     _, same_weights, _ = trained(tmp_path / "two")
     assert "resuming at" in capsys.readouterr().err
     assert all(torch.equal(weights[name], same_weights[name]) for name in weights)
@@ -54,7 +54,7 @@ def test_a_run_goes_on_from_a_save_in_time(tmp_path, capsys) -> None:
 def test_saves_wait_for_a_logged_step_and_for_the_clock(monkeypatch) -> None:
     now = 0.0
     monkeypatch.setattr(restarts.time, "monotonic", lambda: now)
-    saves, args = SavesInTime(60.0), SimpleNamespace(device="cpu", world_size=1)
+    saves, args = TimedSaves(60.0), SimpleNamespace(device="cpu", world_size=1)
 
     def asks(step: int) -> bool:
         control = SimpleNamespace(should_save=False)

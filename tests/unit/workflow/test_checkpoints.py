@@ -125,9 +125,9 @@ def test_learn_to_reason_has_the_authors_form_where_it_exists(settings):
     for task in ("gsm8k", "multiarith_kojima", "svamp", "commonsense_qa", "strategy_qa"):
         assert settings.form(task, "gptj_6b", "learn_to_reason_round2") == "learn_to_reason"
         assert settings.checkpoint(task, "gptj_6b", "learn_to_reason_round0") == "learn_to_reason_round0"
-        assert settings.round_before(task, "gptj_6b", "learn_to_reason_random", 1) == "learn_to_reason_round0"
+        assert settings.previous_round(task, "gptj_6b", "learn_to_reason_random", 1) == "learn_to_reason_round0"
         assert settings.weights_of(task, "gptj_6b", "learn_to_reason_round0") == "base"
-    assert settings.round_before("gsm8k", "gptj_6b", "learn_to_reason_random", 2) == "learn_to_reason_random_round1"
+    assert settings.previous_round("gsm8k", "gptj_6b", "learn_to_reason_random", 2) == "learn_to_reason_random_round1"
     assert settings.form("gsm8k", "gptj_6b", "base") == "steps"
     assert settings.form("mathqa", "gptj_6b", "learn_to_reason_round1") == "steps"
     assert settings.checkpoint("gsm8k", "flan_t5_large", "learn_to_reason_round0") == "sft"

@@ -100,5 +100,5 @@ def test_a_guide_is_a_network_that_is_declared(tmp_path: Path) -> None:
 def test_unknown_and_doubled_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="decoder 'bean' is unknown; did you mean 'beam'"):
         SHIPPED["bean"]
-    with pytest.raises(UserError, match=r"greedy.yaml: .*config/decoders/greedy.yaml has that name too; give yours"):
+    with pytest.raises(UserError, match=r"greedy.yaml: .*config/decoders/greedy.yaml also has that name; choose"):
         decoders(tmp_path, greedy="algorithm: greedy")

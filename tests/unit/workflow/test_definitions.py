@@ -64,7 +64,7 @@ def decode_shards(**shards) -> int:
         step="decode",
         made_by="decode",
         names=["checkpoint", "decoder", "split"],
-        words=lambda wildcards: ["guided", "--candidates", "20", "--samples", "1", "--max-steps", "8"],
+        argv=lambda wildcards: ["guided", "--candidates", "20", "--samples", "1", "--max-steps", "8"],
         inputs=lambda wildcards: ["results/data/gsm8k/test.jsonl"],
     )
     wildcards = type(HUB)(**vars(HUB), checkpoint="sft", decoder="grace", split="test")

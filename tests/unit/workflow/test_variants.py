@@ -123,9 +123,9 @@ def test_what_a_variant_rests_on_is_what_the_original_does(tmp_path: Path) -> No
         ({"checkpoint_mine": "extends: sfd"}, r"mine.yaml: extends: checkpoint 'sfd' is unknown; did you mean 'sft'"),
         ({"checkpoint_mine": "extends: mine"}, r"mine.yaml: extends: checkpoints extend each other in a circle"),
         ({"checkpoint_mine": "title: none"}, r"mine.yaml: needs `system`, or `extends`"),
-        ({"checkpoint_sft": "extends: base"}, r"sft.yaml: .*config/checkpoints/sft.yaml has that name too"),
-        ({"checkpoint_mine_round2": "extends: sft"}, r"names that end in _last or _roundN are those of rounds"),
-        ({"checkpoint_mine_verifier": "extends: sft"}, r"names that end in _verifier are those of its networks"),
+        ({"checkpoint_sft": "extends: base"}, r"sft.yaml: .*config/checkpoints/sft.yaml also has that name"),
+        ({"checkpoint_mine_round2": "extends: sft"}, r"names ending in _last or _roundN are reserved for rounds"),
+        ({"checkpoint_mine_verifier": "extends: sft"}, r"names that end in _verifier are reserved for its networks"),
         (
             {"checkpoint_mine": "extends: sft\nstarts_from: bose"},
             r"mine.yaml: starts_from: there is no checkpoint 'bose'",

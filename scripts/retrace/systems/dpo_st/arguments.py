@@ -1,4 +1,4 @@
-"""Command-line arguments of the programs that choose among a question's samples; light, so that --help is quick."""
+"""Arguments of the programs that select among a question's samples. Has no heavy imports, so that --help is fast."""
 
 import argparse
 
@@ -10,7 +10,7 @@ def add_arguments(parser: argparse.ArgumentParser, rows: str) -> None:
 
     Args:
         parser: of the program.
-        rows: the kind of rows that it writes.
+        rows: type of the rows that it writes.
     """
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--model-file", required=True, help="the model's YAML")
@@ -18,9 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser, rows: str) -> None:
     parser.add_argument("--tokenizer", required=True, help="folder with the model's tokenizer")
     parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
     parser.add_argument(
-        "--max-questions", type=int, default=-1, help="only the first so many of them (default -1: all)"
+        "--max-questions", type=int, default=-1, help="only this many of them, from the start (default -1: all)"
     )
-    parser.add_argument("--labelled", type=int, default=-1, help="references of so many questions are known (-1: all)")
+    parser.add_argument(
+        "--labelled", type=int, default=-1, help="number of questions whose references are known (-1: all)"
+    )
     parser.add_argument("--trajectories", required=True, nargs="+", help="Trajectory rows, a file a round")
     parser.add_argument("--output", required=True, help=f"{rows} rows")
     parser.add_argument("--report", required=True, help="JSON report")

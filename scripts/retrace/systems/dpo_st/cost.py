@@ -1,4 +1,4 @@
-"""What the jobs of DPO-ST and of plain self-training take: as many pairs and pseudo-labels as the samples so far give."""
+"""Cost formulas of DPO-ST and plain self-training, with the pairs and pseudo-labels that the samples so far give."""
 
 from dataclasses import replace
 
@@ -6,7 +6,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_json
 from retrace.planning.work import Costing, Work, decode, formula
 
-SAMPLES_A_SECOND = 5000  # read, cut into tokens and compared by one thread: 20,000 of 100 words took 4 s
+SAMPLES_A_SECOND = 5000  # reading, tokenizing and comparing in one thread: 20,000 solutions of 100 words took 4 s
 
 formula("decode_transfer")(decode)
 

@@ -1,7 +1,7 @@
-"""Direct preference optimisation (Rafailov et al. 2023, equation 7), and its training for encoder-decoder models.
+"""Direct preference optimization (Rafailov et al. 2023, equation 7), and its training for encoder-decoder models.
 
 The libraries' trainers know decoder-only models (see `retrace.systems.dpo_st.dpo_causal`); this one is for T5 and its
-relatives. The reference model's log-probabilities are computed once, before training, so that only one model is held.
+relatives. The reference model's log-probabilities are computed once, before training, so that only one model is in memory.
 """
 
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ def dpo_losses(
 
 @dataclass(frozen=True)
 class PreferenceRow:
-    """A pair as token rows, and what the reference model thinks of both sides."""
+    """A pair as token rows, with the reference model's log-probabilities."""
 
     chosen: Row
     rejected: Row
@@ -84,7 +84,7 @@ def preference_rows(
 
 
 def _whole(row: Row) -> Row:
-    """All tokens of the target count, also those that a calculator may have written."""
+    """Unmask all tokens of the target, including calculator results."""
     return Row(row.ids, row.target, [False] * len(row.target))
 
 
@@ -101,7 +101,7 @@ def check_reference(policy: str | Path, reference: str | Path) -> None:
 
 
 def disable_dropout(model: torch.nn.Module) -> None:
-    """Switch dropout off for good in this copy of the model; its configuration stays as it is."""
+    """Permanently disable dropout in this copy of the model; its configuration is unchanged."""
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0

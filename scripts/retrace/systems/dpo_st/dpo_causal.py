@@ -1,4 +1,4 @@
-"""Direct preference optimisation of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
+"""Direct preference optimization of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -21,7 +21,7 @@ from retrace.training import parallel
 from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options, explained
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import OwnCheckpoints, Owner, SavesInTime
+from retrace.training.restarts import OwnCheckpoints, Owner, TimedSaves
 
 
 class InOrder(Sampler[int]):
@@ -58,7 +58,7 @@ class Progress(shared.Milestones):
 
 
 class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
-    """TRL's trainer on an order of rows that is fixed before training, so that a run that was killed can go on."""
+    """TRL's trainer on an order of rows that is fixed before training, so that a killed run can resume."""
 
     def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
         self.order, self.owner = order, owner
@@ -131,9 +131,9 @@ def train_dpo_causal(
         bool(dev_pairs),
         DPOConfig,
         beta=options.beta,
-        # Rows over the limit were left out; TRL shall cut nothing.
+        # Rows over the limit were dropped before; TRL must not truncate any.
         max_length=None,
-        precompute_ref_log_probs=True,  # by us, see `_precompute_ref_logps`
+        precompute_ref_log_probs=True,  # computed by us, see `_precompute_ref_logps`
         disable_dropout=not options.dropout,
         **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,
@@ -154,7 +154,7 @@ def train_dpo_causal(
             peft_config=adapter_options(options, "decoder_only"),
             callbacks=[
                 Progress(shared.milestones(options, total), bool(dev_pairs)),
-                SavesInTime(60 * options.save_minutes),
+                TimedSaves(60 * options.save_minutes),
                 *callbacks,
             ],
             order=order,

@@ -12,7 +12,7 @@ from retrace.training.options import AdapterTraining
 
 
 class RoundSampling(Section):
-    """Drawing solutions of the training questions (sample_round.py)."""
+    """Sampling solutions of the training questions (sample_round.py)."""
 
     samples: Count = Field(default=5, description="solutions a question")
     temperature: float = Field(default=0.7, gt=0)
@@ -91,7 +91,7 @@ class RoundSft(RoundTraining):
     """Fine-tuning on references and pseudo-labels (train_round.py)."""
 
     learning_rate: float = Field(default=3e-4, gt=0)
-    batch_size: Count = Field(default=96, description="examples an optimiser step, over all devices")
+    batch_size: Count = Field(default=96, description="examples an optimizer step, over all devices")
     device_batch_size: Count = 12
     epochs: float = Field(default=8, gt=0)
     mask_calculator: bool = Field(
@@ -106,12 +106,12 @@ class RoundSft(RoundTraining):
 
 
 class DpoTraining(RoundTraining):
-    """Direct preference optimisation of the round before (train_dpo.py)."""
+    """Direct preference optimization of the round before (train_dpo.py)."""
 
     learning_rate: float = Field(default=7e-7, gt=0)
-    batch_size: Count = Field(default=96, description="pairs an optimiser step, over all devices")
+    batch_size: Count = Field(default=96, description="pairs an optimizer step, over all devices")
     device_batch_size: Count = 12
-    max_steps: int = Field(default=150, ge=-1, description="optimiser steps; -1: as many as the epochs give")
+    max_steps: int = Field(default=150, ge=-1, description="optimizer steps; -1: as many as the epochs give")
     epochs: float = Field(default=1, gt=0)
     beta: float = Field(default=0.1, gt=0, description="how strongly the model is held near the reference model")
     dropout: bool = Field(default=False, description="keep the model's dropout while training")

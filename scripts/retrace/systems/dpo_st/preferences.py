@@ -1,6 +1,6 @@
 """Training data from sampled solutions: preference pairs, and pseudo-labels. DPO-ST, sections 3.2 and 3.3.
 
-Of solutions that are much alike only the first is kept: likeness is the Jaccard similarity of their sets of tokens.
+Among similar solutions only the first is kept; similarity is the Jaccard index of their token sets.
 The rules are those of the official code (TianduoWang/DPO-ST@e50bce7, utils/make_dpo_data.py and make_rft_data.py);
 unlike it, a pair's two sides are never the same text, empty texts are no solutions, and the random order of one
 question does not depend on the questions before it.
@@ -83,7 +83,7 @@ def solutions_of_question(
 def cap_at_percentile(solutions: Sequence[Sequence[str]], percentile: float = 90.0) -> int:
     """Most solutions that a question may have: this percentile of what the questions with any have; 0 without any.
 
-    Linear interpolation between neighbouring counts, the fraction cut off.
+    Linear interpolation between neighboring counts, the fraction cut off.
     """
     counts = [min(len(texts), _CAP_OF_FIRST_PASS) for texts in solutions if texts]
     return int(np.percentile(counts, percentile)) if counts else 0
@@ -115,7 +115,7 @@ def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
 
 @dataclass
 class Sampled:
-    """What was sampled for one question over all rounds so far."""
+    """All samples of one question over the rounds so far."""
 
     right: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -124,7 +124,7 @@ class Sampled:
 
 
 def first_of(examples: Sequence[Example], count: int) -> Sequence[Example]:
-    """The first `count` examples; all where it is negative."""
+    """The first `count` examples; all if it is negative."""
     return examples if count < 0 else examples[:count]
 
 
@@ -154,7 +154,7 @@ def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Tra
 
 
 def right_of(found: Mapping[str, Sampled], example: Example) -> list[str]:
-    """The right samples of a question; none where it was not sampled."""
+    """The right samples of a question; empty if it was not sampled."""
     return found[example.id].right if example.id in found else []
 
 

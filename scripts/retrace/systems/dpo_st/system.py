@@ -1,4 +1,4 @@
-"""DPO-ST, declared: what it brings to the configuration, to the targets and to what fits together."""
+"""Declaration of DPO-ST: its configuration sections, targets and requirements."""
 
 from retrace.systems.dpo_st.options import DpoSt
 from retrace.systems.registry import System, Table

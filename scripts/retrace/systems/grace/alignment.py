@@ -32,7 +32,7 @@ class Path(NamedTuple):
 class Paths:
     """The alignments of a batch: costs [batch]; first and second [longest path, batch] as in Path, in forward order.
 
-    Shorter paths stand at the end; before them `first` and `second` are both -1.
+    Shorter paths are right-aligned; before them `first` and `second` are both -1.
     """
 
     first: np.ndarray
@@ -95,7 +95,7 @@ def _tables(rows: int, columns: int, batch: int, gap_cost: float) -> tuple[np.nd
 def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np.ndarray, np.ndarray]:
     """Fill the tables, an anti-diagonal at a time. similarity: [m, n, batch], finite.
 
-    A forced match costs 0. No other option undercuts it: as no match costs less than 0, neighbouring cells differ
+    A forced match costs 0. No other option undercuts it: as no match costs less than 0, neighboring cells differ
     by one gap at most. So the minimum picks it without being told.
     """
     rows, columns, batch = similarity.shape
@@ -154,7 +154,7 @@ def _count(used: np.ndarray) -> np.ndarray:
 
 
 def spell(steps: Sequence[str], indices: Sequence[int]) -> list[str]:
-    """The steps of a path, '_' where it has a gap."""
+    """The steps along a path, with '_' for a gap."""
     return [GAP if index < 0 else steps[index] for index in indices]
 
 
@@ -168,7 +168,7 @@ def align_indexed(
 ) -> list[Path]:
     """Align lists of row numbers of `vectors` ([distinct steps, width], of length 1 each: products are cosines).
 
-    Lists of like lengths share a chunk, so that little is padded; the result is in the order given.
+    Lists of similar length share a chunk to limit padding; the result is in input order.
     """
     paths: list[Path | None] = [None] * len(firsts)
     order = sorted(range(len(firsts)), key=lambda index: (len(firsts[index]), len(seconds[index])))
@@ -195,7 +195,7 @@ def _padded(lists: list[Sequence[int]]) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass
 class Job:
-    """A wrong solution and what it may be compared with: the reference first, then correct samples."""
+    """A wrong solution and its candidate references: the reference first, then correct samples."""
 
     example_id: str
     steps: list[str]
@@ -203,7 +203,7 @@ class Job:
 
 
 class Aligned(NamedTuple):
-    """A wrong solution beside its nearest reference; both lists are equally long."""
+    """A wrong solution aligned with its nearest reference; both lists have the same length."""
 
     example_id: str
     first: list[str]
@@ -248,7 +248,7 @@ def align_jobs(
 def align_by_position(jobs: Sequence[Job]) -> list[Aligned]:
     """The naive alignment: the k-th step beside the k-th, with the first reference of as many steps; cost 0.
 
-    As in the official code a solution without such a reference is left out.
+    As in the official code, solutions without such a reference are skipped.
     """
     results = []
     for job in jobs:

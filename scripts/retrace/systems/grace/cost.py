@@ -1,4 +1,4 @@
-"""What the jobs of GRACE and of its verifier take: the rows and tokens that each rule works on."""
+"""Cost formulas of GRACE and its verifier: rows and tokens of each rule."""
 
 from dataclasses import replace
 

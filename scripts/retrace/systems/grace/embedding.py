@@ -1,4 +1,4 @@
-"""Sentence embeddings of solution steps: every distinct step once, in batches of like length.
+"""Sentence embeddings of solution steps: every distinct step once, in batches of similar length.
 
 Choices of `align.embedder`: `roscoe`, `simcse`, `mpnet`, `minilm`, a sentence-transformers id or folder, `openai:MODEL`.
 """
@@ -36,7 +36,7 @@ KNOWN = {
 
 
 def embedding_text(step: str) -> str:
-    """The text of a step that is embedded: without its `<<...>>` computations.
+    """The text of a step to embed, without its `<<...>>` computations.
 
     A step that is nothing but a computation keeps it, without the brackets: otherwise every such step would be the
     same empty text. (The brackets would only make unlike computations look alike.)
@@ -70,12 +70,12 @@ def embed_steps(steps: Sequence[str], embedder: Embedder) -> np.ndarray:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ValueError:  # imported without success before
+    except ValueError:  # import failed before
         return False
 
 
 def check_embedder(name: str, url: str | None = None) -> None:
-    """Raise UserError where an embedder's package or its key is missing here; no weights are looked for."""
+    """Raise UserError if an embedder's package or API key is missing; does not look for weights."""
     kind, _, model = name.partition(":")
     if kind == "openai":
         if not model:
@@ -166,7 +166,7 @@ class TransformerEmbedder:
         self.revision = getattr(encoder.config, "_commit_hash", None)
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Texts -> float32 [len(texts), width], not normalised."""
+        """Texts -> float32 [len(texts), width], not normalized."""
         import torch
         from torch.nn.utils.rnn import pad_sequence
 
@@ -211,13 +211,13 @@ class SentenceTransformersEmbedder:
 class EndpointEmbedder:
     """An OpenAI-compatible embeddings endpoint. The key comes from OPENAI_API_KEY and appears in no message."""
 
-    MOST_INPUTS = 2048  # of one request, by OpenAI's own limit
+    MOST_INPUTS = 2048  # per request, OpenAI's limit
 
     def __init__(self, model: str, url: str | None = None, batch_size: int = 256, retries: int = 5) -> None:
         import openai
 
         self.key = os.environ.get("OPENAI_API_KEY", "")
-        # A server of one's own often wants no key, but the client insists on one.
+        # Self-hosted servers often need no key, but the client requires one.
         self.client = openai.OpenAI(api_key=self.key or "none", base_url=url, max_retries=retries, timeout=60.0)
         self.model, self.batch_size = model, min(batch_size, self.MOST_INPUTS)
 

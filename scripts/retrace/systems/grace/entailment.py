@@ -20,7 +20,7 @@ Judged = dict[tuple[str, str], bool]
 
 
 def aligned_steps(alignments: Iterable[Alignment]) -> list[tuple[str, str]]:
-    """Every different pair (step, reference step) that stands side by side, in the order of appearance."""
+    """Distinct aligned pairs (step, reference step), in order of appearance."""
     return list(
         dict.fromkeys(
             (step, right)
@@ -83,7 +83,7 @@ class EntailmentJudge:
         """
         import torch
 
-        rows = self._tokenised(pairs)
+        rows = self._tokenized(pairs)
         fitting = [index for index, row in enumerate(rows) if len(row["input_ids"]) <= self.max_length]
         if len(fitting) < len(rows):
             print(
@@ -107,7 +107,7 @@ class EntailmentJudge:
                 verdicts[index] = label == self.entailment
         return verdicts
 
-    def _tokenised(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
+    def _tokenized(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, list[int]]]:
         if not pairs:
             return []
         premises, hypotheses = zip(*pairs, strict=True)
@@ -128,7 +128,7 @@ class EntailmentJudge:
 
 
 def _max_length(tokenizer: Any, config: Any) -> int:
-    """The longest pair in tokens."""
+    """Maximum length of a pair in tokens."""
     positions = getattr(config, "max_position_embeddings", None) or 512
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
         positions -= config.pad_token_id + 1  # these count positions from behind the padding token's id

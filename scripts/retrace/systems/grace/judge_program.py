@@ -1,4 +1,4 @@
-"""What the programs that train the discriminator and the verifier share; light, so that --help is quick."""
+"""Shared code of the programs that train discriminator and verifier. Has no heavy imports, so that --help is fast."""
 
 import argparse
 from collections.abc import Sequence
@@ -25,16 +25,16 @@ def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
 
 
 def write_judge(
-    given: argparse.Namespace,
+    args: argparse.Namespace,
     kind: str,
     network: "EncoderHead",
     curve: Sequence[dict[str, float]],
     report: dict[str, Any],
 ) -> None:
-    """Write the trained network with its curve, and the report, each whole or not at all.
+    """Write the trained network with its curve, and the report, atomically.
 
     Args:
-        given: the program's arguments.
+        args: the program's arguments.
         kind: `discriminator` or `verifier`.
         network: as it was trained.
         curve: of the training.
@@ -43,7 +43,7 @@ def write_judge(
     from retrace.machine.storage import atomic_path, write_json
     from retrace.training.trainer import write_curve
 
-    with atomic_path(given.output) as folder:
+    with atomic_path(args.output) as folder:
         network.save(folder, kind)
         write_curve(folder / "curves.jsonl", curve)
-    write_json(given.report, report)
+    write_json(args.report, report)

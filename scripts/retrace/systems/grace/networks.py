@@ -1,4 +1,4 @@
-"""The networks of discriminator and verifier before their training. GRACE sections 3.2 and 4.2."""
+"""Initial networks of discriminator and verifier. GRACE sections 3.2 and 4.2."""
 
 import sys
 from pathlib import Path

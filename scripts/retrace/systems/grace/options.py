@@ -9,7 +9,7 @@ from retrace.training.options import Training
 
 
 class Sampling(Section):
-    """Drawing wrong solutions from the generator (sample_trajectories.py). GRACE section 3.1."""
+    """Sampling wrong solutions from the generator (sample_trajectories.py). GRACE section 3.1."""
 
     incorrect: Count = Field(
         default=80000, description="unique incorrect solutions to find, over the whole training split"
@@ -25,7 +25,7 @@ class Sampling(Section):
     )
     block: Count = Field(
         default=64,
-        description="neighbouring questions that are sampled until they together have their share of `incorrect`; "
+        description="neighboring questions that are sampled until they together have their share of `incorrect`; "
         "shards are made of whole blocks, so that their number changes nothing",
     )
     samples_per_pass: Count = Field(default=4, description="solutions drawn for a question in one pass")

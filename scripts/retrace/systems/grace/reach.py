@@ -1,11 +1,11 @@
-"""What a configuration cannot reach, as far as it can be known before anything is run."""
+"""Detects unreachable sampling goals before anything runs."""
 
 from retrace.systems.grace.options import Sampling
 from retrace.tasks.options import TaskConfig
 
 
 def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
-    """How many questions of a split are used; None where only its file can say. limit: of its rows; -1: all."""
+    """Number of questions used of a split; None if only its file can tell. limit: maximum rows; -1: all."""
     source = task.splits.get(split)
     if source is None:
         return None
@@ -13,8 +13,8 @@ def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
     return rows if rows is None or limit < 0 else min(rows, limit)
 
 
-def what_cannot_be_found(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
-    """Why `sample.incorrect` wrong solutions cannot be found, in a sentence; None where they can, or nobody knows yet."""
+def unreachable_note(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
+    """Why `sample.incorrect` wrong solutions cannot be found; None if they can, or it is not known yet."""
     rows = rows_known(task, split, limit)
     if rows is None:
         return None

@@ -1,4 +1,4 @@
-"""Accuracy over the discriminator's weight: sweeps of several seeds as one curve, beside the paper's."""
+"""Accuracy over the discriminator's weight: sweeps of several seeds as one curve, next to the paper's."""
 
 import re
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from retrace.schemas import Row
 
 
 class SweepPoint(BaseModel):
-    """One point of one seed's sweep; further keys are left alone."""
+    """One point of one seed's sweep; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,7 +82,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
 
 def aggregate(paths: Sequence[str | Path], seeds: Sequence[int]) -> tuple[list[CurvePoint], list[dict[str, Any]]]:
-    """One curve from one sweep a seed. Raises UserError where the sweeps have other points or question counts."""
+    """One curve from one sweep per seed. Raises UserError if points or question counts differ."""
     if len(paths) != len(seeds) or len(set(seeds)) != len(seeds):
         raise UserError(f"--sweeps names {len(paths)} files and --seeds {list(seeds)}; give one file for each seed")
     sweeps = [load_sweep(path) for path in paths]
@@ -131,7 +131,7 @@ def reported_curve(papers: Sequence[PaperFile], datasets: Sequence[str]) -> list
     return sorted(points, key=lambda point: point.beta)
 
 
-# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ, too.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
@@ -147,17 +147,17 @@ def draw_curve(curve: Curve, output: str | Path) -> None:
         axes = figure.add_subplot()
         for number, temperature in enumerate(dict.fromkeys(point.temperature for point in curve.points)):
             points = [point for point in curve.points if point.temperature == temperature]
-            colour, marker = _STYLES[number % len(_STYLES)]
+            color, marker = _STYLES[number % len(_STYLES)]
             middle = [100 * point.accuracy for point in points]
             label = f"{curve.model}, reproduced" + (f", temperature {temperature:g}" if temperature is not None else "")
             axes.errorbar(
-                [point.beta + 0.008 * number for point in points],  # side by side, so that all intervals can be seen
+                [point.beta + 0.008 * number for point in points],  # shifted, so that all intervals are visible
                 middle,
                 yerr=[
                     [value - 100 * point.low for value, point in zip(middle, points, strict=True)],
                     [100 * point.high - value for value, point in zip(middle, points, strict=True)],
                 ],
-                color=colour,
+                color=color,
                 marker=marker,
                 elinewidth=0.9,
                 capsize=3,

@@ -1,4 +1,4 @@
-"""GRACE, declared: what it brings to the configuration, to the targets and to what fits together."""
+"""Declaration of GRACE: its configuration sections, targets and requirements."""
 
 from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
 from retrace.systems.registry import System, Table

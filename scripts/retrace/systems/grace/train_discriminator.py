@@ -120,9 +120,9 @@ def step_rows(
     steps: Sequence[str],
     demonstrations: int = 0,
 ) -> list[Row]:
-    """For each step a row whose only labelled tokens are the step's free ones, its delimiter included.
+    """One row per step, in which only the step's free tokens, delimiter included, are labeled.
 
-    What a calculator fills in (where the task has one) is not the generator's choice and does not count.
+    Tokens forced by a calculator are not the generator's choice and are not scored.
     """
     examples = worked_examples(task, demonstrations)
     prompts = [task.prompt(question, examples, family=family) for question in questions]

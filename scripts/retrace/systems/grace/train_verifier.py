@@ -19,7 +19,7 @@ from retrace.systems.grace.pairs import development_questions
 from retrace.training.data import mask_of, pad, report_long
 from retrace.training.trainer import train
 
-DEVELOPMENT_SHARE = 0.15  # of the questions, as for the discriminator
+DEVELOPMENT_SHARE = 0.15  # share of questions, as for the discriminator
 
 
 @dataclass(frozen=True)

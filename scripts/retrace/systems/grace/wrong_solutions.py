@@ -1,7 +1,7 @@
-"""The search for wrong solutions of training questions: when a block of questions has enough, and what a pass shows.
+"""Search for wrong solutions of training questions: when a block is done, and the prompts of each pass.
 
-A pass draws solutions for every question of the blocks that are still going. Questions are searched in blocks that know
-nothing of each other, so that neither shards nor batches change what is found.
+A pass samples solutions for every question of the unfinished blocks. Blocks are independent of each other, so that
+neither shards nor batches change the result.
 """
 
 import random
@@ -41,7 +41,7 @@ class Search:
     blocks: Sequence[Block]
     options: Sampling
     passes: int = 0
-    found: list[int] = field(init=False)  # different wrong solutions of each block
+    found: list[int] = field(init=False)  # distinct wrong solutions per block
     idle: list[int] = field(init=False)  # passes since the last new one
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class Search:
         return all(found >= block.wanted for found, block in zip(self.found, self.blocks, strict=True))
 
     def going(self) -> set[int]:
-        """The blocks that the next pass is for."""
+        """Blocks of the next pass."""
         if 0 <= self.options.max_passes <= self.passes:
             return set()
         return {
@@ -67,14 +67,14 @@ class Search:
         }
 
     def finish_pass(self, new: Sequence[int]) -> None:
-        """new: different wrong solutions that this pass brought for each block."""
+        """new: distinct new wrong solutions of each block in this pass."""
         self.passes += 1
         for number, count in enumerate(new):
             self.found[number] += count
             self.idle[number] = 0 if count else self.idle[number] + 1
 
     def shortfall(self) -> str | None:
-        """Why blocks stay below their share, in a line; None where all have it."""
+        """Why blocks stay below their share, in one line; None if all reached it."""
         if self.reached:
             return None
         short = [number for number, block in enumerate(self.blocks) if self.found[number] < block.wanted]
@@ -94,7 +94,7 @@ class Search:
 
 
 class Examples:
-    """The worked examples of each pass, drawn anew from a pool; the same ones whatever the shards.
+    """Worked examples of each pass, drawn from a pool, independent of sharding.
 
     Raises UserError where the pool is too small, and where the model's texts have no room for worked examples.
     """

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def open_emulated(options: Implicit, model: str, model_file: str, task_file: str, form: str | None) -> "Generator":
-    """Emulator and student, ready to decode."""
+    """Load emulator and student for decoding."""
     from retrace.systems.icot.decoding import open_coupled
 
     return open_coupled(model, model_file, task_file)

@@ -1,4 +1,4 @@
-"""What the jobs of implicit chain of thought take."""
+"""Cost formulas of implicit chain of thought."""
 
 from dataclasses import replace
 

@@ -1,6 +1,6 @@
 """Answers from emulator and student (arXiv 2311.01460): no step is written, the states of the steps are emulated.
 
-The emulator runs once a question. The student reads the question with the emulated states in its layers at the
+The emulator runs once per question. The student reads the question with the emulated states in its layers at the
 separator, and its keys and values are kept: from then on it decodes as every other model does, in batches of questions
 of any length.
 """

@@ -106,7 +106,7 @@ def load_coupled(folder: str | Path) -> tuple[Coupled, PreTrainedTokenizerBase]:
 
 
 def load_parts_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer beside the parts."""
+    """The tokenizer next to the parts."""
     tokenizer = load_tokenizer(folder)
     ensure_pad(tokenizer)
     tokenizer.padding_side = "left"

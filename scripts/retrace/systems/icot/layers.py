@@ -1,4 +1,4 @@
-"""Reading and replacing what enters the layers of an unmodified decoder-only model, by forward hooks."""
+"""Read and replace layer inputs of an unmodified decoder-only model, with forward hooks."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,7 +13,7 @@ Change = Callable[[int, Tensor], Tensor | None]
 
 
 class _EnoughError(Exception):
-    """Ends a forward pass whose rest is not needed."""
+    """Ends a forward pass early."""
 
 
 def blocks_of(model: nn.Module) -> nn.ModuleList:
@@ -36,7 +36,7 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
 def entering(blocks: Sequence[nn.Module], change: Change) -> Iterator[None]:
     """While the block runs, change(l, hidden) is called with the hidden states [B, L, H] that enter layer l.
 
-    What it returns enters the layer in their stead; None leaves them. `stop()` in it ends the model's forward pass.
+    Its return value replaces the layer's input; None leaves it unchanged. `stop()` in it ends the model's forward pass.
     """
 
     def hook_of(layer: int) -> Callable:

@@ -54,7 +54,7 @@ def teacher_states(
     delta: int | Literal["dynamic"] = "dynamic",
     official: bool = False,
 ) -> Tensor:
-    """The teacher's states [B, N, H], each normalised over H (no scale or shift), in float32.
+    """The teacher's states [B, N, H], each normalized over H (no scale or shift), in float32.
 
     input_ids [B, L]: question, separator, steps, separator; what follows, padding included, does not matter. first,
     second: positions of the two separators [B]. A row's states come from all layers at different positions; those of
@@ -75,11 +75,11 @@ def teacher_states(
 
     with entering(blocks, collect):
         run(teacher, input_ids=input_ids)
-    return normalised(torch.stack(found, 1).float())
+    return normalized(torch.stack(found, 1).float())
 
 
-def normalised(states: Tensor) -> Tensor:
-    """Layer normalisation over the last dimension without scale and shift."""
+def normalized(states: Tensor) -> Tensor:
+    """Layer normalization over the last dimension without scale and shift."""
     return functional.layer_norm(states, states.shape[-1:], eps=1e-5)
 
 
@@ -227,7 +227,7 @@ class Emulator(_Wrapped):
 
 
 class Coupled(nn.Module):
-    """Emulator and student as one model, trained on the answer (couple and optimise, section 3.3)."""
+    """Emulator and student as one model, trained on the answer (couple and optimize, section 3.3)."""
 
     def __init__(self, emulator: Emulator, student: Student, fixed_emulator: bool = False) -> None:
         super().__init__()

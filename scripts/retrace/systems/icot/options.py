@@ -36,13 +36,13 @@ class SeparatedTraining(Training):
 
     learning_rate: float = Field(default=5e-5, gt=0)
     batch_size: Count = Field(
-        default=32, description="examples an optimiser step, over all devices and accumulation steps"
+        default=32, description="examples an optimizer step, over all devices and accumulation steps"
     )
     device_batch_size: Count = Field(default=32, description="examples a device holds at once; the rest is accumulated")
     warmup_ratio: Share = 0.0
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "constant"
     max_length: Count = Field(default=1024, description="most tokens of question, steps and answer; longer: an error")
-    leave_out_long: bool = Field(default=False, description="leave longer examples out and count them")
+    leave_out_long: bool = Field(default=False, description="skip longer examples and count them")
     dropout: Share = Field(default=0.0, description="the authors train with dropout off")
     tf32: bool = Field(default=True, description="TF32 for products of float32 numbers on a GPU, as the authors")
     compile_layers: bool = Field(default=False, description="torch.compile for the layers; pays on a GPU")
@@ -72,7 +72,7 @@ class SeparatedTraining(Training):
 
 
 class NoCotTraining(SeparatedTraining):
-    """Training a model to answer at once (checkpoint no_cot)."""
+    """Training a model to answer directly (checkpoint no_cot)."""
 
 
 class ExplicitCotTraining(SeparatedTraining):
@@ -140,7 +140,7 @@ class ControlTraining(SeparatedTraining):
 
 
 class Implicit(Section):
-    """Answers from emulator and student, greedily; the emulator runs once a question."""
+    """Answers from emulator and student, greedily; the emulator runs once per question."""
 
     max_new_tokens: Count = 64
     batch_size: BatchSize = Field(
@@ -160,7 +160,7 @@ class Speed(Section):
 
 
 class Figures(Section):
-    """What the figures over several tasks show."""
+    """Contents of figures over several tasks."""
 
     icot_tasks: list[Name] = Field(
         default=["mult_4x4", "mult_5x5", "gsm8k"], min_length=1, description="accuracy against speed on these tasks"

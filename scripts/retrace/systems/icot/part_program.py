@@ -1,4 +1,4 @@
-"""The programs that train the student or the emulator alone; light, so that --help is quick."""
+"""Shared main of the programs that train student or emulator alone. Has no heavy imports, so that --help is fast."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 
 
 def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments: Sequence[str] | None) -> None:
-    """Run such a program.
+    """Run the program.
 
     Args:
         part: `student` or `emulator`.
@@ -25,9 +25,9 @@ def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
-    given = parser.parse_args(arguments)
-    options, of_states = cli.section_from(given, section), cli.section_from(given, TeacherStates)
+    args = parser.parse_args(arguments)
+    options, of_states = cli.section_from(args, section), cli.section_from(args, TeacherStates)
 
     from retrace.systems.icot.stage import train_part
 
-    train_part(part, given, options, of_states)
+    train_part(part, args, options, of_states)

@@ -65,7 +65,7 @@ class SeparatedRows(Sequence[int]):
         return question if layout is None else question + whole - self.second - 1
 
     def fingerprint(self) -> str:
-        """Checksum of all that the rows hold."""
+        """Checksum of all rows."""
         digest = hashlib.sha256()
         for array in (self.ids, self.starts, self.first, self.second):
             digest.update(f"{array.dtype} {len(array)}".encode())
@@ -152,7 +152,7 @@ def _chunks(examples: Iterable[Example]) -> Iterator[list[Example]]:
 
 
 def padded(rows: Sequence[np.ndarray], value: int) -> Tensor:
-    """LongTensor [n, longest], padded on the right with `value`."""
+    """Pad on the right with `value`: LongTensor [n, longest]."""
     lengths = np.fromiter((len(row) for row in rows), dtype=np.int64, count=len(rows))
     out = np.full((len(rows), lengths.max()), value, dtype=np.int64)
     out[np.arange(out.shape[1]) < lengths[:, None]] = np.concatenate(rows)

@@ -114,7 +114,7 @@ def latency_ratio(timings: Mapping[str, Sequence[Timing]]) -> float | None:
 
 
 def missing_ways(timings: Mapping[str, Sequence[Timing]]) -> dict[str, str]:
-    """The ways without timings, each with the reason."""
+    """Ways without timings, with reasons."""
     reason = (
         "a released emulator and student were measured, and no checkpoint {} was given beside them; leave out "
         "icot.released_student and icot.released_emulator to train all three and have them compared"
@@ -133,13 +133,13 @@ def notes_on_truncated(timings: Mapping[str, Sequence[Timing]], questions: int, 
     ]
 
 
-# Colours that the common kinds of colour blindness keep apart; markers differ as well.
+# Colors that the common kinds of color blindness keep apart; markers differ, too.
 _STYLES = {"no_cot": ("#0072b2", "o"), "icot": ("#009e73", "D"), "explicit_cot": ("#d55e00", "s")}
 _NAMES = {"no_cot": "no CoT", "icot": "implicit CoT", "explicit_cot": "explicit CoT"}
 
 
 def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path) -> None:
-    """Accuracy over answers per second, one panel a task; filled: one question at a time, hollow: the largest batch."""
+    """Accuracy over answers per second, one panel per task; filled: one question at a time, hollow: the largest batch."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -149,7 +149,7 @@ def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path
         figure = Figure(figsize=(1.2 + 3.6 * len(pairs), 4.4), layout="constrained")
         panels = figure.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
         for axes, (speed, results) in zip(panels, pairs, strict=True):
-            for way, (colour, marker) in _STYLES.items():
+            for way, (color, marker) in _STYLES.items():
                 if way not in speed.ways:
                     continue
                 accuracy = results[way].accuracy
@@ -159,9 +159,9 @@ def draw(pairs: Sequence[tuple[Speed, Mapping[str, Result]]], output: str | Path
                         [timings[timing].questions_per_second],
                         [100 * accuracy.value],
                         yerr=[[100 * (accuracy.value - accuracy.low)], [100 * (accuracy.high - accuracy.value)]],
-                        color=colour,
+                        color=color,
                         marker=marker,
-                        markerfacecolor=colour if timing == 0 else "none",
+                        markerfacecolor=color if timing == 0 else "none",
                         elinewidth=0.9,
                         capsize=3,
                         linestyle="none",

@@ -1,4 +1,4 @@
-"""What the stages of implicit chain of thought share: their rows, their checkpoints, and the training of one part alone."""
+"""Shared code of the stages of implicit chain of thought: rows, checkpoints, and training of one part."""
 
 import argparse
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from retrace.systems.icot.rows import SeparatedRows, read_rows
 from retrace.systems.icot.states import open_states
 from retrace.systems.icot.train import Curve, Training, train_emulator, train_student
 from retrace.tasks.load import load_task
-from retrace.training.evaluated import KeepsEach, bring_each
+from retrace.training.evaluated import KeepEvaluated, bring_each
 from retrace.training.sft import limit_of
 from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
@@ -32,28 +32,28 @@ PARTS: dict[str, tuple[Callable[[PreTrainedModel, Any], nn.Module], Callable[...
 }
 
 
-def train_part(part: str, given: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> None:
+def train_part(part: str, args: argparse.Namespace, options: SeparatedTraining, of_states: TeacherStates) -> None:
     """Train the student or the emulator from the teacher's states and write its checkpoint.
 
     Args:
         part: `student` or `emulator`.
-        given: the arguments of the programs (`part_program`).
+        args: the arguments of the programs (`part_program`).
         options: of the training.
         of_states: which states the teacher gives.
 
     Raises:
         UserError: what the arguments name does not fit together.
     """
-    if of_states.cached and not given.states:
+    if of_states.cached and not args.states:
         raise UserError("--states: name the folder that cache_states.py made, or give --cached false")
-    set_seed(given.seed)
-    start = given.teacher if getattr(options, "start", "base") == "teacher" else given.model
-    # The weights are trained in full precision; `precision` is that of the computation.
+    set_seed(args.seed)
+    start = args.teacher if getattr(options, "start", "base") == "teacher" else args.model
+    # Weights are trained in full precision; `precision` is that of the computation.
     base, tokenizer = load_model(start, "decoder_only", "float32")
-    rows, dev_rows = read_both(given, base, tokenizer, options)
+    rows, dev_rows = read_both(args, base, tokenizer, options)
     sources = open_states(
-        given.states if of_states.cached else None,
-        given.teacher,
+        args.states if of_states.cached else None,
+        args.teacher,
         {"train": rows, "dev": dev_rows},
         of_states,
         len(blocks_of(base)),
@@ -62,26 +62,26 @@ def train_part(part: str, given: argparse.Namespace, options: SeparatedTraining,
     )
     make, train = PARTS[part]
     network = make(base, options)
-    keeping = keeps_each(options, given.state, lambda folder: write_parts(folder, tokenizer, **{part: network}))
-    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, given.seed, given.state, keeping)
+    keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, **{part: network}))
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
     curve = train(network, training, sources["train"], sources["dev"])
-    write_stage(given.output, given.state, tokenizer, curve, **{part: network})
+    write_stage(args.output, args.state, tokenizer, curve, **{part: network})
 
 
 def read_both(
-    given: argparse.Namespace, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: SeparatedTraining
+    args: argparse.Namespace, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: SeparatedTraining
 ) -> tuple[SeparatedRows, SeparatedRows]:
     """The training and the development rows of a stage, no longer than its options and the base model allow."""
-    task, limit = load_task(given.task_file), limit_of(base, options.max_length)
+    task, limit = load_task(args.task_file), limit_of(base, options.max_length)
     rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (given.train, given.dev)
+        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (args.train, args.dev)
     )
     return rows, dev_rows
 
 
 def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
-    """The callback that keeps every evaluation's checkpoint, where the options ask for it."""
-    return [KeepsEach(state, write)] if options.keep_each else []
+    """Callbacks that keep every evaluated checkpoint, if configured."""
+    return [KeepEvaluated(state, write)] if options.keep_each else []
 
 
 def write_stage(
@@ -92,7 +92,7 @@ def write_stage(
     student: Student | None = None,
     emulator: Emulator | None = None,
 ) -> None:
-    """Write a checkpoint's folder, whole or not at all (of several processes the first does), and end the training."""
+    """Write a checkpoint's folder atomically (in the first process), and end the training."""
     if is_first_process():
         with atomic_path(output) as folder:
             folder.mkdir()

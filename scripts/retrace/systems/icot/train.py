@@ -19,7 +19,7 @@ from retrace.systems.icot.options import SeparatedTraining
 from retrace.systems.icot.rows import SeparatedRows, question_batch, text_batch
 from retrace.systems.icot.states import CachedStates, ComputedStates
 from retrace.training.data import IGNORED
-from retrace.training.evaluated import StopsEarly
+from retrace.training.evaluated import EarlyStop
 from retrace.training.trainer import train
 
 States = CachedStates | ComputedStates
@@ -149,79 +149,79 @@ def _text_logits(model: nn.Module, batch: Batch) -> Tensor:
     return model(input_ids=batch["input_ids"], use_cache=False).logits
 
 
-def train_text(model: nn.Module, given: Training, layout: Layout) -> Curve:
+def train_text(model: nn.Module, training: Training, layout: Layout) -> Curve:
     """Train a model in place to write what the layout has behind the question; the best checkpoint is kept."""
 
     def collate(rows: SeparatedRows, numbers: Sequence[int]) -> Batch:
-        return text_batch(rows, numbers, layout, given.pad_id)
+        return text_batch(rows, numbers, layout, training.pad_id)
 
-    collates = partial(collate, given.rows), partial(collate, given.dev_rows)
-    return _train_answers(model, given, layout, collates, (_text_logits, _text_logits))
+    collates = partial(collate, training.rows), partial(collate, training.dev_rows)
+    return _train_answers(model, training, layout, collates, (_text_logits, _text_logits))
 
 
-def train_student(student: Student, given: Training, states: States, dev_states: States) -> Curve:
+def train_student(student: Student, training: Training, states: States, dev_states: States) -> Curve:
     """Train the student in place to answer from the teacher's states (section 3.1)."""
 
     def collate(rows: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
-        positions = question_batch(rows, numbers, given.pad_id)["positions"]
-        return {**text_batch(rows, numbers, "no_cot", given.pad_id), "positions": positions, **source.batch(numbers)}
+        positions = question_batch(rows, numbers, training.pad_id)["positions"]
+        return {**text_batch(rows, numbers, "no_cot", training.pad_id), "positions": positions, **source.batch(numbers)}
 
     def logits(source: States, model: nn.Module, batch: Batch) -> Tensor:
         ids = batch["input_ids"]
         return model(ids, batch["positions"], source(batch, ids.device))
 
-    collates = partial(collate, given.rows, states), partial(collate, given.dev_rows, dev_states)
+    collates = partial(collate, training.rows, states), partial(collate, training.dev_rows, dev_states)
     both = partial(logits, states), partial(logits, dev_states)
-    return _train_answers(student, given, "no_cot", collates, both, also=(states, dev_states))
+    return _train_answers(student, training, "no_cot", collates, both, also=(states, dev_states))
 
 
-def train_emulator(emulator: Emulator, given: Training, states: States, dev_states: States) -> Curve:
+def train_emulator(emulator: Emulator, training: Training, states: States, dev_states: States) -> Curve:
     """Train the emulator in place to predict the teacher's states from the question (section 3.2)."""
-    prepare(emulator, given.options)
+    prepare(emulator, training.options)
 
     def collate(rows: SeparatedRows, source: States, numbers: Sequence[int]) -> Batch:
-        return {**question_batch(rows, numbers, given.pad_id), **source.batch(numbers)}
+        return {**question_batch(rows, numbers, training.pad_id), **source.batch(numbers)}
 
     def loss(model: nn.Module, batch: Batch) -> Tensor:
         ids = batch["question_ids"]
         return states_loss(model(ids, batch["positions"]), states(batch, ids.device))
 
-    dev_collate = partial(collate, given.dev_rows, dev_states)
+    dev_collate = partial(collate, training.dev_rows, dev_states)
     return train(
         emulator,
-        given.rows,
-        given.rows.lengths(None),
-        partial(collate, given.rows, states),
+        training.rows,
+        training.rows.lengths(None),
+        partial(collate, training.rows, states),
         loss,
         lambda batch: torch.tensor(len(batch["positions"])),
-        StatesEvaluation(dev_states, _by_length(given.dev_rows), dev_collate, given.dev_batch_size),
-        given.options,
-        given.seed,
-        given.state,
-        callbacks=_stopping(given, "loss"),
-        also=(states, given.dev_rows, dev_states),
+        StatesEvaluation(dev_states, _by_length(training.dev_rows), dev_collate, training.dev_batch_size),
+        training.options,
+        training.seed,
+        training.state,
+        callbacks=_stopping(training, "loss"),
+        also=(states, training.dev_rows, dev_states),
     )
 
 
-def train_coupled(coupled: Coupled, given: Training) -> Curve:
+def train_coupled(coupled: Coupled, training: Training) -> Curve:
     """Train emulator and student in place, as one model, on the answer (section 3.3)."""
 
     def collate(rows: SeparatedRows, numbers: Sequence[int]) -> Batch:
         return {
-            **text_batch(rows, numbers, "no_cot", given.pad_id),
-            **question_batch(rows, numbers, given.pad_id),
+            **text_batch(rows, numbers, "no_cot", training.pad_id),
+            **question_batch(rows, numbers, training.pad_id),
         }
 
     def logits(model: nn.Module, batch: Batch) -> Tensor:
         return model(batch["input_ids"], batch["question_ids"], batch["positions"])
 
-    collates = partial(collate, given.rows), partial(collate, given.dev_rows)
-    return _train_answers(coupled, given, "no_cot", collates, (logits, logits))
+    collates = partial(collate, training.rows), partial(collate, training.dev_rows)
+    return _train_answers(coupled, training, "no_cot", collates, (logits, logits))
 
 
 def _train_answers(
     model: nn.Module,
-    given: Training,
+    training: Training,
     layout: Layout,
     collates: tuple[Collate, Collate],
     logits: tuple[Logits, Logits],
@@ -231,37 +231,37 @@ def _train_answers(
 
     Args:
         model: the network.
-        given: what every training is given.
+        training: what every training is given.
         layout: of the rows' texts, which says how long they are.
         collates: batches of the numbers of training and of development rows.
         logits: of a batch of training and of development rows, [B, L, V].
         also: what the training depends on beside its rows.
     """
-    prepare(model, given.options)
+    prepare(model, training.options)
 
     def loss(network: nn.Module, batch: Batch) -> Tensor:
         found = logits[0](network, batch).flatten(0, 1).float()
         return functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
 
-    best = "loss" if given.options.keep_best == "loss" else "score"
+    best = "loss" if training.options.keep_best == "loss" else "score"
     return train(
         model,
-        given.rows,
-        given.rows.lengths(layout),
+        training.rows,
+        training.rows.lengths(layout),
         collates[0],
         loss,
         lambda batch: batch["labels"].ne(IGNORED).sum(),
-        AnswerEvaluation(logits[1], _by_length(given.dev_rows), collates[1], given.dev_batch_size),
-        given.options,
-        given.seed,
-        given.state,
+        AnswerEvaluation(logits[1], _by_length(training.dev_rows), collates[1], training.dev_batch_size),
+        training.options,
+        training.seed,
+        training.state,
         best=best,
-        callbacks=_stopping(given, best),
-        also=(given.dev_rows, *also),
+        callbacks=_stopping(training, best),
+        also=(training.dev_rows, *also),
     )
 
 
-def _stopping(given: Training, metric: str) -> list[TrainerCallback]:
+def _stopping(training: Training, metric: str) -> list[TrainerCallback]:
     """The callbacks, and the early stop where there is one."""
-    patience = given.options.patience
-    return [*([StopsEarly(patience, metric)] if patience > 0 else []), *given.callbacks]
+    patience = training.options.patience
+    return [*([EarlyStop(patience, metric)] if patience > 0 else []), *training.callbacks]

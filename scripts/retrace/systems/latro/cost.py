@@ -1,4 +1,4 @@
-"""What the trainings of LaTRO take; its baseline is a training like any other."""
+"""Cost formulas of LaTRO's training; its baseline is an ordinary training."""
 
 from dataclasses import replace
 from math import ceil, inf

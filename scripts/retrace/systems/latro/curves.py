@@ -7,7 +7,7 @@ from typing import Any
 
 from retrace.errors import UserError
 
-Curve = list[dict[str, float]]  # a row a logged step
+Curve = list[dict[str, float]]  # one row per logged step
 # Title of each panel, its scale, and its columns with whether they are of training or, on `dev` or `test`, of evaluations.
 _PANELS = (
     ("reward: log p(answer | question, rationale)", 1.0, (("reward", "training"), ("{split}_reward", "{split}"))),
@@ -22,7 +22,7 @@ _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"
 def read_curves(paths: Sequence[str | Path], seeds: Sequence[int]) -> dict[int, Curve]:
     """The curve of each seed. Raises UserError naming the file and line of a fault."""
     if len(paths) != len(seeds):
-        raise UserError(f"--curves names {len(paths)} files and --seeds {len(seeds)} seeds; give one file a seed")
+        raise UserError(f"--curves names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     return {seed: _read(Path(path)) for path, seed in zip(paths, seeds, strict=True)}
 
 
@@ -49,7 +49,7 @@ def split_of(curve: Curve) -> str | None:
 
 
 def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str | Path) -> None:
-    """Write the figure as SVG: a panel a quantity, a colour a seed; the same curves give the same bytes."""
+    """Write the figure as SVG: one panel per quantity, one color per seed; the same curves give the same bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -74,7 +74,7 @@ def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str |
 
 def _panel(axes: Any, curve: Curve, columns: tuple, scale: float, seed: str, style: tuple[str, str]) -> None:
     split = split_of(curve) or ""
-    colour, marker = style
+    color, marker = style
     for number, (column, name) in enumerate(columns):
         key, label = column.format(split=split), name.format(split=split)
         rows = [row for row in curve if key in row]
@@ -82,7 +82,7 @@ def _panel(axes: Any, curve: Curve, columns: tuple, scale: float, seed: str, sty
         axes.plot(
             [row["step"] for row in rows],
             [scale * row[key] for row in rows],
-            color=colour,
+            color=color,
             linestyle="-" if number == 0 else "--",
             linewidth=0.9 if not measured else 1.4,
             marker=marker if measured else None,

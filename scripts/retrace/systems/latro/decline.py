@@ -1,4 +1,4 @@
-"""Development accuracy and reward side by side, and the moment when the one falls while the other rises.
+"""Development accuracy and reward, and detection of a falling accuracy at a rising reward.
 
 A model can make the reference answer likelier without answering better, by rationales that suit any answer or by
 learning the answers' form alone. The reward then rises and the accuracy falls; such a training must not go on.
@@ -22,7 +22,7 @@ class Evaluation:
     """One measurement on the development questions, by greedy decoding."""
 
     step: int
-    correct: list[bool]  # one a question
+    correct: list[bool]  # one per question
     reward: float  # mean log p(answer | question, own rationale)
     rationale_length: float  # tokens, mean
     finished: float  # share of rationales with a stop
@@ -51,7 +51,7 @@ def paired(now: Sequence[bool], before: Sequence[bool]) -> Difference:
 
 
 def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """The evaluation with the highest accuracy, the first of equal ones."""
+    """The evaluation with the highest accuracy; ties go to the first."""
     return max(evaluations, key=lambda one: (one.accuracy, -one.step))
 
 
@@ -80,19 +80,19 @@ class Evaluations:
         self.rows: list[Evaluation] = []
 
     def resume(self, step: int) -> None:
-        """Take up what was measured up to this step."""
+        """Load the evaluations up to this step."""
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         rows = [Evaluation(**json.loads(line)) for line in lines]
         self.rows = [row for row in rows if row.step <= step]
 
     def add(self, evaluation: Evaluation, write: bool) -> None:
-        """Append a measurement. write: this process keeps the file."""
+        """Append an evaluation. write: whether this process writes the file."""
         self.rows = [*(row for row in self.rows if row.step < evaluation.step), evaluation]
         if write:
             write_text(self.path, "".join(json.dumps(asdict(row)) + "\n" for row in self.rows))
 
     def report(self, choose_on: str, stopped: str | None) -> dict[str, object]:
-        """What a reader of the result must know about the choice of the checkpoint."""
+        """Report on the choice of the checkpoint, for the result."""
         start, best = self.rows[0], best_of(self.rows)
         gain = paired(best.correct, start.correct)
         return {

@@ -14,7 +14,7 @@ class LatroTraining(AdapterTraining):
     learning_rate: float = Field(default=5e-7, gt=0)
     batch_size: Count = Field(
         default=384,
-        description="rationales an optimiser step, over all devices and accumulation steps: questions times `rationales`",
+        description="rationales an optimizer step, over all devices and accumulation steps: questions times `rationales`",
     )
     device_batch_size: Count = Field(default=4, description="rationales a device trains on at once")
     epochs: float = Field(default=6, gt=0)
@@ -46,7 +46,7 @@ class LatroTraining(AdapterTraining):
     unfinished: Literal["keep", "batch_mean"] = Field(
         default="keep",
         description="reward of a rationale without a stop: as measured, or unfinished_factor times the mean reward of "
-        "all rationales of the optimiser step, itself included; the authors' code takes each device's own mean",
+        "all rationales of the optimizer step, itself included; the authors' code takes each device's own mean",
     )
     unfinished_factor: float = Field(default=2.0, description="see `unfinished`")
     stop_strings: list[str] = Field(

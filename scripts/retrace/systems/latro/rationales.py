@@ -1,6 +1,6 @@
-"""LaTRO's pieces (arXiv 2411.04282, section 4): rows of prompt, rationale and answer, rewards, advantages, losses.
+"""Building blocks of LaTRO (arXiv 2411.04282, section 4): packed rows, rewards, advantages and losses.
 
-A rationale is sampled from the policy behind the prompt and cut where the answer would begin. Its reward is
+A rationale is sampled from the policy after the prompt and cut where the answer would begin. Its reward is
 log p(answer | prompt, rationale) under the same policy, so one forward pass over the three parts in a row gives both
 the rationale's and the answer's likelihood.
 """
@@ -23,7 +23,7 @@ class Rationale:
     ids: list[int]  # of the rationale, cut before its stop; may be empty
     answer: list[int]
     sampled: list[bool]  # per token of the rationale: written by the policy, not by the calculator
-    finished: bool  # a stop was found within the limit
+    finished: bool  # whether a stop was found within the limit
 
 
 def cut_rationale(
@@ -34,7 +34,7 @@ def cut_rationale(
     Args:
         ids: what was generated.
         surfaces: the text of each token id.
-        stops: texts at which a rationale ends; a token that holds a stop's beginning goes, too.
+        stops: texts that end a rationale; a token that contains the start of a stop is cut, too.
         end_ids: tokens that end a text.
     """
     ended = next((place for place, token in enumerate(ids) if token in end_ids), None)
@@ -54,7 +54,7 @@ def cut_rationale(
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows of prompt, rationale and answer, one behind the other, padded on the right only.
+    """Rows of prompt, rationale and answer, concatenated, padded on the right only.
 
     input_ids, attention_mask [B, T]. For each of n scored tokens: `scored`, the place in the flattened [B, T] that
     predicts it; `targets`, its id; `parts` = 2 * row, or 2 * row + 1 for the answer.
@@ -70,12 +70,12 @@ class Packed:
         return len(self.input_ids)
 
     def to(self, device: torch.device | str) -> "Packed":
-        """The same on another device."""
+        """Copy to another device."""
         return Packed(**{name: value.to(device) for name, value in vars(self).items()})
 
 
 def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official: bool = False) -> Packed:
-    """Put rows together so that no padding lies between prompt, rationale and answer.
+    """Pack rows without padding between prompt, rationale and answer.
 
     answers: with the answers (for the reference's likelihood of the rationales they are not needed). official: the
     token before the answer counts as one of the answer's, as in the authors' code.
@@ -112,7 +112,7 @@ def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]
     return rationales, answers
 
 
-def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
+def penalize_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
     """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
 
     The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
@@ -122,7 +122,7 @@ def penalise_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch:
 
 
 def leave_one_out(values: Tensor, k: int) -> Tensor:
-    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbours (equation 3)."""
+    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbors (equation 3)."""
     groups = values.view(-1, k)
     others = (groups.sum(1, keepdim=True) - groups) / (k - 1)
     return (groups - others).flatten()

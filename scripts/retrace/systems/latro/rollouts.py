@@ -1,4 +1,4 @@
-"""Questions as LaTRO trains on them, and the rationales that a policy writes for them."""
+"""Questions in LaTRO's training format, and sampling of rationales for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,7 +41,7 @@ class Question:
 class RationaleWriter:
     """Samples rationales from a model and cuts them where the answer would begin.
 
-    stops: texts at which a rationale ends; a token that holds a stop's beginning goes, too. end_ids: tokens that end a
+    stops: texts that end a rationale; a token that contains the start of a stop is cut, too. end_ids: tokens that end a
     text. What the calculator forces is part of a rationale and not the policy's choice.
     """
 
@@ -64,7 +64,7 @@ class RationaleWriter:
         self.end_ids = end_tokens(self.tokenizer, model, prompting.chat)
 
     def decoder(self, model: Any) -> Decoder:
-        """The model ready to decode; it is in evaluation mode then."""
+        """The model wrapped for decoding, in evaluation mode."""
         special = self.prompting.special_tokens
         return Decoder(model, self.tokenizer, "decoder_only", end_ids=self.end_ids, special_tokens=special)
 

@@ -1,4 +1,4 @@
-"""A whole LaTRO training: from questions and options to the best checkpoint, its curve and a report."""
+"""LaTRO training, from questions and options to the best checkpoint, its curve and a report."""
 
 import logging
 import warnings
@@ -18,7 +18,7 @@ from retrace.training import parallel
 from retrace.training.adapters import merged
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
-from retrace.training.restarts import Owner, SavesInTime
+from retrace.training.restarts import Owner, TimedSaves
 from retrace.training.trainer import COLUMNS, curve_of, run_trainer, world_size
 
 _CURVE = (*COLUMNS, "reward", "kl", "rationale_length", "finished_share", "equal_share")
@@ -40,7 +40,7 @@ def train_latro(
 
     Where the options ask for adapters, these are trained, and merged into the weights in the end.
 
-    Returns the curve, one dict a logged step, and the report on the choice. model: loaded from a folder, which the
+    Returns the curve, one dict per logged step, and the report on the choice. model: loaded from a folder, which the
     reference model is read from once more. judge: says of a question and a solution's text whether it is right.
     state: folder for restarts, as in `retrace.training.trainer.train`. Raises UserError for batch sizes that do not
     fit, a full disk, and likelihoods that are no finite numbers.
@@ -72,7 +72,7 @@ def train_latro(
         evaluation = DevelopmentAccuracy(dev_questions, judge, writer, kept, 2 * device_batch)
         trainer = LatroTrainer(model, arguments, writer, questions, order, evaluation, options, owner)
         watch.trainer = trainer
-        for callback in (watch, SavesInTime(60 * options.save_minutes), *callbacks):
+        for callback in (watch, TimedSaves(60 * options.save_minutes), *callbacks):
             trainer.add_callback(callback)
         return trainer
 
@@ -83,13 +83,13 @@ def train_latro(
 
 
 def latro_steps(options: LatroTraining, questions: int) -> int:
-    """Optimiser steps of a training on so many questions; see `epochs_count`."""
+    """Optimizer steps of a training on this many questions; see `epochs_count`."""
     each = options.rationales if options.epochs_count == "questions" else 1
     return steps_of(options, questions * each)
 
 
 def quiet_trl() -> None:
-    """Keep TRL's remarks out of the log: on names that it uses itself, and on how the reference model is read."""
+    """Suppress TRL's warnings about its own names and about loading the reference model."""
     logging.getLogger("trl").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated", category=FutureWarning)
 

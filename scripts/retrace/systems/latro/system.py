@@ -1,4 +1,4 @@
-"""LaTRO, declared: what it brings to the configuration and to the targets."""
+"""Declaration of LaTRO: its configuration sections and targets."""
 
 from retrace.systems.latro.options import LatroTraining
 from retrace.systems.registry import System, Table

@@ -1,4 +1,4 @@
-"""Log-probabilities of chosen tokens, without the logits of all the others.
+"""Log-probabilities of selected tokens, without all other logits.
 
 Only the positions whose next token is wanted go through the output layer, chunk by chunk; a chunk's logits are the
 largest thing in memory. The backward pass computes each chunk's softmax again instead of keeping it, except where all
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
-CHUNK_ELEMENTS = 1 << 24  # logits that are held at once: 64 MB in float32
+CHUNK_ELEMENTS = 1 << 24  # logits in memory at once: 64 MB in float32
 # Where an architecture changes its logits before the softmax, by the names in its configuration.
 _MULTIPLIERS = ("logit_scale", "output_multiplier", "lm_head_multiplier")
 
@@ -108,7 +108,7 @@ def gathered(*weights: Tensor | None) -> Iterator[None]:
     divided = [
         weight
         for weight in weights
-        # What somebody else has gathered already must not be divided again when we leave.
+        # Parameters gathered by someone else must not be partitioned again on exit.
         if weight is not None and hasattr(weight, "ds_id") and weight.ds_status.name != "AVAILABLE"
     ]
     if not divided:
@@ -134,7 +134,7 @@ def add_scorer(model: PreTrainedModel) -> None:
     def forward(*args: Any, scored: Tensor | None = None, targets: Tensor | None = None, **kwargs: Any) -> Any:
         if scored is None:
             return plain(*args, **kwargs)
-        given = {name: value for name, value in kwargs.items() if value is not None}  # peft passes on all that it knows
+        given = {name: value for name, value in kwargs.items() if value is not None}  # peft passes on None values, too
         hidden = model.base_model(*args, use_cache=False, **given).last_hidden_state
         head = model.get_output_embeddings()
         chosen = hidden.flatten(0, 1).index_select(0, scored)

@@ -36,7 +36,7 @@ Judge = Callable[[Question, str], tuple[bool, bool]]  # a solution's text: right
 
 
 class LatroTrainer(OwnCheckpoints, RLOOTrainer):
-    """See the module. order: for each optimiser step its questions, as indices, epochs on end."""
+    """See the module. order: for each optimizer step its questions, as indices, epochs on end."""
 
     def __init__(
         self,
@@ -81,20 +81,20 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.groups_whole = args.per_device_train_batch_size % options.rationales == 0 and options.unfinished == "keep"
 
     def _send_telemetry(self) -> None:
-        """TRL would report each run to its makers; this project's runs tell nobody."""
+        """Disable TRL's telemetry."""
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """TRL would write one into the folder for restarts."""
+        """Disabled: TRL would write a model card into the folder for restarts."""
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Trainer asks only behind a step whether to stop; a resumed training may have to stop before its first one."""
+        """Trainer checks for a stop only after a step; a resumed training may have to stop before its first one."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
     # ---------------------------------------------------------------- rollouts
 
     def _prepare_inputs(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """The next batch of the training pass; at an optimiser step's first one rationales are sampled for all."""
+        """The next batch of the training pass; at an optimizer step's first one rationales are sampled for all."""
         turn = self._step % self.args.steps_per_generation
         if turn == 0:
             self._buffered_inputs = self._rollout([row["place"] for row in inputs])
@@ -150,7 +150,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
 
     @torch.no_grad()
     def _score(self, batches: list[dict[str, Any]], turns: np.ndarray, rows: Sequence[Rationale]) -> None:
-        """Advantages of all rationales, by a pass of their own."""
+        """Advantages of all rationales, from a separate forward pass."""
         own, answers, reference = (torch.zeros(len(rows), device=self.args.device) for _ in range(3))
         for batch, turn in zip(batches, turns, strict=True):
             index = torch.as_tensor(turn, device=own.device)
@@ -201,13 +201,13 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self._record(reward=rewards, kl=log_ratio, equal_share=equal.float())
         if options.unfinished == "batch_mean":
             whole = self.accelerator.gather(rewards)  # the batch of all processes
-            rewards = pieces.penalise_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
+            rewards = pieces.penalize_unfinished(rewards, finished.to(rewards.device), options.unfinished_factor, whole)
         return pieces.advantages_of(rewards, log_ratio, options.kl_coef, options.rationales)
 
     # ---------------------------------------------------------------- loss
 
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
-        """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimiser step."""
+        """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimizer step."""
         advantages = inputs.get("advantages")
         # Before the pass whose activations are kept for the gradient.
         reference = self._reference(inputs) if advantages is None else None
@@ -290,7 +290,7 @@ class DevelopmentAccuracy:
         ]
 
     def joined(self, measured: Sequence[tuple[int, bool, bool, float, int, bool]], step: int) -> Evaluation:
-        """The measurements of all processes as one. Raises UserError for a reward that is no finite number."""
+        """Gather the measurements of all processes. Raises UserError for a reward that is no finite number."""
         rows = sorted(measured)
         rewards = [row[3] for row in rows]
         if not all(map(math.isfinite, rewards)):
@@ -310,7 +310,7 @@ class DevelopmentAccuracy:
 
 
 class Watch(TrainerCallback):
-    """Measures the start, evaluates and saves at the milestones, prints, and stops where accuracy declines."""
+    """Measures the start, evaluates and saves at milestones, prints, and stops when accuracy declines."""
 
     def __init__(self, steps: set[int], stop_on_decline: bool) -> None:
         self.steps = steps
@@ -368,7 +368,7 @@ def visits_of(order: Sequence[int]) -> list[int]:
 
 
 def check_batches(options: LatroTraining, world: int) -> tuple[int, int]:
-    """(rationales a device and pass, accumulated passes) of an optimiser step. Raises UserError saying what would fit."""
+    """(rationales a device and pass, accumulated passes) of an optimizer step. Raises UserError saying what would fit."""
     k, unit = options.rationales, options.rationales * world
     if options.batch_size % unit:
         lower, upper = options.batch_size // unit * unit, (options.batch_size // unit + 1) * unit

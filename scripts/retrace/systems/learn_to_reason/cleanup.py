@@ -46,7 +46,7 @@ def _number(text: str, official: bool) -> Cleaned:
     if marker is None:
         if not numbers:
             return Cleaned(text, None)
-        return Cleaned(_cut_behind(text, numbers[-1]), numbers[-1])
+        return Cleaned(_cut_after(text, numbers[-1]), numbers[-1])
     prediction = numbers[0] if numbers else None
     start = text.index(marker)
     place = text.find(prediction, start) if prediction else -1
@@ -55,7 +55,7 @@ def _number(text: str, official: bool) -> Cleaned:
     return Cleaned(text[:start] + marker + _first_word(piece, official), prediction)
 
 
-def _cut_behind(text: str, number: str) -> str:
+def _cut_after(text: str, number: str) -> str:
     """The text up to the first place where the number stands; numbers with commas are looked for as they are written."""
     if number not in text:
         number = _RAW_NUMBER.findall(text)[-1]

@@ -69,7 +69,7 @@ def with_choices(question: str) -> tuple[str, list[str]]:
     return stem, [*found, left.strip()]
 
 
-def refuse_shown(examples: str, questions: Iterable[Example], path: str | Path) -> None:
+def check_not_shown(examples: str, questions: Iterable[Example], path: str | Path) -> None:
     """Raise UserError for questions that the worked examples show with their answers: nobody may be tested on them.
 
     path: the task's YAML, for the message.

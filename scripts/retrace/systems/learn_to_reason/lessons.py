@@ -224,7 +224,7 @@ def plan_visits(
 def in_two_passes(visits: Sequence[ReflectionRow], options: LearnToReasonTraining, world: int) -> list[ReflectionRow]:
     """The visits so that what the devices hold at once is learned, and in the next pass contrasted.
 
-    An optimiser's step then has twice as many rows and passes; each loss is still divided by its own number of items.
+    An optimizer's step then has twice as many rows and passes; each loss is still divided by its own number of items.
     """
     together = parallel.accumulation_of(options, world)[0] * world
     passes = []

@@ -145,7 +145,7 @@ class LearnToReasonTraining(AnsweringTraining):
     )
     learning_rate: float = Field(default=7e-6, gt=0)
     batch_size: Count = Field(
-        default=16, description="rationales of different questions an optimiser step, over all devices"
+        default=16, description="rationales of different questions an optimizer step, over all devices"
     )
     device_batch_size: Count = 2
     epochs: float = Field(default=10, gt=0)
@@ -172,7 +172,7 @@ class LearnToReasonTraining(AnsweringTraining):
     )
     merge_losses: bool = Field(
         default=True,
-        description="both losses in one pass; otherwise two passes, one for each, before the optimiser's step, which takes "
+        description="both losses in one pass; otherwise two passes, one for each, before the optimizer's step, which takes "
         "less memory",
     )
     max_positives: Count = Field(default=10, description="right rationales a question to draw the positive from")

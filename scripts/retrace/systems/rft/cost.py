@@ -1,4 +1,4 @@
-"""What the jobs of rejection-sampling fine-tuning take."""
+"""Cost formulas of rejection-sampling fine-tuning."""
 
 from dataclasses import replace
 

@@ -13,7 +13,7 @@ from retrace.training.options import AdapterTraining
 
 
 class RftSampling(SelfConsistency):
-    """Drawing solutions of the training questions (sample_round.py)."""
+    """Sampling solutions of the training questions (sample_round.py)."""
 
     samples: Count = Field(default=100, description="solutions a question (k in the paper)")
     top_k: int = Field(
@@ -23,7 +23,7 @@ class RftSampling(SelfConsistency):
 
 
 class RftSelection(Section):
-    """Which right solutions are trained on (select_solutions.py)."""
+    """Selecting right solutions for training (select_solutions.py)."""
 
     distinct: Literal["equations", "texts", "none"] = Field(
         default="equations",

@@ -20,7 +20,7 @@ def equations_of(text: str) -> list[str]:
 
 
 def holds(equation: str) -> bool:
-    """Whether the left side of an equation comes to the right side."""
+    """Whether both sides of an equation have the same value."""
     left, equals, right = equation.partition("=")
     value, stated = evaluate(left), evaluate(right.partition("=")[0])
     return bool(equals) and value is not None and stated is not None and abs(value - stated) < TOLERANCE

@@ -1,4 +1,4 @@
-"""Rejection-sampling fine-tuning, declared: what it brings to the configuration and what its models must be."""
+"""Declaration of rejection-sampling fine-tuning: its configuration sections and requirements."""
 
 from retrace.systems.registry import System
 from retrace.systems.requirements import Requirement

@@ -100,8 +100,8 @@ class _Scene:
         return f"{who} {self.ends} {item}"
 
 
-_COLOURS = ["red", "green", "blue", "yellow", "white", "black", "brown", "purple", "pink", "orange"]
-_BALLS = ("black", "pink", "orange")  # the gifts of these colours are called balls in the test set
+_COLORS = ["red", "green", "blue", "yellow", "white", "black", "brown", "purple", "pink", "orange"]
+_BALLS = ("black", "pink", "orange")  # the gifts of these colors are called balls in the test set
 _SCENES = [
     _Scene(
         "are playing a game. At the start of the game, they are each holding a ball:",
@@ -110,7 +110,7 @@ _SCENES = [
         "swap balls",
         "At the end of the game,",
         "has the",
-        [f"{colour} ball" for colour in _COLOURS],
+        [f"{color} ball" for color in _COLORS],
     ),
     _Scene(
         "are holding a white elephant gift exchange. At the start of the event, they are each holding a present of a "
@@ -120,7 +120,7 @@ _SCENES = [
         "swap their gifts",
         "At the end of the event,",
         "has the",
-        [f"{colour} {'ball' if colour in _BALLS else 'present'}" for colour in _COLOURS],
+        [f"{color} {'ball' if color in _BALLS else 'present'}" for color in _COLORS],
     ),
     _Scene(
         "are on the same team in a soccer match. At the start of the match, they are each assigned to a position:",
@@ -167,7 +167,7 @@ _SCENES = [
 
 
 def one_word(choice: str) -> str:
-    """An answer as the one word that GRACE's extractor reads: a colour, or the letters of a name joined.
+    """An answer as the one word that GRACE's extractor reads: a color, or the letters of a name joined.
 
     `blue ball.` is blue, `left midfielder.` leftmidfielder, `The Great Gatsby.` GreatGatsby, `Catch-22.` Catch.
     """

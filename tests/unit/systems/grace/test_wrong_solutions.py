@@ -7,7 +7,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting
 from retrace.systems.grace.options import Sampling
-from retrace.systems.grace.reach import what_cannot_be_found
+from retrace.systems.grace.reach import unreachable_note
 from retrace.systems.grace.wrong_solutions import Examples, Search, blocks_of
 from retrace.tasks.load import load_task
 from unit.tiny_models import arithmetic_task, problems
@@ -98,6 +98,6 @@ def test_no_examples_where_the_texts_have_no_room():
 )  # fmt: skip
 def test_what_no_sampling_can_find_is_known_before(task, options, limit, most):
     config = load_task(task, CONFIG).config
-    note = what_cannot_be_found(config, "train", limit, Sampling(**options))
+    note = unreachable_note(config, "train", limit, Sampling(**options))
     assert (note is None) == (most is None)
     assert most is None or most in note

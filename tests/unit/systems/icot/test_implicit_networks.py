@@ -12,7 +12,7 @@ from retrace.systems.icot.networks import (
     Coupled,
     Emulator,
     Student,
-    normalised,
+    normalized,
     positions_of,
     teacher_states,
     without_dropout,
@@ -56,7 +56,7 @@ def test_teacher_states_are_those_of_the_library(family: str, subset: str) -> No
         for layer in range(LAYERS):
             source = {"top_row": LAYERS - 1, "bottom_row": 0}.get(subset, layer)
             place = places(subset, "dynamic")[row][layer]
-            expected = normalised(hidden[source][row, place])
+            expected = normalized(hidden[source][row, place])
             torch.testing.assert_close(states[row, layer], expected, atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(states.mean(-1), torch.zeros(3, LAYERS), atol=1e-5, rtol=0)
 

@@ -14,7 +14,7 @@ from retrace.systems.latro.rationales import (
     leave_one_out,
     likelihoods,
     pack,
-    penalise_unfinished,
+    penalize_unfinished,
     policy_loss,
 )
 from retrace.systems.latro.token_logprobs import add_scorer
@@ -125,7 +125,7 @@ def test_kl_lowers_the_reward_of_what_left_the_reference() -> None:
 
 def test_unfinished_rationales_get_a_multiple_of_the_mean() -> None:
     """Mean of (-1, -2, -3) is -2, twice it -4; the replaced one is part of the mean."""
-    found = penalise_unfinished(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([True, True, False]), 2.0)
+    found = penalize_unfinished(torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([True, True, False]), 2.0)
     assert found.tolist() == [-1.0, -2.0, -4.0]
 
 
