@@ -174,7 +174,7 @@ def test_devices_by_training() -> None:
     ).launch
     assert values.of("sft").model_dump() == {"gpus": 8, "nodes": 2, "processes": 0, "strategy": "zero2"}
     assert values.of("verifier").model_dump() == {"gpus": 2, "nodes": 1, "processes": 0, "strategy": "zero2"}
-    with pytest.raises(ValueError, match="'stf' is no training; valid: base, sft, discriminator, verifier"):
+    with pytest.raises(ValueError, match="'stf' is no training; valid: base, dpo_st_sft, dpo_st_dpo, sft, "):
         Configuration.model_validate({"launch": {"trainings": {"stf": {"gpus": 1}}}})
 
 
