@@ -82,6 +82,15 @@ def test_the_recipes_for_contributors_can_be_planned(workflow, copied_project, w
     assert "results/arithmetic/my_gpt2/seed0/sft/shortest/test.jsonl" in done.stdout + done.stderr
 
 
+def test_the_helpers_named_for_contributors_exist(workflow) -> None:
+    text = (workflow.project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rules = "".join(path.read_text(encoding="utf-8") for path in (workflow.project / "rules").rglob("*.smk"))
+    items = text.split("In the rules:")[1].split("The system then has")[0]
+    named = set(re.findall(r"`(\w+)(?:\(|`)", items)) - {"benchmark"}
+    assert len(named) >= 9
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", rules)] == []
+
+
 def test_a_drawing_of_a_target_holds_all_its_rules(copied_project, workflow_class) -> None:
     project = copied_project()
     target, options = "results/arithmetic/grace_acc.json", ["--config", "preset=smoke"]
