@@ -67,7 +67,7 @@ def test_the_commands_of_the_pages_can_be_planned(workflow, copied_project, work
         assert re.search(r"^total +[1-9]", shown, flags=re.MULTILINE), words
 
 
-def test_the_recipes_for_contributors_can_be_planned(workflow, copied_project) -> None:
+def test_the_recipes_for_contributors_can_be_planned(workflow, copied_project, workflow_class) -> None:
     """A task, a model and a decoder are the files that the page shows; in a new process, which finds new modules."""
     text = (workflow.project / "CONTRIBUTING.md").read_text(encoding="utf-8")
     project = copied_project()
@@ -75,11 +75,20 @@ def test_the_recipes_for_contributors_can_be_planned(workflow, copied_project) -
     words = dict.fromkeys(word for words in readme_commands(text) for word in words)
     targets = [word for word in words if word.startswith("results/")]
     values = [word for word in words if "=" in word]
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1", *targets, "--config", *values]
+    command = workflow_class(project, project).command("--dry-run", *targets, "--config", *values)
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert len(targets) == 4
-    assert "Decoding test of arithmetic with shortest from sft of my_gpt2" in done.stdout + done.stderr
+    assert "results/arithmetic/my_gpt2/seed0/sft/shortest/test.jsonl" in done.stdout + done.stderr
+
+
+def test_the_helpers_named_for_contributors_exist(workflow) -> None:
+    text = (workflow.project / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    rules = "".join(path.read_text(encoding="utf-8") for path in (workflow.project / "rules").rglob("*.smk"))
+    items = text.split("In the rules:")[1].split("The system then has")[0]
+    named = set(re.findall(r"`(\w+)(?:\(|`)", items)) - {"benchmark"}
+    assert len(named) >= 9
+    assert [name for name in sorted(named) if not re.search(rf"\b{name}\b", rules)] == []
 
 
 def test_a_drawing_of_a_target_holds_all_its_rules(copied_project, workflow_class) -> None:
