@@ -31,6 +31,7 @@ TARGETS = [
     "results/coin_flip/{hub}/grace_acc.json",
     "results/arithmetic/tiny_t5/greedy_acc.json",
     "results/gsm8k/{hub}/dpo_st_acc.json",
+    "results/gsm8k/{hub}/rft_acc.json",
     "results/gsm8k/{hub}/seed0/sft_continued_round1/model",
     "results/gsm8k/{hub}/seed0/sft_extra_round1/model",
     "results/svamp/{hub}/transfer/gsm8k/sft_acc.json",
@@ -86,8 +87,12 @@ def imported(file: Path) -> tuple[str, ...]:
 
 
 def uses_torch(script: str) -> bool:
-    """Whether a script reaches torch in any way but the launcher's own, and so may compute on a device."""
-    seen, todo = {module_file("retrace.machine.launch")}, [SCRIPTS / script]
+    """Whether a script reaches torch in any way but the launcher's own, and so may compute on a device.
+
+    The workflow room knows decoding algorithms by name and options, and runs none.
+    """
+    seen = {module_file("retrace.machine.launch"), *(SCRIPTS / "retrace" / "workflow").glob("*.py")}
+    todo = [SCRIPTS / script]
     while todo:
         file = todo.pop()
         if file in seen:
