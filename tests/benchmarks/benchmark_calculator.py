@@ -58,7 +58,7 @@ class Rereading:
         return torch.tensor(forced, device=new.device)
 
     def _next(self, row: list[int]) -> int:
-        from retrace.text.calculator import evaluate, format_number
+        from retrace.text.arithmetic import evaluate, format_number
 
         found = self.open.search(self.tokenizer.decode(row))
         value = evaluate(found.group(1)) if found else None
@@ -105,7 +105,8 @@ def measure(args: argparse.Namespace, batch: int) -> dict:
     from retrace.models.options import ScratchModel
     from retrace.models.scratch import build_model, build_tokenizer
     from retrace.systems.dpo_st.form import one_line
-    from retrace.text.calculator import Calculator, evaluate
+    from retrace.text.arithmetic import evaluate
+    from retrace.text.calculator import Calculator
 
     texts = [solution(row) for row in range(batch)]
     if args.notation == "bracket":

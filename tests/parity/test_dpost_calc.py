@@ -5,7 +5,8 @@ from transformers import PreTrainedTokenizerFast
 
 from parity.forcing import forced_behind
 from parity.official_calculators import dpo_st_forced
-from retrace.text.calculator import Calculator, evaluate, format_number
+from retrace.text.arithmetic import evaluate, format_number
+from retrace.text.calculator import Calculator
 
 
 def encode_with(vocabulary):

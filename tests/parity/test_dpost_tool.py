@@ -3,7 +3,7 @@
 import pytest
 
 from parity.official_calculators import dpo_st_tool
-from retrace.text.calculator import evaluate, format_number
+from retrace.text.arithmetic import evaluate, format_number
 
 # Python that is no arithmetic, and one number beyond what a solution may hold.
 NO_ARITHMETIC = {"True", "max(3,4)", "'3'", "1e20", "1_000+1"}

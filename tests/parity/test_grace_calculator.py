@@ -4,7 +4,8 @@ import pytest
 
 from parity.forcing import forced_behind
 from parity.official_calculators import grace_calculator
-from retrace.text.calculator import Calculator, format_number
+from retrace.text.arithmetic import format_number
+from retrace.text.calculator import Calculator
 from unit.byte_tokenizer import byte_tokenizer
 
 

@@ -8,13 +8,8 @@ import torch
 
 from retrace.errors import UserError
 from retrace.models.scratch import build_tokenizer
-from retrace.text.calculator import (
-    ArithmeticLimit,
-    Calculator,
-    evaluate,
-    format_number,
-    walk,
-)
+from retrace.text.arithmetic import ArithmeticLimit, evaluate, format_number, walk
+from retrace.text.calculator import Calculator
 from retrace.text.token_text import TokenText, calculator_tokens_missing
 
 

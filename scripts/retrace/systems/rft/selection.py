@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from retrace.systems.rft.options import RftSelection
-from retrace.text.calculator import evaluate
+from retrace.text.arithmetic import evaluate
 
 _ANNOTATED = re.compile(r"<<([^>]*)>>")
 # An equation without annotation: numbers and operators on both sides of the last equals sign.
