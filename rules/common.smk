@@ -6,7 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -89,9 +89,8 @@ def one_of(names):
 # ---------------------------------------------------------------- configuration
 
 
-def values_of(w):
-    """The configuration of a job: resolved for its task and model, with the options its checkpoint and decoder set."""
-    return jobs.values_of(settings, w)
+# Params and input functions ask for the configuration of their job: values_of(wildcards).
+values_of = partial(jobs.values_of, settings)
 
 
 def section_of(w, name):
@@ -131,9 +130,14 @@ def section_argv_of(task, model, section, decoder, variants):
     return tuple([shlex.quote(word) for word in arguments_of(values, names)] for names in groups)
 
 
+# Needed for every planned job.
+digest_of_task = lru_cache(maxsize=None)(lambda name: definitions.of_task(settings.task(name)))
+digest_of_model = lru_cache(maxsize=None)(lambda name: definitions.of_model(settings.model(name)))
+
+
 def task_digest(wildcards):
     """Digest of what a task means; its title and the source of its rows do not count."""
-    return definitions.of_task(settings.task(wildcards.task))
+    return digest_of_task(wildcards.task)
 
 
 def split_digest(wildcards):
@@ -146,7 +150,7 @@ def split_digest(wildcards):
 
 def model_digest(wildcards):
     """Digest of a model's definition."""
-    return definitions.of_model(settings.model(wildcards.model))
+    return digest_of_model(wildcards.model)
 
 
 def examples_digest(wildcards):

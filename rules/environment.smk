@@ -1,6 +1,6 @@
 """Environment of all programs and caching between workflows. Included after the rules, which it modifies."""
 
-
+@lru_cache(maxsize=None)
 def shell_yaml_path(kind, name):
     """Path of a task, model, ... YAML as a shell expression; the user's own files are in another folder."""
     return f"${'RETRACE_OWN' if settings.is_own(kind, name) else 'RETRACE_CONFIG'}/{kind}/{name}.yaml"

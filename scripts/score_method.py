@@ -23,21 +23,21 @@ if TYPE_CHECKING:
     from retrace.workflow.settings import Settings
 
 
-def settings_with(configuration: dict[str, Any], files: Sequence[str]) -> "Settings":
-    """Settings that a result was made with, to resolve its names. files: YAMLs of its tasks and its model."""
+def settings_with(configuration: dict[str, Any], tasks: Sequence[str], model: str) -> "Settings":
+    """Settings that a result was made with, to resolve its names. tasks, model: their YAML files."""
     from retrace.workflow.declared import config_folders
     from retrace.workflow.settings import Settings
 
     settings = Settings(configuration, *config_folders())
-    for file in files:
-        settings.use_file(file)
+    settings.use_files(tasks, [model])
     return settings
 
 
 def differences_from_paper(
     configuration: dict[str, Any],
     asked: "Settings",
-    files: Sequence[str],
+    tasks: Sequence[str],
+    model_file: str,
     names: Sequence[str],
     sections: Sequence[str],
 ) -> list[str]:
@@ -48,7 +48,7 @@ def differences_from_paper(
     from retrace.workflow.sections_behind import differences
 
     task, model, checkpoint, decoder = names
-    paper = settings_with({"preset": "paper"}, files)
+    paper = settings_with({"preset": "paper"}, tasks, model_file)
     theirs = paper.for_target(task, model, asked.shipped_checkpoint(checkpoint), asked.shipped_decoder(decoder))
     return differences(configuration, theirs.model_dump(mode="json"), [*sections, "limits"])
 
@@ -131,10 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     votes = (args.votes, read_runs(args.vote_predictions, args.seeds, examples, data)) if args.votes else None
 
     values, file = provenance.read_configuration(args.configuration) if args.configuration else (None, None)
-    files = [args.task_file, args.model_file, *([args.source_task_file] if args.source_task_file else [])]
+    tasks = [args.task_file, *([args.source_task_file] if args.source_task_file else [])]
     trained_on = (source or task.config).name
     names = (trained_on, model.name, args.checkpoint, args.decoder)
-    settings = settings_with(values or {"preset": "paper"}, files)
+    settings = settings_with(values or {"preset": "paper"}, tasks, args.model_file)
     sections = sections_behind(settings, *names, args.votes)
     config_dir = Path(args.papers).parent
     found = provenance.Provenance(
@@ -161,7 +161,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=args.split,
         preset=args.preset,
         papers=reported.load_papers(args.papers),
-        changed=differences_from_paper(values, settings, files, names, sections) if values else None,
+        changed=differences_from_paper(values, settings, tasks, args.model_file, names, sections) if values else None,
         benchmarks=args.costs,
         gpus=gpus_of_a_job(args.gpus, model.scratch is not None),
         provenance=found,

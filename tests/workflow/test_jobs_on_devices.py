@@ -60,7 +60,7 @@ def test_more_than_this_machine_has(copy, tmp_path, launch: str, words: tuple[st
 def test_a_misspelt_training_is_named(workflow) -> None:
     done = workflow.run("--dry-run", f"{FOLDER}/greedy_acc.json", "--config", "launch={trainings: {stf: {gpus: 2}}}")
     assert done.returncode != 0
-    assert "'stf' is no training; valid: base, sft, discriminator, verifier" in done.stdout + done.stderr
+    assert "'stf' is no training; valid: base, dpo_st_sft, dpo_st_dpo, sft, discriminator" in done.stdout + done.stderr
 
 
 def test_a_strategy_that_a_training_cannot_follow_is_refused_in_the_plan(workflow) -> None:

@@ -49,8 +49,8 @@ def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few
     # What the targets and the configuration cost is there once; this is what each further job adds. The walk to the records
-    # behind each result (retrace.workflow.jobs_behind) is a fifth of it.
-    assert (large.total() - small.total()) / (many - few) < 45, (large - small).most_common(12)
+    # behind each result (retrace.workflow.jobs_behind) is a tenth of it, and what a job's checkpoint and decoder set a quarter.
+    assert (large.total() - small.total()) / (many - few) < 85, (large - small).most_common(12)
 
 
 def test_long_steps_are_split_further_and_gathered_whole(workflow) -> None:

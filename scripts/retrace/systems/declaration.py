@@ -1,5 +1,6 @@
 """Declaration of a checkpoint: the contents of config/checkpoints/NAME.yaml."""
 
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -93,6 +94,7 @@ class Checkpoint(Variant):
         return f"GENERATOR_{self.name}" if self.guides else f"{self.name}_roundN" if self.rounds else self.name
 
 
+@cache
 def root_at(config: Path, checkpoint: str) -> str:
     """Root of the checkpoint's `extends` chain; itself if it extends none."""
     path = config / "checkpoints" / f"{checkpoint}.yaml"

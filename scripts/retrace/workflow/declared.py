@@ -1,7 +1,7 @@
 """The configuration of a run, resolved per target, and its tasks, models, decoders and methods by name."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -152,12 +152,11 @@ class Declared:
         found = [folder / kind / f"{name}.yaml" for folder in self.folders]
         return next((path for path in found if path.exists()), found[0])
 
-    def use_file(self, path: str | Path) -> None:
-        """Use a task or model from a file at any path; `kind` is its folder's name."""
-        path = Path(path)
-        for files in (self._task_files, self._model_files):
-            if path.parent.name == f"{files.what}s":
-                files.paths[path.stem] = path
+    def use_files(self, tasks: Iterable[str | Path] = (), models: Iterable[str | Path] = ()) -> None:
+        """Take tasks and models from YAML files that may lie anywhere, under the files' names."""
+        for files, paths in ((self._task_files, tasks), (self._model_files, models)):
+            for path in paths:
+                files.paths[Path(path).stem] = Path(path)
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
         """The checkpoint, or for a user's own one, the shipped one that it extends."""

@@ -34,4 +34,6 @@ def variants_of(settings: Settings, wildcards: Wildcards) -> tuple[str, ...]:
 
 def values_of(settings: Settings, wildcards: Wildcards) -> Configuration:
     """The configuration of a job: for its task and model, with the options its checkpoint and decoder set."""
-    return settings.values_of_variants(wildcards.task, model_of(settings, wildcards), variants_of(settings, wildcards))
+    # Asked for several times for every planned job: `model_of` is written out.
+    model = getattr(wildcards, "model", None) or settings.headline_model(wildcards.task)
+    return settings.values_of_variants(wildcards.task, model, variants_of(settings, wildcards))
