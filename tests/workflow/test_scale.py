@@ -38,18 +38,18 @@ def plans(workflow_class, tmp_path_factory):
 def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(plans) -> None:
     (few, small), (many, large) = plans
     assert many > 4 * few
-    for name in ("validated", "read_yaml", "_layers", "_stems", "for_target", "load_task"):
+    for name in ("validated", "read_yaml", "values", "load_task"):
         assert small[name] > 0, name
         assert large[name] == small[name], name
     # One for the whole, one for each task and model; the methods, models and tasks by name.
-    assert small["_layers"] == 1 + 2
+    assert small["values"] == 1 + 2
 
 
 def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few
     # What the targets and the configuration cost is there once; this is what each further job adds. The walk to the records
-    # behind each result (retrace.workflow.jobs_behind) is a tenth of it, and what a job's checkpoint and decoder set a quarter.
+    # behind each result (retrace.workflow.jobs_behind) is a tenth of it, what its checkpoint and decoder set a quarter.
     assert (large.total() - small.total()) / (many - few) < 85, (large - small).most_common(12)
 
 
