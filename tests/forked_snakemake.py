@@ -1,7 +1,7 @@
 """Snakemake in a process that has imported it already.
 
-A plan takes half a second and the imports before it twice as long. So tests that only plan share one process that
-imports once and forks a child for each call, with its own arguments, folder, environment and output.
+A plan takes half a second and the imports before it twice as long. So tests share one process that imports once and
+forks a child for each call, with its own arguments, folder, environment and output.
 """
 
 import json
@@ -21,8 +21,13 @@ class ForkedSnakemake:
         self.project = project
         self._server: subprocess.Popen[str] | None = None
 
-    def run(self, arguments: Sequence[str], folder: Path, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-        """What `subprocess.run` would give for the same call, as text."""
+    def run(
+        self, arguments: Sequence[str], folder: Path, env: Mapping[str, str], python: Path | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """What `subprocess.run` would give for the same call, as text.
+
+        python: the interpreter that jobs start with; None: the one of this process.
+        """
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, __file__, str(self.project / "scripts")],
@@ -38,6 +43,7 @@ class ForkedSnakemake:
                 "folder": str(folder),
                 "env": dict(env),
                 "files": [out.name, err.name],
+                "python": str(python or sys.executable),
             }
             self._server.stdin.write(json.dumps(call) + "\n")
             self._server.stdin.flush()
@@ -79,6 +85,7 @@ def _become(call: dict[str, Any]) -> None:
         os.environ.update(call["env"])
         os.chdir(call["folder"])
         sys.argv = ["snakemake", *call["arguments"]]
+        sys.executable = call["python"]
         sys.path[1:1] = filter(None, call["env"].get("PYTHONPATH", "").split(os.pathsep))
         from snakemake.cli import main
 

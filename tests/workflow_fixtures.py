@@ -10,19 +10,26 @@ from pathlib import Path
 import pytest
 
 from forked_snakemake import ForkedSnakemake
+from warm_python import WarmPython
 from workflow.smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[1]
 PLANNING = {"--dry-run", "-n", "--dag", "--rulegraph", "--filegraph", "--list", "--summary", "--lint"}
 FORKED = ForkedSnakemake(PROJECT)
+WARM = WarmPython()
 
 
 class Workflow:
-    """The project's workflow with its results in a temporary folder."""
+    """The project's workflow with its results in a temporary folder.
 
-    def __init__(self, folder: Path, project: Path = PROJECT) -> None:
+    fresh: Snakemake and every job are processes of their own, as with a user; else they are forked from processes that
+    have imported what both need.
+    """
+
+    def __init__(self, folder: Path, project: Path = PROJECT, fresh: bool = False) -> None:
         self.folder = folder
         self.project = project
+        self.fresh = fresh
 
     def configured(self, text: str) -> "Workflow":
         """The same, with this text as the user's own configuration beside the results."""
@@ -39,10 +46,11 @@ class Workflow:
         return [*words, *([] if "--cores" in arguments else ["--cores", "2"])]
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """The call in a process of its own; one that only plans in a fork of a process that has imported Snakemake."""
+        """What the call printed, and how it ended."""
         around = {**os.environ, **(env or {})}
-        if PLANNING & set(arguments):
-            return FORKED.run(self._words(*arguments), self.folder, around)
+        if not self.fresh:
+            python = None if PLANNING & set(arguments) else WARM.python()
+            return FORKED.run(self._words(*arguments), self.folder, around, python)
         return subprocess.run(
             self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False, env=around
         )
@@ -66,10 +74,11 @@ class Workflow:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_snakemake():
-    """Ends with the session."""
+def started_beforehand():
+    """The processes that have imported Snakemake and what jobs need end with the session."""
     yield
     FORKED.close()
+    WARM.close()
 
 
 @pytest.fixture
@@ -100,8 +109,9 @@ def workflow_class() -> type[Workflow]:
 @pytest.fixture(scope="session")
 def smoke(copied_project, workflow_class, tmp_path_factory):
     """All default targets of the smoke preset, made once; tests that change them work on copies."""
-    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
-    workflow.make(*TARGETS)
+    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project(), fresh=True)
+    workflow.configured("preset: smoke\n").make(*TARGETS)
+    workflow.fresh = False
     return workflow
 
 
