@@ -11,6 +11,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two threads that wait for each other in a loop are many times slower beside another busy process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of jobs would compile the package anew
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

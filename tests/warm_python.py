@@ -1,8 +1,9 @@
-"""A `python` for the jobs of a run that starts with torch and transformers imported already.
+"""A `python` for the jobs of a run that starts with torch, transformers and Snakemake imported already.
 
 A job of the smoke preset computes for a fraction of a second and imports for four. Tests that start jobs by the dozen
 share one process that imports once and forks a child for each job, with its own arguments, folder, environment, input
-and output. What stands on PATH as `python` is a small client of it; anything but a script is left to the real Python.
+and output. What stands on PATH as `python` is a small client of it; anything but a script and
+`-m snakemake` is left to the real Python.
 
 Jobs are found by their process's command line and environment in some tests, and measured in others: those run without.
 """
@@ -26,9 +27,9 @@ from typing import NoReturn
 CLIENT = """\
 #!{python} -IS
 import json, os, signal, socket, struct, sys
-if not sys.argv[1:] or not sys.argv[1].endswith(".py"):
+if not (sys.argv[1:] and sys.argv[1].endswith(".py") or sys.argv[1:3] == ["-m", "snakemake"]):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-call = json.dumps({{"words": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.environ)}}).encode()
+call = json.dumps({{"python": sys.argv[0], "words": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.environ)}}).encode()
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 socket.send_fds(server, [struct.pack("!I", len(call))], [0, 1, 2])
@@ -83,6 +84,7 @@ def _serve(address: str) -> None:
     import accelerate  # noqa: F401
     import datasets  # noqa: F401
     import pydantic  # noqa: F401
+    import snakemake.cli  # noqa: F401
     import yaml  # noqa: F401
     from transformers import (  # noqa: F401
         AutoModelForCausalLM,
@@ -122,6 +124,7 @@ def _answer(client: socket.socket) -> NoReturn:
             call += client.recv(length - len(call))
         job = os.fork()
         if job == 0:
+            os.setpgid(0, 0)
             client.close()
             _become(json.loads(call), files)
         for file in files:
@@ -132,10 +135,11 @@ def _answer(client: socket.socket) -> NoReturn:
             if ended in ready:
                 break
             signals = client.recv(16)
-            for number in signals or [signal.SIGKILL]:
-                os.kill(job, number)
             if not signals:
+                os.killpg(job, signal.SIGKILL)
                 break
+            for number in signals:
+                os.kill(job, number)
         client.sendall(struct.pack("!i", os.waitstatus_to_exitcode(os.waitpid(job, 0)[1])))
     except OSError:
         pass
@@ -154,13 +158,19 @@ def _become(call: dict, files: list[int]) -> NoReturn:
     os.environ.update(call["env"])
     os.chdir(call["folder"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
-    sys.argv = call["words"]
     # What the interpreter puts first for a script, in the place of this file's own folder.
     sys.path[:1] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
+    if "snakemake" in " ".join(call["words"][:2]):
+        sys.executable = call["python"]  # its jobs start from here, too
     code = 1
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if call["words"][0] == "-m":
+            sys.argv = call["words"][1:]
+            runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = call["words"]
+            sys.path.insert(0, str(Path(sys.argv[0]).resolve().parent))
+            runpy.run_path(sys.argv[0], run_name="__main__")
         code = 0
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)

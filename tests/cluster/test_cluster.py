@@ -27,7 +27,7 @@ ON_GPUS = "launch={gpus: 1}"
 @pytest.fixture(scope="session")
 def whole(runs):
     """Everything that the preset makes."""
-    return runs(*TARGETS, "--config", ON_GPUS).succeeds()
+    return runs(*TARGETS, "--config", ON_GPUS, warm=True).succeeds()
 
 
 UNLIKE = {"cost", "seconds", "command"}  # the command names the file of the project
@@ -261,7 +261,7 @@ TRAINED = {
 
 
 def test_every_other_system_trains_on_the_nodes(runs, troubled) -> None:
-    run = runs(*TRAINED.values(), "--config", ON_GPUS).succeeds()
+    run = runs(*TRAINED.values(), "--config", ON_GPUS, warm=True).succeeds()
     assert all((run.folder / model).is_dir() for model in TRAINED.values())
     trained = {rule_of(job): job for job in run.jobs().values() if rule_of(job) in TRAINED}
     assert trained.keys() == TRAINED.keys()
