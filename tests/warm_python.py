@@ -1,14 +1,15 @@
-"""A `python` for the jobs of a run that starts with torch, transformers and Snakemake imported already.
+"""A `python` that starts with torch, transformers and Snakemake imported already.
 
-A job of the smoke preset computes for a fraction of a second and imports for four. Tests that start jobs by the dozen
-share one process that imports once and forks a child for each job, with its own arguments, folder, environment, input
-and output. What stands on PATH as `python` is a small client of it; anything but a script and
-`-m snakemake` is left to the real Python.
+A plan takes half a second and a job of the smoke preset less, and the imports before them one and four. So tests share
+one process that imports once and forks a child for each call, with its own arguments, folder, environment, input and
+output. `python()` is a small client of it, started in the place of the interpreter; what is neither a script nor
+`-m snakemake` is left to the real one. What such a process starts by `sys.executable` starts here, too.
 
-Jobs are found by their process's command line and environment in some tests, and measured in others: those run without.
+Tests that measure processes, or look for them by command line or environment, take the real Python.
 """
 
 import atexit
+import gc
 import json
 import os
 import runpy
@@ -38,7 +39,7 @@ for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
     signal.signal(number, lambda number, frame: server.send(bytes([number])))
 answer = server.recv(4)
 if len(answer) < 4:
-    sys.exit("the process that starts jobs ended")
+    sys.exit("the process that has imported everything ended")
 (status,) = struct.unpack("!i", answer)
 if status < 0:
     signal.signal(-status, signal.SIG_DFL)
@@ -48,9 +49,13 @@ os._exit(status)
 
 
 class WarmPython:
-    """The process that starts the jobs; started when first asked for."""
+    """The process that imports and forks; started when first asked for.
 
-    def __init__(self) -> None:
+    project: the checkout whose package it has imported, too. Calls that name no file of it import their own.
+    """
+
+    def __init__(self, project: Path) -> None:
+        self.project = project
         self._server: subprocess.Popen[str] | None = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
@@ -62,14 +67,14 @@ class WarmPython:
             client = Path(self._folder.name) / "python"
             client.write_text(CLIENT.format(python=sys.executable, address=address))
             client.chmod(0o755)
-            words = [sys.executable, __file__, address]
+            words = [sys.executable, __file__, address, str(self.project)]
             self._server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
             assert self._server.stdout is not None
-            assert self._server.stdout.readline() == "ready\n", "the process that starts jobs did not"
+            assert self._server.stdout.readline() == "ready\n", "the process that imports ended"
         return Path(self._folder.name) / "python"
 
     def close(self) -> None:
-        """End the process; its jobs have ended, or end with it."""
+        """End the process; what it started goes on."""
         if self._server is not None:
             assert self._server.stdin is not None
             self._server.stdin.close()
@@ -78,9 +83,9 @@ class WarmPython:
             self._folder.cleanup()
 
 
-def _serve(address: str) -> None:
+def _serve(address: str, project: str) -> None:
     """Answer every client, each by a process of its own, until standard input is closed."""
-    # What most jobs import: everything that is not ours.
+    # What runs and most of their jobs import.
     import accelerate  # noqa: F401
     import datasets  # noqa: F401
     import pydantic  # noqa: F401
@@ -97,6 +102,12 @@ def _serve(address: str) -> None:
         Trainer,
     )
 
+    sys.path.insert(0, f"{project}/scripts")
+    import retrace.evaluation.reported
+    import retrace.workflow.settings  # noqa: F401
+
+    sys.path.pop(0)
+    gc.freeze()
     server = socket.socket(socket.AF_UNIX)
     server.bind(address)
     server.listen(64)
@@ -111,11 +122,11 @@ def _serve(address: str) -> None:
             server.close()
             os.close(0)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _answer(client)
+            _answer(client, project)
         client.close()
 
 
-def _answer(client: socket.socket) -> NoReturn:
+def _answer(client: socket.socket, project: str) -> NoReturn:
     """Start the job of one client, pass signals on, and say how it ended; without the client the job is killed."""
     try:
         head, files, _, _ = socket.recv_fds(client, 4, 3)
@@ -126,7 +137,7 @@ def _answer(client: socket.socket) -> NoReturn:
         if job == 0:
             os.setpgid(0, 0)
             client.close()
-            _become(json.loads(call), files)
+            _become(json.loads(call), files, project)
         for file in files:
             os.close(file)
         ended = os.pidfd_open(job)
@@ -147,7 +158,7 @@ def _answer(client: socket.socket) -> NoReturn:
         os._exit(0)
 
 
-def _become(call: dict, files: list[int]) -> NoReturn:
+def _become(call: dict, files: list[int], project: str) -> NoReturn:
     """Be the process that was asked for."""
     import torch
 
@@ -158,10 +169,12 @@ def _become(call: dict, files: list[int]) -> NoReturn:
     os.environ.update(call["env"])
     os.chdir(call["folder"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
+    if not any(word.startswith(f"{project}/") for word in call["words"]):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "retrace"]:
+            del sys.modules[name]
     # What the interpreter puts first for a script, in the place of this file's own folder.
     sys.path[:1] = [*filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    if "snakemake" in " ".join(call["words"][:2]):
-        sys.executable = call["python"]  # its jobs start from here, too
+    sys.executable = call["python"]  # what it starts, starts from here, too
     code = 1
     try:
         if call["words"][0] == "-m":
@@ -187,4 +200,4 @@ def _become(call: dict, files: list[int]) -> NoReturn:
 
 
 if __name__ == "__main__":
-    _serve(sys.argv[1])
+    _serve(*sys.argv[1:])

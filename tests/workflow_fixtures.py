@@ -9,21 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from forked_snakemake import ForkedSnakemake
 from warm_python import WarmPython
 from workflow.smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[1]
-PLANNING = {"--dry-run", "-n", "--dag", "--rulegraph", "--filegraph", "--list", "--summary", "--lint"}
-FORKED = ForkedSnakemake(PROJECT)
-WARM = WarmPython()
+WARM = WarmPython(PROJECT)
 
 
 class Workflow:
     """The project's workflow with its results in a temporary folder.
 
-    fresh: Snakemake and every job are processes of their own, as with a user; else they are forked from processes that
-    have imported what both need.
+    fresh: Snakemake and every job are processes of their own, as with a user; else they are forked from a process that
+    has imported what both need.
     """
 
     def __init__(self, folder: Path, project: Path = PROJECT, fresh: bool = False) -> None:
@@ -37,23 +34,16 @@ class Workflow:
         (self.folder / "config" / "config.yaml").write_text(text)
         return self
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, fresh: bool = True) -> list[str]:
         """The words of a call of Snakemake, on two cores if nothing else is said."""
-        return [sys.executable, "-m", "snakemake", *self._words(*arguments)]
-
-    def _words(self, *arguments: str) -> list[str]:
-        words = ["--snakefile", str(self.project / "Snakefile"), "--nocolor", *arguments]
+        words = [sys.executable if fresh else str(WARM.python()), "-m", "snakemake"]
+        words += ["--snakefile", str(self.project / "Snakefile"), "--nocolor", *arguments]
         return [*words, *([] if "--cores" in arguments else ["--cores", "2"])]
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
         """What the call printed, and how it ended."""
-        around = {**os.environ, **(env or {})}
-        if not self.fresh:
-            python = None if PLANNING & set(arguments) else WARM.python()
-            return FORKED.run(self._words(*arguments), self.folder, around, python)
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False, env=around
-        )
+        words, around = self.command(*arguments, fresh=self.fresh), {**os.environ, **(env or {})}
+        return subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False, env=around)
 
     def dry(self, *arguments: str) -> str:
         """A dry run that must succeed; its output."""
@@ -75,9 +65,8 @@ class Workflow:
 
 @pytest.fixture(scope="session", autouse=True)
 def started_beforehand():
-    """The processes that have imported Snakemake and what jobs need end with the session."""
+    """The process that has imported Snakemake and what jobs need ends with the session."""
     yield
-    FORKED.close()
     WARM.close()
 
 
