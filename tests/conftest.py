@@ -1,6 +1,7 @@
 """Options and fixtures that all suites share."""
 
 import os
+import signal
 
 import pytest
 
@@ -11,6 +12,9 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Two threads that wait for each other in a loop are many times slower beside another busy process.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of jobs would compile the package anew
+# Of tests/run that was interrupted, to the tests beside the first ones: what they started must end with them.
+signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

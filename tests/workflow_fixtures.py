@@ -9,20 +9,24 @@ from pathlib import Path
 
 import pytest
 
-from forked_snakemake import ForkedSnakemake
+from warm_python import WarmPython
 from workflow.smoke_run import TARGETS
 
 PROJECT = Path(__file__).parents[1]
-PLANNING = {"--dry-run", "-n", "--dag", "--rulegraph", "--filegraph", "--list", "--summary", "--lint"}
-FORKED = ForkedSnakemake(PROJECT)
+WARM = WarmPython(PROJECT)
 
 
 class Workflow:
-    """The project's workflow with its results in a temporary folder."""
+    """The project's workflow with its results in a temporary folder.
 
-    def __init__(self, folder: Path, project: Path = PROJECT) -> None:
+    fresh: Snakemake and every job are processes of their own, as with a user; else they are forked from a process that
+    has imported what both need.
+    """
+
+    def __init__(self, folder: Path, project: Path = PROJECT, fresh: bool = False) -> None:
         self.folder = folder
         self.project = project
+        self.fresh = fresh
 
     def configured(self, text: str) -> "Workflow":
         """The same, with this text as the user's own configuration beside the results."""
@@ -30,22 +34,16 @@ class Workflow:
         (self.folder / "config" / "config.yaml").write_text(text)
         return self
 
-    def command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str, fresh: bool = True) -> list[str]:
         """The words of a call of Snakemake, on two cores if nothing else is said."""
-        return [sys.executable, "-m", "snakemake", *self._words(*arguments)]
-
-    def _words(self, *arguments: str) -> list[str]:
-        words = ["--snakefile", str(self.project / "Snakefile"), "--nocolor", *arguments]
+        words = [sys.executable if fresh else str(WARM.python()), "-m", "snakemake"]
+        words += ["--snakefile", str(self.project / "Snakefile"), "--nocolor", *arguments]
         return [*words, *([] if "--cores" in arguments else ["--cores", "2"])]
 
     def run(self, *arguments: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """The call in a process of its own; one that only plans in a fork of a process that has imported Snakemake."""
-        around = {**os.environ, **(env or {})}
-        if PLANNING & set(arguments):
-            return FORKED.run(self._words(*arguments), self.folder, around)
-        return subprocess.run(
-            self.command(*arguments), cwd=self.folder, capture_output=True, text=True, check=False, env=around
-        )
+        """What the call printed, and how it ended."""
+        words, around = self.command(*arguments, fresh=self.fresh), {**os.environ, **(env or {})}
+        return subprocess.run(words, cwd=self.folder, capture_output=True, text=True, check=False, env=around)
 
     def dry(self, *arguments: str) -> str:
         """A dry run that must succeed; its output."""
@@ -66,10 +64,10 @@ class Workflow:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def forked_snakemake():
-    """Ends with the session."""
+def started_beforehand():
+    """The process that has imported Snakemake and what jobs need ends with the session."""
     yield
-    FORKED.close()
+    WARM.close()
 
 
 @pytest.fixture
@@ -100,8 +98,9 @@ def workflow_class() -> type[Workflow]:
 @pytest.fixture(scope="session")
 def smoke(copied_project, workflow_class, tmp_path_factory):
     """All default targets of the smoke preset, made once; tests that change them work on copies."""
-    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
-    workflow.make(*TARGETS)
+    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project(), fresh=True)
+    workflow.configured("preset: smoke\n").make(*TARGETS)
+    workflow.fresh = False
     return workflow
 
 

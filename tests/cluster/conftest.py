@@ -11,8 +11,12 @@ import psutil
 import pytest
 from slurm_cluster import SlurmCluster, why_not_here
 
+from workflow.smoke_run import TARGETS
+from workflow_fixtures import WARM
+
 # A job's state is looked at earlier and its files are waited for less long than on a real cluster.
-IMPATIENT = ["--slurm-init-seconds-before-status-checks", "2", "--latency-wait", "10"]
+SNAKEMAKE = Path(__file__).with_name("impatient_snakemake.py")
+IMPATIENT = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "10"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -22,12 +26,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class Run:
-    """A call of Snakemake with profiles/slurm, in a folder of its own, going on in the background."""
+    """A call of Snakemake with profiles/slurm, in a folder of its own, going on in the background.
 
-    def __init__(self, folder: Path, project: Path, cluster: SlurmCluster, *arguments: str) -> None:
+    python: what starts it, and with it the Snakemake and the Python of its jobs.
+    """
+
+    def __init__(
+        self, folder: Path, project: Path, cluster: SlurmCluster, *arguments: str, python: Path | str = sys.executable
+    ) -> None:
         self.folder = folder
         self.cluster = cluster
-        words = [sys.executable, "-m", "snakemake", "--snakefile", str(project / "Snakefile"), "--nocolor"]
+        words = [str(python), str(SNAKEMAKE), "--snakefile", str(project / "Snakefile"), "--nocolor"]
         words += ["--workflow-profile", str(project / "profiles/slurm"), *IMPATIENT]
         (folder / "config").mkdir(parents=True, exist_ok=True)
         (folder / "config/config.yaml").write_text("preset: smoke\n")
@@ -96,12 +105,25 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
 
 
 @pytest.fixture(scope="session")
+def smoke(copied_project, workflow_class, tmp_path_factory):
+    """The smoke run, made here again in little time: these tests may run in a process beside all others."""
+    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
+    workflow.make(*TARGETS)
+    return workflow
+
+
+@pytest.fixture(scope="session")
 def runs(cluster, smoke, tmp_path_factory) -> Iterator[Callable[..., Run]]:
-    """Starts calls of Snakemake, in a new folder if none is given; all are ended with the session."""
+    """Starts calls of Snakemake, in a new folder if none is given; all are ended with the session.
+
+    With `warm`, jobs start from a process that has imported what they need: where nothing is asked of their processes.
+    """
     started: list[Run] = []
 
-    def run(*arguments: str, folder: Path | None = None) -> Run:
-        started.append(Run(folder or tmp_path_factory.mktemp("run"), smoke.project, cluster, *arguments))
+    def run(*arguments: str, folder: Path | None = None, warm: bool = False) -> Run:
+        python = WARM.python() if warm else sys.executable
+        folder = folder or tmp_path_factory.mktemp("run")
+        started.append(Run(folder, smoke.project, cluster, *arguments, python=python))
         return started[-1]
 
     yield run

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -81,6 +82,27 @@ def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
+def process_titled(beginnings: tuple[str, ...]) -> list[psutil.Process]:
+    """The processes whose command line begins with one of these."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if " ".join(process.cmdline()).startswith(beginnings):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def kill_all(processes: Sequence[psutil.Process]) -> bool:
+    """Kill them and wait a moment for their end; whether there were any."""
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=5)
+    return bool(processes)
+
+
 class SlurmCluster:
     """One controller and the nodes of NODES, all on this machine; `environment` is what a user of it needs."""
 
@@ -149,17 +171,13 @@ class SlurmCluster:
         # Those that look after its steps. One that told of its job's end later, while the job was waiting for another
         # node, would leave the controller of SLURM 22.05 with a dead node that it counts as running something.
         jobs = {file.name.split("_")[1].split(".")[0] for file in (self.folder / "spool" / name).glob(f"{name}_*.*")}
-        for process in self._processes():
-            title = " ".join(process.cmdline())
-            if any(title.startswith(f"slurmstepd: [{job}.") for job in jobs):
-                process.kill()
+        titles = tuple(f"slurmstepd: [{job}." for job in jobs)
+        wait_until(lambda: not kill_all(process_titled(titles)), 30, f"the step daemons of node {name} are gone")
 
     def stop(self) -> None:
         """End everything that runs in the name of this cluster."""
-        ours = [*self._processes(), *self._step_daemons()]
-        for process in ours:
-            process.kill()
-        psutil.wait_procs(ours, timeout=10)
+        # One that is dying may have started another just before.
+        wait_until(lambda: not kill_all([*self._processes(), *self._step_daemons()]), 60, "all processes are gone")
         for daemon in self.daemons.values():
             daemon.wait()
 

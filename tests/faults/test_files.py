@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from workflow.smoke_run import TARGETS
+from workflow_fixtures import WARM
 
 FOLDER = "results/arithmetic/tiny_t5"
 GRACE = f"{FOLDER}/seed0/base_discriminator"
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.slow
 def check(workflow, *arguments: str) -> subprocess.CompletedProcess[str]:
     script = workflow.project / "scripts" / "check_files.py"
     return subprocess.run(
-        [sys.executable, str(script), *arguments], cwd=workflow.folder, capture_output=True, text=True, check=False
+        [str(WARM.python()), str(script), *arguments], cwd=workflow.folder, capture_output=True, text=True, check=False
     )
 
 

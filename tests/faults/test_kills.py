@@ -26,16 +26,37 @@ pytestmark = pytest.mark.slow
 
 
 @contextmanager
-def started(workflow, *arguments: str) -> Iterator[subprocess.Popen]:
+def started(workflow, *arguments: str, fresh: bool = True) -> Iterator[subprocess.Popen]:
     """Snakemake in a process group of its own, its output in the file `shown`; killed at the end of the block."""
     with open(workflow.folder / "shown", "w") as shown:
         running = subprocess.Popen(
-            workflow.command(*arguments), cwd=workflow.folder, stdout=shown, stderr=shown, start_new_session=True
+            workflow.command(*arguments, fresh=fresh),
+            cwd=workflow.folder,
+            stdout=shown,
+            stderr=shown,
+            start_new_session=True,
         )
     try:
         yield running
     finally:
         kill_group(running)
+        if not fresh:
+            wait_until_nobody_works_in(workflow.folder)
+
+
+def wait_until_nobody_works_in(folder: Path) -> None:
+    """What was forked for a client that was killed is killed in turn, a moment later."""
+    deadline = time.monotonic() + PATIENCE
+    while any(works_in(process, folder) for process in psutil.process_iter()):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def works_in(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return process.cwd() == str(folder)
+    except psutil.Error:
+        return False
 
 
 def kill_group(running: subprocess.Popen) -> None:
@@ -81,7 +102,8 @@ def killed_until_done(workflow, moments: list[tuple[int, float]]) -> int:
     A moment: so many seconds after so many jobs of this start are done.
     """
     for count, (jobs, seconds) in enumerate(moments):
-        with started(workflow, *TARGETS) as running:
+        # Most kills would hit imports, if each job began with them.
+        with started(workflow, *TARGETS, fresh=False) as running:
             deadline = time.monotonic() + PATIENCE
             while shown(workflow).count("Finished jobid") < jobs and running.poll() is None:
                 assert time.monotonic() < deadline, shown(workflow)[-4000:]

@@ -1,5 +1,6 @@
 """What a result should have cost: the benchmark records of the jobs behind it in Snakemake's own graph."""
 
+import sys
 from collections.abc import Iterable, Mapping
 
 import pytest
@@ -7,12 +8,15 @@ import pytest
 from retrace.evaluation.cost import benchmark_files, read_benchmarks
 from retrace.evaluation.result import Result, load_document
 from retrace.planning.jobs import Job, planned_jobs
+from workflow_fixtures import WARM
 
 
 def plan_of(workflow, targets: Iterable[str], *words: str) -> list[Job]:
     """All jobs behind the targets, also those whose files are there."""
     options = ["--snakefile", str(workflow.project / "Snakefile"), "--directory", str(workflow.folder), *words]
-    return planned_jobs(list(targets), options, force=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "executable", str(WARM.python()))
+        return planned_jobs(list(targets), options, force=True)
 
 
 def benchmarks_by_job(jobs: Iterable[Job]) -> Mapping[str, set[str]]:

@@ -2,7 +2,6 @@
 
 import csv
 import subprocess
-import sys
 from collections import Counter
 
 import pytest
@@ -12,6 +11,7 @@ from retrace.machine.storage import read_json
 from retrace.planning.work import FORMULAS
 from retrace.systems.costs import register_formulas
 from workflow.costs_behind import assert_costs_are_those_of_the_graph, benchmarks_by_job, plan_of
+from workflow_fixtures import WARM
 
 FOLDER = "results/arithmetic/tiny_t5"
 EVERY_SYSTEM = [
@@ -22,7 +22,7 @@ EVERY_SYSTEM = [
 
 def call(workflow, script: str, *arguments: str) -> dict:
     """Run one of the programs as a user does; its JSON document."""
-    command = [sys.executable, str(workflow.project / "scripts" / script), *arguments, "--json", "cost.json"]
+    command = [str(WARM.python()), str(workflow.project / "scripts" / script), *arguments, "--json", "cost.json"]
     done = subprocess.run(command, cwd=workflow.folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return read_json(workflow.folder / "cost.json")

@@ -7,8 +7,9 @@ import pytest
 
 from retrace.planning.drawing import PAGE, SMALLEST, first_that_fits, layout_named
 from retrace.planning.graph import LINES_OF_FILES, edges_of, graph_of_files, graph_of_jobs, merge_levels
-from retrace.planning.jobs import Job, planned_jobs
+from retrace.planning.jobs import Job
 from retrace.systems.registry import tables
+from workflow.costs_behind import plan_of
 
 LAYOUTS = ["graphlay", *(["dot"] if shutil.which("dot") else [])]
 FILES = {table: f"results/tables/{table}.html" for table in tables()}
@@ -18,8 +19,7 @@ FILES = {table: f"results/tables/{table}.html" for table in tables()}
 def planned(request, workflow_class, tmp_path_factory) -> list[Job]:
     """All jobs behind all tables, planned once."""
     workflow = workflow_class(tmp_path_factory.mktemp("drawings")).configured(f"preset: {request.param}\n")
-    words = ["--snakefile", str(workflow.project / "Snakefile"), "--directory", str(workflow.folder)]
-    return planned_jobs(list(FILES.values()), words, force=True)
+    return plan_of(workflow, FILES.values())
 
 
 def behind(target: str, jobs: list[Job]) -> list[Job]:

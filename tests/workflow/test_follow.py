@@ -50,7 +50,7 @@ def test_a_running_job_has_a_line_on_the_terminal(workflow) -> None:
     words += ["--config", *settings]
     master, slave = pty.openpty()
     process = subprocess.Popen(
-        workflow.command(MODEL, *words),
+        workflow.command(MODEL, *words, fresh=False),
         cwd=workflow.folder,
         stdout=subprocess.DEVNULL,
         stderr=slave,

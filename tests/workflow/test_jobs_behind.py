@@ -1,13 +1,13 @@
 """The walk over the rules of a small workflow of its own, while planning and in the process of a single job."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from retrace.evaluation.cost import benchmark_files
 from retrace.workflow.jobs_behind import folded
+from workflow_fixtures import WARM
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 SNAKEFILE = """
@@ -83,7 +83,7 @@ BEHIND = [
 
 
 def snakemake(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", *words]
+    command = [str(WARM.python()), "-m", "snakemake", "--cores", "1", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
 
 

@@ -2,10 +2,11 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from workflow_fixtures import WARM
 
 PROJECT = Path(__file__).parents[2]
 DATA = "results/data/arithmetic"
@@ -39,7 +40,7 @@ def outer(tmp_path: Path):
         (tmp_path / "config/config.yaml").write_text("own: 1\nretrace:\n  preset: smoke\n")
         snakefile = MODULE.format(snakefile=str(PROJECT / "Snakefile"), more=more)
         (tmp_path / "Snakefile").write_text(snakefile)
-        words = [sys.executable, "-m", "snakemake", *arguments, "--cores", "1"]
+        words = [str(WARM.python()), "-m", "snakemake", *arguments, "--cores", "1"]
         return subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     return call

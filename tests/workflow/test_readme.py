@@ -4,8 +4,9 @@ somewhere; a target can be drawn."""
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
+
+from workflow_fixtures import WARM
 
 
 def readme_commands(text: str) -> list[list[str]]:
@@ -96,7 +97,7 @@ def test_a_drawing_of_a_target_holds_all_its_rules(copied_project, workflow_clas
     target, options = "results/arithmetic/grace_acc.json", ["--config", "preset=smoke"]
     shown = workflow_class(project, project).dry(target, *options)
     rules = re.findall(r"^(\w+) +\d+$", shown, flags=re.MULTILINE)
-    command = [sys.executable, "scripts/draw_dag.py", target, "--output", "dag.svg", "--", *options]
+    command = [str(WARM.python()), "scripts/draw_dag.py", target, "--output", "dag.svg", "--", *options]
     done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     drawing = (project / "dag.svg").read_text()
