@@ -44,6 +44,7 @@ class RftTraining(AdapterTraining):
     epochs: float = Field(default=3, gt=0)
     warmup_ratio: Share = 0.03
     weight_decay: float = Field(default=0.0, ge=0)
+    precision: Literal["float32", "bfloat16", "float16"] = "bfloat16"
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "cosine"
     evaluations: Count = Field(
         default=1, description="how often the development loss is measured; the last weights count"
