@@ -14,7 +14,18 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of hundreds of jobs would compile the package anew
 # Of tests/run that was interrupted, to the tests beside the first ones: what they started must end with them.
-signal.signal(signal.SIGTERM, signal.default_int_handler)
+TESTS = os.getpid()
+
+
+def end_the_tests(number: int, frame: object) -> None:
+    """End pytest with its teardown; a process that a test forked ends as it would elsewhere."""
+    if os.getpid() == TESTS:
+        raise KeyboardInterrupt
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+
+
+signal.signal(signal.SIGTERM, end_the_tests)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

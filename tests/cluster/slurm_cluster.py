@@ -82,18 +82,6 @@ def wait_until(true: Callable[[], object], seconds: float, what: str) -> None:
         time.sleep(0.1)
 
 
-def process_titled(beginnings: tuple[str, ...]) -> list[psutil.Process]:
-    """The processes whose command line begins with one of these."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if " ".join(process.cmdline()).startswith(beginnings):
-                found.append(process)
-        except psutil.Error:
-            continue
-    return found
-
-
 def kill_all(processes: Sequence[psutil.Process]) -> bool:
     """Kill them and wait a moment for their end; whether there were any."""
     for process in processes:
@@ -168,11 +156,6 @@ class SlurmCluster:
         """The node's daemons die without a word. The jobs themselves go on, as on a node that lost its network."""
         self.daemons[name].kill()
         self.daemons[name].wait()
-        # Those that look after its steps. One that told of its job's end later, while the job was waiting for another
-        # node, would leave the controller of SLURM 22.05 with a dead node that it counts as running something.
-        jobs = {file.name.split("_")[1].split(".")[0] for file in (self.folder / "spool" / name).glob(f"{name}_*.*")}
-        titles = tuple(f"slurmstepd: [{job}." for job in jobs)
-        wait_until(lambda: not kill_all(process_titled(titles)), 30, f"the step daemons of node {name} are gone")
 
     def stop(self) -> None:
         """End everything that runs in the name of this cluster."""

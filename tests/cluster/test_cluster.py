@@ -131,12 +131,10 @@ class Troubled:
         self.dead_node = nodes[self.lost]
         cluster.kill_node(self.dead_node)
         undisturbed.make(*BASES, *SLOWLY)
-        # Until then the other jobs would be sent there, too, when they are tried again. A busy controller may have given
-        # the node up, and its job to another one, and still show it as mixed and not responding.
+        # Until then the other jobs would be sent there, too, when they are tried again. A controller that gave the node up,
+        # and its job to another one, may show it as down or as not responding (`mix*`): it gets no job either way.
         wait_until(lambda: self.attempts(self.lost)[-1]["Restarts"] == "1", PATIENCE, "the lost node's job is requeued")
-        if "down" not in cluster.state_of_node(self.dead_node):
-            cluster.call("scontrol", "update", f"NodeName={self.dead_node}", "State=DOWN", "Reason=lost")
-        cluster.wait_for_node(self.dead_node, lambda state: "down" in state, PATIENCE)
+        cluster.wait_for_node(self.dead_node, lambda state: "down" in state or state.endswith("*"), PATIENCE)
         cluster.call("scancel", self.first[self.cancelled]["JobId"])
         # A minute is the shortest limit, and what jobs of this preset ask for is a quarter of an hour.
         cluster.call("scontrol", "update", f"JobId={self.first[self.late]['JobId']}", "TimeLimit=1")

@@ -182,7 +182,7 @@ def test_comparisons_speed_figure_and_table_are_there(made) -> None:
 
 @pytest.mark.slow
 def test_states_tell_their_size_and_their_makers(made) -> None:
-    log = (made.folder / "logs/mult_2x2/tiny_gpt2/seed0/icot_states.log").read_text()
+    log = (made.folder / "logs/mult_2x2/tiny_gpt2/seed0/explicit_cot/states.log").read_text()
     assert "48 rows x 4 layers x " in log.splitlines()[0]
     states = made.folder / FOLDER / "seed0/explicit_cot/states"
     record = json.loads((states / "train/states.json").read_text())

@@ -159,7 +159,7 @@ def test_the_loop_runs_by_itself(smoke) -> None:
 def test_results_say_what_they_are(smoke) -> None:
     result = load_document(smoke.folder / LOOP[0], Result)
     assert (result.method, result.checkpoint, result.decoder) == ("learn_to_reason", "learn_to_reason_round2", "greedy")
-    assert result.provenance.configuration.values["rounds"] == {"learn_to_reason": 2}
+    assert result.provenance.configuration.values["rounds"] == {"learn_to_reason": 2, "as_one": False}
     assert "base_url" not in json.dumps(result.provenance.model_dump(mode="json"))
     assert result.cost.jobs >= 8  # base, two exams, two asks, two trainings, the answers
     start = load_document(smoke.folder / LOOP[1], Result)
@@ -212,7 +212,7 @@ def test_the_figure_shows_every_variant(smoke) -> None:
     smoke.make("results/figures/learn_to_reason_arithmetic.svg")
     text = (smoke.folder / "results/figures/learn_to_reason_arithmetic.json").read_text()
     figure = RoundFigure.model_validate_json(text)
-    assert [len(curve.points) for curve in figure.curves] == [2, 2, 2, 1, 2]
+    assert [len(curve.points) for curve in figure.curves] == [2, 2, 2, 2, 1]
     assert figure.start is not None
     svg = (smoke.folder / "results/figures/learn_to_reason_arithmetic.svg").read_text()
     assert svg.lstrip().startswith(("<?xml", "<svg"))

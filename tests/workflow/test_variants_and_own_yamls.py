@@ -84,7 +84,7 @@ def test_a_folder_of_ones_own_elsewhere(workflow, tmp_path: Path, relative: bool
 
 def test_a_name_that_is_taken(workflow) -> None:
     written(workflow.folder / "config", method_grace="extends: greedy")
-    assert "has that name too; give yours another one" in workflow.refused("--dry-run", f"{FOLDER}/grace_acc.json")
+    assert "also has that name; choose another one" in workflow.refused("--dry-run", f"{FOLDER}/grace_acc.json")
 
 
 def test_rejection_sampling_plans_for_any_model(workflow) -> None:
