@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from retrace.sections import Name, Section
 from retrace.yaml_files import read_yaml
 
+# Fields of a checkpoint that name an option of the configuration.
+OPTION_FIELDS = ("rounds", "form", "splits", "train", "released", "chosen_on_test")
 Value = float | int | str | bool | list | None
 
 
@@ -82,7 +84,7 @@ class Checkpoint(Variant):
 
     @model_validator(mode="after")
     def _options_are_dotted(self) -> "Checkpoint":
-        for name in ("rounds", "form", "splits", "train", "released", "chosen_on_test"):
+        for name in OPTION_FIELDS:
             value = getattr(self, name)
             if value is not None and "." not in value:
                 raise ValueError(f"{name} names an option of the configuration, `section.option`, and is {value!r}")

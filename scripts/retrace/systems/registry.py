@@ -35,8 +35,6 @@ class System:
     """
 
     name: str
-    title: str
-    paper: str
     sections: Mapping[str, type[Section]] = field(default_factory=dict)
     tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Sequence[str]] = field(default_factory=dict)

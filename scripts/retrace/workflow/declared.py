@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
+from retrace.systems.requirements import option
 from retrace.tasks.load import load_task
 from retrace.tasks.options import TaskConfig
 from retrace.workflow.configuration import Configuration
@@ -19,7 +20,13 @@ from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
 from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
-from retrace.workflow.variants import check_names_of_methods, check_variants, declare_variants_of_methods, pairs
+from retrace.workflow.variants import (
+    check_names_of_methods,
+    check_systems,
+    check_variants,
+    declare_variants_of_methods,
+    pairs,
+)
 from retrace.yaml_files import closest
 
 OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
@@ -54,6 +61,7 @@ class Declared:
         declare_variants_of_methods(self.method_files, self.checkpoints, self.decoder_files)
         check_variants(self.checkpoints, self.decoder_files)
         check_names_of_methods(self.method_files, self.checkpoints, self.decoders)
+        check_systems(self.method_files, self.checkpoints)
         self.layers = Layers(user, self.folders)
         self.preset_name = self.layers.preset_name
         self.values = self._checked(None, None, {}, "configuration")
@@ -107,10 +115,7 @@ class Declared:
 
     def option(self, values: Configuration, dotted: str) -> Any:
         """Value of a dotted option such as `dpo_st.rounds`."""
-        found: Any = values
-        for part in dotted.split("."):
-            found = getattr(found, part)
-        return found
+        return option(values, dotted)
 
     def named(self, option: str) -> set[str]:
         """All values of an option (`align.embedder`) over all tasks, models and variants."""

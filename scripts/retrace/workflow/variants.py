@@ -7,12 +7,17 @@ options. A method with `set` implies a variant of its checkpoint, network or dec
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pydantic import BaseModel
+
 from retrace.errors import UserError
-from retrace.systems.declaration import Checkpoint
+from retrace.systems.declaration import OPTION_FIELDS, Checkpoint
+from retrace.systems.registry import all_systems
+from retrace.workflow.configuration import Configuration
 from retrace.workflow.decoders import DecoderConfig, Decoders
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.names import GENERATOR, LAST, Checkpoints, base_decoder
+from retrace.yaml_files import closest
 
 
 def sections_of_checkpoint(kind: Checkpoint) -> list[str]:
@@ -30,6 +35,26 @@ def within(option: str, sections: list[str]) -> bool:
     return any(option.startswith(f"{section}.") for section in sections)
 
 
+def check_systems(methods: Library[MethodConfig], checkpoints: Checkpoints) -> None:
+    """Raise UserError for a checkpoint or method of a system that does not exist."""
+    known = all_systems()
+    named = [(checkpoints.files.path(name), "system", kind.system) for name, kind in checkpoints.items()]
+    named += [(methods.path(name), "paper", method.paper) for name, method in methods.items()]
+    for path, field, system in named:
+        if system not in known:
+            raise UserError(f"{path}: {field}: {system!r} is no system; {closest(system, known)}")
+
+
+def check_option(where: str, dotted: str) -> None:
+    """Raise UserError, beginning with `where`, for a dotted option or section that the configuration does not have."""
+    fields: Mapping[str, Any] = Configuration.model_fields
+    for part in dotted.split("."):
+        if part not in fields:
+            raise UserError(f"{where}: {dotted!r} is no option of the configuration; {closest(part, fields)}")
+        kind = fields[part].annotation
+        fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
+
+
 def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
     """Raise UserError for a variant that sets options of another step, which would have no or only partial effect."""
     for name, kind in checkpoints.items():
@@ -38,12 +63,20 @@ def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
             raise UserError(
                 f"{checkpoints.files.path(name)}: extends: {kind.extends} has no options of its own, and no variants"
             )
+        path = checkpoints.files.path(name)
+        for field in ("sections", "reads"):
+            for section in getattr(kind, field):
+                check_option(f"{path}: {field}", section)
+        for field in OPTION_FIELDS:
+            if option := getattr(kind, field):
+                check_option(f"{path}: {field}", option)
         for option in kind.set:
             if not within(option, own):
                 raise UserError(
-                    f"{checkpoints.files.path(name)}: set: {option} is no option of what this checkpoint makes itself "
+                    f"{path}: set: {option} is no option of what this checkpoint makes itself "
                     f"({', '.join(own) or 'nothing'}); make a variant of the checkpoint or decoder that it belongs to"
                 )
+            check_option(f"{path}: set", option)
     for name, decoder in decoders.items():
         own = sections_of_decoder(decoder)
         for option in decoder.set:
@@ -52,6 +85,7 @@ def check_variants(checkpoints: Checkpoints, decoders: Decoders) -> None:
                     f"{decoders.path(name)}: set: {option} is no option of this decoder ({', '.join(own)}); make a variant "
                     "of the checkpoint that it belongs to"
                 )
+            check_option(f"{decoders.path(name)}: set", option)
         if decoder.guide and (decoder.guide not in checkpoints or not checkpoints[decoder.guide].guides):
             raise UserError(
                 f"{decoders.path(name)}: guide: {decoder.guide!r} is no such network; valid: {', '.join(checkpoints.guides)}"

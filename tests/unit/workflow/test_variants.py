@@ -120,6 +120,21 @@ def test_what_a_variant_rests_on_is_what_the_original_does(tmp_path: Path) -> No
             {"method_mine": "extends: grace\nset: {sft.epochs: 3}"},
             r"methods/mine.yaml: set: sft.epochs is no option of the checkpoint or decoder.*name it \(`checkpoint: sft`\)",
         ),
+        (
+            {"checkpoint_mine": "extends: sft\nset: {sft.epoch: 1}"},
+            r"set: 'sft.epoch' is no option .*did you mean 'epochs'",
+        ),
+        ({"decoder_mine": "extends: grace\nset: {grace.bata: 1}"}, r"set: 'grace.bata' is no option .*mean 'beta'"),
+        (
+            {"checkpoint_mine": "extends: sft\nsystem: grce"},
+            r"mine.yaml: system: 'grce' is no system; did you mean 'grace'",
+        ),
+        ({"checkpoint_mine": "extends: sft\nsections: [sftt]"}, r"sections: 'sftt' is no option .*did you mean 'sft'"),
+        ({"checkpoint_mine": "extends: sft\nform: dpo_st.from"}, r"form: 'dpo_st.from' is no option .*mean 'form'"),
+        (
+            {"method_mine": "title: a\ncheckpoint: sft\ndecoder: greedy\npaper: grce"},
+            r"mine.yaml: paper: 'grce' is no system; did you mean 'grace'",
+        ),
         ({"checkpoint_mine": "extends: sfd"}, r"mine.yaml: extends: checkpoint 'sfd' is unknown; did you mean 'sft'"),
         ({"checkpoint_mine": "extends: mine"}, r"mine.yaml: extends: checkpoints extend each other in a circle"),
         ({"checkpoint_mine": "title: none"}, r"mine.yaml: needs `system`, or `extends`"),

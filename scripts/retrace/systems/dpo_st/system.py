@@ -7,8 +7,6 @@ from retrace.tasks.forms import form_named
 
 SYSTEM = System(
     name="dpo_st",
-    title="DPO-ST",
-    paper="arXiv 2407.18248",
     sections={"dpo_st": DpoSt},
     tables={
         "dpo_st_table2": Table(

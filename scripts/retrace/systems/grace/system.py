@@ -8,8 +8,6 @@ from retrace.training.options import SftTraining
 
 SYSTEM = System(
     name="grace",
-    title="GRACE",
-    paper="arXiv 2305.14934",
     sections={
         "sft": SftTraining,
         "sample": Sampling,

@@ -23,8 +23,6 @@ def separated(case: Case) -> bool:
 
 SYSTEM = System(
     name="icot",
-    title="Implicit chain of thought",
-    paper="arXiv 2311.01460",
     sections={
         "icot_data": ImplicitData,
         "no_cot": NoCotTraining,

@@ -6,8 +6,6 @@ from retrace.training.options import SftTraining
 
 SYSTEM = System(
     name="latro",
-    title="LaTRO",
-    paper="arXiv 2411.04282",
     sections={"latro": LatroTraining, "latro_sft": SftTraining},
     tables={
         "latro_table2": Table(

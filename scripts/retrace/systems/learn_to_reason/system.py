@@ -34,8 +34,6 @@ def asks_the_references(case: Case) -> bool:
 
 SYSTEM = System(
     name="learn_to_reason",
-    title="Learn-to-Reason",
-    paper="arXiv 2310.13332",
     sections={
         "teacher": Teacher,
         "feedback": Feedback,

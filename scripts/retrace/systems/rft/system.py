@@ -6,8 +6,6 @@ from retrace.systems.rft.options import Rft
 
 SYSTEM = System(
     name="rft",
-    title="Rejection-sampling fine-tuning",
-    paper="arXiv 2308.01825",
     sections={"rft": Rft},
     requirements=(
         Requirement(
