@@ -72,10 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         else:
             from retrace.systems.dpo_st.dpo_causal import train_dpo_causal
 
-            parts = ([pairs[place] for place in sides[name]] for name in ("train", "dev"))
-            model, curve = train_dpo_causal(
-                model, tokenizer, task, next(parts), learned, next(parts), held_out, options, args.seed, args.state
-            )
+            model, curve = train_dpo_causal(model, tokenizer, learned, held_out, options, args.seed, args.state)
     # Preferences do not teach arithmetic: keep calculator results masked if they were masked in earlier training.
     masked = has_masked_results(args.model)
     sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked)

@@ -180,8 +180,7 @@ class Dpo(OfGenerators):
         folder = state.parent / f"start{os.environ.get('RANK', '0')}"
         write_in_this_process(model, self.tokenizer, folder)
         model.config._name_or_path = str(folder)
-        parts = pairs[HELD_OUT:], learned, pairs[:HELD_OUT], held_out
-        return train_dpo_causal(model, self.tokenizer, TASK, *parts, options, 0, state, callbacks)
+        return train_dpo_causal(model, self.tokenizer, learned, held_out, options, 0, state, callbacks)
 
 
 def by_chance(text: str, example: Example) -> bool:

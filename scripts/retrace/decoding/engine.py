@@ -14,8 +14,10 @@ from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
 from retrace.decoding.state import GROUPED, ExactLayer, Groups, GrowingLayer, State
 from retrace.errors import UserError
+from retrace.models.architectures import ENCODER_DECODER
 from retrace.models.exact import ATTENTION as EXACT
 from retrace.models.exact import make_rows_independent, set_attention
+from retrace.text.encoding import prompt_ids
 
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
 
@@ -35,7 +37,7 @@ class Decoder:
     device: where it runs; default: where it is. separated: prompts end in the end token, as the separator behind the
     question (implicit chain of thought). ends: a text is over at its so-manieth end token. end_ids: tokens that end an
     answer; default: the tokenizer's end token. special_tokens: prompts get those that the tokenizer puts around a text
-    (a chat template brings its own).
+    (a chat template brings its own). control_tokens: prompts may hold control tokens as text, as a template has them.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Decoder:
         ends: int = 1,
         end_ids: Sequence[int] = (),
         special_tokens: bool = True,
+        control_tokens: bool = True,
     ) -> None:
         if family not in ("encoder_decoder", "decoder_only"):
             raise UserError(f"family {family!r}: use encoder_decoder or decoder_only")
@@ -58,10 +61,10 @@ class Decoder:
         self.device = next(model.parameters()).device
         self.eos_id: int = tokenizer.eos_token_id
         self.end_ids: tuple[int, ...] = tuple(end_ids) or (self.eos_id,)
-        self.special_tokens = special_tokens
+        self.special_tokens, self.control_tokens = special_tokens, control_tokens
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
         if family == "encoder_decoder":
-            if not (hasattr(model, "decoder") and hasattr(model.config, "relative_attention_num_buckets")):
+            if model.config.model_type not in ENCODER_DECODER:
                 raise UserError(
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
@@ -82,13 +85,9 @@ class Decoder:
         reserve: tokens that a decoder-only model will write behind the prompt. Raises UserError for a prompt that
         is too long, naming it by `names`.
         """
-        words = {"add_special_tokens": self.special_tokens, "verbose": False}
-        ids = self.tokenizer(list(prompts), **words)["input_ids"] if prompts else []
+        ids = prompt_ids(self.tokenizer, prompts, self.family, self.special_tokens, self.control_tokens)
         if self.separated:
             ids = [row[: row.index(self.eos_id) + 1] if self.eos_id in row else row for row in ids]
-        elif self.family == "decoder_only" and self.special_tokens:
-            # Some tokenizers end every text; the model is to go on here.
-            ids = [row[:-1] if len(row) > 1 and row[-1] == self.eos_id else row for row in ids]
         limit = self.max_length - (reserve if self.family == "decoder_only" else 0)
         for index, row in enumerate(ids):
             name = names[index] if names is not None else f"prompt {index}"

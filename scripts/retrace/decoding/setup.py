@@ -83,6 +83,7 @@ def decoder_of(network: Any, prompting: Prompting) -> "Decoder":
         ends=END_TOKENS.get(prompting.layout, 1),
         end_ids=end_tokens(prompting.tokenizer, network, prompting.chat),
         special_tokens=prompting.special_tokens,
+        control_tokens=prompting.control_tokens,
     )
 
 

@@ -19,6 +19,7 @@ from retrace.decoding.state import State
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator
 from retrace.schemas import Pair
+from retrace.text.encoding import text_ids
 
 
 class Context(NamedTuple):
@@ -120,7 +121,7 @@ def _read(guided: GuidedDecoder, generator: Generator, batch: Sequence[Context])
     decoder = generator.decoder
     prompts = [generator.prompt(context.question) for context in batch]
     texts = [generator.task.join_steps(list(context.prefix)) for context in batch]
-    tokenized = decoder.tokenizer(texts, add_special_tokens=False)["input_ids"]
+    tokenized = text_ids(decoder.tokenizer, texts)
     names = [_name(context) for context in batch]
     if decoder.family == "decoder_only":
         # A prompt is tokenized with its solution, as in training.

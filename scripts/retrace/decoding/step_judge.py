@@ -9,6 +9,7 @@ from retrace.decoding.selection import discriminator_rows
 from retrace.errors import UserError
 from retrace.models.discriminator import ANSWER_SIGN, StepDiscriminator, context_text, question_text, step_text
 from retrace.tasks.base import Task
+from retrace.text.encoding import text_ids
 
 _ROWS_ON_PROCESSOR = 32
 
@@ -88,7 +89,7 @@ class StepJudge:
             for sign in set(signed):
                 text = question_text(question) if sign else context_text(question, "")
                 layouts[sign] = discriminator_rows(
-                    tokenizer(text, add_special_tokens=False)["input_ids"],
+                    text_ids(tokenizer, [text])[0],
                     read(prefix),
                     [read(candidate) for candidate in candidates],
                     start=tokenizer.cls_token_id,
@@ -109,4 +110,4 @@ class StepJudge:
         return self.writer.text.text(solution).lstrip().startswith(ANSWER_SIGN)
 
     def _read_again(self, ids: Sequence[int]) -> list[int]:
-        return self.discriminator.tokenizer(self.writer.text.text(ids), add_special_tokens=False)["input_ids"]
+        return text_ids(self.discriminator.tokenizer, [self.writer.text.text(ids)])[0]

@@ -1,57 +1,156 @@
-"""Check that a network fits its model YAML, from config.json alone, without importing transformers."""
+"""The architectures that generators can be of, and whether a network fits its model YAML.
+
+Both are read from config.json alone, without importing transformers, so that a plan can be refused before its first job.
+"""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# `model_type` in config.json, and what its models are called. Each one is tried in tests/unit/models/test_architectures.py.
+DECODER_ONLY = {
+    "bloom": "BLOOM",
+    "codegen": "CodeGen",
+    "cohere": "Command R",
+    "falcon": "Falcon",
+    "gemma": "Gemma",
+    "gemma2": "Gemma 2",
+    "gemma3_text": "Gemma 3 (text)",
+    "glm4": "GLM-4",
+    "gpt2": "GPT-2",
+    "gpt_bigcode": "StarCoder",
+    "gpt_neo": "GPT-Neo",
+    "gpt_neox": "GPT-NeoX, Pythia",
+    "gptj": "GPT-J",
+    "granite": "Granite",
+    "llama": "Llama, SmolLM2",
+    "ministral": "Ministral",
+    "mistral": "Mistral",
+    "mixtral": "Mixtral",
+    "mpt": "MPT",
+    "olmo": "OLMo",
+    "olmo2": "OLMo 2",
+    "olmo3": "OLMo 3",
+    "opt": "OPT",
+    "phi": "Phi-1.5, Phi-2",
+    "phi3": "Phi-3, Phi-3.5, Phi-4",
+    "qwen2": "Qwen2, Qwen2.5",
+    "qwen2_moe": "Qwen2 MoE",
+    "qwen3": "Qwen3",
+    "qwen3_moe": "Qwen3 MoE",
+    "smollm3": "SmolLM3",
+    "stablelm": "StableLM",
+    "starcoder2": "StarCoder2",
+}
+# Their decoders know positions by distance alone, which batched decoding relies on: rows that end at different places
+# share their columns.
+ENCODER_DECODER = {"mt5": "mT5", "t5": "T5, FLAN-T5, ByT5", "umt5": "UMT5"}
+FAMILIES = {"decoder_only": DECODER_ONLY, "encoder_decoder": ENCODER_DECODER}
+
 ENCODERS = {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"}
-ENCODERS |= {"roberta", "xlm-roberta", "t5", "mt5"}  # T5's encoder alone is no encoder-decoder
-FAMILIES = {False: "decoder_only", True: "encoder_decoder"}
+ENCODERS |= {"roberta", "xlm-roberta", *ENCODER_DECODER}  # T5's encoder alone is no encoder-decoder
+_WRITERS = ("CausalLM", "LMHead", "ConditionalGeneration")
+_JUDGES = ("Classification", "QuestionAnswering", "RewardModel", "MultipleChoice")
+_SENSES = ("vision_config", "audio_config", "image_token_id", "image_token_index", "video_token_id")
 
 
 def is_encoder(config: Mapping[str, Any]) -> bool:
     """Whether a configuration is that of an encoder alone; the library would load some as poor decoders."""
-    writes = any(mark in name for name in config.get("architectures") or [] for mark in ("CausalLM", "LMHead"))
+    writes = any(mark in name for name in _classes(config) for mark in _WRITERS[:2])
     return config.get("model_type") in ENCODERS and not config.get("is_encoder_decoder") and not writes
 
 
-def unfit(config: Mapping[str, Any], family: str, scores: bool = False) -> str | None:
-    """Why a network cannot be a generator of this family, and what to do; None where it can. scores: it has a head that
-    scores texts."""
+def unfit(
+    config: Mapping[str, Any], family: str, scores: bool = False, yaml_file: str = "the model's YAML"
+) -> str | None:
+    """Why a network cannot be a generator of this family, and what to do; None where it can.
+
+    Args:
+        config: What its config.json holds.
+        family: The family that the model's YAML says.
+        scores: Whether it has a head of ours that scores texts.
+        yaml_file: The model's YAML, for the message.
+    """
     kind = config.get("model_type")
     if scores or is_encoder(config):
         return (
             f"an encoder ({kind}), such as a discriminator or an embedder, which writes no text; a generator of "
             f"'family: {family}' is needed: point to the generator's folder"
         )
-    found = FAMILIES[bool(config.get("is_encoder_decoder"))]
+    if name := _judge(config):
+        return f"a network that classifies texts ({name}) and writes none; point to the generator's folder"
+    if method := config.get("quantization_config"):
+        named = method.get("quant_method") if isinstance(method, Mapping) else None
+        return (
+            f"its weights are quantized ({named or 'quantization_config'}), which are not trained and not decoded exactly "
+            "here; point the model's YAML to the model with plain weights, of which this one was made"
+        )
+    if sense := next((name for name in _SENSES if config.get(name) is not None), None):
+        return (
+            f"a model of type {kind!r} that reads more than text ({sense}); point the model's YAML to a text model"
+            + (" (Gemma 3 has one of 1B: google/gemma-3-1b-it)" if kind == "gemma3" else "")
+        )
+    found = "encoder_decoder" if config.get("is_encoder_decoder") else "decoder_only"
     if found != family:
         return (
-            f"a {found} model ({kind}), but the model's YAML says 'family: {family}'; set 'family: {found}' there or "
+            f"a model of family {found} ({kind}), but {yaml_file} says 'family: {family}'; set 'family: {found}' there or "
             "point it to another model"
         )
-    # Batched decoding relies on T5's relative positions: rows that end at different places share their columns.
-    if family == "encoder_decoder" and "relative_attention_num_buckets" not in config:
+    if kind in FAMILIES[family]:
+        return None
+    if found == "encoder_decoder":
         return (
-            f"an encoder-decoder of type {kind!r}; of the encoder-decoders only T5 and its relatives work (FLAN-T5, mT5): "
-            "point the model's YAML to one of these, or to a decoder-only model"
+            f"an encoder-decoder of type {kind!r}; of the encoder-decoders only T5 and its relatives work (FLAN-T5, mT5, "
+            "ByT5, UMT5): point the model's YAML to one of these, or to a decoder-only model"
         )
-    return None
+    if config.get("auto_map"):
+        return (
+            f"a model of type {kind!r} that brings code of its own (auto_map), which is never run here; point the model's "
+            f"YAML to an architecture that works: {', '.join(sorted(DECODER_ONLY))}"
+        )
+    return (
+        f"a model of type {kind!r}, which is none of the architectures that work; point the model's YAML to one of these: "
+        f"{', '.join(sorted(DECODER_ONLY))}"
+    )
+
+
+def _classes(config: Mapping[str, Any]) -> list[str]:
+    return [str(name) for name in config.get("architectures") or []]
+
+
+def _judge(config: Mapping[str, Any]) -> str | None:
+    """The class of a network that classifies; its head would be left aside, and another one might be made up."""
+    names = _classes(config)
+    writes = any(mark in name for name in names for mark in _WRITERS)
+    return next((name for name in names if not writes and any(mark in name for mark in _JUDGES)), None)
 
 
 def described(folder: str | Path) -> dict[str, Any] | None:
     """What a model folder's config.json holds; None where there is none that can be read."""
+    return _object(Path(folder) / "config.json")
+
+
+def check_generator(folder: str | Path, family: str, yaml_file: str = "the model's YAML") -> str | None:
+    """Why the model in this folder cannot be a generator of this family, with the file's name; None where nothing is known
+    against it. yaml_file: the model's YAML, for the message."""
+    config = described(folder)
+    reason = unfit(config, family, yaml_file=yaml_file) if config and family != "encoder" else None
+    return f"{Path(folder) / 'config.json'}: {reason}" if reason else None
+
+
+def lacks_chat_template(folder: str | Path) -> bool:
+    """Whether the tokenizer in a folder is known to have no chat template; False where the folder holds no tokenizer."""
+    folder = Path(folder)
+    settings = _object(folder / "tokenizer_config.json")
+    if settings is None or settings.get("chat_template"):
+        return False
+    return not any(folder.glob("chat_template*")) and not (folder / "additional_chat_templates").is_dir()
+
+
+def _object(file: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None
-
-
-def check_generator(folder: str | Path, family: str) -> str | None:
-    """Why the model in this folder cannot be a generator of this family, with the file's name; None where nothing is known
-    against it."""
-    config = described(folder)
-    reason = unfit(config, family) if config and family != "encoder" else None
-    return f"{Path(folder) / 'config.json'}: {reason}" if reason else None

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, T5Config, T5EncoderModel
+from transformers import AutoConfig, AutoModel, T5Config, T5EncoderModel, UMT5EncoderModel
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
@@ -18,9 +18,11 @@ from retrace.machine.storage import REBUILD, read_json, write_json
 from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer
 from retrace.models.share import share
+from retrace.text.encoding import text_ids
 
 Pooling = Literal["max", "mean", "cls"]
 FORMAT_FILE = "retrace.json"
+_ENCODERS = {"t5": T5EncoderModel, "mt5": T5EncoderModel, "umt5": UMT5EncoderModel}
 
 
 class EncoderHead(nn.Module):
@@ -107,8 +109,7 @@ class EncoderHead(nn.Module):
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return {}
-        ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
-        return dict(zip(distinct, ids, strict=True))
+        return dict(zip(distinct, text_ids(self.tokenizer, distinct), strict=True))
 
     def infer(self, rows: list[list[int]], batch_size: int) -> torch.Tensor:
         """Outputs of the head for token-id rows: FloatTensor [n, outputs] on the CPU, in evaluation mode.
@@ -196,12 +197,12 @@ def pad_rows(rows: list[tuple[int, ...]] | list[list[int]], pad: int) -> tuple[t
 
 def encoder_from_pretrained(path: str | Path) -> PreTrainedModel:
     """The encoder of a model folder: T5's encoder alone, or an ELECTRA/RoBERTa-like network."""
-    config = AutoConfig.from_pretrained(path)
-    if config.model_type in ("t5", "mt5"):
-        return T5EncoderModel.from_pretrained(path)
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+    if config.model_type in _ENCODERS:
+        return _ENCODERS[config.model_type].from_pretrained(path)
     if getattr(config, "is_encoder_decoder", False):
         raise UserError(f"{path}: no encoder known for a {config.model_type}; use a T5 or an ELECTRA-like model")
-    return AutoModel.from_pretrained(path)
+    return AutoModel.from_pretrained(path, trust_remote_code=False)
 
 
 def scratch_encoder(
@@ -329,8 +330,8 @@ def open_checkpoint(path: str | Path, kind: str) -> tuple[Any, dict, dict]:
 def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int) -> Any:
     """Load a network of class `cls` with weights, tokenizer and settings from folder `path`, in evaluation mode."""
     config, state, settings = open_checkpoint(path, kind)
-    t5 = config.model_type in ("t5", "mt5")
-    encoder = T5EncoderModel(config) if t5 else AutoModel.from_config(config)
+    own = _ENCODERS.get(config.model_type)
+    encoder = own(config) if own else AutoModel.from_config(config, trust_remote_code=False)
     tokenizer = load_tokenizer(path)
     if tokenizer.cls_token is None or tokenizer.sep_token is None:
         raise UserError(f"{path}: its tokenizer has no [CLS] or [SEP] token; this is no {kind}'s folder")

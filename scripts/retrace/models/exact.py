@@ -35,15 +35,32 @@ def exact_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     position_bias: Tensor | None = None,
+    softcap: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """The library's attention in float64, rounded to the type of `query`. query: [B, heads, n, width]."""
+    if softcap is not None:
+        return _capped_attention(query, key, value, attention_mask, kwargs["scaling"], softcap), None
     if attention_mask is not None and attention_mask.is_floating_point():
         attention_mask = attention_mask.double()
     if position_bias is not None:
         kwargs["position_bias"] = position_bias.double()
     out, _ = sdpa_attention_forward(module, query.double(), key.double(), value.double(), attention_mask, **kwargs)
     return out.to(query.dtype), None
+
+
+def _capped_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, scaling: float, softcap: float
+) -> Tensor:
+    """The same for Gemma 2, whose attention logits are capped; the library's fused attention cannot do that."""
+    groups = query.shape[1] // key.shape[1]
+    keys, values = (part.double().repeat_interleave(groups, 1) for part in (key, value))
+    weights = torch.tanh(query.double() @ keys.transpose(2, 3) * scaling / softcap) * softcap
+    if mask is not None:
+        weights = (
+            weights.masked_fill(~mask, torch.finfo(weights.dtype).min) if mask.dtype == torch.bool else weights + mask
+        )
+    return (torch.softmax(weights, -1) @ values).transpose(1, 2).to(query.dtype)
 
 
 AttentionInterface.register(ATTENTION, exact_attention)
@@ -66,6 +83,8 @@ def set_attention(model: nn.Module, attention: str) -> bool:
     transformers 5.17 passes by the parts whose configuration has the class of the whole's: the stacks of T5.
     """
     parts = [module for module in model.modules() if hasattr(module, "set_attn_implementation")]
+    if not all(part._can_set_attn_implementation() for part in parts):
+        return False
     for part in parts:
         part.set_attn_implementation(attention)
     return bool(parts) and all(part.config._attn_implementation == attention for part in parts)
@@ -75,24 +94,41 @@ def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -
     """Prepare a network in evaluation mode on a processor, in place; on a GPU, or in half precision, nothing is done.
 
     attention: the registered attention function that its transformer shall use; None leaves it as it is.
-    Returns whether its attention now takes keys and values in float64: those of a few architectures cannot be replaced.
+    Returns whether its attention now takes keys and values in float64: those of BLOOM, Falcon and MPT cannot be replaced.
     """
     weight = next(model.parameters())
     if not takes_float64(weight):
         return False
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
     shapes = {tuple(layer.weight.shape) for layer in layers}
-    if weight.dtype == torch.float32 and not all(_rows_agree(*shape, torch.get_num_threads()) for shape in shapes):
+    # Experts share out the rows among themselves: how many each gets depends on the batch.
+    experts = parts_with_experts(model)
+    agree = not experts and all(_rows_agree(*shape, torch.get_num_threads()) for shape in shapes)
+    if weight.dtype == torch.float32 and not agree:
         model.double()
+    for part in experts:
+        part.set_experts_implementation("eager")  # grouped products know no float64
     for layer in layers:
         layer.forward = partial(_on_enough_rows, type(layer).forward, layer)
     if attention is None:
         return True
-    if own := [module for module in model.modules() if hasattr(module, "_attn") and hasattr(module, "scale_attn")]:
+    if own := [module for module in model.modules() if hasattr(module, "_attn")]:
         for module in own:
-            module._attn = partial(_exact_scaled_attention, module)
+            exact = _exact_scaled_attention if hasattr(module, "scale_attn") else _exact_local_attention
+            module._attn = partial(exact, module)
         return True
     return set_attention(model, attention)
+
+
+def parts_with_experts(model: nn.Module) -> list[Any]:
+    """The networks in `model` that are mixtures of experts."""
+    names = ("num_local_experts", "num_experts")
+    return [
+        part
+        for part in model.modules()
+        if hasattr(part, "set_experts_implementation")
+        and any((getattr(part.config, name, None) or 0) > 1 for name in names)
+    ]
 
 
 def _exact_scaled_attention(
@@ -103,6 +139,20 @@ def _exact_scaled_attention(
     if attention_mask is not None:
         weights = weights + attention_mask.double()
     weights = module.attn_dropout(torch.softmax(weights, -1))  # nothing but in a training that also decodes
+    return torch.matmul(weights, value.double()).to(query.dtype), weights
+
+
+def _exact_local_attention(
+    module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """The same for GPT-Neo: not scaled, and every other layer sees the last tokens only."""
+    weights = torch.matmul(query.double(), key.double().transpose(-1, -2))
+    new, length = weights.shape[-2:]
+    seen = module.bias[:, :, length - new : length, :length]
+    weights = weights.masked_fill(~seen, torch.finfo(weights.dtype).min)
+    if attention_mask is not None:
+        weights = weights + attention_mask.double()
+    weights = module.attn_dropout(torch.softmax(weights, -1))
     return torch.matmul(weights, value.double()).to(query.dtype), weights
 
 

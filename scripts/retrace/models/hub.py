@@ -129,7 +129,7 @@ def fetch_model(
 
 
 def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]) -> None:
-    if reason := check_generator(folder, model.family):
+    if reason := check_generator(folder, model.family, f"config/models/{model.name}.yaml"):
         raise UserError(f"model {model.name}: {reason}")
     try_out(folder)
 

@@ -15,6 +15,7 @@ from transformers.utils import logging
 from retrace.errors import UserError
 from retrace.machine.storage import BY_COMMAND
 from retrace.models.architectures import unfit
+from retrace.text.token_text import SPARE
 
 
 def dtype_of(name: str) -> torch.dtype:
@@ -35,7 +36,7 @@ def load_config(path: str | Path) -> Any:
         raise UserError(f"{file}: missing, so this is no model folder in the Hugging Face layout; rebuild the folder")
     try:
         json.loads(file.read_text(encoding="utf-8"))
-        return AutoConfig.from_pretrained(path)
+        return AutoConfig.from_pretrained(path, trust_remote_code=False)
     except (ValueError, OSError, KeyError) as error:
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{file}: unreadable model configuration ({fault}); delete the folder, rebuild it") from None
@@ -51,7 +52,7 @@ def check_family(path: str | Path, family: str) -> None:
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder. Raises UserError if there is none."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{path}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None
@@ -73,6 +74,15 @@ def ensure_pad(tokenizer: PreTrainedTokenizerBase) -> None:
         raise UserError("the tokenizer has no pad, unknown or end token; add one to its tokenizer_config.json")
 
 
+def check_end(tokenizer: PreTrainedTokenizerBase, path: str | Path) -> None:
+    """Raise UserError for a generator's tokenizer without an end token: no solution would ever end."""
+    if tokenizer.eos_token_id is None:
+        raise UserError(
+            f"{Path(path) / 'tokenizer_config.json'}: names no `eos_token`, so that no solution would end; name the token "
+            "that ends the model's texts"
+        )
+
+
 def load_model(
     path: str | Path, family: str, dtype: str = "float32", device: str | torch.device = "cpu"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -85,6 +95,7 @@ def load_model(
     """
     check_family(path, family)
     tokenizer = load_tokenizer(path)
+    check_end(tokenizer, path)
     ensure_pad(tokenizer)
     tokenizer.padding_side = "left" if family == "decoder_only" else "right"
     automatic = AutoModelForSeq2SeqLM if family == "encoder_decoder" else AutoModelForCausalLM
@@ -94,6 +105,7 @@ def load_model(
             path,
             dtype=dtype_of(dtype),
             use_safetensors=_has_safetensors(path),
+            trust_remote_code=False,
             output_loading_info=True,
             **_straight_to(device),
         )
@@ -110,7 +122,7 @@ def load_model(
         )
     vars(model).pop("hf_device_map", None)  # it lies on one device, as any model does
     rows = model.get_input_embeddings().num_embeddings
-    if len(tokenizer) > rows:
+    if not len(tokenizer) <= rows <= len(tokenizer) + SPARE:
         raise UserError(
             f"{path}: the tokenizer has {len(tokenizer)} tokens but the model {rows} embeddings; "
             "they do not belong together"

@@ -1,6 +1,6 @@
 """Prompt format of a model (plain text, separators, or chat template), and the tokens that end its answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from retrace.schemas import Example
 from retrace.tasks.answer_task import AnswerTask, in_chat
 from retrace.tasks.base import Task
 from retrace.tasks.formats import demonstrations as worked_examples
+from retrace.text.encoding import Turns, control_texts, prompt_ids
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,11 @@ class Prompting:
             turns = self.task.sft_messages(question)
         else:
             turns = self.task.messages(question, self.demonstrations, direct=self.layout == "direct")
-        return self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
+        return chat_prompt(self.tokenizer, turns)
+
+    def ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Token ids of prompts that `text` gave, the same in training and in decoding."""
+        return prompt_ids(self.tokenizer, prompts, self.family, self.special_tokens, self.control_tokens)
 
     def solution(self, example: Example, answers_only: bool = False) -> str:
         """Training target: the whole solution, or only the final answer."""
@@ -61,6 +66,11 @@ class Prompting:
     def special_tokens(self) -> bool:
         """Whether the tokenizer puts its own tokens around the input; a chat template brings them."""
         return not self.chat
+
+    @property
+    def control_tokens(self) -> bool:
+        """Whether prompts hold control tokens as text: those of a chat template, or separators."""
+        return self.chat or self.separated
 
     @property
     def stops(self) -> list[str]:
@@ -105,6 +115,32 @@ def check_chat_template(tokenizer: Any, name: str | Path) -> None:
             f"{name}: the tokenizer has no chat template; set `chat: false` in the model's YAML, or point it to an "
             "instruction-tuned model"
         )
+
+
+def chat_prompt(tokenizer: Any, turns: Sequence[Mapping[str, str]]) -> str:
+    """The conversation in the tokenizer's chat template, up to where the model answers.
+
+    A message with the text of a control token in it (`<|im_end|>`) stays text, see `Turns`. Raises UserError where the
+    template does not show where its messages stand.
+    """
+    written = tokenizer.apply_chat_template(list(turns), tokenize=False, add_generation_prompt=True)
+    special = control_texts(tokenizer)
+    found = next((text for turn in turns for text in special if text in turn["content"]), None)
+    if found is None:
+        return written
+    marks = [f"\ue000{number}\ue001" for number in range(len(turns))]
+    marked = [{**turn, "content": mark} for turn, mark in zip(turns, marks, strict=True)]
+    frame = tokenizer.apply_chat_template(marked, tokenize=False, add_generation_prompt=True)
+    parts, rest = [], frame
+    for turn, mark in zip(turns, marks, strict=True):
+        before, place, rest = rest.partition(mark)
+        if not place:
+            raise UserError(
+                f"a question holds {found!r}, which the model's chat template would read as its own control token, and "
+                "the template does not keep its messages in order; remove the token from the data"
+            )
+        parts += [(before, False), (turn["content"], True)]
+    return Turns.of([*parts, (rest, False)])
 
 
 def turn_end(tokenizer: Any) -> int | None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
+from retrace.text.encoding import text_ids
+
 OPEN, CLOSE = "<<", ">>"
-_SPARE = 4096  # models may have some more embeddings than their tokenizer has tokens
+SPARE = 4096  # models may have some more embeddings than their tokenizer has tokens
 
 
 def calculator_tokens_missing(tokenizer: Any, texts: Sequence[str] = (OPEN, CLOSE)) -> list[str]:
@@ -49,7 +52,7 @@ class TokenText:
                 texts[token] = ""
         if self.unknown_opens:
             texts[tokenizer.unk_token_id] = OPEN
-        return texts + [""] * _SPARE
+        return texts + [""] * SPARE
 
     @cached_property
     def _ids_by_surface(self) -> dict[str, int]:
@@ -65,14 +68,23 @@ class TokenText:
             return "".join(self.surfaces[token] for token in ids).strip()
         return self.tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False).strip()
 
+    def offsets(self, ids: Sequence[int], text: str) -> list[tuple[int, int]]:
+        """Where each of the tokens that write `text` starts and ends in it."""
+        lengths = [len(self.surfaces[token]) for token in ids]
+        if "".join(self.surfaces[token] for token in ids) != text:  # characters of several tokens, each a part of one
+            options = {"skip_special_tokens": False, "clean_up_tokenization_spaces": False}
+            whole = [len(self.tokenizer.decode(ids[:end], **options).rstrip("�")) for end in range(1, len(ids) + 1)]
+            lengths = [end - start for start, end in zip([0, *whole], whole, strict=False)]
+        ends = list(accumulate(lengths))
+        return list(zip([0, *ends[:-1]], ends, strict=True))
+
     def continuation(self, before: str, text: str) -> list[int] | None:
         """Token ids that write exactly `text` behind `before`, cut as the tokenizer cuts them there if it can.
 
         None where no tokens write it.
         """
-        encode = self.tokenizer
-        head = encode(before, add_special_tokens=False)["input_ids"] if before else []
-        ids = encode(before + text, add_special_tokens=False)["input_ids"]
+        head = text_ids(self.tokenizer, [before])[0] if before else []
+        ids = text_ids(self.tokenizer, [before + text])[0]
         tail = ids[len(head) :]
         if ids[: len(head)] == head and "".join(self.surfaces[token] for token in tail) == text:
             return tail

@@ -14,7 +14,7 @@ from torch import nn
 from retrace.decoding.sampling import generate
 from retrace.decoding.setup import decoder_of
 from retrace.errors import UserError
-from retrace.models.exact import set_attention
+from retrace.models.exact import parts_with_experts, set_attention
 from retrace.models.share import share
 from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example
@@ -94,6 +94,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
         (module, name, module.__dict__.get(name)) for module in model.modules() for name in ("forward", "_attn")
     ]
     attention = getattr(getattr(model, "config", None), "_attn_implementation", None)
+    experts = [(part, part.get_experts_implementation()) for part in parts_with_experts(model)]
     dtype = next(model.parameters()).dtype
     try:
         yield
@@ -107,5 +108,7 @@ def unchanged(model: nn.Module) -> Iterator[None]:
                 module.__dict__.pop(name, None)
         if attention is not None:
             set_attention(model, attention)
+        for part, implementation in experts:
+            part.set_experts_implementation(implementation)
         if next(model.parameters()).dtype != dtype:
             model.to(dtype)

@@ -14,6 +14,8 @@ from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting, answer_end
 from retrace.schemas import Example
 from retrace.tasks.base import Task
+from retrace.text.encoding import around, text_ids
+from retrace.text.token_text import TokenText
 
 IGNORED = -100  # label of positions excluded from the loss
 _RESULT = re.compile(r"<<[^<>=]*=([^<>=]*)>>|\[[^\[\]=]*=([^\[\]=]*)\]")
@@ -43,23 +45,26 @@ def result_spans(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def encode_solutions(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], special: bool
-) -> list[tuple[list[int], list[bool]]]:
-    """For each text its token ids and whether each token belongs to a calculator's result.
+def encode_solutions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], list[bool]]]:
+    """For each text its token ids, without the tokenizer's own, and whether each token belongs to a calculator's result."""
+    if not tokenizer.is_fast:  # written in Python, as ByT5's: it does not say where its tokens stand
+        writer = TokenText(tokenizer)
+        ids = text_ids(tokenizer, texts)
+        return [(row, _inside(text, writer.offsets(row, text))) for text, row in zip(texts, ids, strict=True)]
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+    )
+    found = zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    return [(ids, _inside(text, offsets)) for text, ids, offsets in found]
 
-    special: with the tokenizer's own start or end tokens. Needs a fast tokenizer, as all of transformers 5 are.
-    """
-    encoded = tokenizer(list(texts), add_special_tokens=special, return_offsets_mapping=True, verbose=False)
-    rows = []
-    for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True):
-        marks = bytearray(len(text))
-        for low, high in result_spans(text):
-            marks[low:high] = b"\x01" * (high - low)
-        # A token that holds more than the result (`=7`) is the model's own to write.
-        inside = [start < end and 0 not in marks[start:end] for start, end in offsets]
-        rows.append((ids, inside))
-    return rows
+
+def _inside(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
+    """Whether each token, from where it starts to where it ends, belongs to a calculator's result."""
+    marks = bytearray(len(text))
+    for low, high in result_spans(text):
+        marks[low:high] = b"\x01" * (high - low)
+    # A token that holds more than the result (`=7`) is the model's own to write.
+    return [start < end and 0 not in marks[start:end] for start, end in offsets]
 
 
 def generator_rows(
@@ -95,10 +100,10 @@ def solution_rows(prompting: Prompting, questions: Sequence[str], solutions: Seq
     if not prompts:
         return []
     if prompting.chat:
-        return _chat_rows(prompts, solutions, prompting.tokenizer)
+        return _chat_rows(prompting, prompts, solutions)
     if prompting.family == "encoder_decoder":
-        return _encoder_decoder_rows(prompts, solutions, prompting.tokenizer)
-    return _decoder_only_rows(prompts, solutions, prompting.tokenizer, prompting.task.joint)
+        return _encoder_decoder_rows(prompting, prompts, solutions)
+    return _decoder_only_rows(prompting, prompts, solutions)
 
 
 def length_of(row: Row, family: str) -> int:
@@ -122,39 +127,57 @@ def short_rows(
     return rows
 
 
-def _encoder_decoder_rows(
-    prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase
-) -> list[Row]:
-    inputs = tokenizer(prompts, verbose=False)["input_ids"]
-    targets = encode_solutions(tokenizer, solutions, special=True)
-    return [Row(ids, *target) for ids, target in zip(inputs, targets, strict=True)]
+def _encoder_decoder_rows(prompting: Prompting, prompts: Sequence[str], solutions: Sequence[str]) -> list[Row]:
+    tokenizer = prompting.tokenizer
+    behind = around(tokenizer)[1]
+    if behind[-1:] != [tokenizer.eos_token_id]:
+        behind = [*behind, tokenizer.eos_token_id]
+    ends = [False] * len(behind)
+    targets = encode_solutions(tokenizer, solutions)
+    return [
+        Row(head, [*ids, *behind], [*results, *ends])
+        for head, (ids, results) in zip(prompting.ids(prompts), targets, strict=True)
+    ]
 
 
-def _decoder_only_rows(
-    prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase, joint: str
-) -> list[Row]:
-    heads = tokenizer(prompts, verbose=False)["input_ids"]
-    whole = [f"{prompt}{joint}{solution}" for prompt, solution in zip(prompts, solutions, strict=True)]
+def _decoder_only_rows(prompting: Prompting, prompts: Sequence[str], solutions: Sequence[str]) -> list[Row]:
+    tokenizer = prompting.tokenizer
+    end, before = tokenizer.eos_token_id, len(around(tokenizer)[0])
+    behind = [f"{prompting.task.joint}{solution}" for solution in solutions]
+    whole = [f"{prompt}{rest}" for prompt, rest in zip(prompts, behind, strict=True)]
     rows = []
-    for head, solution, (ids, results) in zip(
-        heads, solutions, encode_solutions(tokenizer, whole, special=True), strict=True
+    for head, prompt, rest, (ids, results) in zip(
+        prompting.ids(prompts), prompts, behind, encode_solutions(tokenizer, whole), strict=True
     ):
-        target, ignored = ids[len(head) :], results[len(head) :]
-        if ids[: len(head)] != head:
-            # Prompt and solution share a token: encode them apart, as decoding has to.
-            target, ignored = encode_solutions(tokenizer, [solution], special=False)[0]
-        if target[-1:] != [tokenizer.eos_token_id]:
-            target, ignored = [*target, tokenizer.eos_token_id], [*ignored, False]
-        rows.append(Row(head, target, ignored))
+        length = len(head) - before
+        target, ignored = ids[length:], results[length:]
+        if ids[:length] != head[before:]:
+            target, ignored = _apart(tokenizer, prompt, rest)
+        rows.append(Row(head, [*target, end], [*ignored, False]))
     return rows
 
 
-def _chat_rows(prompts: list[str], solutions: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> list[Row]:
+def _apart(tokenizer: PreTrainedTokenizerBase, prompt: str, rest: str) -> tuple[list[int], list[bool]]:
+    """The tokens that write `rest` behind a prompt whose last token they may not share, as decoding has to write it."""
+    writer = TokenText(tokenizer)
+    for text in dict.fromkeys((rest, rest.lstrip(" "))):
+        ids, inside = encode_solutions(tokenizer, [text])[0]
+        if "".join(writer.surfaces[token] for token in ids) == rest:
+            return ids, inside
+    ids = writer.continuation(prompt, rest)
+    if ids is None:  # what no tokens write exactly: the tokenizer's own reading of it
+        return encode_solutions(tokenizer, [rest.lstrip(" ")])[0]
+    return ids, _inside(rest, writer.offsets(ids, rest))
+
+
+def _chat_rows(prompting: Prompting, prompts: Sequence[str], solutions: Sequence[str]) -> list[Row]:
     """Prompts from a chat template, which brings its special tokens; the answer ends as the template ends a turn."""
-    end = answer_end(tokenizer, chat=True)
-    heads = tokenizer(prompts, add_special_tokens=False, verbose=False)["input_ids"]
-    targets = encode_solutions(tokenizer, solutions, special=False)
-    return [Row(head, [*ids, end], [*results, False]) for head, (ids, results) in zip(heads, targets, strict=True)]
+    end = answer_end(prompting.tokenizer, chat=True)
+    targets = encode_solutions(prompting.tokenizer, solutions)
+    return [
+        Row(head, [*ids, end], [*results, False])
+        for head, (ids, results) in zip(prompting.ids(prompts), targets, strict=True)
+    ]
 
 
 def report_long(names: Sequence[str], total: int, limit: int, what: str, done: str) -> None:

@@ -162,6 +162,11 @@ class Owner:
             )
 
 
+def own_names(model: Any) -> dict[str, bool]:
+    """Options of `save_pretrained` that keep a network's own names of its weights; adapters have no others."""
+    return {"save_original_format": False} if isinstance(model, PreTrainedModel) else {}
+
+
 class OwnCheckpoints:
     """What our trainers change in how Trainer keeps its state; a base class that stands before Trainer's own.
 
@@ -187,7 +192,9 @@ class OwnCheckpoints:
         os.makedirs(output_dir, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
-            model.save_pretrained(output_dir, state_dict=state_dict)
+            # By the names that the network itself has: Trainer reads the weights back by them. Published files of some
+            # architectures have others (GPT-NeoX).
+            model.save_pretrained(output_dir, state_dict=state_dict, **own_names(model))
         else:
             weights = model.weights(state_dict)
             save_file(weights, os.path.join(output_dir, "model.safetensors"), metadata={"format": "pt"})

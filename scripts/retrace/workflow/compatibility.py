@@ -7,7 +7,7 @@ to, when they work, and why they do not; alternatives are found by checking othe
 from collections.abc import Callable, Iterator
 
 from retrace.errors import UserError
-from retrace.models.architectures import check_generator
+from retrace.models.architectures import check_generator, lacks_chat_template
 from retrace.models.options import ModelConfig
 from retrace.systems.registry import all_systems
 from retrace.systems.requirements import Case, Requirement, has_solutions
@@ -55,6 +55,17 @@ OF_NAMES_AND_MODELS = (
         about=lambda c: c.model.scratch is None,
         met=lambda c: unfit_network(c.model) is None,
         why=lambda c: unfit_network(c.model) or "",
+        mend=None,
+    ),
+    Requirement(
+        "chat template",
+        about=lambda c: c.model.chat and c.model.scratch is None,
+        met=lambda c: not lacks_chat_template(_folder_of(c.model)),
+        why=lambda c: (
+            f"{_folder_of(c.model)}/tokenizer_config.json: the tokenizer has no chat template, and "
+            f"config/models/{c.model.name}.yaml says `chat: true`; set `chat: false` there, or point it to an "
+            "instruction-tuned model"
+        ),
         mend=None,
     ),
     Requirement(
@@ -135,7 +146,12 @@ def requirements() -> Iterator[Requirement]:
 
 def unfit_network(model: ModelConfig) -> str | None:
     """Why a local or fetched model is not a generator of its family; None if it is, or is not available yet."""
-    return check_generator(model.file or f"results/models/{model.name}", model.family)
+    return check_generator(_folder_of(model), model.family, f"config/models/{model.name}.yaml")
+
+
+def _folder_of(model: ModelConfig) -> str:
+    """Where a model's files are, once they are there."""
+    return model.file or f"results/models/{model.name}"
 
 
 def broken(case: Case) -> Requirement | None:

@@ -202,7 +202,9 @@ def test_a_family_that_does_not_fit_is_said_before_the_discriminators_training(p
     given = words(project, "generator", "model-file", "task-file", "pairs", pairs="pairs.jsonl")
     given += ["--seed", "0", "--state", str(project / "state"), "--report", str(project / "report.json")]
     message = refused(train_discriminator.main, given, project / "disc")
-    assert message.startswith(f"{project}/model/config.json: a encoder_decoder model (t5), but the model's YAML says")
+    assert message.startswith(
+        f"{project}/model/config.json: a model of family encoder_decoder (t5), but the model's YAML says"
+    )
     assert not (project / "state").exists()
 
 
@@ -268,7 +270,11 @@ def run(script: str, *arguments: object, limit: int | None = None) -> subprocess
     if limit is not None:
         command = ["bash", "-c", f'ulimit -f {limit // 1024}; exec "$@"', "limited", *command]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=120, env=os.environ | {"OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
     )
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr

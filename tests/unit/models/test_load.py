@@ -32,7 +32,7 @@ def test_loads_both_families(folders, family: str) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_wrong_family_names_file_and_mend(folders, family: str) -> None:
     other = next(name for name in FAMILIES if name != family)
-    with pytest.raises(UserError, match=f"config.json: a {other} model .* set 'family: {other}'"):
+    with pytest.raises(UserError, match=f"config.json: a model of family {other} .* set 'family: {other}'"):
         load_model(folders[other], family)
 
 

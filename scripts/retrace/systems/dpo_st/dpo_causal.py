@@ -13,10 +13,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
-from retrace.schemas import Preference
 from retrace.systems.dpo_st.dpo import PreferenceRow
 from retrace.systems.dpo_st.options import DpoTraining
-from retrace.tasks.base import Task
 from retrace.training import parallel
 from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options, explained
@@ -71,6 +69,9 @@ class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
         super().log(logs, start_time)
         self.state.log_history[-1] = plain(self.state.log_history[-1])
 
+    def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
+        return dataset  # token ids already, those whose reference was computed; TRL would cut the texts in its own way
+
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         return dataset  # it holds them; TRL would hand them from process to process by a file of the first one alone
 
@@ -78,15 +79,14 @@ class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
         """None: what a checkpoint was made from stands in the results."""
 
 
-def texts_of(task: Task, pairs: Sequence[Preference], rows: Sequence[PreferenceRow]) -> Dataset:
-    """The pairs as TRL reads them: prompt, chosen, rejected and what the reference model thinks of both; TRL appends the
-    end token by itself."""
-    prompts = [task.prompt(pair.question, family="decoder_only") for pair in pairs]
+def tokens_of(rows: Sequence[PreferenceRow]) -> Dataset:
+    """The pairs as TRL trains on them: token ids of prompt, chosen and rejected, and what the reference model thinks of
+    both."""
     return Dataset.from_dict(
         {
-            "prompt": prompts,
-            "chosen": [f"{task.joint}{pair.chosen}" for pair in pairs],
-            "rejected": [f"{task.joint}{pair.rejected}" for pair in pairs],
+            "prompt_ids": [row.chosen.ids for row in rows],
+            "chosen_ids": [row.chosen.target for row in rows],
+            "rejected_ids": [row.rejected.target for row in rows],
             "ref_chosen_logps": [row.reference[0] for row in rows],
             "ref_rejected_logps": [row.reference[1] for row in rows],
         }
@@ -102,10 +102,7 @@ def checkpointing(wanted: bool) -> dict[str, bool]:
 def train_dpo_causal(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    task: Task,
-    pairs: Sequence[Preference],
     rows: Sequence[PreferenceRow],
-    dev_pairs: Sequence[Preference],
     dev_rows: Sequence[PreferenceRow],
     options: DpoTraining,
     seed: int,
@@ -128,7 +125,7 @@ def train_dpo_causal(
         passes,
         total,
         "loss" if options.keep == "best" else None,
-        bool(dev_pairs),
+        bool(dev_rows),
         DPOConfig,
         beta=options.beta,
         # Rows over the limit were dropped before; TRL must not truncate any.
@@ -148,12 +145,12 @@ def train_dpo_causal(
         return OrderedDPOTrainer(
             model=model,
             args=arguments,
-            train_dataset=texts_of(task, pairs, rows),
-            eval_dataset=texts_of(task, dev_pairs, dev_rows) if dev_pairs else None,
+            train_dataset=tokens_of(rows),
+            eval_dataset=tokens_of(dev_rows) if dev_rows else None,
             processing_class=tokenizer,
             peft_config=adapter_options(options, "decoder_only"),
             callbacks=[
-                Progress(shared.milestones(options, total), bool(dev_pairs)),
+                Progress(shared.milestones(options, total), bool(dev_rows)),
                 TimedSaves(60 * options.save_minutes),
                 *callbacks,
             ],
@@ -161,5 +158,5 @@ def train_dpo_causal(
             owner=owner,
         )
 
-    trainer = shared.run_trainer(build, model, rows, options, seed, state, bool(dev_pairs))
+    trainer = shared.run_trainer(build, model, rows, options, seed, state, bool(dev_rows))
     return trainer.model, shared.curve_of(trainer, options.batch_size, len(rows))

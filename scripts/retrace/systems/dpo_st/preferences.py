@@ -97,6 +97,16 @@ def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
     from tokenizers import Tokenizer
 
     file = Path(folder) / "tokenizer.json"
+    unique = list(dict.fromkeys(texts))
+    if not file.exists() and (Path(folder) / "tokenizer_config.json").exists():  # one written in Python, as ByT5's
+        from retrace.models.load import load_tokenizer
+        from retrace.text.encoding import text_ids
+
+        slow = load_tokenizer(folder)
+        return {
+            text: frozenset(slow.convert_ids_to_tokens(ids))
+            for text, ids in zip(unique, text_ids(slow, unique), strict=True)
+        }
     try:
         tokenizer = Tokenizer.from_file(str(file))
     except Exception as error:  # tokenizers raises nothing more exact
@@ -104,7 +114,6 @@ def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
         raise UserError(f"{file}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    unique = list(dict.fromkeys(texts))
     found: dict[str, Tokens] = {}
     for start in range(0, len(unique), 4096):
         part = unique[start : start + 4096]

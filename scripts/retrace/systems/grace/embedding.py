@@ -151,8 +151,8 @@ class TransformerEmbedder:
 
         logging.disable_progress_bar()
         try:
-            self.tokenizer = AutoTokenizer.from_pretrained(model)
-            encoder, loading = AutoModel.from_pretrained(model, output_loading_info=True)
+            self.tokenizer = AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+            encoder, loading = AutoModel.from_pretrained(model, output_loading_info=True, trust_remote_code=False)
         except (OSError, ValueError) as error:
             raise _no_model(model, error) from None
         if pooling == "pooler" and any("pooler" in key for key in loading["missing_keys"]):

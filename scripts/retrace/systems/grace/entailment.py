@@ -63,7 +63,9 @@ class EntailmentJudge:
             raise UserError(f"pair.entailment_model {name}: its tokenizer has no padding token; choose another model")
         logging.disable_progress_bar()
         try:
-            model, loading = AutoModelForSequenceClassification.from_pretrained(folder, output_loading_info=True)
+            model, loading = AutoModelForSequenceClassification.from_pretrained(
+                folder, output_loading_info=True, trust_remote_code=False
+            )
         except (OSError, ValueError, RuntimeError) as error:
             fault = str(error).strip().split("\n")[0][:200]
             raise UserError(f"pair.entailment_model {name}: cannot be loaded ({fault}); fetch it again") from None

@@ -17,6 +17,7 @@ from retrace.schemas import Pair
 from retrace.systems.grace.options import DiscriminatorTraining
 from retrace.tasks.base import Task
 from retrace.tasks.formats import demonstrations as worked_examples
+from retrace.text.encoding import prompt_ids
 from retrace.training.data import Row, encode_solutions, mask_of, pad, report_long
 from retrace.training.likelihood import log_probabilities
 from retrace.training.trainer import train
@@ -126,13 +127,10 @@ def step_rows(
     """
     examples = worked_examples(task, demonstrations)
     prompts = [task.prompt(question, examples, family=family) for question in questions]
-    inputs = dict(zip(prompts, tokenizer(prompts, verbose=False)["input_ids"], strict=True))
-    before = encode_solutions(tokenizer, [task.join_steps(prefix) for prefix in prefixes], special=False)
-    after = encode_solutions(
-        tokenizer,
-        [task.join_steps([*prefix, step]) for prefix, step in zip(prefixes, steps, strict=True)],
-        special=False,
-    )
+    inputs = dict(zip(prompts, prompt_ids(tokenizer, prompts, family), strict=True))
+    before = encode_solutions(tokenizer, [task.join_steps(prefix) for prefix in prefixes])
+    whole = [task.join_steps([*prefix, step]) for prefix, step in zip(prefixes, steps, strict=True)]
+    after = encode_solutions(tokenizer, whole)
     rows = []
     for prompt, (head, _), (ids, results) in zip(prompts, before, after, strict=True):
         start = len(head) if ids[: len(head)] == head else _shared(head, ids)

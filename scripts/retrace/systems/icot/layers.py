@@ -23,13 +23,19 @@ def blocks_of(model: nn.Module) -> nn.ModuleList:
     """
     base = getattr(model, "base_model", model)
     count = getattr(model.config, "num_hidden_layers", None)
-    found = [child for child in base.children() if isinstance(child, nn.ModuleList) and len(child) == count]
+    # Mostly the body's own; OPT keeps them one level below.
+    found = [child for child in base.children() if _are_layers(child, count)]
+    found = found or [part for child in base.children() for part in child.children() if _are_layers(part, count)]
     if len(found) != 1 or getattr(model.config, "is_encoder_decoder", False):
         raise UserError(
             f"model type {model.config.model_type!r}: its layers cannot be hooked; implicit chain of thought needs a "
             "decoder-only model such as GPT-2 or Llama"
         )
     return found[0]
+
+
+def _are_layers(module: nn.Module, count: int | None) -> bool:
+    return isinstance(module, nn.ModuleList) and len(module) == count
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from retrace.schemas import Example
 from retrace.systems.latro.options import LatroTraining
 from retrace.systems.latro.rationales import Rationale, cut_rationale
 from retrace.text.calculator import Calculator
+from retrace.text.encoding import text_ids
 from retrace.text.token_text import TokenText
 from retrace.training.data import report_long
 
@@ -66,7 +67,15 @@ class RationaleWriter:
     def decoder(self, model: Any) -> Decoder:
         """The model wrapped for decoding, in evaluation mode."""
         special = self.prompting.special_tokens
-        return Decoder(model, self.tokenizer, "decoder_only", end_ids=self.end_ids, special_tokens=special)
+        control = self.prompting.control_tokens
+        return Decoder(
+            model,
+            self.tokenizer,
+            "decoder_only",
+            end_ids=self.end_ids,
+            special_tokens=special,
+            control_tokens=control,
+        )
 
     # ---------------------------------------------------------------- questions
 
@@ -80,14 +89,14 @@ class RationaleWriter:
         task, options = self.prompting.task, self.options
         self._check_phrase(examples, what)
         texts = [self.prompting.text(example.question) for example in examples]
-        prompts = self._encoded(texts, self.prompting.special_tokens)
+        prompts = self.prompting.ids(texts)
         answers = [task.answer_text(example) for example in examples]
         for example, answer in zip(examples, answers, strict=True):
             if not answer.strip():
                 raise UserError(f"{what}: the answer of {example.id!r} is empty; mend the data")
         end = answer_end(self.tokenizer, self.prompting.chat)
-        bare = self._encoded(answers)
-        spaced = self._encoded([f" {answer}" for answer in answers]) if self.prompting.chat else bare
+        bare = text_ids(self.tokenizer, answers)
+        spaced = text_ids(self.tokenizer, [f" {answer}" for answer in answers]) if self.prompting.chat else bare
         positions = getattr(model.config, "max_position_embeddings", None) or 1 << 30
         room = min(options.max_length, positions - options.max_rationale_tokens - options.max_answer_tokens)
         if room < 1:
@@ -112,11 +121,6 @@ class RationaleWriter:
         report_long(long_prompts, len(examples), room, f"questions of {what}", "left out")
         report_long(long_answers, len(examples), options.max_answer_tokens, f"answers of {what}", "left out")
         return rows
-
-    def _encoded(self, texts: Sequence[str], special: bool = False) -> list[list[int]]:
-        rows = self.tokenizer(list(texts), add_special_tokens=special, verbose=False)["input_ids"]
-        ending = self.tokenizer.eos_token_id
-        return [row[:-1] if special and len(row) > 1 and row[-1] == ending else row for row in rows]
 
     def _check_phrase(self, examples: Sequence[Example], what: str) -> None:
         """Raise UserError where no answer holds a text at which a rationale ends: every rationale would run on."""

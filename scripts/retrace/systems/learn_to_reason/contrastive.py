@@ -6,7 +6,8 @@ triplet loss draws the sample's representation to the positive's and away from t
 
 Decoder-only models read `question | sample | positive | negative` as one row whose attention lets each rationale see the
 question and itself only; encoder-decoders encode the question once and decode the three beside each other. Both give what
-three passes over question and rationale would give.
+three passes over question and rationale would give, and three passes are made where a model's attention goes by the
+distance of columns.
 """
 
 import functools
@@ -255,6 +256,8 @@ def _causal_states(
         used = batch["labels"].shape[1]
         part, ids, positions = part[:, :used], ids[:, :used], positions[:, :used]
     config = bare(model).config
+    if not reads_together(config, int(positions.max()) + 1):
+        return _apart_states(model, batch, pooled, longest)
     outputs = model(
         input_ids=ids,
         attention_mask=attention_of(part, config._attn_implementation, bare(model).dtype),
@@ -273,6 +276,60 @@ def _causal_states(
         block = hidden[:, columns[0] : columns[-1] + 1]
         states.append(_represent(block, part[:, columns[0] : columns[-1] + 1] == number, pooled))
     return outputs.logits, states
+
+
+def reads_together(config: Any, length: int) -> bool:
+    """Whether a model can read rationales beside each other, none of them behind more than `length` tokens.
+
+    It cannot where it tells positions by the distance of columns (ALiBi), or sees the nearest columns only: other
+    rationales stand between a question and its negative.
+    """
+    if config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False):
+        return False
+    windows = [getattr(config, name, None) for name in ("sliding_window", "window_size")]
+    return all(window is None or window >= length for window in windows)
+
+
+def _apart_states(
+    model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
+) -> tuple[Tensor, list[Tensor]]:
+    """As `_causal_states`, by one pass over question and rationale of each kind, beside each other in the batch."""
+    rows, part = batch["contrast"], batch["part"]
+    kinds = range(1, PARTS if len(rows) else 2)
+    seen = [(part == 0) | (part == number) for number in kinds]
+    seen = torch.cat(
+        [mask if number == 1 else mask.index_select(0, rows) for number, mask in zip(kinds, seen, strict=True)]
+    )
+    ids = torch.cat(
+        [batch["input_ids"] if number == 1 else batch["input_ids"].index_select(0, rows) for number in kinds]
+    )
+    # Real tokens move to the left, in their order.
+    lengths = seen.sum(1)
+    width = int(lengths.max())
+    order = torch.sort((~seen).int(), dim=1, stable=True).indices[:, :width]
+    outputs = model(
+        input_ids=ids.gather(1, order),
+        attention_mask=(torch.arange(width, device=ids.device)[None] < lengths[:, None]).long(),
+        output_hidden_states=_needs_states(batch),
+        use_cache=False,
+    )
+    total, used = len(part), batch["labels"].shape[1]
+    # Back to the columns of question and sample.
+    place = (seen[:total, :used].cumsum(1) - 1).clamp(min=0)
+    logits = outputs.logits[:total].gather(1, place[..., None].expand(-1, -1, outputs.logits.shape[-1]))
+    if not len(rows):
+        return logits, list(outputs.hidden_states[-1:] if outputs.hidden_states else [])
+    hidden, states = outputs.hidden_states[-1], []
+    blocks = [rows, *torch.arange(total, len(ids), device=ids.device).split(len(rows))]
+    heads = (part == 0).index_select(0, rows).sum(1)
+    for number, block in zip(kinds, blocks, strict=True):
+        count = (part == number).index_select(0, rows).sum(1)
+        count = count if longest is None or number > 1 else count.clamp(max=longest)
+        columns = torch.arange(int(count.max()), device=ids.device)[None]
+        index = (heads[:, None] + columns).clamp(max=width - 1)
+        found = hidden[block].gather(1, index[..., None].expand(-1, -1, hidden.shape[-1]))
+        states.append(_represent(found, columns < count[:, None], pooled))
+    return logits, states
 
 
 def share_questions(model: Any) -> None:

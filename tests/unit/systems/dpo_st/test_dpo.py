@@ -5,8 +5,9 @@ import math
 
 import pytest
 import torch
+from datasets import Dataset
 from transformers import TrainerCallback
-from trl import DPOConfig
+from trl import DPOConfig, DPOTrainer
 
 import train_dpo
 from retrace.errors import UserError
@@ -15,7 +16,7 @@ from retrace.models.load import load_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
 from retrace.schemas import Preference
 from retrace.systems.dpo_st import dpo
-from retrace.systems.dpo_st.dpo_causal import OrderedDPOTrainer, checkpointing, texts_of, train_dpo_causal
+from retrace.systems.dpo_st.dpo_causal import OrderedDPOTrainer, checkpointing, tokens_of, train_dpo_causal
 from retrace.systems.dpo_st.options import DpoTraining
 from retrace.training import adapters
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
@@ -58,9 +59,7 @@ def trained(family: str, state, callbacks=(), noisy: float = 0.0, **changes):
     rows = dpo.with_reference(rows, model, tokenizer.pad_token_id, 16, "float32")
     if family == "decoder_only":
         wanted = options(**changes)
-        return train_dpo_causal(
-            model, tokenizer, TASK, PAIRS[:32], rows[:32], PAIRS[32:], rows[32:], wanted, 0, state, callbacks
-        )
+        return train_dpo_causal(model, tokenizer, rows[:32], rows[32:], wanted, 0, state, callbacks)
     model = adapters.with_adapters(model, options(**changes), family, 0)
     curve = dpo.train_dpo(model, tokenizer, rows[:32], rows[32:], options(**changes), 0, state, callbacks)
     return model, curve
@@ -117,12 +116,22 @@ def test_the_loss_and_its_gradient_are_those_of_trl(tmp_path):
         model=model,
         ref_model=tiny_generator(TASK, EXAMPLES, "decoder_only")[0],
         args=arguments,
-        train_dataset=texts_of(TASK, PAIRS, rows),
+        train_dataset=tokens_of(rows),
         processing_class=tokenizer,
         order=None,
         owner=Owner(tmp_path),
     )
+    texts = Dataset.from_dict(
+        {
+            "prompt": [TASK.prompt(pair.question, family="decoder_only") for pair in PAIRS],
+            "chosen": [f"{TASK.joint}{pair.chosen}" for pair in PAIRS],
+            "rejected": [f"{TASK.joint}{pair.rejected}" for pair in PAIRS],
+        }
+    )
+    by_trl = DPOTrainer._prepare_dataset(theirs, texts, tokenizer, arguments, "train")
     prepared = [theirs.train_dataset[index] for index in range(8)]
+    for own, other in zip(prepared, by_trl, strict=False):
+        assert all(own[name] == other[name] for name in ("prompt_ids", "chosen_ids", "rejected_ids"))
     for row, entry in zip(rows, prepared, strict=False):
         assert entry["prompt_ids"] == row.chosen.ids, "the same tokens"
         assert (entry["chosen_ids"], entry["rejected_ids"]) == (row.chosen.target, row.rejected.target)

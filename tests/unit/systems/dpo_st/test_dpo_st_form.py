@@ -115,7 +115,7 @@ def test_a_tokenizer_from_scratch_keeps_the_form_and_the_calculator_writes_in_it
     assert len(agreed) >= 4, "results and closing brackets of both computations"
     assert all(want == token for want, token in agreed), "the calculator writes what the references hold"
     # What it writes can be masked from the loss.
-    _, inside = encode_solutions(tokenizer, [text], special=False)[0]
+    _, inside = encode_solutions(tokenizer, [text])[0]
     results = [tokenizer.decode([token]).strip() for token, result in zip(ids, inside, strict=True) if result]
     assert [result for result in results if result] == ["24", "20"]
 
