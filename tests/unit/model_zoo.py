@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerBase
 
+from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems
 
 POSITIONS = 160
+SPARE = 3  # more rows of the embedding than tokens, as published models have
 CHATML = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
@@ -176,8 +178,6 @@ class Kind:
     sizes: dict[str, Any]
     tokenizer: Callable[[], PreTrainedTokenizerBase]
     family: str = "decoder_only"
-    spare: int = 3  # more rows of the embedding than tokens, as published models have
-    more: dict[str, Any] = field(default_factory=dict)
 
 
 KINDS = {
@@ -187,7 +187,11 @@ KINDS = {
     "qwen2": Kind("Qwen2Config", _SHARED | {"tie_word_embeddings": True}, qwen_tokenizer),
     "qwen3": Kind("Qwen3Config", _SHARED | {"head_dim": 16}, qwen_tokenizer),
     "gemma": Kind("GemmaConfig", _GEMMA, gemma_tokenizer),
-    "gemma2": Kind("Gemma2Config", _GEMMA | {"sliding_window": 8, "query_pre_attn_scalar": 8}, gemma_tokenizer),
+    "gemma2": Kind(
+        "Gemma2Config",
+        _GEMMA | {"sliding_window": 8, "query_pre_attn_scalar": 8, "final_logit_softcapping": 400.0},
+        gemma_tokenizer,
+    ),
     "gemma3": Kind(
         "Gemma3TextConfig", _GEMMA | _SLIDING | {"sliding_window": 8, "query_pre_attn_scalar": 8}, gemma_tokenizer
     ),
@@ -277,26 +281,28 @@ def build(kind: str, seed: int = 5) -> tuple[Any, PreTrainedTokenizerBase]:
     made = KINDS[kind]
     tokenizer = made.tokenizer()
     config = getattr(transformers, made.config)(
-        vocab_size=len(tokenizer) + made.spare,
+        vocab_size=len(tokenizer) + SPARE,
         pad_token_id=tokenizer.pad_token_id,
         eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id,
         **made.sizes,
     )
-    automatic = (
-        transformers.AutoModelForSeq2SeqLM if made.family == "encoder_decoder" else transformers.AutoModelForCausalLM
-    )
-    torch.manual_seed(seed)
-    model = automatic.from_config(config)
-    for weight in model.parameters():
-        if made.family == "decoder_only" and weight.dim() > 1:
-            weight.data.mul_(6.0)
+    causal = made.family == "decoder_only"
+    automatic = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForSeq2SeqLM
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = automatic.from_config(config)
+        for weight in model.parameters():
+            if weight.dim() > 1:
+                weight.data.mul_(6.0 if causal else 3.0)
     return model.eval(), tokenizer
 
 
-def save(kind: str, folder: Path) -> Path:
-    """Write a family's model and tokenizer into a folder."""
+def save(kind: str, folder: Path, **settings: Any) -> Path:
+    """Write a family's model and tokenizer into a folder. settings: further ones of its config.json."""
     model, tokenizer = build(kind)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_model(model, tokenizer, folder)
+    if settings:
+        file = folder / "config.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | settings))
     return folder
