@@ -69,6 +69,9 @@ class Decoder:
                     f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
                 )
             set_attention(model, GROUPED)
+            # As each forward does by itself: mT5 never, UMT5 where its head is tied to the embeddings.
+            tied = model.config.tie_word_embeddings and model.config.model_type != "mt5"
+            self._scales_outputs = bool(getattr(model.config, "scale_decoder_outputs", tied))
         self.exact = make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property
@@ -190,7 +193,7 @@ class Decoder:
             groups=state.groups,
         ).last_hidden_state
         out = out[:, -1] if last is None else out[torch.arange(len(out), device=self.device), last]
-        if getattr(self.model.config, "scale_decoder_outputs", self.model.config.tie_word_embeddings):
+        if self._scales_outputs:
             out = out * self.model.config.d_model**-0.5
         return self._wide(self.model.lm_head(out))
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# `model_type` in config.json, and what its models are called. Each one is tried in tests/unit/models/test_architectures.py.
+# `model_type` in config.json, and what its models are called. Each one is tried in tests/unit/models/test_model_families.py.
 DECODER_ONLY = {
     "bloom": "BLOOM",
     "codegen": "CodeGen",
