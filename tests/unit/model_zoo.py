@@ -119,7 +119,7 @@ def llama_tokenizer(**options: Any) -> PreTrainedTokenizerBase:
     """As Llama 2's and Mistral's: a space in front of every text, a start token, bytes for what is unknown."""
     vocabulary, merges = word_pairs()
     vocabulary = _behind(["<unk>", "<s>", "</s>"], vocabulary)
-    made = transformers.LlamaTokenizer(vocab=vocabulary, merges=merges, **options)
+    made = transformers.LlamaTokenizer(vocab=vocabulary, merges=merges, add_bos_token=True, **options)
     made.chat_template = LLAMA_CHAT
     return made
 
@@ -128,7 +128,10 @@ def gemma_tokenizer() -> PreTrainedTokenizerBase:
     vocabulary, merges = word_pairs()
     vocabulary = _behind(["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>", "<end_of_turn>"], vocabulary)
     made = transformers.GemmaTokenizer(
-        vocab=vocabulary, merges=merges, additional_special_tokens=["<start_of_turn>", "<end_of_turn>"]
+        vocab=vocabulary,
+        merges=merges,
+        add_bos_token=True,
+        additional_special_tokens=["<start_of_turn>", "<end_of_turn>"],
     )
     made.chat_template = GEMMA_CHAT
     return made

@@ -4,7 +4,9 @@ A text of a user, a teacher or a data set is text, whatever it holds: `</s>` in 
 not as the token that ends a text. Control tokens come from tokenizers, chat templates and layouts alone.
 """
 
+import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 
@@ -42,8 +44,41 @@ def text_ids(tokenizer: Any, texts: Sequence[str], control: bool = False) -> lis
     """Token ids of texts alone. control: the texts of control tokens in them are control tokens."""
     if not texts:
         return []
-    words = {"add_special_tokens": False, "verbose": False}
-    return tokenizer(list(texts), split_special_tokens=not control, **words)["input_ids"]
+    if control:
+        return tokenizer(list(texts), add_special_tokens=False, split_special_tokens=False, verbose=False)["input_ids"]
+    return _read(tokenizer, texts)["input_ids"]
+
+
+def ids_and_places(tokenizer: Any, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+    """For each text its token ids, as `text_ids` gives them, and where each token starts and ends in the text.
+
+    tokenizer: a fast one; one that is written in Python does not say where its tokens stand.
+    """
+    read = _read(tokenizer, texts, return_offsets_mapping=True)
+    return list(zip(read["input_ids"], read["offset_mapping"], strict=True))
+
+
+def _read(tokenizer: Any, texts: Sequence[str], **more: bool) -> dict[str, list]:
+    words = {"add_special_tokens": False, "split_special_tokens": True, "verbose": False} | more
+    read = tokenizer(list(texts), **words)
+    found = {name: list(read[name]) for name in ("input_ids", *(["offset_mapping"] if more else []))}
+    controls = control_texts(tokenizer)
+    pattern = re.compile("|".join(map(re.escape, sorted(controls, key=len, reverse=True)))) if controls else None
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    for index, text in enumerate(texts):
+        if pattern is None or not pattern.search(text) or not special & set(found["input_ids"][index]):
+            continue
+        # Some vocabularies have the texts of control tokens as ordinary pieces, too (T5's): no piece may hold a whole one.
+        cuts = [0, *(match.start() + 1 for match in pattern.finditer(text)), len(text)]
+        parts = [(start, text[start:end]) for start, end in pairwise(cuts) if start < end]
+        each = tokenizer([part for _, part in parts], **words)
+        found["input_ids"][index] = [token for ids in each["input_ids"] for token in ids]
+        if more:
+            places = zip(parts, each["offset_mapping"], strict=True)
+            found["offset_mapping"][index] = [
+                (start + low, start + high) for (start, _), own in places for low, high in own
+            ]
+    return found
 
 
 def prompt_ids(

@@ -14,7 +14,7 @@ from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting, answer_end
 from retrace.schemas import Example
 from retrace.tasks.base import Task
-from retrace.text.encoding import around, text_ids
+from retrace.text.encoding import around, ids_and_places, text_ids
 from retrace.text.token_text import TokenText
 
 IGNORED = -100  # label of positions excluded from the loss
@@ -51,11 +51,10 @@ def encode_solutions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -
         writer = TokenText(tokenizer)
         ids = text_ids(tokenizer, texts)
         return [(row, _inside(text, writer.offsets(row, text))) for text, row in zip(texts, ids, strict=True)]
-    encoded = tokenizer(
-        list(texts), add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
-    )
-    found = zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    return [(ids, _inside(text, offsets)) for text, ids, offsets in found]
+    return [
+        (ids, _inside(text, places))
+        for text, (ids, places) in zip(texts, ids_and_places(tokenizer, texts), strict=True)
+    ]
 
 
 def _inside(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
