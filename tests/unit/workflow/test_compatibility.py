@@ -245,3 +245,65 @@ def test_an_encoder_decoder_that_is_no_t5_is_refused_while_planning(own_models: 
     (tmp_path / "results/models/fetched/config.json").write_text((tmp_path / "bart/config.json").read_text())
     with pytest.raises(UserError, match=r"results/models/fetched/config\.json: an encoder-decoder of type 'bart'"):
         own_models.checkpoint("gsm8k", "fetched", "sft_beam")
+
+
+OWN = "name: {name}\ntitle: Mine\nfamily: {family}\nfile: {folder}\n"
+
+
+@pytest.mark.parametrize(
+    ("network", "family", "said"),
+    [
+        (
+            {"model_type": "llama"},
+            "encoder_decoder",
+            r"mine/config\.json: a model of family decoder_only \(llama\), but config/models/own\.yaml says 'family: enc",
+        ),
+        ({"model_type": "mamba"}, "decoder_only", r"mine/config\.json: a model of type 'mamba', which is none of the"),
+        (
+            {"model_type": "llama", "quantization_config": {"quant_method": "awq"}},
+            "decoder_only",
+            r"its weights are quantized \(awq\)",
+        ),
+        ({"model_type": "odd", "auto_map": {"AutoModel": "a.B"}}, "decoder_only", "code of its own .*never run here"),
+    ],
+)
+def test_a_network_that_does_not_work_is_refused_while_planning(
+    own_models: Settings, tmp_path: Path, network: dict, family: str, said: str
+) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.json").write_text(json.dumps(network))
+    (tmp_path / "config/models/own.yaml").write_text(OWN.format(name="own", family=family, folder=tmp_path / "mine"))
+    settings = Settings({}, tmp_path / "config")
+    for method in ("greedy", "grace", "base_maj"):
+        with pytest.raises(UserError, match=said):
+            settings.checkpoint("gsm8k", "own", method)
+
+
+def test_a_model_without_a_chat_template_is_refused_while_planning(own_models: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"model_type": "qwen2"}))
+    (tmp_path / "config/models/own.yaml").write_text(
+        OWN.format(name="own", family="decoder_only", folder=folder) + "chat: true\n"
+    )
+
+    def checkpoint(method: str = "base") -> str:
+        return Settings({}, tmp_path / "config").checkpoint("gsm8k", "own", method)
+
+    assert checkpoint() == "sft"  # nothing is known of its tokenizer
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>"}))
+    with pytest.raises(
+        UserError, match=r"mine/tokenizer_config\.json: the tokenizer has no chat template, and config/mod"
+    ):
+        checkpoint()
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert checkpoint() == "sft"
+    (folder / "chat_template.jinja").unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "{{ messages }}"}))
+    assert checkpoint() == "sft"
+    # A model that is asked through its template answers in prose.
+    for method, why in (("grace", "answers in prose"), ("learn_to_reason", "learned as plain text"), ("rft", "chat")):
+        with pytest.raises(UserError, match=why):
+            checkpoint(method)
+    for method in ("dpo_st", "latro", "sft"):
+        assert checkpoint(method)
