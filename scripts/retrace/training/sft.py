@@ -60,6 +60,16 @@ def set_attention_dropout(model: PreTrainedModel, share: float) -> None:
         layer.attention_dropout = share
 
 
+def disable_dropout(model: torch.nn.Module) -> None:
+    """Permanently disable dropout in this copy of the model; its configuration is unchanged."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        for name, value in vars(module).items():
+            if isinstance(value, float) and name.endswith("dropout"):  # T5's and StarCoder's attention keep a number
+                setattr(module, name, 0.0)
+
+
 def token_loss(model: PreTrainedModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the cross-entropy over the labeled tokens of a batch from `collate_generator`."""
     inputs = {name: value for name, value in batch.items() if name != "labels"}

@@ -25,7 +25,7 @@ from retrace.systems.dpo_st.options import DpoTraining
 from retrace.tasks.base import Task
 from retrace.training.data import Row, collate_generator, length_of, report_long, solution_rows
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
-from retrace.training.sft import start_token
+from retrace.training.sft import disable_dropout, start_token
 from retrace.training.trainer import train
 
 
@@ -98,15 +98,6 @@ def check_reference(policy: str | Path, reference: str | Path) -> None:
             f"{differing[0][0]!r} differs); the reference must be the model that the training starts from, or one with "
             "the same tokenizer"
         )
-
-
-def disable_dropout(model: torch.nn.Module) -> None:
-    """Permanently disable dropout in this copy of the model; its configuration is unchanged."""
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-        if isinstance(getattr(module, "dropout", None), float):  # T5's attention keeps a number
-            module.dropout = 0.0
 
 
 def with_reference(

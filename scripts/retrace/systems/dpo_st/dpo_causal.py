@@ -20,6 +20,7 @@ from retrace.training import trainer as shared
 from retrace.training.adapters import adapter_options, explained
 from retrace.training.data import bucketed_order
 from retrace.training.restarts import OwnCheckpoints, Owner, TimedSaves
+from retrace.training.sft import disable_dropout
 
 
 class InOrder(Sampler[int]):
@@ -113,6 +114,8 @@ def train_dpo_causal(
 
     rows, dev_rows: the token rows of the pairs, with their reference (`retrace.systems.dpo_st.dpo.with_reference`).
     """
+    if not options.dropout:
+        disable_dropout(model)
     state = Path(state)
     device_batch, passes = parallel.accumulation_of(options, shared.world_size())
     total = shared.steps_of(options, len(rows))
@@ -131,7 +134,9 @@ def train_dpo_causal(
         # Rows over the limit were dropped before; TRL must not truncate any.
         max_length=None,
         precompute_ref_log_probs=True,  # computed by us, see `_precompute_ref_logps`
-        disable_dropout=not options.dropout,
+        disable_dropout=not options.dropout,  # of adapters, too
+        # Balancing a mixture's experts is no part of the loss here, as in all other trainings.
+        **({"router_aux_loss_coef": 0.0} if hasattr(model.config, "output_router_logits") else {}),
         **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,
     )

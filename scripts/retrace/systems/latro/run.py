@@ -19,6 +19,7 @@ from retrace.training.adapters import merged
 from retrace.training.arguments import arguments_of_training, milestones, steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.restarts import Owner, TimedSaves
+from retrace.training.sft import disable_dropout
 from retrace.training.trainer import COLUMNS, curve_of, run_trainer, world_size
 
 _CURVE = (*COLUMNS, "reward", "kl", "rationale_length", "finished_share", "equal_share")
@@ -47,6 +48,7 @@ def train_latro(
     """
     if parallel.strategy() == "fsdp":
         raise UserError("launch.strategy fsdp: LaTRO's rationales are not sampled under it; use zero3, zero2 or ddp")
+    disable_dropout(model)  # the policy that writes is the policy that is scored
     state = Path(state)
     device_batch, passes = check_batches(options, world_size())
     together = options.batch_size // options.rationales
@@ -102,7 +104,7 @@ def _own_arguments(options: LatroTraining, writer: RationaleWriter, reference_dt
         "max_completion_length": options.max_rationale_tokens,
         "temperature": options.temperature,
         "beta": options.kl_coef,
-        "disable_dropout": True,  # the policy that writes is the policy that is scored
+        "disable_dropout": True,  # of the reference and of adapters, too
         "shuffle_dataset": False,  # the order is drawn beforehand
         "gradient_checkpointing": options.gradient_checkpointing,
         "model_init_kwargs": {"dtype": reference_dtype},  # of the reference model

@@ -21,6 +21,7 @@ from retrace.systems.dpo_st.options import DpoTraining
 from retrace.training import adapters
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
 from retrace.training.restarts import Owner
+from retrace.training.sft import disable_dropout
 from unit.model_folders import save_model
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
@@ -214,7 +215,7 @@ def test_dropout_is_switched_off_everywhere():
     model.train()
     with torch.no_grad():
         assert not torch.equal(sequence_log_probs(model, batch), sequence_log_probs(model, batch))
-        dpo.disable_dropout(model)
+        disable_dropout(model)
         assert torch.equal(sequence_log_probs(model, batch), sequence_log_probs(model, batch))
     assert model.config.dropout_rate == 0.5
 
