@@ -247,7 +247,7 @@ KINDS = {
         _SHARED | {"num_experts": 4, "moe_intermediate_size": 16, "num_experts_per_tok": 2, "head_dim": 8},
         qwen_tokenizer,
     ),
-    "cohere": Kind("CohereConfig", _SHARED, gpt2_tokenizer),
+    "cohere": Kind("CohereConfig", _SHARED | {"logit_scale": 1.0}, gpt2_tokenizer),
     "gpt_bigcode": Kind("GPTBigCodeConfig", _GPT, gpt2_tokenizer),
     "codegen": Kind("CodeGenConfig", _GPT | {"rotary_dim": 4}, gpt2_tokenizer),
     "ministral": Kind("MinistralConfig", _SHARED | {"sliding_window": 8, "head_dim": 8}, llama_tokenizer),

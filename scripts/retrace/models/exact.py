@@ -55,6 +55,9 @@ def _capped_attention(
     """The same for Gemma 2, whose attention logits are capped; the library's fused attention cannot do that."""
     groups = query.shape[1] // key.shape[1]
     keys, values = (part.double().repeat_interleave(groups, 1) for part in (key, value))
+    if mask is None and query.shape[2] > 1:  # the library leaves out a mask that would only say which tokens come first
+        shape = (query.shape[2], key.shape[2])
+        mask = torch.ones(shape, dtype=torch.bool, device=query.device).tril(shape[1] - shape[0])
     weights = torch.tanh(query.double() @ keys.transpose(2, 3) * scaling / softcap) * softcap
     if mask is not None:
         weights = (
