@@ -1,7 +1,6 @@
 """Every architecture that is said to work, as a tiny random model in a user's folder, by the code that users run."""
 
 import copy
-import json
 import re
 from pathlib import Path
 
@@ -11,8 +10,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSeq2SeqLM
 
 from retrace.decoding.engine import Decoder
 from retrace.decoding.sampling import generate
-from retrace.errors import UserError
-from retrace.models.architectures import DECODER_ONLY, ENCODER_DECODER, check_generator, unfit
+from retrace.models.architectures import DECODER_ONLY, ENCODER_DECODER
 from retrace.models.discriminator import StepDiscriminator, load_discriminator
 from retrace.models.load import check_tokenizer, load_model
 from retrace.prompting.prompting import Prompting
@@ -278,142 +276,6 @@ def test_a_saved_state_is_read_back_by_the_names_of_the_network(kind: str, folde
     options = SftTraining(batch_size=4, device_batch_size=4, max_steps=2, evaluations=2, learning_rate=1e-3)
     curve = train_generator(model, tokenizer, rows[2:], rows[:2], options, 0, tmp_path / "state")
     assert [row["step"] for row in curve if "dev_loss" in row] == [1, 2]
-
-
-# ---------------------------------------------------------------- what is refused
-
-
-@pytest.mark.parametrize(
-    ("config", "family", "said"),
-    [
-        *[
-            (
-                {"model_type": kind, "is_encoder_decoder": True},
-                "encoder_decoder",
-                f"an encoder-decoder of type '{kind}'; .* T5",
-            )
-            for kind in ("bart", "mbart", "pegasus", "marian", "prophetnet", "longt5", "switch_transformers", "led")
-        ],
-        (
-            {"model_type": "bart", "is_encoder_decoder": True},
-            "decoder_only",
-            "of family encoder_decoder .bart., but the model's YAML says 'family: decoder_only'",
-        ),
-        (
-            {"model_type": "llama"},
-            "encoder_decoder",
-            "of family decoder_only .llama., but .* 'family: encoder_decoder'",
-        ),
-        (
-            {"model_type": "t5", "is_encoder_decoder": True},
-            "decoder_only",
-            "of family encoder_decoder .t5., but the mo",
-        ),
-        ({"model_type": "bert", "architectures": ["BertForMaskedLM"]}, "decoder_only", "an encoder .bert."),
-        (
-            {"model_type": "bert", "architectures": ["BertLMHeadModel"]},
-            "decoder_only",
-            "none of the architectures that",
-        ),
-        (
-            {"model_type": "mamba"},
-            "decoder_only",
-            "of type 'mamba', which is none of the architectures that work; .* gpt2",
-        ),
-        ({"model_type": "rwkv"}, "decoder_only", "none of the architectures that work"),
-        (
-            {"model_type": "qwen2", "architectures": ["Qwen2ForSequenceClassification"]},
-            "decoder_only",
-            "classifies texts .Qwen2ForSequenceClassification.",
-        ),
-        (
-            {"model_type": "llama", "quantization_config": {"quant_method": "gptq"}},
-            "decoder_only",
-            "weights are quantized .gptq.*plain weights",
-        ),
-        (
-            {"model_type": "t5", "is_encoder_decoder": True, "quantization_config": {}, "torch_dtype": "x"},
-            "encoder_decoder",
-            None,
-        ),
-        (
-            {"model_type": "gemma3", "text_config": {}, "vision_config": {}},
-            "decoder_only",
-            "more than text.*gemma-3-1b",
-        ),
-        ({"model_type": "qwen2_vl", "image_token_id": 7}, "decoder_only", "type 'qwen2_vl' that reads more than text"),
-        (
-            {"model_type": "phi3small", "auto_map": {"AutoModelForCausalLM": "x.Y"}},
-            "decoder_only",
-            "code of its own .auto_map., which is never run",
-        ),
-        ({"model_type": "phi3", "auto_map": {"AutoModelForCausalLM": "x.Y"}}, "decoder_only", None),
-        ({}, "decoder_only", "of type None, which is none of the architectures"),
-    ],
-)
-def test_what_does_not_work_is_refused_by_its_configuration(
-    config: dict, family: str, said: str | None, tmp_path
-) -> None:
-    reason = unfit(config, family)
-    assert (reason is None) if said is None else re.search(said, reason)
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    named = check_generator(tmp_path, family)
-    assert bool(named) == bool(said and config)
-    if named:
-        assert named.startswith(f"{tmp_path}/config.json: ")
-
-
-def test_no_code_of_a_model_is_run(folders, tmp_path) -> None:
-    """A folder that brings Python code is read without it, or refused."""
-    folder = save("llama", tmp_path / "m", auto_map={"AutoModelForCausalLM": "evil.Model", "AutoConfig": "evil.Config"})
-    (folder / "evil.py").write_text(f"open({str(tmp_path / 'run')!r}, 'w').write('x')\n")
-    assert type(load_model(folder, "decoder_only")[0]).__name__ == "LlamaForCausalLM"
-    settings = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(settings | {"model_type": "evil"}))
-    with pytest.raises(UserError, match=r"config\.json: unreadable model configuration"):
-        load_model(folder, "decoder_only")
-    assert not (tmp_path / "run").exists()
-
-
-def test_far_more_embeddings_than_tokens_are_refused(folders, tmp_path) -> None:
-    import transformers
-
-    model, tokenizer = opened(folders, "gpt2")
-    config = copy.deepcopy(model.config)
-    config.vocab_size = len(tokenizer) + 5000
-    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path)
-    tokenizer.save_pretrained(tmp_path)
-    with pytest.raises(UserError, match="do not belong together"):
-        load_model(tmp_path, "decoder_only")
-
-
-# ---------------------------------------------------------------- what the documentation says
-
-
-def test_the_documentation_says_what_works() -> None:
-    """The table of docs/own_model.md, from the architectures and the families that checkpoints take."""
-    import yaml
-
-    lines = (ROOT / "docs" / "own_model.md").read_text().splitlines()
-    start = next(number for number, line in enumerate(lines) if line.startswith("| family |"))
-    heads, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:] if line[:1] == "|"
-    ]
-    takes = {
-        column: yaml.safe_load((ROOT / f"config/checkpoints/{checkpoint}.yaml").read_text()).get("family")
-        for column, checkpoint in (("DPO-ST", "dpo_st"), ("LaTRO", "latro"), ("Learn-to-Reason", "learn_to_reason"))
-    }
-    takes["implicit CoT"] = yaml.safe_load((ROOT / "config/checkpoints/icot.yaml").read_text())["family"]
-    found = {}
-    for row in rows:
-        cells = dict(zip(heads, row, strict=True))
-        title, kind = cells.pop("family"), cells.pop("`model_type`").strip("`")
-        found[kind] = title
-        family = "encoder_decoder" if kind in ENCODER_DECODER else "decoder_only"
-        for column, cell in cells.items():
-            assert cell == ("yes" if takes.get(column) in (None, family) else "refused"), (title, column)
-    assert found == DECODER_ONLY | ENCODER_DECODER
-    assert heads[2:] == ["decoding", "SFT", "LoRA", "backbone", "GRACE", *takes]
 
 
 def test_classes_that_load_a_model_are_those_of_its_family(folders) -> None:
