@@ -104,6 +104,13 @@ def numbers_in(text: str) -> list[Number]:
     return found
 
 
+def number_at_start(text: str) -> Number | None:
+    """The number with which a text begins, read whole: `1 200 pens` begins with 1200. None where it begins otherwise."""
+    match = _WHOLE.match(plain_signs(text))
+    value = _value(match) if match else None
+    return Number(value, 0, match.end()) if match and value is not None else None
+
+
 def decimal_text(value: Fraction) -> str | None:
     """A number in decimal digits, without exponent (`0.5`, `1200`); None where its digits never end, as those of 1/3."""
     rest, digits = value.denominator, 0
