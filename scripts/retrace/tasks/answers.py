@@ -12,11 +12,12 @@ from retrace.text.numbers import decimal_text, exact, numbers_in
 
 Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter"]
 
-# A label is in brackets, or a full stop, a colon, a comma or nothing follows it: "(B) wet", "B) wet", "B.", "B"; not "A cat".
+# A label is in brackets, or a full stop, a colon, a comma or nothing follows it: "(B) wet", "B) wet", "B."; not "A cat".
 _AFTER_LABEL = r"(?=[).:,;\]]|\s+[-–—]\s|\s+(?:because|since|as|or|and)\b|\s*/|$)"
 _LABEL = re.compile(rf"[(\[{{](?P<a>[A-Za-z0-9])[)\]}}]|(?P<b>[A-Z0-9]){_AFTER_LABEL}|(?P<c>[a-z])(?=\))")
 _SMALL_LABEL = re.compile(rf"(?P<a>[a-e]){_AFTER_LABEL}")
-_ANOTHER_LABEL = re.compile(r"[)\]}]?\s*(?:or|and|/|&)\s*[(\[{]?[A-Za-z0-9](?:[)\]}.]|$)")
+_ANOTHER_LABEL = re.compile(r"[)\]}]?\s*(?:or|and|/|&)\s*[(\[{]?[A-Za-z0-9](?:[)\]}.]|$)|.*?\([A-Ja-j]\)")
+_REASON = re.compile(r"\b(?:because|since|as|while|whereas|unlike|rather|not|which|so|but)\b|[.;—–]", re.IGNORECASE)
 _BEFORE_LABEL = re.compile(
     r"(?:(?:the|option|choice|letter|answer|correct|is|:)[ \t]+)*(?=[(\[{]?[A-Za-z0-9](?!\w))", re.IGNORECASE
 )
@@ -166,7 +167,7 @@ def choose_option(words: str, options: Mapping[str, str]) -> str | None:
         chosen = _by_label(_name(match).upper(), options)
         said = plain(line[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
         contradicted = said in texts and texts[said] != chosen
-        return None if contradicted or _ANOTHER_LABEL.match(line, match.end()) else chosen
+        return None if contradicted or _names_another(line[match.end() :]) else chosen
     named = [text for key, text in texts.items() if key and re.search(rf"(?<!\w){re.escape(key)}(?!\w)", wanted)]
     # "dark green" names "green" as well; what lies inside a longer one that is named does not count.
     named = [text for text in named if not any(text != other and text in other for other in named)]
@@ -181,6 +182,11 @@ def _label(line: str) -> re.Match[str] | None:
 
 def _name(label: re.Match[str]) -> str:
     return next(name for name in label.groups() if name)
+
+
+def _names_another(rest: str) -> bool:
+    """Whether the text behind a label names another one: `or (b)`, `bank, (b) park`; not in a reason, `since (b) is wet`."""
+    return _ANOTHER_LABEL.match(_REASON.split(rest.lstrip(".)]}"), maxsplit=1)[0]) is not None
 
 
 def _by_label(label: str, options: Mapping[str, str]) -> str | None:
@@ -237,7 +243,7 @@ def _letter_of(line: str, choices: Mapping[str, str]) -> str | None:
         letter = _name(match).lower()
         said = plain(bare[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
         contradicted = any(plain(text).casefold() == said and name != letter for name, text in choices.items())
-        return None if letter not in "abcde" or contradicted or _ANOTHER_LABEL.match(bare, match.end()) else letter
+        return None if letter not in "abcde" or contradicted or _names_another(bare[match.end() :]) else letter
     bracketed = {letter.lower() for letter in _ANY_LETTER.findall(bare)}
     if bracketed:
         return bracketed.pop() if len(bracketed) == 1 else None
