@@ -8,7 +8,7 @@ from typing import Literal
 from retrace.tasks.stated_numbers import Refused, concluding_number, stated_number
 from retrace.tasks.statements import Statement, statements_in
 from retrace.text.markup import plain_text
-from retrace.text.numbers import decimal_text, exact, numbers_in
+from retrace.text.numbers import decimal_text, exact, number_at_start, numbers_in
 
 Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter"]
 
@@ -75,7 +75,7 @@ def read_number(text: str, phrases: Sequence[str]) -> str | None:
             value = stated_number(statement.line)
             if value is None or statement.line.endswith(":"):
                 value = stated_number(statement.below) if statement.below else value
-            if value is not None and not (statement.heading and not _begins_with_number(statement)):
+            if value is not None and not (statement.heading and number_at_start(statement.line) is None):
                 return shown(value)
     except Refused:
         return None
@@ -83,10 +83,6 @@ def read_number(text: str, phrases: Sequence[str]) -> str | None:
         return None
     value = concluding_number(body)
     return None if value is None else shown(value)
-
-
-def _begins_with_number(statement: Statement) -> bool:
-    return re.match(r"\W*[\d.]", statement.line) is not None
 
 
 def same_number(found: str | None, right: str) -> bool:
@@ -237,9 +233,12 @@ def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -
 
 def _letter_of(line: str, choices: Mapping[str, str]) -> str | None:
     bare = line.strip(_QUOTES + " :")
+    if by_text := [name for name, text in choices.items() if plain(text).casefold() == plain(bare).casefold()]:
+        return by_text[0]
     before = _BEFORE_LABEL.match(bare)
     start = before.end() if before else 0
-    if match := _LABEL.match(bare, start) or _SMALL_LABEL.match(bare, start):
+    match = _LABEL.match(bare, start) or _SMALL_LABEL.match(bare, start)
+    if match and not _name(match).isdigit():
         letter = _name(match).lower()
         said = plain(bare[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
         contradicted = any(plain(text).casefold() == said and name != letter for name, text in choices.items())

@@ -96,10 +96,10 @@ def another_question(text: str) -> int:
 
 
 def readable(text: str) -> str:
-    """The text as it is read: without thoughts, marks and numbers of lists; a box becomes a line `#### content`."""
+    """The text as it is read: without thoughts, marks and numbers of lists; a box becomes an answer line."""
     said = without_thoughts(text)
     if "\\" in said or "<" in said:
-        said = open_boxes(said, lambda content: f"\n{MARKER} {content}\n")
+        said = open_boxes(said, lambda content: f"\nAnswer: {content}\n")
     return without_list_numbers(plain_text(said))
 
 

@@ -148,6 +148,39 @@ def test_long_nonsense_ends(part: str) -> None:
 # ---------------------------------------------------------------- tasks that read it
 
 
+@pytest.mark.parametrize(
+    ("text", "answer", "right"),
+    [
+        ("The answer is $9{,}500.", "9500", "9"),
+        ("The answer is \u22125.", "-5", "5"),
+        ("The answer is \\frac{1}{2}.", "0.5", "1"),
+        ("The answer is USD1,200.", "1200", "1200"),
+        ("Therefore, the final answer is $\\boxed{18}$ pens for 3 bags.", "18", "3"),
+        ("The answer is 18 (since 18/2=9).", "18", "18"),
+        ("The answer is 20 + 4 = 24.", "20", "20"),
+        ("She sold 48 / 2 = 24", "24", "24"),
+    ],
+)
+def test_latros_task_shows_whole_numbers_and_grades_as_its_authors(text: str, answer: str, right: str) -> None:
+    task = in_chat(load_task("gsm8k", CONFIG))
+    assert task.extract(text) == answer
+    assert task.grade(text, f"#### {right}")
+
+
+@pytest.mark.parametrize(
+    ("text", "letter"),
+    [
+        ("Answer: 21", "a"),
+        ("Answer: $21.5", "b"),
+        ("Answer: 5", "c"),
+        ("Answer: (b) 21.5", "b"),
+        ("Answer: (b) 21", None),
+    ],
+)
+def test_choices_that_are_numbers_are_known_by_their_text(text: str, letter: str | None) -> None:
+    assert LETTER.read(text, PHRASES, {"a": "21", "b": "21.5", "c": "5"}) == letter
+
+
 def plain_arc() -> AnswerTask:
     """ARC as a chat model answers it, its answers read behind the phrase."""
     config = load_task("arc_challenge", CONFIG).config
