@@ -17,6 +17,8 @@ _FILLER = re.compile(  # before the number: `about 18`, `= 18`, `x = 18`
 )
 _UNIT = r"(?:[A-Za-z%°²³$€£¥]+(?:/[A-Za-z]+)?\s?){0,3}"
 _OPERATOR = re.compile(rf"\s?{_UNIT}(?:[=≈]|[-+*/x÷·^]\s?[-($€£¥]*\s?\.?\d|\)\s?[-+*/x÷=])", re.IGNORECASE)
+_CALCULATION = re.compile(r"[\d\s().,*/+x÷·^!$€£¥%-]*[=≈]", re.IGNORECASE)
+_BETWEEN = re.compile(r"\b(?:between|from)\s+\S*\d", re.IGNORECASE)
 _CHOICE = re.compile(
     rf"\s?(?:(?:or|to|and|&|;|,|through)\s?(?:[A-Za-z]\s?=)?\s?[-$€£¥]?\.?\d|{_UNIT}\bor\s[-$€£¥]?\.?\d)", re.IGNORECASE
 )
@@ -96,7 +98,7 @@ def _value_of(line: str, first: Number) -> Fraction | None:
         return first.value + Fraction(1, 2) if not _OPERATOR.match(rest[half.end() :]) else None
     if _CHOICE.match(rest):
         return None
-    if _OPERATOR.match(rest):
+    if _OPERATOR.match(rest) or _CALCULATION.match(rest):
         return _of_equation(line)
     return None if _GLUED.match(rest) else first.value
 
@@ -120,6 +122,8 @@ def _of_equation(line: str) -> Fraction | None:
 
 def _in_sentence(sentence: str) -> Fraction | None:
     """The number of a sentence that does not begin with it: behind what says that it is the result, else the first."""
+    if _BETWEEN.search(sentence):
+        return None
     if places := [match.end() for match in _COMES_TO.finditer(sentence)]:
         begun = sentence[places[-1] :].lstrip("( ")
         number = number_at_start(begun)

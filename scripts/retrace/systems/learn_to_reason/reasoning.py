@@ -5,6 +5,7 @@ a table become lines. A text in the project's own form, `step | step | #### answ
 """
 
 import re
+from collections.abc import Iterator
 
 from retrace.systems.learn_to_reason.cleanup import MARKERS
 from retrace.tasks import steps
@@ -12,6 +13,7 @@ from retrace.tasks.statements import (
     ANSWER_LINE,
     ANSWER_SENTENCE,
     SHORT_LINE,
+    TURNED,
     another_question,
     without_list_numbers,
 )
@@ -52,7 +54,7 @@ def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
 
     sentences: leave out sentences that state the answer, too (`Therefore, the answer is 18.`), not only lines.
     """
-    said = without_thoughts(text).strip()
+    said = without_thoughts(text).replace("\r\n", "\n").strip()
     if "\n" not in said:
         said = said.split(steps.MARKER)[0].rstrip()
     said = _ANSWER_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", said)
@@ -139,7 +141,7 @@ def _before_the_answer(lines: list[str]) -> list[str]:
     kept: list[str] = []
     before = -1  # how many lines stand before the last answer line
     skip = False
-    for line in lines:
+    for line in _apart(lines):
         answer = ANSWER_LINE.match(line) or SHORT_LINE.match(line)
         if not answer:
             if not (skip and len(line.split()) <= _FEW_WORDS and not _CALCULATION.search(line)):
@@ -158,6 +160,16 @@ def _before_the_answer(lines: list[str]) -> list[str]:
     return kept if before < 0 else kept[:before]
 
 
+def _apart(lines: list[str]) -> Iterator[str]:
+    """The lines, with an answer line that stands behind a sentence on a line of its own."""
+    for line in lines:
+        inside = ANSWER_LINE.search(line, 1)
+        if inside and not ANSWER_LINE.match(line):
+            yield line[: inside.start()].rstrip()
+            line = line[inside.start() :].lstrip()
+        yield line
+
+
 def _without_statements(lines: list[str]) -> list[str]:
     """The lines without the sentences that only state the answer, and without what stands behind the last of them.
 
@@ -167,8 +179,8 @@ def _without_statements(lines: list[str]) -> list[str]:
     end: int | None = None  # how many lines are kept up to the last statement
     for line in lines:
         kept.append([])
-        for sentence in _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) else [line]:
-            match = ANSWER_SENTENCE.search(sentence)
+        for sentence in _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) or TURNED.search(line) else [line]:
+            match = ANSWER_SENTENCE.search(sentence) or TURNED.search(sentence)
             rest = _beside_statement(sentence, match) if match else sentence
             if rest:
                 kept[-1].append(rest)
@@ -182,6 +194,9 @@ def _without_statements(lines: list[str]) -> list[str]:
 
 def _beside_statement(sentence: str, statement: re.Match[str]) -> str:
     """What a sentence says beside the answer; empty where it says nothing else."""
+    if statement.re is TURNED:
+        before = sentence[: statement.end(1)].rstrip()
+        return f"{before}." if _CALCULATION.search(before) else sentence[: statement.start()].rstrip()
     before, tail = sentence[: statement.start()], sentence[statement.end() :].strip(" :")
     alone = _OPENING.fullmatch(before) is not None
     if _CALCULATION.search(tail):
