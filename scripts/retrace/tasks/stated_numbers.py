@@ -64,13 +64,13 @@ def stated_number(text: str) -> Fraction | None:
 
 
 def concluding_number(text: str) -> Fraction | None:
-    """The number with which a text ends that states its answer nowhere, times such as 10:30 aside; None where there is none.
+    """The number with which a text ends that states its answer nowhere; None where there is none but in 10:30 or 12,34.
 
     It is the last one, but where the last sentence names several (`18 pens for 3 bags`), the one that the last calculation
     came to. A line with the calculator's notes is in the project's own form: there the last number counts.
     """
     signs = plain_signs(text)
-    found = [number for number in numbers_in(text) if not _in_a_time(signs, number)]
+    found = [number for number in numbers_in(text) if not _in_pieces(signs, number)]
     if not found:
         return None
     last = found[-1]
@@ -86,9 +86,9 @@ def concluding_number(text: str) -> Fraction | None:
     return last.value
 
 
-def _in_a_time(text: str, number: Number) -> bool:
+def _in_pieces(text: str, number: Number) -> bool:
     before, behind = text[: number.start], text[number.end :]
-    return bool(re.search(r"\d[:.]\Z", before) or re.match(r"[:.]\d", behind))
+    return bool(re.search(r"\d[:.,]\Z", before) or re.match(r"[:.,]\d", behind))
 
 
 def _value_of(line: str, first: Number) -> Fraction | None:
@@ -129,4 +129,4 @@ def _in_sentence(sentence: str) -> Fraction | None:
         number = number_at_start(begun)
         return _value_of(begun, number) if number else None
     found = [number for number in numbers_in(sentence) if not _GLUED.match(sentence[number.end :])]
-    return found[0].value if found and not _in_a_time(sentence, found[0]) else None
+    return found[0].value if found and not _in_pieces(sentence, found[0]) else None

@@ -99,7 +99,7 @@ def _said(label: Label) -> str:
 
 def _names_another(label: Label) -> bool:
     """Whether another label follows: `or (b)`, `bank, (b) park`; one in a reason, `since (b) is wet`, is none."""
-    return _ANOTHER_LABEL.match(_REASON.split(label.rest.lstrip(".)]}"), maxsplit=1)[0]) is not None
+    return _ANOTHER_LABEL.match(_REASON.split(label.rest.lstrip(")]}"), maxsplit=1)[0]) is not None
 
 
 def _by_label(label: str, options: Mapping[str, str]) -> str | None:
