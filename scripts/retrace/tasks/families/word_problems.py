@@ -10,9 +10,7 @@ from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
 
-_OFFICIAL_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
-_OFFICIAL_EQUATION = re.compile(r"=(-?[0-9.]+)")
-_OFFICIAL_NUMBER = re.compile(r"\d+[.,]?\d*")
+_FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _EQUATION = re.compile(rf"=\s*(-?)\s?\$?\s?(-?)({_DIGITS})")
@@ -21,16 +19,16 @@ _NUMBER = re.compile(rf"(?<![\w)\]])(-?)\$?(-?)({_DIGITS})|({_DIGITS})")
 _STRICT_ANSWER = re.compile(rf"####\s*(-?)\s?\$?\s?(-?)({_DIGITS})\s?%?\.?\s*\Z")
 
 
-def extract_answer(text: str, official: bool = False) -> str | None:
-    """The number after the first `#### `, commas removed; None where there is none.
+def first_answer(text: str) -> str | None:
+    """What follows the first `#### `, commas removed, by GRACE's own rule: digits and points, or points alone."""
+    match = _FIRST_ANSWER.search(text)
+    return match.group(1).replace(",", "") if match else None
 
-    official: as GRACE: whatever digits, points and commas follow counts, even none but a point.
-    """
-    match = _OFFICIAL_ANSWER.search(text)
-    if match is None:
-        return None
-    answer = match.group(1).strip().replace(",", "")
-    return answer if official or any(character.isdigit() for character in answer) else None
+
+def extract_answer(text: str) -> str | None:
+    """The number after the first `#### `, commas removed; None where there is none."""
+    answer = first_answer(text)
+    return answer if answer and any(character.isdigit() for character in answer) else None
 
 
 def _float(text: str | None) -> float | None:
@@ -42,10 +40,10 @@ def _float(text: str | None) -> float | None:
 
 def grade(text: str, gold: str) -> bool:
     """GRACE's grader: the first answers of both texts differ by less than 1e-4. UserError where gold has no answer."""
-    reference = extract_answer(gold, official=True)
+    reference = first_answer(gold)
     if reference is None:
         raise UserError(f"the reference solution has no '#### number': {gold[-80:]!r}; mend the data")
-    right, found = _float(reference), _float(extract_answer(text, official=True))
+    right, found = _float(reference), _float(first_answer(text))
     return right is not None and found is not None and abs(found - right) < 1e-4
 
 
@@ -86,21 +84,9 @@ def step_value(step: str) -> float | None:
     return _signed(first, second, digits or bare)
 
 
-def _official_step_value(step: str) -> float | None:
-    values = _OFFICIAL_EQUATION.findall(step) or _OFFICIAL_NUMBER.findall(step)
-    try:
-        return float(values[-1]) if values else None
-    except ValueError:
-        return None
-
-
-def step_correct(step: str, reference_step: str, official: bool = False) -> bool:
-    """Whether a sampled step comes to the reference step's value, within 1e-3; False where either has no value.
-
-    official: numbers as GRACE reads them (`=1,200` is 1; `= 5` is no equation; a bare `1,000` is no number).
-    """
-    value = _official_step_value if official else step_value
-    found, right = value(step), value(reference_step)
+def step_correct(step: str, reference_step: str) -> bool:
+    """Whether a sampled step comes to the reference step's value, within 1e-3; False where either has no value."""
+    found, right = step_value(step), step_value(reference_step)
     return found is not None and right is not None and abs(found - right) < 1e-3
 
 
