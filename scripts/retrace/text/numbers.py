@@ -1,6 +1,6 @@
 """Numbers as people write them, read exactly: `1,200`, `−5`, `12 1/2`, `1.5e3`, `$9{,}500`, `\\frac{1}{2}`, `½`.
 
-Values are fractions, so that nothing is rounded on the way. A percent sign is read over: 50% is 50, as the data sets have it.
+Values are fractions, so that nothing is rounded. A percent sign is ignored: 50% is 50, as the data sets have it.
 """
 
 import re
@@ -43,7 +43,8 @@ _GROUPED = (
     r"\d{1,3}(?:'\d{3})+(?!\d)",
 )
 _SPACED = r"[1-9]\d{0,2}(?: \d{3})+(?!\d)"  # by a plain space: only where nothing else can be meant
-_EXPONENT = r"(?:[eE](?P<{0}>[-+]?\d+)(?![\w.])|\s?(?:\\times|\\cdot|\*|x)\s?10\s?\^\s?(?:\{{(?P<{0}b>-?\d+)\}}|(?P<{0}c>-?\d+)))"
+_TIMES_TEN = r"\s?(?:\\times|\\cdot|\*|x)\s?10\s?\^\s?"
+_EXPONENT = rf"(?:[eE](?P<power>[-+]?\d+)(?![\w.])|{_TIMES_TEN}(?:\{{(?P<powerb>-?\d+)\}}|(?P<powerc>-?\d+)))"
 
 
 def _number_pattern(spaced: bool) -> str:
@@ -58,7 +59,7 @@ def _number_pattern(spaced: bool) -> str:
         rf"|(?P<mixed2>\d+)?\s?(?P<vulgar>{vulgar})"
         rf"|(?P<mixed3>\d+)[ {_BREAK}](?P<above3>\d+)/(?P<below3>\d+)(?![\d/])"
         rf"|(?P<above4>{unsigned})\s?/\s?(?P<below4>{unsigned})(?![\d/])"
-        rf"|(?P<digits>{unsigned}){_EXPONENT.format('power')}?"
+        rf"|(?P<digits>{unsigned}){_EXPONENT}?"
         r")(?:\s?\\?%)?"
     )
 
@@ -76,7 +77,7 @@ class Number(NamedTuple):
 
 
 def plain_signs(text: str) -> str:
-    """The text with plain minus signs, digits, apostrophes and spaces in place of their typographic forms; as long as it was."""
+    """The text with plain minus signs, digits, apostrophes and spaces for typographic ones; its length stays the same."""
     return text.translate(_PLAIN)
 
 
@@ -93,7 +94,7 @@ def exact(text: str) -> Fraction | None:
 def numbers_in(text: str) -> list[Number]:
     """The numbers of a text in prose, in their order, each read whole.
 
-    A minus sign counts unless it stands behind something to subtract from. `3/4` is one number; a digit inside a word is none.
+    A minus sign counts unless it follows something to subtract from. `3/4` is one number; a digit inside a word is none.
     """
     found = []
     for match in _IN_TEXT.finditer(plain_signs(text)):
