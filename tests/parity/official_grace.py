@@ -5,12 +5,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from retrace.tasks.families.word_problems import first_answer
 from retrace.tasks.interpreter import Interpreter, ProgramError
 
+_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 _EQUATION = re.compile(r"=(-?[0-9.]+)")
 _NUMBER = re.compile(r"\d+[.,]?\d*")
 _NAME = re.compile(r"[a-zA-Z0-9]+")
+
+
+def first_answer(text: str) -> str | None:
+    """What follows the first `#### `, commas removed: digits and points, or points alone; `1/2` is 1."""
+    match = _ANSWER.search(text)
+    return match.group(1).replace(",", "") if match else None
 
 
 def _ran(program: str, name: str) -> object:

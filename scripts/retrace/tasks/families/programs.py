@@ -3,10 +3,12 @@
 import math
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 
 from retrace.errors import UserError
 from retrace.tasks.answer_kinds import NUMBER
-from retrace.tasks.families.word_problems import first_answer, strict_value
+from retrace.tasks.families.word_problems import extract_answer as stated_answer
+from retrace.tasks.families.word_problems import strict_value
 from retrace.tasks.family import Family
 from retrace.tasks.interpreter import Interpreter, ProgramError
 from retrace.tasks.steps import body_of
@@ -43,8 +45,8 @@ def _close(found: float, right: float) -> bool:
 def grade(text: str, gold: str) -> bool:
     """GRACE's grader: the program's value is close to the reference's number. UserError where the reference has none."""
     try:
-        right = float(first_answer(gold) or "")
-    except ValueError:
+        right = float(Fraction(stated_answer(gold) or ""))
+    except (ValueError, OverflowError):
         raise UserError(f"the reference program has no '#### number': {gold[-80:]!r}; mend the data") from None
     found = program_value(text)
     return found is not None and _close(found, right)

@@ -2,13 +2,15 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import question_files
+from retrace.tasks import golds, question_files
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
+from retrace.text.numbers import decimal_text, exact, plain_signs, whole_number
 
 _FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
@@ -16,35 +18,43 @@ _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _EQUATION = re.compile(rf"=\s*(-?)\s?\$?\s?(-?)({_DIGITS})")
 # A minus sign belongs to a bare number unless something to subtract from stands before it (600-407).
 _NUMBER = re.compile(rf"(?<![\w)\]])(-?)\$?(-?)({_DIGITS})|({_DIGITS})")
-_STRICT_ANSWER = re.compile(rf"####\s*(-?)\s?\$?\s?(-?)({_DIGITS})\s?%?\.?\s*\Z")
-
-
-def first_answer(text: str) -> str | None:
-    """What follows the first `#### `, commas removed, by GRACE's own rule: digits and points, or points alone."""
-    match = _FIRST_ANSWER.search(text)
-    return match.group(1).replace(",", "") if match else None
 
 
 def extract_answer(text: str) -> str | None:
-    """The number after the first `#### `, commas removed; None where there is none."""
-    answer = first_answer(text)
-    return answer if answer and any(character.isdigit() for character in answer) else None
+    """The number after the first `#### `, commas removed; None where there is none.
 
-
-def _float(text: str | None) -> float | None:
-    try:
-        return float(text.rstrip(".")) if text is not None else None
-    except ValueError:
+    As GRACE reads it, but for a number that goes on behind the digits: `1/2` is 0.5 and not 1, `1e3` 1000, `−5` -5.
+    """
+    text = plain_signs(text)
+    match = _FIRST_ANSWER.search(text)
+    if match is None:
         return None
+    value = whole_number(text[match.start(1) :].partition("\n")[0], len(match.group(1)))
+    if value is not None:
+        return decimal_text(value) or f"{value.numerator}/{value.denominator}"
+    answer = match.group(1).replace(",", "")
+    return answer if any(character.isdigit() for character in answer) else None
+
+
+def differ(found: str | None, right: str | None, least: float) -> bool:
+    """Whether two answers are no numbers, or differ by this much. Floats decide, as in the papers' graders; numbers so large
+    that floats cannot tell them apart are compared exactly."""
+    try:
+        one, other = (Fraction((answer or "").rstrip(".")) for answer in (found, right))
+        if max(abs(one), abs(other)) >= 2**53:
+            return abs(one - other) >= least
+        return abs(float(one) - float(other)) >= least
+    except ValueError:
+        return True
 
 
 def grade(text: str, gold: str) -> bool:
     """GRACE's grader: the first answers of both texts differ by less than 1e-4. UserError where gold has no answer."""
-    reference = first_answer(gold)
-    if reference is None:
+    if (digits := golds.one_by_one(gold)) is not None:
+        return golds.one_by_one(text) == digits
+    if _FIRST_ANSWER.search(plain_signs(gold)) is None:
         raise UserError(f"the reference solution has no '#### number': {gold[-80:]!r}; mend the data")
-    right, found = _float(reference), _float(first_answer(text))
-    return right is not None and found is not None and abs(found - right) < 1e-4
+    return not differ(extract_answer(text), extract_answer(gold), 1e-4)
 
 
 def _signed(*parts: str | None) -> float:
@@ -53,20 +63,26 @@ def _signed(*parts: str | None) -> float:
     return -value if "-" in (first, second) else value
 
 
-def strict_value(text: str) -> float | None:
-    """The number after `####` at the very end of a text, read whole (1,200 is 1200; $ and % allowed)."""
-    match = _STRICT_ANSWER.search(text)
-    return _signed(*match.groups()) if match else None
+def strict_value(text: str) -> Fraction | None:
+    """The number after `####` at the very end of a text, read whole (1,200 is 1200, 1/2 a half; $ and % allowed)."""
+    _, marker, tail = text.rpartition("####")
+    return exact(tail) if marker else None
 
 
 def grade_strict(text: str, gold: str) -> bool:
-    """Right only where the text ends in `#### value` and the whole value equals the reference's."""
+    """Right only where the text ends in `#### value` and the whole value equals the reference's.
+
+    They may differ by a millionth of the reference, as rounded decimals do, but never by half a cent.
+    """
     if text.count("####") != 1:
         return False
+    if (digits := golds.one_by_one(gold)) is not None:
+        return golds.one_by_one(text) == digits
     reference, found = strict_value(gold), strict_value(text)
     if reference is None:
         raise UserError(f"the reference solution does not end in '#### number': {gold[-80:]!r}; mend the data")
-    return found is not None and abs(found - reference) <= 1e-6 * max(1.0, abs(reference))
+    tolerance = min(Fraction(1, 10**6) * max(1, abs(reference)), Fraction(1, 200), abs(reference) / 2 or 1)
+    return found is not None and abs(found - reference) <= tolerance
 
 
 def step_value(step: str) -> float | None:
