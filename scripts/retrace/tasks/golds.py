@@ -42,7 +42,7 @@ _POWERS = frozenset("squared cubed factorial".split())  # behind a number, not b
 # Units of which one counts in another: 3 hours and 3 minutes are not 3.
 _MEASURES = frozenset(
     "dollar cent euro pound penny pence hour hr minute min second sec day week month year foot feet inch inche yard mile "
-    "km meter metre cm mm kilometer centimeter gram kg kilogram ounce oz ton liter litre ml gallon quart pint cup degree".split()
+    "km meter metre cm mm kilometer centimeter gram kg kilogram ounce oz ton liter litre ml gallon quart pint cup".split()
 )
 
 
