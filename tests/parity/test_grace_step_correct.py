@@ -6,7 +6,7 @@ from parity import official_grace
 from retrace.tasks.load import load_task
 
 # Steps that are right by our rule and wrong by theirs: a number is read whole, and white space makes no difference.
-MENDED = {"it costs 12,450 |", "import math ;", "t0 = q ;"}
+MENDED = {"it costs 12,450 |", "=1e3 |", "import math ;", "t0 = q ;"}
 
 
 def ours(given: dict) -> bool:

@@ -128,6 +128,13 @@ def numbers_in(text: str) -> list[Number]:
     return found
 
 
+def leading(text: str) -> Number | None:
+    """The number at the very start of a text, read whole; None where none stands there."""
+    match = _IN_TEXT.match(plain_signs(text))
+    value = _value(match) if match else None
+    return Number(value, 0, match.end()) if match and value is not None else None
+
+
 def decimal_text(value: Fraction) -> str | None:
     """A number in decimal digits, without exponent (`0.5`, `1200`); None where its digits never end, as those of 1/3."""
     rest, digits = value.denominator, 0
@@ -161,8 +168,8 @@ def whole_number(line: str, end: int) -> Fraction | None:
         return None
     value = exact(line)
     if value is None:
-        found = next(iter(numbers_in(line)), None)
-        value = found.value if found is not None and found.start == 0 and found.end > end else None
+        found = leading(line)
+        value = found.value if found is not None and found.end > end else None
     return value if value is not None and value != exact(line[:end]) else None
 
 

@@ -10,12 +10,12 @@ from retrace.tasks import golds, question_files
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
-from retrace.text.numbers import decimal_text, exact, plain_signs, whole_number
+from retrace.text.numbers import decimal_text, exact, leading, plain_signs, whole_number
 
 _FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-_EQUATION = re.compile(rf"=\s*(-?)\s?\$?\s?(-?)({_DIGITS})")
+_EQUALS = re.compile(r"=\s*")
 # A minus sign belongs to a bare number unless something to subtract from stands before it (600-407).
 _NUMBER = re.compile(rf"(?<![\w)\]])(-?)\$?(-?)({_DIGITS})|({_DIGITS})")
 
@@ -88,11 +88,12 @@ def grade_strict(text: str, gold: str) -> bool:
 def step_value(step: str) -> float | None:
     """What a step comes to: the number after its last `=`, else its last number; None where it has none.
 
-    Numbers are read whole: `=1,200` is 1200, `= 5` and `=$5` are 5.
+    Numbers are read whole: `=1,200` is 1200, `= 5` and `=$5` are 5, `= 1/2` is a half.
     """
-    equations = _EQUATION.findall(step)
-    if equations:
-        return _signed(*equations[-1])
+    step = plain_signs(step)
+    for equals in reversed(list(_EQUALS.finditer(step))):
+        if (found := leading(step[equals.end() :])) is not None and abs(found.value) < golds.LARGEST:
+            return float(found.value)
     numbers = _NUMBER.findall(step)
     if not numbers:
         return None
