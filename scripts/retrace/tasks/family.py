@@ -86,7 +86,11 @@ class Family:
 
     def bare_final(self, answer: str) -> str | None:
         """The final answer of a row that states nothing else, without `####`; None where something else stands there."""
-        return self.final_of(answer) if golds.alone(answer) else None
+        if self.final_kind == "number":
+            return self.final_of(answer) if golds.alone(answer) else None
+        word = self.final_of(answer)
+        stated = word is not None and self.extract(f"{steps.MARKER} {word}") is not None
+        return word if stated and word == answer.strip("(). ") else None
 
     def stated_final(self, where: str, answer: str) -> str:
         """The final answer that a row states by itself, beside the text that ends in it (`groundtruth`)."""
@@ -115,8 +119,8 @@ class Family:
         final = self._read(where, self.final_of if marker else self.bare_final, tail if marker else solution.strip())
         if final is None:
             raise golds.FaultyAnswer(
-                f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}' (it ends "
-                f"{solution[-40:]!r})"
+                f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}', or let it be a "
+                f"{self.final_kind} alone (it ends {solution[-40:]!r})"
             )
         return body.strip() if marker else "", final
 

@@ -75,8 +75,8 @@ def value_of(text: str) -> Fraction | None:
 
 
 def alone(text: str) -> bool:
-    """Whether a text is one number and nothing else, not even a unit."""
-    return exact(_bare(text)) is not None
+    """Whether a text is a number, or digits with points and commas that may be one, and nothing else, not even a unit."""
+    return exact(_bare(text)) is not None or re.fullmatch(r"-?\d[\d.,]*", text.strip()) is not None
 
 
 def final_text(text: str, fractions: bool = False) -> str | None:
@@ -95,7 +95,7 @@ def final_text(text: str, fractions: bool = False) -> str | None:
     if digits is not None:
         return digits
     if fractions:
-        return f"{value.numerator}/{value.denominator}"
+        return str(value)
     raise Unclear(
         f"{_shown(text)} has no end in decimals, in which this family's graders compare; choose family numeric, or write "
         "the decimals that count"
@@ -137,9 +137,9 @@ def _bare(text: str) -> str:
 def _check(text: str, written: str, found: list[Number]) -> None:
     """Raise Unclear unless `written` is a number with a plain unit, or the same number of several things."""
     first = found[0]
-    if re.match(r",\d", written[first.end :]):
+    if re.match(r"[.,]\d", written[first.end :]):
         raise Unclear(
-            f"{_shown(text)}: its comma may stand for a point or between thousands; write it with a point, without commas"
+            f"{_shown(text)}: its commas and points can be read in two ways; write it with one point at most, without commas"
         )
     unit = _SQUARE.sub("", written[first.end :])
     if first.start or (numbers_in(unit) and not _same_counts(written, found)):

@@ -135,10 +135,10 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
         value = value[0]
     number = exact(value) if isinstance(row, CsvRow) and isinstance(value, str) else exact_value(value)
     if number is None:
-        long = isinstance(value, int) and value.bit_length() > 4 * MAX_DIGITS
+        long = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
         shown = f"of more than {MAX_DIGITS} digits" if long else repr(str(value)[:40])
         raise UserError(f"{where}: field {name!r} is {shown}; it must be one number, in digits, as in 1234.5")
-    return decimal_text(number) or f"{number.numerator}/{number.denominator}"
+    return decimal_text(number) or str(number)
 
 
 def joined(parts: list[str]) -> str:

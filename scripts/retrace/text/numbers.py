@@ -102,6 +102,10 @@ class WrittenFloat(float):
 
     text: str
 
+    def __str__(self) -> str:
+        shortest = float.__repr__(self)
+        return shortest if exact(shortest) == exact(self.text) else self.text
+
     def __reduce__(self) -> tuple[type, tuple[str]]:
         return WrittenFloat, (self.text,)
 

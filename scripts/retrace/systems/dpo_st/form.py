@@ -136,7 +136,7 @@ class DpoStTask(Task):
     def extract(self, text: str) -> str | None:
         """The answer by DPO-ST's own extractor."""
         value = last_answer(text)
-        return None if value is None else decimal_text(value) or f"{value.numerator}/{value.denominator}"
+        return None if value is None else decimal_text(value) or str(value)
 
     def grade(self, text: str, gold: str) -> bool:
         """DPO-ST's grader: the values differ by less than 1e-4, exactly where floats are too coarse for it.

@@ -31,7 +31,7 @@ def extract_answer(text: str) -> str | None:
         return None
     value = whole_number(text[match.start(1) :].partition("\n")[0], len(match.group(1)))
     if value is not None:
-        return decimal_text(value) or f"{value.numerator}/{value.denominator}"
+        return decimal_text(value) or str(value)
     answer = match.group(1).replace(",", "")
     return answer if any(character.isdigit() for character in answer) else None
 
