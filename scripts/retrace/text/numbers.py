@@ -132,9 +132,9 @@ def numbers_in(text: str) -> list[Number]:
     return found
 
 
-def leading(text: str) -> Number | None:
-    """The number at the very start of a text, read whole; None where none stands there."""
-    match = _IN_TEXT.match(plain_signs(text))
+def number_at_start(text: str) -> Number | None:
+    """The number with which a text begins, read whole: `1 200 pens` begins with 1200. None where it begins otherwise."""
+    match = _WHOLE.match(plain_signs(text))
     value = _value(match) if match else None
     return Number(value, 0, match.end()) if match and value is not None else None
 
@@ -172,7 +172,7 @@ def whole_number(line: str, end: int) -> Fraction | None:
         return None
     value = exact(line)
     if value is None:
-        found = leading(line)
+        found = number_at_start(line)
         value = found.value if found is not None and found.end > end else None
     return value if value is not None and value != exact(line[:end]) else None
 

@@ -10,7 +10,7 @@ from retrace.tasks import golds, question_files
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
-from retrace.text.numbers import decimal_text, exact, leading, plain_signs, whole_number
+from retrace.text.numbers import decimal_text, exact, number_at_start, plain_signs, whole_number
 
 _FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
@@ -92,7 +92,7 @@ def step_value(step: str) -> float | None:
     """
     step = plain_signs(step)
     for equals in reversed(list(_EQUALS.finditer(step))):
-        if (found := leading(step[equals.end() :])) is not None and abs(found.value) < golds.LARGEST:
+        if (found := number_at_start(step[equals.end() :])) is not None and abs(found.value) < golds.LARGEST:
             return float(found.value)
     numbers = _NUMBER.findall(step)
     if not numbers:
