@@ -154,6 +154,11 @@ def decimal_text(value: Fraction) -> str | None:
     return f"{sign}{whole[:-digits]}.{whole[-digits:]}" if digits else f"{sign}{whole}"
 
 
+def same_value(found: Fraction, right: Fraction) -> bool:
+    """Whether a value is the right one but for the rounding of decimals: by a millionth of it, and never by half a cent."""
+    return abs(found - right) <= min(Fraction(1, 10**6) * max(1, abs(right)), Fraction(1, 200), abs(right) / 2 or 1)
+
+
 def significant(value: Fraction, digits: int = 10) -> Fraction:
     """A value to so many significant digits, with never fewer than six decimals; a whole number stays as it is."""
     if value.denominator == 1:

@@ -280,6 +280,9 @@ def test_no_cent_is_lost_in_strict_grading(tmp_path: Path) -> None:
     task, example = example_of(tmp_path, "#### 25315080.979")
     assert task.grade_strict("#### 25,315,080.979", example.answer)
     assert not task.grade_strict("#### 25315081", example.answer)
+    numeric, example = example_of(tmp_path, "#### 25315080.979", "numeric")
+    assert numeric.grade_strict("#### 25315080.979", example.answer)
+    assert not numeric.grade_strict("#### 25315081", example.answer)
     task, example = example_of(tmp_path, "#### 1e-7")
     assert task.grade_strict("#### 0.0000001", example.answer)
     assert not task.grade_strict("#### 0", example.answer)
@@ -369,3 +372,20 @@ def test_numbers_alone_are_graded_exactly(tmp_path: Path, chat: bool) -> None:
     for answer, right in (("0.5", True), ("1/2", True), ("1", False), ("2", False)):
         assert asked.grade(f"So. {lead}{answer}", example.answer) is right
         assert asked.grade_strict(f"So. {lead}{answer}", example.answer) is right
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_table_of_the_page_says_what_is_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "own_data.md").read_text(encoding="utf-8")
+    table = page.partition("| behind `####` | read as |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = [[cell.strip(" `") for cell in line.strip("|").split(" | ")] for line in table.splitlines()]
+    assert len(rows) == 14
+    for written, read in rows:
+        if read.startswith("refused"):
+            with pytest.raises(UserError, match=r"rows\.jsonl:1: "):
+                example_of(tmp_path, f"So.\n#### {written}")
+        else:
+            assert example_of(tmp_path, f"So.\n#### {written}")[1].final_answer == read
+    assert '{"question": "2+2?", "answer": "4"}' in page

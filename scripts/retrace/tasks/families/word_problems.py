@@ -10,7 +10,7 @@ from retrace.tasks import golds, question_files
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
-from retrace.text.numbers import decimal_text, exact, number_at_start, plain_signs, whole_number
+from retrace.text.numbers import decimal_text, exact, number_at_start, plain_signs, same_value, whole_number
 
 _FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
@@ -70,10 +70,7 @@ def strict_value(text: str) -> Fraction | None:
 
 
 def grade_strict(text: str, gold: str) -> bool:
-    """Right only where the text ends in `#### value` and the whole value equals the reference's.
-
-    They may differ by a millionth of the reference, as rounded decimals do, but never by half a cent.
-    """
+    """Right only where the text ends in `#### value` and the whole value equals the reference's."""
     if text.count("####") != 1:
         return False
     if (digits := golds.one_by_one(gold)) is not None:
@@ -81,8 +78,7 @@ def grade_strict(text: str, gold: str) -> bool:
     reference, found = strict_value(gold), strict_value(text)
     if reference is None:
         raise UserError(f"the reference solution does not end in '#### number': {gold[-80:]!r}; mend the data")
-    tolerance = min(Fraction(1, 10**6) * max(1, abs(reference)), Fraction(1, 200), abs(reference) / 2 or 1)
-    return found is not None and abs(found - reference) <= tolerance
+    return found is not None and same_value(found, reference)
 
 
 def step_value(step: str) -> float | None:
