@@ -131,11 +131,25 @@ def numbers_in(text: str) -> list[Number]:
     A minus sign counts unless it follows something to subtract from. `3/4` is one number; a digit inside a word is none.
     """
     found = []
-    for match in _IN_TEXT.finditer(plain_signs(text)):
+    signs = plain_signs(text)
+    for match in _IN_TEXT.finditer(signs):
         value = _value(match)
-        if value is not None:
+        if value is None:
+            continue
+        if match["sign"] and _subtracts(signs, match):
+            found.append(Number(abs(value), match.start() + 1, match.end()))
+        else:
             found.append(Number(value, match.start(), match.end()))
     return found
+
+
+def _subtracts(text: str, match: re.Match[str]) -> bool:
+    """Whether the sign before a number stands between two: `20 - 5`, `20 -5`, `what is left - 5`."""
+    before = text[max(match.start() - 20, 0) : match.start()].rstrip(" ")
+    if not before:
+        return False
+    apart = text[match.start("sign") + 1].isspace()
+    return before[-1].isdigit() or before[-1] in ")]}%" or (apart and before[-1].isalpha())
 
 
 def number_at_start(text: str) -> Number | None:
