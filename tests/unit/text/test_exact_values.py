@@ -68,7 +68,8 @@ def test_significant_digits(value: Fraction, rounded: str) -> None:
     ("line", "end", "value"),
     [
         ("1/2", 1, Fraction(1, 2)), ("1e3", 1, 1000), ("12 1/2 cups", 2, Fraction(25, 2)), ("1 000", 1, 1000),
-        ("5", 1, None), ("5 apples", 1, None), ("5%", 1, None), ("1-2", 1, None), ("5.", 2, None), ("10/0", 2, None), ("7 #### 8", 1, None),
+        ("5", 1, None), ("5 apples", 1, None), ("5%", 1, None), ("1-2", 1, None),
+        ("5.", 2, None), ("10/0", 2, None), ("7 #### 8", 1, None),
     ],
 )  # fmt: skip
 def test_numbers_that_go_on(line: str, end: int, value: Fraction | None) -> None:
