@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from retrace.tasks import answers
 from retrace.tasks.answers import Kind
+from retrace.text.numbers import exact, numbers_in, same_value
 
 
 class AnswerKind:
@@ -53,7 +54,10 @@ class Number(AnswerKind):
         return answers.same_number(found, right)
 
     def _exactly(self, tail: str, right: str) -> bool:
-        return answers.only_number(tail) and answers.same_number(tail, right)
+        if not answers.only_number(tail):
+            return False
+        found, stated = exact(answers.plain(tail)), numbers_in(right)
+        return found is not None and bool(stated) and same_value(found, stated[0].value)
 
     def stated(self, answer: str) -> bool:
         """Whether a number stands there."""
