@@ -20,7 +20,7 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:=[ \t]*){3,})$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+(?!>)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*(?:#{1,3}|#{5,6})[ \t]+(?=\S)|[ \t]+#{1,3}[ \t]*$", re.MULTILINE)  # four are our own
-_BULLET = re.compile(r"^[ \t]*[-*•+▪●][ \t]+(?=\S)", re.MULTILINE)
+_BULLET = re.compile(r"^[ \t]*[-*•+▪●◦‣➤►✓✔✅][ \t]+(?=\S)", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\((?:https?://|www\.)[^()\s]*\)")
 _TAG = re.compile(
     r"(?<!<)</?(?:b|strong|i|em|u|p|br|code|pre|sup|sub|mark|span|div|ul|ol|li|h[1-6]|hr|center|small|s|del)\b[^<>\n]*>(?!>)",

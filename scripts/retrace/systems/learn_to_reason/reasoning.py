@@ -46,6 +46,7 @@ _DANGLING = re.compile(
 _VALUE_BECAUSE = re.compile(r"^[^\sA-Za-z]+(?:[ ][A-Za-z]+){0,2},?[ ](?:because|since|as)[ ]", re.IGNORECASE)
 _BOX_LINE = re.compile(r"^[\s$\\\[\]()*]*\\boxed[ ]?\{.*\}[\s$\\\[\]().*]*$")
 _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_SEVERAL_WORDS = 5
 _FEW_WORDS = 6  # a line with no more words below the word Answer is the answer
 
 
@@ -120,16 +121,22 @@ def _without_headings(lines: list[str]) -> list[str]:
         words = plain_text(match[1]).strip()
         if line.lstrip().startswith(steps.MARKER) and (exact(words) is not None or len(words.split()) == 1):
             found.append(f"Answer: {words}")
-        elif ANSWER_LINE.match(words) or _CALCULATION.search(words) or (match.re is _BOLD_LINE and words[-1:] in ".!?"):
+        elif ANSWER_LINE.match(words) or _CALCULATION.search(words) or (match.re is _BOLD_LINE and _says_more(words)):
             found.append(words)
     return found
+
+
+def _says_more(words: str) -> bool:
+    """Whether a line in bold is no heading: a sentence, or several words with a number."""
+    words = _STEP.sub("", words)
+    return words[-1:] in ".!?" or (len(words.split()) >= _SEVERAL_WORDS and any(map(str.isdigit, words)))
 
 
 def _joined(lines: list[str]) -> list[str]:
     """Lines in which an equation goes on (`= 18`) are joined to the line before."""
     found: list[str] = []
     for line in lines:
-        if found and line.startswith("="):
+        if found and line.startswith("=") and not line.startswith("=>"):
             found[-1] = f"{found[-1]} {line}"
         else:
             found.append(line)
@@ -196,7 +203,10 @@ def _beside_statement(sentence: str, statement: re.Match[str]) -> str:
     """What a sentence says beside the answer; empty where it says nothing else."""
     if statement.re is TURNED:
         before = sentence[: statement.end(1)].rstrip()
-        return f"{before}." if _CALCULATION.search(before) else sentence[: statement.start()].rstrip()
+        if _CALCULATION.search(statement[1]):
+            return f"{before}."
+        before = sentence[: statement.start()].rstrip(" ,;:")
+        return "" if _OPENING.fullmatch(before) else f"{before}."
     before, tail = sentence[: statement.start()], sentence[statement.end() :].strip(" :")
     alone = _OPENING.fullmatch(before) is not None
     if _CALCULATION.search(tail):
