@@ -26,8 +26,24 @@ def common_params(section=None):
 
 
 def training_params(folder, section):
-    """Params of a training: those of `common_params`, and the folder of its trainer state."""
-    return {**common_params(section), "state": f"{folder}/state"}
+    """Params of a training: those of `common_params`, the folder of its trainer state, and what its model card says."""
+    return {**common_params(section), "state": f"{folder}/state", "card": card_arguments, "base_file": card_base}
+
+
+# Snakemake does not compare params that depend on the threads, so that a change of what only the model card says (another
+# preset with the same options) retrains nothing.
+
+
+def card_arguments(wildcards, threads):
+    """Params function: checkpoint, system and preset of a training, for its model card."""
+    name = checkpoint_of(wildcards) or "base"
+    words = ["--checkpoint", name, "--system", settings.checkpoints.system_of(name), "--preset", settings.preset_name]
+    return shlex.join(words)
+
+
+def card_base(wildcards, threads):
+    """Params function: the base model's YAML, for the model card of a training that does not read it otherwise."""
+    return shell_yaml_path("models", wildcards.model)
 
 
 def speed(section=None):

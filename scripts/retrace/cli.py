@@ -72,6 +72,14 @@ def add_form(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_card(parser: argparse.ArgumentParser) -> None:
+    """The options of a training that its checkpoint's model card alone tells."""
+    group = parser.add_argument_group("model card", "what README.md of the output folder says of it")
+    group.add_argument("--checkpoint", help="the checkpoint's name")
+    group.add_argument("--system", help="the system that it belongs to")
+    group.add_argument("--preset", help="the preset that its options come from")
+
+
 def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> SectionType:
     """The section's values from the command line, with defaults. Raises UserError for an invalid value."""
     prefix = section.__name__ + "."
