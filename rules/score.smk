@@ -101,11 +101,13 @@ rule model_card:
     params:
         **common_params(),
         name=lambda w: f"{w.checkpoint} of {w.model}",
-        decoders=lambda w: measured_by_card(w).decoders,
+        decoders=lambda w: [base_decoder(name) for name in measured_by_card(w).decoders],
+        calculator=lambda w: list(measured_by_card(w).decoders.values()),
     message:
         "Writing the model card of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
     shell:
         program(
             "write_model_card {TASK} {SEED} --model {input.model} --name {params.name:q} --data {input.data}"
-            " --predictions {input.predictions} --decoders {params.decoders} --output {output}"
+            " --predictions {input.predictions} --decoders {params.decoders} --calculator {params.calculator}"
+            " --output {output}"
         )

@@ -2,8 +2,8 @@
 
     python scripts/write_model_card.py --model results/gsm8k/tiny_t5/seed0/sft/model --name sft \\
         --task-file config/tasks/gsm8k.yaml --data results/data/gsm8k/test.jsonl --seed 0 \\
-        --predictions greedy/test.jsonl greedy_no_calculator/test.jsonl --decoders greedy greedy_no_calculator \\
-        --output model_card.md
+        --predictions greedy/test.jsonl greedy_no_calculator/test.jsonl --decoders greedy greedy \\
+        --calculator with without --output model_card.md
 
 In: the checkpoint's folder, whose README.md its training wrote (without one the card says so), the split that was
 answered, and a file of predictions for each decoder. Out: the card with a table of scores, and with the Hub's
@@ -25,11 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="Example rows of the split that was answered")
     parser.add_argument("--seed", type=int, required=True, help="of the checkpoint")
     parser.add_argument("--predictions", nargs="+", required=True, help="Prediction rows, one file for each decoder")
+    parser.add_argument("--decoders", nargs="+", required=True, help="the decoder of each file")
     parser.add_argument(
-        "--decoders",
+        "--calculator",
         nargs="+",
         required=True,
-        help="their names; NAME beside NAME_no_calculator is the one with the calculator",
+        choices=["with", "without", "none"],
+        help="whether each file was decoded with the calculator; none: the texts hold nothing to calculate",
     )
     parser.add_argument("--output", required=True, help="the card to write")
     args = parser.parse_args(arguments)
@@ -38,23 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.predictions import read_examples, read_runs
     from retrace.machine.storage import write_text
     from retrace.tasks.load import load_task
-    from retrace.workflow.names import WITHOUT_CALCULATOR
 
-    if len(args.predictions) != len(args.decoders):
-        raise UserError(
-            f"--predictions names {len(args.predictions)} files and --decoders {len(args.decoders)} decoders; give one "
-            "file for each decoder"
-        )
+    for name in ("decoders", "calculator"):
+        if len(args.predictions) != (given := len(getattr(args, name))):
+            raise UserError(
+                f"--predictions names {len(args.predictions)} files and --{name} has {given} words; give one for each file"
+            )
     folder = Path(args.model)
     if not folder.is_dir():
         raise UserError(f"{folder}: no such folder; give the folder of a checkpoint")
     examples = read_examples(args.data)
     scores = []
-    for decoder, path in zip(args.decoders, args.predictions, strict=True):
-        without = decoder.endswith(WITHOUT_CALCULATOR)
-        pair = without or decoder + WITHOUT_CALCULATOR in args.decoders
-        run = read_runs([path], [args.seed], examples, args.data)[0]
-        scores.append(Score(decoder.removesuffix(WITHOUT_CALCULATOR), not without if pair else None, run))
+    for decoder, calculator, path in zip(args.decoders, args.calculator, args.predictions, strict=True):
+        scores.append(Score(decoder, calculator, read_runs([path], [args.seed], examples, args.data)[0]))
     card = folder / CARD_FILE
     try:
         text = card.read_text(encoding="utf-8") if card.exists() else None

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel
@@ -30,6 +30,7 @@ SCORED_FILE = "model_card.md"  # beside the checkpoint's folder
 SCORES = "## Scores"
 LOCK = Path(__file__).resolve().parents[3] / "config" / "models.lock.json"
 
+Calculator = Literal["with", "without", "none"]  # none: the texts hold nothing that a calculator could take over
 # Arguments of the training programs that name files of rows, and folders of models that the training starts from.
 ROWS = (
     "train",
@@ -105,7 +106,8 @@ def training_card(trained: Trained) -> str:
 
 def _metadata(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    if model and model.hub:
+    # A judge may have an encoder of its own, which its options name; then the generator is no base of it.
+    if model and model.hub and getattr(trained.options, "backbone", "generator") == "generator":
         found |= {"base_model": model.hub, "base_model_relation": "finetune"}
     if hubs := sorted({split.hub for split in task.splits.values() if split.hub}):
         found["datasets"] = hubs
@@ -133,7 +135,7 @@ def _origin(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> It
         value = getattr(args, name, None)
         for path in [value] if isinstance(value, str) else value or ():
             yield f"rows, `--{name.replace('_', '-')}`", _file(path)
-    yield "base model", _base(model)
+    yield "base model" + (" of the generator" if hasattr(trained.options, "backbone") else ""), _base(model)
     for name in STARTS:
         value = getattr(args, name, None)
         if isinstance(value, str):
@@ -244,13 +246,13 @@ class Score:
     """One way to decode the checkpoint, and how it did."""
 
     decoder: str
-    calculator: bool | None  # None: it has none to switch off
+    calculator: Calculator
     run: Run
 
     @property
     def setting(self) -> str:
         """In words, with the calculator."""
-        return self.decoder + {True: ", with calculator", False: ", without calculator", None: ""}[self.calculator]
+        return self.decoder + ("" if self.calculator == "none" else f", {self.calculator} calculator")
 
 
 def with_scores(
@@ -280,11 +282,9 @@ def with_scores(
         n, right = len(score.run.rows), sum(row.correct for row in score.run.rows)
         low, high = wilson(right, n)
         strict = sum(row.correct_strict for row in score.run.rows) / n
-        used = {True: "yes", False: "no", None: "none"}[score.calculator]
-        rows.append(
-            f"| `{score.decoder}` | {used} | {n:,} | {100 * right / n:.1f} % | {100 * low:.1f} to {100 * high:.1f} | "
-            f"{100 * strict:.1f} % |"
-        )
+        interval = f"{100 * low:.1f} to {100 * high:.1f}"
+        cells = [f"`{score.decoder}`", score.calculator, f"{n:,}", f"{100 * right / n:.1f} %", interval]
+        rows.append(f"| {' | '.join(cells)} | {100 * strict:.1f} % |")
     told = (
         f"Measured by Retrace on split `{split}` of {_line(task.title)} (`{task.name}`), seed {scores[0].run.seed}, with "
         "the paper's own grader; *strict*: the text must end in `#### value` with exactly the right value."

@@ -3,19 +3,19 @@
 from dataclasses import dataclass
 
 from retrace.errors import UserError
-from retrace.evaluation.model_card import SCORED_FILE
+from retrace.evaluation.model_card import SCORED_FILE, Calculator
 from retrace.workflow.names import WITHOUT_CALCULATOR
 from retrace.workflow.settings import Settings
 
 
 @dataclass(frozen=True)
 class Measured:
-    """checkpoint: the one that answers, which a discriminator guides. split: whose questions. decoders: with the calculator
-    and then without, or one alone where there is none to switch off."""
+    """checkpoint: the one that answers, which a discriminator guides. split: whose questions. decoders: each with what it
+    does about the calculator."""
 
     checkpoint: str
     split: str
-    decoders: tuple[str, ...]
+    decoders: dict[str, Calculator]
 
 
 def measured(settings: Settings, task: str, model: str, checkpoint: str) -> Measured:
@@ -47,9 +47,11 @@ def measured(settings: Settings, task: str, model: str, checkpoint: str) -> Meas
             f"{checkpoint} has the weights of the model {model}, whose card is with its own files; how it does is in "
             f"results/{task}/{model}/{resolved}_{decoder}_acc.json"
         )
-    decoders = [decoder]
     answers = settings.checkpoints.parse(resolved)
     computes = answers is not None and answers.kind.computations and settings.task(task).calculator and not base.chat
+    decoders: dict[str, Calculator] = {decoder: "none"}
     if computes and not settings.decoder(decoder).never_calculates:
-        decoders.append(decoder + WITHOUT_CALCULATOR)
-    return Measured(resolved, settings.split(task, model, resolved, "test"), tuple(decoders))
+        decoders = {decoder: "with", decoder + WITHOUT_CALCULATOR: "without"}
+    elif computes and settings.decoder(decoder).reranks:
+        decoders = {decoder: "with"}  # the samples that it ranks were drawn with it
+    return Measured(resolved, settings.split(task, model, resolved, "test"), decoders)

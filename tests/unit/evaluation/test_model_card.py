@@ -13,6 +13,7 @@ from retrace.errors import UserError
 from retrace.evaluation.model_card import Trained, training_card, write_card
 from retrace.evaluation.predictions import write_predictions
 from retrace.machine.storage import sha256_of, write_jsonl
+from retrace.systems.grace.options import DiscriminatorTraining
 from retrace.tasks.load import load_task
 from retrace.training.options import SftTraining
 from unit.evaluation_data import CONFIG, examples, prediction
@@ -156,6 +157,15 @@ def test_a_network_of_our_own_says_how_it_is_loaded(tmp_path) -> None:
     assert "model_card.md" not in part
 
 
+@pytest.mark.parametrize(("backbone", "based"), [("generator", True), ("scratch", False), ("owner/encoder", False)])
+def test_a_judge_with_an_encoder_of_its_own_has_not_the_generator_as_its_base(tmp_path, backbone, based) -> None:
+    judge = told(tmp_path, network="discriminator", loader="a.b", options=DiscriminatorTraining(backbone=backbone))
+    card = training_card(judge)
+    assert ("base_model" in front_matter(card)) is based
+    assert "| base model of the generator | [google/flan-t5-large]" in card
+    assert f"backbone: {backbone}\n" in card
+
+
 def test_a_program_by_itself_says_less_and_names_no_folder_of_the_machine(tmp_path) -> None:
     alone = {
         "checkpoint": None,
@@ -191,10 +201,10 @@ def test_texts_of_a_task_stay_in_their_place(tmp_path) -> None:
 
 # ---------------------------------------------------------------- scores
 
-RIGHT = {"greedy": [True, True, False, True], "greedy_no_calculator": [False, False, False, True]}
+RIGHT = {"with": [True, True, False, True], "none": [True] * 4, "without": [False, False, False, True]}
 
 
-def scored_card(folder: Path, card: str | None, decoders=tuple(RIGHT), **changes: str) -> str:
+def scored_card(folder: Path, card: str | None, calculator=("with", "without"), **changes: str) -> str:
     """The card of write_model_card.py for a checkpoint with this card."""
     model = folder / "model"
     model.mkdir(exist_ok=True)
@@ -203,13 +213,14 @@ def scored_card(folder: Path, card: str | None, decoders=tuple(RIGHT), **changes
     rows = examples(4)
     write_jsonl(folder / "test.jsonl", rows)
     files = []
-    for decoder in decoders:
-        files.append(str(folder / f"{decoder}.jsonl"))
-        write_predictions(files[-1], [prediction(row, flag) for row, flag in zip(rows, RIGHT[decoder], strict=True)])
+    for name in calculator:
+        files.append(str(folder / f"{name}.jsonl"))
+        write_predictions(files[-1], [prediction(row, flag) for row, flag in zip(rows, RIGHT[name], strict=True)])
     given = {"model": str(model), "data": str(folder / "test.jsonl"), "task-file": str(CONFIG / "tasks/gsm8k.yaml")}
     given |= {"name": "sft of tiny_t5", "seed": "3", "output": str(folder / "card.md")} | changes
     words = [word for name, value in given.items() for word in (f"--{name}", value)]
-    write_model_card.main([*words, "--predictions", *files, "--decoders", *decoders])
+    decoders = ["greedy"] * len(files)
+    write_model_card.main([*words, "--predictions", *files, "--decoders", *decoders, "--calculator", *calculator])
     return (folder / "card.md").read_text(encoding="utf-8")
 
 
@@ -222,8 +233,8 @@ def test_both_scores_stand_in_the_table_and_in_the_metadata(tmp_path) -> None:
     assert "split `test` of GSM8K (`gsm8k`), seed 3" in card
     table = [line.split(" | ") for line in section(card, "Scores").splitlines() if line.startswith("| `")]
     assert [row[:4] for row in table] == [
-        ["| `greedy`", "yes", "4", "75.0 %"],
-        ["| `greedy`", "no", "4", "25.0 %"],
+        ["| `greedy`", "with", "4", "75.0 %"],
+        ["| `greedy`", "without", "4", "25.0 %"],
     ]
     assert table[0][4] == "30.1 to 95.4"  # Wilson's interval of 3 of 4
     results = ModelCard.load(tmp_path / "card.md").data.eval_results
@@ -237,11 +248,11 @@ def test_both_scores_stand_in_the_table_and_in_the_metadata(tmp_path) -> None:
 
 
 def test_a_decoder_alone_claims_no_calculator(tmp_path) -> None:
-    card = scored_card(tmp_path, None, ["greedy"])
-    assert "| `greedy` | none | 4 | 75.0 %" in card
+    card = scored_card(tmp_path, None, ["none"])
+    assert "| `greedy` | none | 4 | 100.0 %" in card
     assert "How it was trained is not recorded" in card
     assert front_matter(card)["model-index"][0]["results"][0]["metrics"][0]["name"] == "accuracy (greedy)"
-    assert "| `greedy` | no | 4 | 25.0 %" in scored_card(tmp_path, None, ["greedy_no_calculator"])
+    assert "| `greedy` | without | 4 | 25.0 %" in scored_card(tmp_path, None, ["without"])
 
 
 @pytest.mark.parametrize(
@@ -262,8 +273,11 @@ def test_what_does_not_fit_together_is_said(tmp_path) -> None:
     with pytest.raises(UserError, match=r"nowhere: no such folder"):
         scored_card(tmp_path, None, model=str(tmp_path / "nowhere"))
     write_jsonl(tmp_path / "other.jsonl", examples(3))
-    with pytest.raises(UserError, match=r"greedy\.jsonl:4: question 'q3' is not in .*other\.jsonl"):
+    with pytest.raises(UserError, match=r"with\.jsonl:4: question 'q3' is not in .*other\.jsonl"):
         scored_card(tmp_path, None, data=str(tmp_path / "other.jsonl"))
     words = ["--model", str(tmp_path), "--name", "a", "--task-file", "t", "--data", "d", "--seed", "0", "--output", "o"]
-    with pytest.raises(UserError, match="--predictions names 2 files and --decoders 1 decoders"):
-        write_model_card.main([*words, "--predictions", "a", "b", "--decoders", "greedy"])
+    words += ["--predictions", "a", "b", "--decoders"]
+    with pytest.raises(UserError, match="--predictions names 2 files and --decoders has 1 words"):
+        write_model_card.main([*words, "greedy", "--calculator", "with", "without"])
+    with pytest.raises(UserError, match="--predictions names 2 files and --calculator has 1 words"):
+        write_model_card.main([*words, "greedy", "greedy", "--calculator", "with"])

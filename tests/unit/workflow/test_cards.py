@@ -9,23 +9,25 @@ from retrace.workflow.targets import Targets
 from unit.evaluation_data import CONFIG
 
 SETTINGS = Settings({"preset": "smoke"}, CONFIG)
+GREEDY = {"greedy": "with", "greedy_no_calculator": "without"}
+GRACE = {"grace": "with", "grace_no_calculator": "without"}
 
 
 @pytest.mark.parametrize(
     ("task", "model", "checkpoint", "answers", "split", "decoders"),
     [
-        ("arithmetic", "tiny_t5", "sft", "sft", "test", ("greedy", "greedy_no_calculator")),
-        ("arithmetic", "tiny_t5", "base", "base", "test", ("greedy", "greedy_no_calculator")),
-        ("arithmetic", "tiny_t5", "dpo_st_round1", "dpo_st_round1", "test", ("greedy", "greedy_no_calculator")),
-        ("arithmetic", "tiny_t5", "learn_to_reason_round0", "base", "test", ("greedy", "greedy_no_calculator")),
-        ("arithmetic", "tiny_t5", "base_discriminator", "base", "test", ("grace", "grace_no_calculator")),
-        ("gsm8k", "flan_t5_large", "sft_discriminator", "sft", "test", ("grace", "grace_no_calculator")),
-        ("arithmetic", "tiny_t5", "base_verifier", "base", "test", ("verifier",)),
-        ("mult_2x2", "tiny_gpt2", "icot", "icot", "test", ("implicit",)),
-        ("gsm8k", "gpt2", "explicit_cot", "explicit_cot", "test", ("greedy",)),
-        ("gsm8k", "gpt2", "no_cot", "no_cot", "test", ("greedy",)),
-        ("gsm8k", "phi35_mini", "latro", "latro", "test", ("greedy",)),  # a chat model
-        ("coin_flip", "tiny_t5", "sft", "sft", "test", ("greedy",)),
+        ("arithmetic", "tiny_t5", "sft", "sft", "test", GREEDY),
+        ("arithmetic", "tiny_t5", "base", "base", "test", GREEDY),
+        ("arithmetic", "tiny_t5", "dpo_st_round1", "dpo_st_round1", "test", GREEDY),
+        ("arithmetic", "tiny_t5", "learn_to_reason_round0", "base", "test", GREEDY),
+        ("arithmetic", "tiny_t5", "base_discriminator", "base", "test", GRACE),
+        ("gsm8k", "flan_t5_large", "sft_discriminator", "sft", "test", GRACE),
+        ("arithmetic", "tiny_t5", "base_verifier", "base", "test", {"verifier": "with"}),
+        ("mult_2x2", "tiny_gpt2", "icot", "icot", "test", {"implicit": "none"}),
+        ("gsm8k", "gpt2", "explicit_cot", "explicit_cot", "test", {"greedy": "none"}),
+        ("gsm8k", "gpt2", "no_cot", "no_cot", "test", {"greedy": "none"}),
+        ("gsm8k", "phi35_mini", "latro", "latro", "test", {"greedy": "none"}),  # a chat model
+        ("coin_flip", "tiny_t5", "sft", "sft", "test", {"greedy": "none"}),
     ],
 )
 def test_both_ways_are_measured_where_there_are_two(task, model, checkpoint, answers, split, decoders) -> None:
