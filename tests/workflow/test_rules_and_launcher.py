@@ -212,7 +212,8 @@ def test_rules_start_with_the_devices_that_they_ask_for(planned) -> None:
 def test_every_training_is_told_what_its_model_card_says(planned, preset) -> None:
     trainings = [job for job in planned if job["rule"].startswith("train_")]
     assert len({job["rule"] for job in trainings}) > 12
-    systems = {name.stem: read_yaml(name)["system"] for name in (PROJECT / "config/checkpoints").glob("*.yaml")}
+    checkpoints = {file.stem: read_yaml(file) for file in (PROJECT / "config/checkpoints").glob("*.yaml")}
+    systems = {name: one["system"] for name, one in checkpoints.items() if "system" in one}
     for job in trainings:
         words = shlex.split(job["command"])
         folder = next(file for file in job["output"] if file.endswith("/model"))

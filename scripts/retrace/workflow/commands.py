@@ -15,7 +15,6 @@ ARGUMENTS = {
     "PAPERS": "--papers $RETRACE_CONFIG/papers",
     "SEED": "--seed {wildcards.seed}",
     "SEEDS": "--seeds {params.seeds} --preset {params.preset}",
-    "CARD": "{params.card}",
     "SHARD": "--shard {wildcards.shard} --shards {params.shards}",
     "OPTIONS": "{params.options} {params.speed}",
 }
@@ -59,12 +58,10 @@ def on_devices(*words: str) -> str:
 def training(*words: str) -> str:
     """Like `program`, in as many processes as the job requests, with the arguments of every training.
 
-    These come first: of a repeated option, the rule's own value wins. The model's YAML is given to those as well that need
-    it for the model card alone.
+    These come first: of a repeated option, the rule's own value wins.
     """
     name, _, arguments = " ".join(words).partition(" ")
-    base = "" if "{MODEL}" in arguments else " --model-file {params.base_file}"
-    common = "{TASK} {SEED} --state {params.state} {OPTIONS} {CARD}" + base
+    common = "{TASK} {SEED} --state {params.state} {OPTIONS}"
     return _command(_LAUNCHER + "{resources.launch} ", [name, common, arguments])
 
 
