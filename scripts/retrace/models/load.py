@@ -67,8 +67,10 @@ def check_family(path: str | Path, family: str) -> None:
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder. Raises UserError if there is none."""
+    # Of a network with a type of its own the library would warn that it does not know the type.
+    inner = {"config": load_config(path)} if kind_of(described(path) or {}) else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, **inner)
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{path}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None

@@ -1,6 +1,7 @@
 """Folders of networks that hold a model of the library: Retrace loads them, the library refuses them."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +75,22 @@ def test_retrace_loads_it_and_folders_of_older_versions(tmp_path, kind) -> None:
     assert again.weights().keys() == network.weights().keys()
     assert all(torch.equal(one, again.weights()[name]) for name, one in network.weights().items())
     assert len(AutoTokenizer.from_pretrained(tmp_path / "model")) == len(TOKENIZER)
+
+
+@pytest.mark.parametrize("kind", ["discriminator", "verifier"])
+def test_loading_it_warns_of_nothing(tmp_path, kind) -> None:
+    folder = made(kind, tmp_path / "model")
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("transformers").addHandler(handler)
+    try:
+        LOADERS[kind](folder)
+        assert heard == []
+        AutoTokenizer.from_pretrained(folder)
+        assert "retrace_" in heard[0]  # the library's own words, which are heard here
+    finally:
+        logging.getLogger("transformers").removeHandler(handler)
 
 
 @pytest.mark.parametrize("kind", LOADERS)
