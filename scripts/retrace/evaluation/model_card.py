@@ -46,6 +46,7 @@ ROWS = (
     "pairs",
 )
 STARTS = ("model", "generator", "student", "emulator", "teacher", "reference", "backbone")
+_SPLIT = re.compile(rb'"split":\s*"(\w+)"')
 _RUN = re.compile(r"(?:.*/)?(results/[^/]+/[^/]+/seed\d+/[^/]+)/model")
 
 
@@ -166,14 +167,15 @@ def _base(model: ModelConfig | None) -> str:
 
 
 def _file(path: str) -> str:
-    """A file of rows: where it is, how many rows it holds, of which split, and its checksum."""
-    place = Path(path)
-    with open(place, "rb") as handle:
-        first = handle.readline()
-        count = (1 if first else 0) + sum(1 for _ in handle)
-    found = re.search(rb'"split":\s*"(\w+)"', first)
-    split = f" of split `{found[1].decode()}`" if found else ""
-    return f"`{_shown(path)}`: {count:,} rows{split}, sha256 {sha256_of(place)}"
+    """A file of rows: where it is, how many rows it holds, of which splits, and its checksum."""
+    count, splits = 0, set()
+    with open(path, "rb") as handle:
+        for line in handle:
+            count += 1
+            if found := _SPLIT.search(line):
+                splits.add(found[1].decode())
+    of = f" of split {', '.join(f'`{name}`' for name in sorted(splits))}" if splits else ""
+    return f"`{_shown(path)}`: {count:,} rows{of}, sha256 {sha256_of(path)}"
 
 
 def _use(trained: Trained, model: ModelConfig | None) -> str:
@@ -226,7 +228,7 @@ def _calculates(trained: Trained, task: Task, model: ModelConfig | None) -> bool
 def _unmeasured(trained: Trained) -> str:
     if trained.part_of:
         return f"None: it is a part of the checkpoint `{trained.part_of}`, and answers nothing by itself."
-    folder = _RUN.fullmatch(str(trained.args.output))
+    folder = _RUN.fullmatch(str(Path(trained.args.output)))
     preset = getattr(trained.args, "preset", None)
     told = "None was measured when this card was written. "
     if folder:

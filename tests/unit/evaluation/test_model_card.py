@@ -88,6 +88,20 @@ def test_the_base_is_named_with_its_revision(tmp_path, origin, said) -> None:
     assert ("base_model" in front_matter(card)) == origin.startswith("hub")
 
 
+def test_rows_of_several_splits_are_told_as_such(tmp_path) -> None:
+    rows = [*examples(2, "train"), *examples(3, "dev")]
+    write_jsonl(tmp_path / "pairs.jsonl", [rows[0].model_copy(update={"question": 'a "split": "x" b'}), *rows[1:]])
+    (tmp_path / "none.jsonl").write_text("")
+    more = {
+        "rationales": [str(tmp_path / "pairs.jsonl"), str(tmp_path / "none.jsonl")],
+        "output": "results/a/b/seed0/c/model/",
+    }
+    card = training_card(told(tmp_path, arguments=more))
+    assert "| rows, `--rationales` | `pairs.jsonl`: 5 rows of split `dev`, `train`, sha256 " in card
+    assert "| rows, `--rationales` | `none.jsonl`: 0 rows, sha256 " in card
+    assert "snakemake results/a/b/seed0/c/model_card.md" in card
+
+
 def test_the_hub_reads_it(tmp_path) -> None:
     write_card(tmp_path, told(tmp_path / "rows"))
     data = ModelCard.load(tmp_path / "README.md").data.to_dict()
