@@ -86,7 +86,7 @@ def only_number(text: str) -> bool:
 
 def read_words(text: str, phrases: Sequence[str]) -> str | None:
     """The words that the text's last statement states, else its last line."""
-    found, body = statements_in(text, phrases, turned=False)
+    found, body = statements_in(text, phrases, answer_first=False)
     stated = _stated_line(found)
     words = first_sentence(stated if stated is not None else (last_line(body) or ""))
     return words or None
@@ -94,7 +94,7 @@ def read_words(text: str, phrases: Sequence[str]) -> str | None:
 
 def stated_words(text: str, phrases: Sequence[str]) -> str | None:
     """The words that the text's last statement states; None for a text without a statement."""
-    return first_sentence(_stated_line(statements_in(text, phrases, turned=False).found) or "") or None
+    return first_sentence(_stated_line(statements_in(text, phrases, answer_first=False).found) or "") or None
 
 
 def _stated_line(found: Sequence[Statement]) -> str | None:

@@ -70,7 +70,7 @@ def concluding_number(text: str) -> Fraction | None:
     came to. A line with the calculator's notes is in the project's own form: there the last number counts.
     """
     signs = plain_signs(text)
-    found = [number for number in numbers_in(text) if not _in_pieces(signs, number)]
+    found = [number for number in numbers_in(text) if not _in_longer_digits(signs, number)]
     if not found:
         return None
     last = found[-1]
@@ -86,7 +86,8 @@ def concluding_number(text: str) -> Fraction | None:
     return last.value
 
 
-def _in_pieces(text: str, number: Number) -> bool:
+def _in_longer_digits(text: str, number: Number) -> bool:
+    """Whether a number is a part of a time, a list without blanks or the like: 10:30, 1.2.3, 12,34."""
     before, behind = text[: number.start], text[number.end :]
     return bool(re.search(r"\d[:.,]\Z", before) or re.match(r"[:.,]\d", behind))
 
@@ -129,4 +130,4 @@ def _in_sentence(sentence: str) -> Fraction | None:
         number = number_at_start(begun)
         return _value_of(begun, number) if number else None
     found = [number for number in numbers_in(sentence) if not _GLUED.match(sentence[number.end :])]
-    return found[0].value if found and not _in_pieces(sentence, found[0]) else None
+    return found[0].value if found and not _in_longer_digits(sentence, found[0]) else None

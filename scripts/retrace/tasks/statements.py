@@ -43,12 +43,12 @@ _OPTION_CUE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 # The answer first: `18 is the answer`, `option B is correct`; looked for where nothing else states one.
-_TURNED_START = r"(?:^|(?<=[.!?;,:])[ \t])((?:[^.!?;,:\n]|[.,:](?=\d)){1,60}?)[ \t]+(?:is|would be|must be)[ \t]+"
-TURNED = re.compile(
-    rf"{_TURNED_START}(?:the|my|our)[ \t]+(?:(?:final|correct|right|best)[ \t]+)*(?:answer|choice|option)\b",
+_FIRST_START = r"(?:^|(?<=[.!?;,:])[ \t])((?:[^.!?;,:\n]|[.,:](?=\d)){1,60}?)[ \t]+(?:is|would be|must be)[ \t]+"
+ANSWER_FIRST = re.compile(
+    rf"{_FIRST_START}(?:the|my|our)[ \t]+(?:(?:final|correct|right|best)[ \t]+)*(?:answer|choice|option)\b",
     re.IGNORECASE | re.MULTILINE,
 )
-_IS_CORRECT = re.compile(rf"{_TURNED_START}(?:correct|right)\b", re.IGNORECASE | re.MULTILINE)
+_IS_CORRECT = re.compile(rf"{_FIRST_START}(?:correct|right)\b", re.IGNORECASE | re.MULTILINE)
 SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
 # Another question behind the answer: the model goes on by itself.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
@@ -89,12 +89,12 @@ class Statements(NamedTuple):
 
 
 def statements_in(
-    text: str, phrases: Sequence[str] = (), short_lines: bool = False, labels: bool = False, turned: bool = True
+    text: str, phrases: Sequence[str] = (), short_lines: bool = False, labels: bool = False, answer_first: bool = True
 ) -> Statements:
     """Find the statements of a text.
 
     phrases: of the task, whatever their case; those of ordinary English are known. short_lines: whether `A: 18` states an
-    answer, which is the label of an option elsewhere. labels: whether the answer is an option. turned: whether the answer
+    answer, which is the label of an option elsewhere. labels: whether the answer is an option. answer_first: whether the answer
     may stand first, `18 is the answer`.
     """
     shown = readable(text)
@@ -106,8 +106,10 @@ def statements_in(
         stated = _statements(before, cues)
         if stated or not found:
             shown, found = before, stated
-    if turned and not found:
-        answers = [match[1] for cue in (TURNED, *([_IS_CORRECT] if labels else [])) for match in cue.finditer(shown)]
+    if answer_first and not found:
+        answers = [
+            match[1] for cue in (ANSWER_FIRST, *([_IS_CORRECT] if labels else [])) for match in cue.finditer(shown)
+        ]
         found = [Statement(answer.strip(), "", heading=False) for answer in answers[-1:]]
     return Statements(found, _without_afterthought(shown))
 

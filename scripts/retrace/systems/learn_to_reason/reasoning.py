@@ -13,7 +13,7 @@ from retrace.tasks.statements import (
     ANSWER_LINE,
     ANSWER_SENTENCE,
     SHORT_LINE,
-    TURNED,
+    ANSWER_FIRST,
     another_question,
     without_list_numbers,
 )
@@ -186,8 +186,10 @@ def _without_statements(lines: list[str]) -> list[str]:
     end: int | None = None  # how many lines are kept up to the last statement
     for line in lines:
         kept.append([])
-        for sentence in _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) or TURNED.search(line) else [line]:
-            match = ANSWER_SENTENCE.search(sentence) or TURNED.search(sentence)
+        for sentence in (
+            _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) or ANSWER_FIRST.search(line) else [line]
+        ):
+            match = ANSWER_SENTENCE.search(sentence) or ANSWER_FIRST.search(sentence)
             rest = _beside_statement(sentence, match) if match else sentence
             if rest:
                 kept[-1].append(rest)
@@ -201,7 +203,7 @@ def _without_statements(lines: list[str]) -> list[str]:
 
 def _beside_statement(sentence: str, statement: re.Match[str]) -> str:
     """What a sentence says beside the answer; empty where it says nothing else."""
-    if statement.re is TURNED:
+    if statement.re is ANSWER_FIRST:
         before = sentence[: statement.end(1)].rstrip()
         if _CALCULATION.search(statement[1]):
             return f"{before}."
