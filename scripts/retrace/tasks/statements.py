@@ -94,7 +94,7 @@ def statements_in(
     """Find the statements of a text.
 
     phrases: of the task, whatever their case; those of ordinary English are known. short_lines: whether `A: 18` states an
-    answer, which is the label of an option elsewhere. labels: whether the answer is an option. answer_first: whether the answer
+    answer, which is the label of an option elsewhere. labels: whether the answer is an option. answer_first: whether it
     may stand first, `18 is the answer`.
     """
     shown = readable(text)

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from retrace.systems.learn_to_reason.cleanup import MARKERS
 from retrace.tasks import steps
 from retrace.tasks.statements import (
+    ANSWER_FIRST,
     ANSWER_LINE,
     ANSWER_SENTENCE,
     SHORT_LINE,
-    ANSWER_FIRST,
     another_question,
     without_list_numbers,
 )
