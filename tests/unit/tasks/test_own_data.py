@@ -73,7 +73,7 @@ def test_texts_of_a_csv_file_may_hold_commas_quotes_and_line_ends(tmp_path: Path
 
 
 def test_bare_numbers_of_a_csv_file(tmp_path: Path) -> None:
-    fields = "question_field: asked\nanswer_field: sum"
+    fields = "fields: {question: asked, answer: sum}"
     task = own_task(tmp_path, 'asked,sum\nA?,"1,200"\nB?,2.5\nC?,-3.0\n', "question_number", fields)
     assert [row.final_answer for row in read_split(task, "test")] == ["1200", "2.5", "-3"]
 
