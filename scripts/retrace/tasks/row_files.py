@@ -116,28 +116,31 @@ def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]
             break
     if not before or not before[-1][1].strip():
         return
-    first = before[-1][1].strip()
+    number, first = before[-1][0], before[-1][1].strip()
     if not first.startswith(("[", "{")) and kind_of(path) == "text":
-        raise UserError(f"{path}:{before[-1][0]}: not JSON; name a file by what it holds ({', '.join(READABLE[::2])})")
-    if layout == "document" or first.startswith("[") or not _is_object(first):
-        yield from _document_rows(path, "".join(line for _, line in chain(before, lines)), split)
-        return
+        raise UserError(f"{path}:{number}: not JSON; name a file by what it holds ({', '.join(READABLE[::2])})")
     following = next(lines, None)
-    if following is None and (listed := _list_in(_parsed(first), split, by_name=True)):
-        yield from _listed_rows(path, *listed)
+    if layout == "rows" and first.startswith("{") and (row := _whole_object(first, last=following is None)) is not None:
+        if following is None and (listed := _list_in(row, split, by_name=True)):
+            yield from _listed_rows(path, *listed)
+            return
+        yield from _json_rows(path, chain(before, [following] if following else [], lines))
         return
-    yield from _json_rows(path, chain(before, [following] if following else [], lines))
+    yield from _document_rows(
+        path, "".join(line for _, line in chain(before, [following] if following else [], lines)), split
+    )
 
 
-def _is_object(line: str) -> bool:
-    """Whether a line is an object by itself, or what is meant to be one: not the first line of a longer text."""
+def _whole_object(line: str, last: bool) -> dict[str, Any] | None:
+    """The object that a line is by itself, empty where it is a faulty one; None for the first line of a longer text."""
     try:
-        return isinstance(_parsed(line), dict)
+        row = _parsed(line)
     except json.JSONDecodeError as error:
         # Of the first line of a document that goes on below the text ends too early.
-        return not line.startswith("{") or error.pos < len(line)
+        return None if error.pos >= len(line) and not last else {}
     except (ValueError, RecursionError):
-        return True
+        return {}
+    return row if isinstance(row, dict) else {}
 
 
 def _document_rows(path: Path, text: str, split: str) -> Iterator[Row]:
