@@ -249,7 +249,7 @@ def _separated_rows(path: Path, skip_faulty: bool) -> Iterator[Row]:
 
 
 def row_count(path: Path, split: str = "", subset: str | None = None) -> int | None:
-    """How many rows a file or a folder's split holds, without reading what they say; None where that needs it."""
+    """How many rows a file or a folder's split holds, for plans; None for one that cannot be read."""
     try:
         if path.is_dir():
             if tables.is_saved(path):
@@ -259,8 +259,7 @@ def row_count(path: Path, split: str = "", subset: str | None = None) -> int | N
         kind = kind_of(path)
         if kind == "parquet":
             return tables.parquet_count(path)
-        if kind == "json":
-            return None
-        return sum(1 for _ in (_csv_rows(path) if kind == "table" else lines_of(path)))
+        counted = rows_of(path, split=split) if kind in ("json", "table") else lines_of(path)
+        return sum(1 for _ in counted)
     except (UserError, OSError):
         return None
