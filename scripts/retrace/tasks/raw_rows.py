@@ -67,7 +67,7 @@ def _refuse_missing(where: str, field: str, column: str, value: Any, values: Map
 
 
 def _value_at(value: Any, path: str) -> Any:
-    """What stands at a dotted path in a row; _MISSING where nothing does. The longest name that exists counts."""
+    """What stands at a dotted path in a row; _MISSING where nothing does. Of several ways the longest first name counts."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         index, _, rest = path.partition(".")
         if not (index.isascii() and index.isdigit() and len(index) < 7 and int(index) < len(value)):
@@ -78,8 +78,8 @@ def _value_at(value: Any, path: str) -> Any:
     if path in value:
         return value[path]
     dots = [place for place, sign in enumerate(path) if sign == "."]
-    heads = (place for place in reversed(dots) if path[:place] in value)
-    return next((_value_at(value[path[:place]], path[place + 1 :]) for place in heads), _MISSING)
+    ways = (_value_at(value[path[:dot]], path[dot + 1 :]) for dot in reversed(dots) if path[:dot] in value)
+    return next((found for found in ways if found is not _MISSING), _MISSING)
 
 
 def column_of(row: Mapping[str, Any], field: str) -> str:

@@ -15,7 +15,9 @@ from retrace.tasks.data_files import READABLE, stem_of
 CARD = "README.md"
 _MOST = 100_000  # entries of a folder that are looked at
 # train-00000-of-00002, train-00000-of-00002-0123456789abcdef, train_1, train.part3
-_SHARD = re.compile(r"(?P<name>.*?)[-_.](?:part[-_.]?)?(?P<index>\d+)(?:[-_.]of[-_.](?P<total>\d+))?(?:-[0-9a-f]{16})?")
+_SHARD = re.compile(
+    r"(?:(?P<name>.*?)[-_.])?(?:part[-_.]?)?(?P<index>\d+)(?:[-_.]of[-_.](?P<total>\d+))?(?:-[0-9a-f]{16})?"
+)
 # What tells which part of a repository holds the data, and is no name of a subset.
 _NEUTRAL = ("", "data")
 
@@ -88,7 +90,7 @@ def _file(path: str) -> _File | None:
     folder, _, base = path.rpartition("/")
     shard = _SHARD.fullmatch(stem)
     name, index, total = shard.group("name", "index", "total") if shard else (stem, None, None)
-    return _File(path, folder, name, base[len(stem) :], *(int(part) if part else None for part in (index, total)))
+    return _File(path, folder, name or "", base[len(stem) :], *(int(part) if part else None for part in (index, total)))
 
 
 def _inside(names: Iterable[str], subset: str | None, where: str) -> list[str]:
