@@ -12,12 +12,12 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks import hub_data, steps
 from retrace.tasks.base import Task
+from retrace.tasks.examples import examples_of, raw_of
 from retrace.tasks.families import format_of, generators
 from retrace.tasks.family import Wanted
 from retrace.tasks.options import Source, WorkedExamples
-from retrace.tasks.raw_rows import Row, text_or_number, with_fields
+from retrace.tasks.raw_rows import Row, with_fields
 from retrace.tasks.row_files import rows_of
-from retrace.tasks.row_formats import ID, Raw
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, used_together
 from retrace.yaml_files import closest
 
@@ -148,7 +148,7 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
     rows = _part(list(_known(_unrepeated(task, base, base_name, everything), base)), source, base)
     if base.equations_of:
         rows = [_with_equations(row, task, base, mirror) for row in rows]
-    examples = [_example(task, base, base_name, split, origin, row) for row in rows]
+    examples = list(examples_of(task, base, base_name, split, origin, rows))
     return examples[: source.count] if source.count else examples
 
 
@@ -207,10 +207,9 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
     path, origin, rows = _rows(task, split, source, mirror)
     left_out = 0
     known: set[str] = set()
-    for row in _known(rows, source):
-        example = _example(task, source, split, split, origin, row)
+    for example in examples_of(task, source, split, split, origin, _known(rows, source)):
         if example.id in known:
-            raise UserError(f"{row.where}: id {example.id!r} stands there twice; ids must differ")
+            raise UserError(f"{path}: id {example.id!r} stands there twice; ids must differ")
         known.add(example.id)
         if _asked(example) in taken:
             left_out += 1
@@ -248,7 +247,7 @@ def _unrepeated(task: Task, base: Source, split: str, rows: list[Row]) -> list[R
     asked: set[str] = set()
     kept = []
     for row in rows:
-        question = " ".join(_raw(task, base, row).question.split())
+        question = " ".join(raw_of(task, base, row).question.split())
         if question not in asked:
             kept.append(row)
         asked.add(question)
@@ -271,80 +270,6 @@ def _part(rows: list[Row], source: Source, base: Source) -> list[Row]:
     order.sort(key=lambda _: generator.random())
     first, last = (round(share * len(rows)) for share in source.part)
     return [rows[index] for index in sorted(order[first:last])]
-
-
-# ---------------------------------------------------------------- from a row to an example
-
-
-def _raw(task: Task, base: Source, row: Row) -> Raw:
-    return format_of(task.config, base).read(row.where, row.values)
-
-
-def _example(task: Task, base: Source, name: str, split: str, origin: str, row: Row) -> Example:
-    where, raw = row.where, _raw(task, base, row)
-    if raw.final is None:
-        body, final = task.family.body_and_final(where, raw.solution)
-        line = _as_written(raw.solution) if format_of(task.config, base).as_written else f"{steps.MARKER} {final}"
-        answer = f"{body}\n{line}".lstrip()
-        parts = _listed(where, task, body) if raw.in_steps else task.family.steps_of(body, task.delimiter)
-    elif steps.MARKER in raw.question + raw.solution + raw.final:
-        raise UserError(f"{where}: holds {steps.MARKER!r}, which separates solutions from answers here; reword it")
-    else:
-        answer, final, parts = f"{raw.solution}\n{steps.MARKER} {raw.final}", raw.final, []
-    task.family.check_row(where, raw.question, final)
-    identifier = _identifier(row, published=raw.final is None) or f"{name}-{row.number:05d}"
-    _check_text(where, (identifier, raw.question, answer))
-    return Example(
-        id=identifier,
-        question=raw.question,  # white space and all; what shall not depend on it removes it
-        answer=answer,
-        steps=parts,
-        final_answer=final,
-        split=split,
-        source=origin,
-    )
-
-
-def _listed(where: str, task: Task, body: str) -> list[str]:
-    """The steps of a solution that stand on lines of their own."""
-    if task.delimiter in body:
-        raise UserError(
-            f"{where}: a step holds {task.delimiter!r}, which separates steps here; set `delimiter` in the task's YAML to a "
-            "sign that no step holds"
-        )
-    return steps.split_steps(f"{task.family.plain_body(body)}\n", task.delimiter)
-
-
-def _identifier(row: Row, published: bool) -> str | None:
-    """The id that a row brings: in the column that `fields.id` names, in `id` or, in published files, `ID`."""
-    values = row.values
-    if ID in getattr(values, "columns", {}):
-        return text_or_number(row.where, values, ID)
-    found = values.get(ID, values.get("ID") if published else None)
-    if not isinstance(found, str | int) or isinstance(found, bool):
-        return None
-    if not str(found).strip():
-        raise UserError(
-            f"{row.where}: field {ID!r} is empty; give the row one, or name another column as `fields.{ID}`"
-        )
-    return str(found)
-
-
-def _check_text(where: str, texts: Iterable[str]) -> None:
-    """Raise UserError for what no file of texts can hold: halves of a character (JSON's \\ud800), and NUL."""
-    for text in texts:
-        try:
-            text.encode("utf-8")
-        except UnicodeEncodeError as error:
-            fault = f"half of a character ({text[error.start]!a}, in {text[max(0, error.start - 10) :][:30]!a})"
-            raise UserError(f"{where}: holds {fault}; write the whole one, or remove it") from None
-        if "\0" in text:
-            raise UserError(f"{where}: holds a NUL character (in {text[:40]!r}); remove it")
-
-
-def _as_written(answer: str) -> str:
-    """The answer with its marker as the authors of implicit chain of thought read it: without commas, else as it is."""
-    return steps.MARKER + answer.partition(steps.MARKER)[2].rstrip().replace(",", "")
 
 
 def _asked(example: Example) -> str:

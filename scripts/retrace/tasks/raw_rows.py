@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from retrace.errors import UserError
+from retrace.text.numbers import MAX_DIGITS, decimal_text, exact, exact_value
 
 Columns = Mapping[str, str | list[str]]  # of each field of a format the column that holds it, or several for a question
 _MISSING = object()
@@ -149,19 +150,14 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(row, CsvRow):
-        value = _number_in(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{where}: field {column_of(row, name)!r} is {shown(value)}; it must be one number")
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _number_in(cell: Any) -> Any:
-    """The number that a text is; the text where it is none."""
-    try:
-        return float(cell.replace(",", ""))
-    except ValueError:
-        return cell
+    number = exact(value) if isinstance(row, CsvRow) and isinstance(value, str) else exact_value(value)
+    if number is None:
+        long = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
+        fault = f"of more than {MAX_DIGITS} digits" if long else shown(value)
+        raise UserError(
+            f"{where}: field {column_of(row, name)!r} is {fault}; it must be one number, in digits, as in 1234.5"
+        )
+    return decimal_text(number) or str(number)
 
 
 def joined(parts: list[str]) -> str:

@@ -13,13 +13,14 @@ from retrace.errors import UserError
 from retrace.tasks import split_files, steps, tables
 from retrace.tasks.data_files import READABLE, kind_of, lines_of
 from retrace.tasks.raw_rows import CsvRow, Row, shown
+from retrace.text.numbers import WrittenFloat
 
 # What a format's rows stand in where the file's name does not say it: rows: a JSON object a line, or one document.
 # document: one JSON document with a list. lines: `question||solution`, in a text file of any name.
 FileLayout = Literal["rows", "document", "lines"]
 
+_DIGITS = 4000  # of a whole number; Python reads 4300
 _QUOTED = re.compile(r'"[^"]*"')
-_DIGITS = 300  # of a whole number; larger ones are no number that anything here computes with
 
 
 def rows_of(
@@ -65,7 +66,7 @@ class _Fault(ValueError):
 
 def _parsed(text: str) -> Any:
     """The value of a JSON text. Raises ValueError (of which JSONDecodeError is one) or RecursionError."""
-    return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number)
+    return json.loads(text, object_pairs_hook=_object, parse_int=_whole_number, parse_float=WrittenFloat)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_json
 from retrace.tasks.data_files import allowed_size, opened, refuse_bomb
 from retrace.tasks.raw_rows import Row
+from retrace.text.numbers import WrittenFloat
 
 _MARK = b"PAR1"  # a Parquet file begins and ends so
 _SPLITS, _STATE = "dataset_dict.json", "state.json"
@@ -112,11 +113,9 @@ def _values_of(place: str, before: int, batch: Any) -> Iterator[dict[str, Any]]:
 
 
 def _plain(value: Any) -> Any:
-    """Decimal numbers as the whole or floating ones that say the same, where there are such."""
+    """Decimal numbers as JSON has them: nothing of what is written is lost."""
     if isinstance(value, Decimal) and value.is_finite():
-        if value == value.to_integral_value():
-            return int(value)
-        return float(value) if Decimal(repr(float(value))) == value else value
+        return int(value) if value == value.to_integral_value() else WrittenFloat(f"{value:f}")
     return value
 
 

@@ -44,7 +44,7 @@ def test_values_keep_their_kinds(tmp_path: Path) -> None:
         0.1,
         ["a", "b"],
     )
-    assert first["exact"] == decimal.Decimal("0.1234567890123456789")  # no number of a machine says the same
+    assert str(first["exact"]) == "0.1234567890123456789"  # more digits than a float has
     assert (first["day"], first["kinds"]) == (datetime.date(2024, 1, 5), "x")
     assert (second["text"], second["whole"], second["decimal"], second["texts"]) == ("007", None, 12, [])
     assert isinstance(second["decimal"], int)
