@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from retrace.errors import UserError
+from retrace.machine.storage import refusal
 from retrace.schemas import Example
 from retrace.tasks import hub_data, steps
 from retrace.tasks.base import Task
@@ -228,15 +229,17 @@ def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str 
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
-    for found in (path, yaml.parent / path):
-        if found.is_file() or (found.is_dir() and source.file and isinstance(source, Source)):
-            return found, str(path)
     fault = "no such file"
     for found in (path, yaml.parent / path):
-        if found.is_symlink():
-            fault = f"a link to {os.readlink(found)}, which does not exist; mend the link"
-        elif found.exists():
-            fault = "no file that can be read (a folder, a pipe or a device)"
+        try:
+            if found.is_file() or (found.is_dir() and source.file and isinstance(source, Source)):
+                return found, str(path)
+            if found.is_symlink():
+                fault = f"a link to {os.readlink(found)}, which does not exist; mend the link"
+            elif found.exists():
+                fault = "no file that can be read (a folder, a pipe or a device)"
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            fault = f"cannot be read: {refusal(error, path.parent) or error.strerror or error}"
     raise UserError(f"{path}: {fault} ({where} of {yaml}; relative to the working folder, or to that YAML's)")
 
 
