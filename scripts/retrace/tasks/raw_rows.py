@@ -100,7 +100,7 @@ def shown(value: Any) -> str:
 def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:
     """A field that must be a text; numbers: or a number, as text. Raises UserError naming place and field."""
     value = row.get(name)
-    if numbers and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if numbers and not isinstance(value, bool) and (isinstance(value, int) or _finite(value)):
         value = str(value)
     if isinstance(value, str) and value.strip():
         return value
@@ -117,6 +117,10 @@ def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) 
         fault = f"is a {type(value).__name__} ({shown(value)})"
     has = ", ".join(getattr(row, "names", ()) or map(str, row)) or "nothing"
     raise UserError(f"{where}: field {column!r} {fault}; it must be a text (the row has {has})")
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def text_or_number(where: str, row: dict[str, Any], name: str) -> str:
