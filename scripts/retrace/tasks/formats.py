@@ -13,6 +13,7 @@ from retrace.machine.storage import refusal
 from retrace.schemas import Example
 from retrace.tasks import hub_data, steps
 from retrace.tasks.base import Task
+from retrace.tasks.data_files import kind_of
 from retrace.tasks.examples import examples_of, raw_of
 from retrace.tasks.families import format_of, generators
 from retrace.tasks.family import Wanted
@@ -161,6 +162,9 @@ def _rows(task: Task, split: str, base: Source, mirror: str | None) -> tuple[str
         rows = hub_data.rows(base, split, mirror, layout)
     else:
         place, origin = locate(task.path, f"splits.{split}", base, mirror)
+        for key in ("subset", "hub_split"):
+            if getattr(base, key) is not None and not place.is_dir() and (key == "subset" or kind_of(place) != "json"):
+                raise UserError(f"{task.path}: splits.{split}.{key}: is for a folder, {place} is a file; remove it")
         path, rows = str(place), rows_of(place, layout, base.skip_faulty, base.hub_split or split, base.subset)
     given = base.fields if base.format else {**task.config.fields, **base.fields}
     own = format_of(task.config, base).fields

@@ -1,6 +1,6 @@
 """A task's YAML: where its splits come from, how it is asked and how it is answered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,26 @@ FieldColumns = dict[
     Name,
     Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)],
 ]
+
+
+# Keys of the past, each with what takes its place.
+_RENAMED = {
+    "question_field": "fields: {question: NAME}",
+    "question_fields": "fields: {question: [NAME, NAME]}",
+    "answer_field": "fields: {answer: NAME}",
+}
+
+
+class _WithFields(Section):
+    """A section with `fields`; the keys that they took the place of are named with them."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_key_of_the_past(cls, values: Any) -> Any:
+        for key in _RENAMED if isinstance(values, dict) else ():
+            if key in values:
+                raise ValueError(f"{key} is written {_RENAMED[key]} now")
+        return values
 
 
 class ChatPrompt(Section):
@@ -56,7 +76,7 @@ class WorkedExamples(Section):
         return self
 
 
-class Source(Section):
+class Source(_WithFields):
     """Where the rows of one split come from."""
 
     url: str | None = Field(default=None, description="https URL at a pinned commit")
@@ -112,7 +132,7 @@ class Source(Section):
     )
 
 
-class TaskConfig(Section):
+class TaskConfig(_WithFields):
     """A task: config/tasks/NAME.yaml."""
 
     name: Name

@@ -101,10 +101,17 @@ def _json_rows(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Row]:
             row = _parsed(line.rstrip("\n"))
         except (ValueError, RecursionError) as error:
             place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise _not_json(where, error, place, "; one object a line") from None
+            raise _not_json(where, error, place, f"; one object a line{_other_kind(number, line)}") from None
         if not isinstance(row, dict):
-            raise UserError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
+            fault = f"a row is a JSON object, this is a {type(row).__name__}"
+            raise UserError(f"{where}: {fault}{_other_kind(number, line)}")
         yield Row(where, number, row)
+
+
+def _other_kind(number: int, line: str) -> str:
+    """What to do where the first line begins a document, and not a row."""
+    begins = number == 1 and (line.startswith("[") or line.strip() == "{")
+    return "; a file that is one document is named .json" if begins else ""
 
 
 def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]:

@@ -154,7 +154,7 @@ def _told(card: str | None, subset: str | None, where: str) -> Any:
     configs = _configs(card, where)
     if not configs:
         return None
-    names = [str(config["config_name"]) for config in configs]
+    names = [config["config_name"] for config in configs]
     if subset is not None:
         if subset not in names:
             raise UserError(f"{where}: has no subset {subset!r}; set `subset` to one of its own (it has {_few(names)})")
@@ -165,18 +165,24 @@ def _told(card: str | None, subset: str | None, where: str) -> Any:
             raise UserError(f"{where}: has several subsets; set `subset` to one of them ({_few(names)})")
         chosen = (standard or configs)[0]
     folder, files = chosen.get("data_dir"), chosen.get("data_files")
+    folder = folder if isinstance(folder, str) else None
     if files is None:
-        return str(folder) if folder else None
+        return folder
     if isinstance(files, dict):
         files = [{"split": split, "path": path} for split, path in files.items()]
     elif not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
         files = [{"split": "train", "path": files}]
-    prefix = f"{str(folder).strip('/')}/" if folder else ""
+    prefix = f"{folder.strip('/')}/" if folder else ""
     told: dict[str, list[str]] = {}
     for entry in files:
         paths = entry.get("path")
         paths = paths if isinstance(paths, list) else [paths]
-        told[str(entry.get("split"))] = [prefix + str(path).removeprefix("./") for path in paths]
+        named = entry.get("split")
+        if not isinstance(named, str) or not paths or not all(isinstance(path, str) for path in paths):
+            raise UserError(
+                f"{where}/{CARD}: data_files of {chosen['config_name']} need `split` and `path`; mend its head"
+            )
+        told[named] = [prefix + path.removeprefix("./") for path in paths]
     return told
 
 
@@ -192,7 +198,7 @@ def _configs(card: str | None, where: str) -> list[dict[str, Any]]:
         raise UserError(f"{where}/{CARD}: its head is not YAML ({fault}); mend it, or remove it") from None
     configs = told.get("configs") if isinstance(told, dict) else None
     configs = configs if isinstance(configs, list) else []
-    return [config for config in configs if isinstance(config, dict) and "config_name" in config]
+    return [config for config in configs if isinstance(config, dict) and isinstance(config.get("config_name"), str)]
 
 
 def _by_card(names: Sequence[str], split: str, told: dict[str, list[str]], where: str) -> list[str]:

@@ -143,6 +143,20 @@ def test_a_link_to_nothing_a_pipe_and_a_folder_without_data_are_named(tmp_path: 
         read_split(task, "test")
 
 
+def test_a_split_of_a_document_and_of_a_file_that_has_none(tmp_path: Path) -> None:
+    rows = {"train": [{"question": "A?", "answer": "#### 1"}], "final": [{"question": "B?", "answer": "#### 2"}]}
+    task = own_task(tmp_path, json.dumps(rows), file="mine.json, hub_split: final")
+    (tmp_path / "mine.json").write_text(json.dumps(rows, indent=1))
+    assert [row.question for row in read_split(task, "test")] == ["B?"]
+    for file in ("mine.json, subset: final", "mine.csv, hub_split: final"):
+        task = own_task(tmp_path, "", file=file)
+        (tmp_path / file.partition(",")[0]).write_text("question,answer\nA?,#### 1\n")
+        with pytest.raises(
+            UserError, match=r"own\.yaml: splits\.test\.(subset|hub_split): is for a folder, .* remove it"
+        ):
+            read_split(task, "test")
+
+
 def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
     name = f"{'x' * 300}.csv"
     (tmp_path / "own.yaml").write_text(OWN.format(format="question_answer", more="", file=name))

@@ -120,6 +120,14 @@ def test_fields_that_a_format_does_not_read(tmp_path: Path, fields: str, form: s
         read(tmp_path, fields, {"q": "Why?"}, form=form)
 
 
+@pytest.mark.parametrize("key", ["question_field: q", "answer_field: q", "question_fields: [q]"])
+def test_keys_of_the_past_say_what_takes_their_place(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.yaml: \w+ is written fields: {(question|answer): .* now"):
+        read(tmp_path, f"{{}}\n{key}", {"question": "Why?", "answer": "4"})
+    with pytest.raises(UserError, match=r"mine\.yaml: splits\.test: \w+ is written fields: {(question|answer): .* now"):
+        read(tmp_path, "{}", {"question": "Why?", "answer": "4"}, source=f", {key}")
+
+
 def test_fields_of_a_source_add_to_those_of_the_task(tmp_path: Path) -> None:
     row = {"q": "Why?", "a": 4, "other": "What?"}
     (found,) = read(

@@ -93,6 +93,11 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
         ("", None),
         ('{"a": 1}\n\n{"a": 2}\n', r"a\.jsonl:2: empty line"),
         ('{"a": 1}\n[1]\n', r"a\.jsonl:2: a row is a JSON object, this is a list"),
+        (
+            '[{"a": 1}]\n',
+            r"a\.jsonl:1: a row is a JSON object, this is a list; a file that is one document is named \.json",
+        ),
+        ('{\n"a": 1}\n', r"a\.jsonl:1: not JSON .* a file that is one document is named \.json"),
         ('{"a": 1}\n{"a": \n', r"a\.jsonl:2: not JSON \(Expecting value, column"),
         ('{"a": 1, "a": 2}\n', r"a\.jsonl:1: the key 'a' stands twice in one object"),
         ('{"a": {"b": 1, "b": 1}}\n', r"a\.jsonl:1: the key 'b' stands twice"),

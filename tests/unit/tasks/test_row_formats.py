@@ -17,7 +17,7 @@ from retrace.tasks.load import load_task
 CHOICES = [{"label": label, "text": text} for label, text in zip("ABC", ("bank", "shop", "mall"), strict=True)]
 # Of each format a family, more of a task's YAML, and a sound row.
 GOOD: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "arc": ("multiple_choice", "", {"question": "?", "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}),
+    "arc": ("multiple_choice", "", {"question": "Q?", "choices": {"text": ["a", "b"], "label": [*"AB"]}, "answerKey": "A"}),
     "coin_flip": ("symbolic", "step_kind: coin_flip", {"question": "Q?", "answer": "yes"}),
     "commonsense_qa": ("lettered_choice", "", {"id": "q", "answerKey": "B", "question": {"stem": "Q?", "choices": CHOICES}}),
     "multiarith": ("word_problems", "", {"lEquations": ["X=(3.0+4.0)"], "lSolutions": [7.0], "sQuestion": "Q?"}),

@@ -136,6 +136,8 @@ def test_the_default_subset_of_a_card() -> None:
         (("main/dev.jsonl", "README.md"), "validation", "main", "README.md is of a kind that is not read"),
         (("license: mit", "license: ["), "train", "main", "here/README.md: its head is not YAML"),
         (("main/train-*", "main/train-00000*"), "train", "main", "is not whole"),
+        (("path: main/train-*", "path: [5]"), "train", "main", "data_files of main need `split` and `path`"),
+        (("- split: train", "- splits: train"), "train", "main", "data_files of main need `split` and `path`"),
     ],
 )
 def test_cards_that_say_something_else(change: tuple[str, str], split: str, subset: str, message: str) -> None:
