@@ -5,6 +5,7 @@ Each reader takes where a row stands and the row, and gives the question and the
 
 import ast
 import operator
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -21,12 +22,29 @@ _COMPUTE: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "*": operator.mul,
     "/": operator.truediv,
 }
+CHOICES = re.compile(r"\s*Answer choices:\s*(?=\(a\))")
 _LONGEST = 200  # characters of an equation
 
 
 def lettered(choices: list[str]) -> str:
     """Choices in one line: (a) bank (b) library."""
     return " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+
+
+def with_choices(question: str) -> tuple[str, list[str]]:
+    """The stem of a question and the texts of its choices, from the one line that `commonsense_qa` makes; no texts for a
+    question without choices."""
+    stem, *rest = CHOICES.split(question, maxsplit=1)
+    if not rest:
+        return question, []
+    found, left = [], rest[0].removeprefix("(a) ")
+    for letter in LETTERS[1:]:
+        choice, mark, after = left.partition(f" ({letter}) ")
+        if not mark:
+            break
+        found.append(choice.strip())
+        left = after
+    return stem, [*found, left.strip()]
 
 
 def _text(where: str, row: dict[str, Any], name: str) -> str:
