@@ -236,6 +236,10 @@ def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
     fault = "no such file"
+    if str(source.file).startswith("~"):
+        fault = "no such file; write the whole path, because ~ is not expanded"
+    elif str(source.file).startswith(("http://", "https://")):
+        fault = "not a path; write a URL as `url`, with the `sha256` of its file"
     for found in (path, yaml.parent / path):
         try:
             if found.is_file() or (found.is_dir() and source.file and isinstance(source, Source)):

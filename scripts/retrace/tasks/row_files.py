@@ -202,6 +202,8 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     """The rows of a CSV or TSV file with a header line; quoted texts may contain separators and line ends."""
     lines = (line for _, line in lines_of(path))
     first = next(lines, "")
+    if first.lower().startswith("sep=") and len(first.strip()) == 5:
+        raise UserError(f"{path}:1: {first.strip()!r} is a note for spreadsheet programs; remove this line")
     csv.field_size_limit(sys.maxsize)  # the default limit is 128 KiB
     table = csv.reader(chain([first], lines), strict=True, delimiter=_delimiter(path, first))
     start = 1

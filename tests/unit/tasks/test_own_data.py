@@ -157,10 +157,21 @@ def test_a_split_of_a_document_and_of_a_file_that_has_none(tmp_path: Path) -> No
             read_split(task, "test")
 
 
-def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
-    name = f"{'x' * 300}.csv"
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (f"{'x' * 300}.csv", "cannot be read: the name is too long"),
+        ("~/mine.csv", "no such file; write the whole path, because ~ is not expanded"),
+        ("'https://a.org/mine.csv'", "not a path; write a URL as `url`, with the `sha256` of its file"),
+        (
+            "gone/mine.csv",
+            r"no such file \(splits.test of .*own.yaml; relative to the working folder, or to that YAML's\)",
+        ),
+    ],
+)
+def test_names_of_no_file(tmp_path: Path, name: str, message: str) -> None:
     (tmp_path / "own.yaml").write_text(OWN.format(format="question_answer", more="", file=name))
-    with pytest.raises(UserError, match=r"x\.csv: cannot be read: the name is too long"):
+    with pytest.raises(UserError, match=rf"\.csv: {message}"):
         read_split(load_task(tmp_path / "own.yaml"), "test")
 
 

@@ -209,6 +209,7 @@ def test_other_separators(tmp_path: Path, name: str, text: str) -> None:
         ('a,b\n"x\ny",1\n2\n', r"a\.csv:4: 1 fields"),
         ('a,b\n1,2\n"x,3\n4,5\n', r"a\.csv:3: not CSV \(a quote opened here is never closed\)"),
         ('a,b\n1,2\n"x"y,3\n', r"a\.csv:3: not CSV .*write a quote inside quotes as"),
+        ("sep=;\na;b\n1;2\n", r"a\.csv:1: 'sep=;' is a note for spreadsheet programs; remove this line"),
         ("a, a\n1,2\n", r"a\.csv:1: the first line must name the fields, each once"),
     ],
 )
