@@ -53,6 +53,29 @@ ENCODERS |= {"roberta", "xlm-roberta", *ENCODER_DECODER}  # T5's encoder alone i
 _WRITERS = ("CausalLM", "LMHead", "ConditionalGeneration")
 _JUDGES = ("Classification", "QuestionAnswering", "RewardModel", "MultipleChoice")
 _SENSES = ("vision_config", "audio_config", "image_token_id", "image_token_index", "video_token_id")
+# A network that holds a model of the library has a type of its own, `retrace_KIND`. The library does not know the type and
+# refuses the folder; given the inner model's type, it would load that model with random weights.
+OWN_TYPE = "retrace_"
+WRAPPED = "wrapped_config"
+
+
+def own_config(kind: str, network: str, wrapped: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a network that holds a model of the library, whose own configuration is `wrapped`."""
+    return {"architectures": [network], "model_type": f"{OWN_TYPE}{kind}", WRAPPED: dict(wrapped)}
+
+
+def kind_of(config: Mapping[str, Any]) -> str | None:
+    """What a network with a type of its own is (`discriminator`); None for a model of the library."""
+    kind = str(config.get("model_type", ""))
+    return kind.removeprefix(OWN_TYPE) if kind.startswith(OWN_TYPE) else None
+
+
+def wrapped_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of the model of the library that a network holds, or is; empty where the file lacks it."""
+    if kind_of(config) is None:
+        return config
+    inner = config.get(WRAPPED)
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def is_encoder(config: Mapping[str, Any]) -> bool:
@@ -72,11 +95,17 @@ def unfit(
         scores: Whether it has a head of ours that scores texts.
         yaml_file: The model's YAML, for the message.
     """
+    own, config = kind_of(config), wrapped_in(config)
     kind = config.get("model_type")
     if scores or is_encoder(config):
         return (
             f"an encoder ({kind}), such as a discriminator or an embedder, which writes no text; a generator of "
             f"'family: {family}' is needed: point to the generator's folder"
+        )
+    if own:
+        return (
+            f"not a generator by itself but a part ({own}) around a {kind}; point to the folder of a generator of "
+            f"'family: {family}'"
         )
     if name := _judge(config):
         return f"a network that classifies texts ({name}) and writes none; point to the generator's folder"

@@ -3,6 +3,7 @@
 import copy
 import json
 import re
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -125,9 +126,8 @@ def test_the_documentation_says_what_works() -> None:
 
     lines = (ROOT / "docs" / "own_model.md").read_text().splitlines()
     start = next(number for number, line in enumerate(lines) if line.startswith("| family |"))
-    heads, _, *rows = [
-        [cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:] if line[:1] == "|"
-    ]
+    table = takewhile(lambda line: line.startswith("|"), lines[start:])
+    heads, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table]
     takes = {
         column: yaml.safe_load((ROOT / f"config/checkpoints/{checkpoint}.yaml").read_text()).get("family")
         for column, checkpoint in (("DPO-ST", "dpo_st"), ("LaTRO", "latro"), ("Learn-to-Reason", "learn_to_reason"))
