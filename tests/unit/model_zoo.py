@@ -254,6 +254,21 @@ KINDS = {
     "olmo": Kind("OlmoConfig", _SHARED, gpt2_tokenizer),
     "olmo3": Kind("Olmo3Config", _SHARED | {"sliding_window": 8}, gpt2_tokenizer),
     "glm4": Kind("Glm4Config", _SHARED | {"head_dim": 8}, gpt2_tokenizer),
+    "arcee": Kind("ArceeConfig", _SHARED, gpt2_tokenizer),
+    "ernie4_5": Kind("Ernie4_5Config", _GEMMA, llama_tokenizer),
+    "glm": Kind("GlmConfig", _GEMMA, gpt2_tokenizer),
+    "helium": Kind("HeliumConfig", _GEMMA, llama_tokenizer),
+    "nemotron": Kind("NemotronConfig", _GEMMA, gpt2_tokenizer),
+    "persimmon": Kind("PersimmonConfig", _WIDE, gpt2_tokenizer),
+    "seed_oss": Kind("SeedOssConfig", _GEMMA, gpt2_tokenizer),
+    "cohere2": Kind("Cohere2Config", _GEMMA | {"sliding_window": 8, "logit_scale": 1.0}, gpt2_tokenizer),
+    "apertus": Kind("ApertusConfig", _SHARED, gpt2_tokenizer),
+    "hunyuan": Kind("HunYuanDenseV1Config", _GEMMA, gpt2_tokenizer),
+    "exaone4": Kind("Exaone4Config", _GEMMA | {"sliding_window": 8, "sliding_window_pattern": 2}, gpt2_tokenizer),
+    "olmoe": Kind("OlmoeConfig", _SHARED | {"num_experts": 4, "num_experts_per_tok": 2}, gpt2_tokenizer),
+    "granitemoe": Kind(
+        "GraniteMoeConfig", _SHARED | {"num_local_experts": 4, "num_experts_per_tok": 2}, gpt2_tokenizer
+    ),
     "t5": Kind(
         "T5Config", _T5 | {"feed_forward_proj": "relu", "tie_word_embeddings": True}, t5_tokenizer, "encoder_decoder"
     ),
