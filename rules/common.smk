@@ -12,12 +12,6 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-if not (ROOT / "scripts/retrace").is_dir():
-    raise WorkflowError(
-        f"{ROOT}: the rules need the scripts in the same checkout; clone the repository and use its Snakefile"
-    )
-
-sys.path.insert(0, str(ROOT / "scripts"))
 from retrace.workflow import definitions
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
 from retrace.workflow.default_targets import default_targets
@@ -25,7 +19,6 @@ from retrace.workflow import jobs
 from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
-from retrace.errors import UserError
 from retrace.workflow.environment import prefix_of_jobs
 from retrace.workflow.shards import limit_of
 from retrace.workflow.declared import section_classes
@@ -42,7 +35,7 @@ CONFIG = ROOT / "config"
 
 try:
     # The user's own tasks, models, checkpoints, ... are read from config/ in the working folder, or from `own`.
-    settings = Settings(config, CONFIG, Path("config"))
+    settings = Settings(config, CONFIG, Path("config"), configuration_files)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -190,6 +183,17 @@ def authors_examples_file(task):
             "(learn_to_reason), or set learn_to_reason.form to steps or learn_to_reason_zero_shot"
         )
     return f"results/data/{task}/learn_to_reason_examples.txt"
+
+
+def all_data(wildcards):
+    """Input function: all splits of all tasks, and the authors' examples."""
+    try:
+        tasks = settings.all_tasks()
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    files = [data_file(task.name, split) for task in tasks for split in task.splits]
+    files += [data_file(task.name, SAMPLING_DEMONSTRATIONS) for task in tasks if task.sampling_demonstrations]
+    return files + [authors_examples_file(task.name) for task in tasks if task.learn_to_reason]
 
 
 def run_folder(w):

@@ -43,11 +43,5 @@ rule fetch_examples:
 rule data:
     """All splits of all tasks and the authors' examples, for machines that will lose network access."""
     input:
-        [data_file(task, split) for task in settings.tasks for split in settings.task(task).splits],
-        [
-            data_file(task, SAMPLING_DEMONSTRATIONS)
-            for task in settings.tasks
-            if settings.task(task).sampling_demonstrations
-        ],
-        [authors_examples_file(task) for task in settings.tasks if settings.task(task).learn_to_reason],
+        all_data,
     localrule: True

@@ -33,4 +33,12 @@ def check_targets():
         raise WorkflowError(str(error)) from None
 
 
+def show_faults():
+    """Say which YAMLs are left out because they are faulty; what needs one is refused."""
+    if workflow.is_main_process:
+        for fault in settings.faults():
+            print(f"note: left out, since nothing here needs it: {fault}", file=sys.stderr)
+
+
 check_targets()
+show_faults()

@@ -17,7 +17,7 @@ SPEED_ONLY: dict[str, Any] = {"changes_results": False}
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def speed_options(section: BaseModel) -> set[str]:

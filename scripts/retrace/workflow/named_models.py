@@ -1,7 +1,7 @@
 """Checks of models named by options: each must be in config/models, a folder or a Hub id, and fit its role."""
 
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from retrace.errors import UserError
 from retrace.workflow.configuration import Configuration
@@ -12,7 +12,7 @@ PLACES = "a folder, or a Hub id (OWNER/NAME)"
 
 def is_place(name: str) -> bool:
     """Whether a name may be a folder or a Hub id."""
-    return "/" in name or Path(name).exists()
+    return "/" in name or os.path.exists(name)
 
 
 def check_named_models(values: Configuration, families: Mapping[str, str], where: str) -> None:
