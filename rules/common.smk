@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-from retrace.workflow import definitions
+from retrace.workflow import definitions, user_files
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
 from retrace.workflow.default_targets import default_targets
 from retrace.workflow import jobs
@@ -144,6 +144,46 @@ def split_digest(wildcards):
 def model_digest(wildcards):
     """Digest of a model's definition."""
     return digest_of_model(wildcards.model)
+
+
+def noticing(param, files):
+    """Params function: `param`, and the checksum of the user's files that `files` gives for the wildcards, if there are any."""
+
+    def value(wildcards):
+        found = files(wildcards)
+        return f"{param(wildcards)} {user_files.digest_of(found)}" if found else param(wildcards)
+
+    return value
+
+
+def user_inputs(files):
+    """Input function: the user's files that `files` gives. Their dates mean nothing; see `noticing`."""
+    return lambda wildcards: [ancient(str(file)) for file in files(wildcards)]
+
+
+def files_of_split(wildcards):
+    """The user's files that a split is made from."""
+    return user_files.of_split(settings.task(wildcards.task), settings.file_of_task(wildcards.task), wildcards.split)
+
+
+def files_of_examples(wildcards):
+    """The user's file with worked examples for Learn-to-Reason's prompts."""
+    return user_files.of_examples(settings.task(wildcards.task), settings.file_of_task(wildcards.task))
+
+
+def files_of_model(wildcards):
+    """The files of a model in a folder of the user's."""
+    return user_files.of_model(settings.model(wildcards.model))
+
+
+def files_of_options(*names):
+    """The user's files that options of the job's configuration name: a folder, a file, or a list of them."""
+
+    def files(wildcards):
+        values = [settings.option(values_of(wildcards), name) for name in names]
+        return user_files.of_names(values, settings.models)
+
+    return files
 
 
 def examples_digest(wildcards):

@@ -158,6 +158,10 @@ class Declared:
     def task(self, name: str) -> TaskConfig:
         return load_task(self._task_files.path(name)).config
 
+    def file_of_task(self, name: str) -> Path:
+        """Path of a task's YAML."""
+        return self._task_files.path(name)
+
     def all_tasks(self) -> list[TaskConfig]:
         """All tasks. Raises UserError if the file of one is faulty."""
         return [self.task(name) for name in (*self._task_files.faults, *self.tasks)]
