@@ -162,18 +162,18 @@ def user_inputs(files):
 
 
 def files_of_split(wildcards):
-    """The user's files that a split is made from."""
-    return user_files.of_split(settings.task(wildcards.task), settings.file_of_task(wildcards.task), wildcards.split)
+    """The user's files that a split is made from. A node plans nothing, and need not see them."""
+    return [] if workflow.remote_exec else user_files.of_split(settings.task(wildcards.task), settings.file_of_task(wildcards.task), wildcards.split)
 
 
 def files_of_examples(wildcards):
     """The user's file with worked examples for Learn-to-Reason's prompts."""
-    return user_files.of_examples(settings.task(wildcards.task), settings.file_of_task(wildcards.task))
+    return [] if workflow.remote_exec else user_files.of_examples(settings.task(wildcards.task), settings.file_of_task(wildcards.task))
 
 
 def files_of_model(wildcards):
     """The files of a model in a folder of the user's."""
-    return user_files.of_model(settings.model(wildcards.model))
+    return [] if workflow.remote_exec else user_files.of_model(settings.model(wildcards.model))
 
 
 def files_of_options(*names):
@@ -181,7 +181,8 @@ def files_of_options(*names):
 
     def files(wildcards):
         values = [settings.option(values_of(wildcards), name) for name in names]
-        return user_files.of_names(values, settings.models)
+        words = [word for value in values for word in (value if isinstance(value, list) else [value])]
+        return user_files.of_names(words, settings.models)
 
     return files
 

@@ -25,9 +25,13 @@ def common_params(section=None):
     return {"task": task_digest, "model": model_digest, **argv}
 
 
-def training_params(folder, section):
-    """Params of a training: those of `common_params`, and the folder of its trainer state."""
-    return {**common_params(section), "state": f"{folder}/state"}
+def training_params(folder, section, files=None):
+    """Params of a training: those of `common_params`, and the folder of its trainer state.
+
+    files: gives further files of the user's that it reads.
+    """
+    noticed = {"model": noticing(model_digest, files)} if files else {}
+    return {**common_params(section), **noticed, "state": f"{folder}/state"}
 
 
 def speed(section=None):

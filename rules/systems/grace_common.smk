@@ -62,6 +62,20 @@ def entailment_model_folder(wildcards):
     return {"entailment_model": hub_model_folder(pair.entailment_model)} if used else {}
 
 
+entailment_argument = optional_argument(entailment_model_folder, "--entailment-model", "entailment_model")
+
+
+def files_of_entailment_model(wildcards):
+    """The files of the entailment model, if one judges steps and it is a folder of the user's."""
+    used = values_of(wildcards).pair.step_judge == "entailment"
+    return files_of_options("pair.entailment_model")(wildcards) if used else []
+
+
+def family_of_model(wildcards):
+    """Params function: the family of the job's model."""
+    return settings.model(wildcards.model).family
+
+
 def judge_needs_gpu(wildcards):
     """Resources function: an entailment model needs a GPU like any other model; the task's own step check needs none."""
     pair = values_of(wildcards).pair

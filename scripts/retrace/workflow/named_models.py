@@ -7,6 +7,9 @@ from retrace.errors import UserError
 from retrace.workflow.configuration import Configuration
 from retrace.yaml_files import closest
 
+OWN_ENCODERS = ("scratch", "generator")  # backbones without a model of their own
+EMBEDDED = "minilm"
+NO_PLACES = (*OWN_ENCODERS, EMBEDDED)  # no folders, whatever lies in the working folder
 PLACES = "a folder, or a Hub id (OWNER/NAME)"
 
 
@@ -22,7 +25,7 @@ def check_named_models(values: Configuration, families: Mapping[str, str], where
     """
     encoders = [name for name, family in families.items() if family == "encoder"]
     for section in ("discriminator", "verifier"):
-        _known(f"{where}: {section}.backbone", getattr(values, section).backbone, ["scratch", "generator", *families])
+        _known(f"{where}: {section}.backbone", getattr(values, section).backbone, [*OWN_ENCODERS, *families])
     released = values.discriminator.released
     if released is not None and released not in encoders:
         raise UserError(f"{where}: discriminator.released {released!r} is unknown; {closest(released, encoders)}")
@@ -30,7 +33,7 @@ def check_named_models(values: Configuration, families: Mapping[str, str], where
     embedder = values.align.embedder
     kind, _, model = embedder.partition(":")
     if kind != "openai":
-        _known(f"{where}: align.embedder", embedder, ["minilm", *encoders], "; or openai:MODEL")
+        _known(f"{where}: align.embedder", embedder, [EMBEDDED, *encoders], "; or openai:MODEL")
     elif not model:
         raise UserError(
             f"{where}: align.embedder {embedder!r}: name the model, openai:text-embedding-ada-002 as in GRACE's code, and "

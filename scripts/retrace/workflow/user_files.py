@@ -15,6 +15,7 @@ from retrace.models.options import ModelConfig
 from retrace.tasks.formats import locate
 from retrace.tasks.options import Source, TaskConfig, WorkedExamples
 from retrace.workflow.definitions import digest, examples_apart, sources_beside
+from retrace.workflow.named_models import NO_PLACES
 
 REMEMBERED = Path(".snakemake") / "retrace_checksums.json"
 
@@ -44,8 +45,8 @@ def of_folder(folder: str | Path) -> list[Path]:
 
 
 def of_names(names: Iterable[str | None], known: Iterable[str]) -> list[Path]:
-    """Files behind options that name a folder or a file, apart from those that name what is `known`."""
-    known = set(known)
+    """Files behind options that name a folder or a file, apart from what is `known` or means something else."""
+    known = {*known, *NO_PLACES}
     return [file for name in names if name and name not in known for file in _behind(Path(name))]
 
 
@@ -53,7 +54,8 @@ def _behind(path: Path) -> Iterator[Path]:
     if os.path.isfile(path):
         yield path
     elif os.path.isdir(path):
-        yield from sorted(Path(folder, name) for folder, _, names in os.walk(path, followlinks=True) for name in names)
+        # Those of a sentence encoder's modules lie one level down.
+        yield from sorted(file for file in (*path.glob("*"), *path.glob("*/*")) if file.is_file())
 
 
 def _files(yaml: Path, sources: Iterable[Source | WorkedExamples]) -> list[Path]:
