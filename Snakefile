@@ -75,7 +75,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        default_targets(settings),
+        all_targets,
     localrule: True
 
 

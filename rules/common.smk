@@ -226,6 +226,14 @@ def authors_examples_file(task):
     return f"results/data/{task}/learn_to_reason_examples.txt"
 
 
+def all_targets(wildcards):
+    """Input function: what `snakemake` alone makes."""
+    try:
+        return default_targets(settings)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
 def all_data(wildcards):
     """Input function: all splits of all tasks, and the authors' examples."""
     try:
@@ -325,7 +333,7 @@ def backbone_folder(section):
 
     def backbone(wildcards):
         name = section_of(wildcards, section).backbone
-        return {"backbone": hub_model_folder(name)} if name in settings.models else {}
+        return {"backbone": hub_model_folder(name)} if settings.has_model(name) else {}
 
     return backbone
 

@@ -25,6 +25,12 @@ def check_targets():
         for word in requested_targets():
             if reason := targets.explain_word(word, Path.cwd(), names):
                 raise UserError(f"{word}: {reason}")
+        # Faults that input functions would come upon are said here, in short.
+        if "data" in requested_targets():
+            settings.all_tasks()
+        by_default = workflow.is_main_process and not is_module and not requested_targets()
+        for target in default_targets(settings) if by_default else ():
+            targets.check(target)
         for target in requested_files():
             targets.check(target)
             if not any(each.is_producer(target) for each in workflow.rules):

@@ -23,7 +23,7 @@ from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
 from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
 from retrace.workflow.variants import leave_out_faulty, pairs
-from retrace.yaml_files import check_plain, closest
+from retrace.yaml_files import Refused, check_plain, closest
 
 OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
 
@@ -120,7 +120,14 @@ class Declared:
     def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
         """Validate values. Raises UserError for a wrong key or value, or an unknown model."""
         values = self.layers.values(task, model, variant, where)
-        check_named_models(values, {name: self.model(name).family for name in self.models}, where)
+        # What is faulty is known, and refused where a job needs it.
+        families = dict.fromkeys(self._model_files.faults, "encoder")
+        families |= {name: self.model(name).family for name in self.models}
+        try:
+            check_named_models(values, families, where)
+        except Refused as error:
+            named = ".".join(error.place) in variant
+            raise UserError(f"{'' if named else self.layers.said_by(error.place)}{error}") from None
         return values
 
     def option(self, values: Configuration, dotted: str) -> Any:
@@ -157,6 +164,12 @@ class Declared:
     @lru_cache(maxsize=256)  # noqa: B019
     def task(self, name: str) -> TaskConfig:
         return load_task(self._task_files.path(name)).config
+
+    def has_model(self, name: str) -> bool:
+        """Whether there is a file for a model. Raises UserError if it is faulty."""
+        if name in self._model_files.faults:
+            self._model_files.path(name)
+        return name in self._model_files
 
     def file_of_task(self, name: str) -> Path:
         """Path of a task's YAML."""
@@ -201,9 +214,7 @@ class Declared:
 
     def generator_model(self, name: str) -> ModelConfig:
         """A model that can generate. Raises UserError for an unknown model or an encoder."""
-        if name in self._model_files.faults:
-            self.model(name)  # raises it
-        if name in self.models and (model := self.model(name)).family != "encoder":
+        if self.has_model(name) and (model := self.model(name)).family != "encoder":
             return model
         writers = [other for other in self.models if self.model(other).family != "encoder"]
         if name in self.models:

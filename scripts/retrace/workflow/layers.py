@@ -60,7 +60,7 @@ class Layers:
         self.folders = folders
         self.files = files or {}
         self._sources: list[tuple[Path, dict[str, Any]]] = []  # presets and their parts, parents first
-        self.preset_name = self._name_of_preset("preset", self.user.get("preset", "paper"))
+        self.preset_name = self._name_of_preset(f"{self.said_by(('preset',))}preset", self.user.get("preset", "paper"))
         self.presets = self._presets(self.preset_name, ())
         for layer in self:
             self._check_shape(layer)
@@ -84,7 +84,7 @@ class Layers:
         """The preset's layers, parents first."""
         paths = self._paths
         if name not in paths:
-            where = f"{paths[seen[-1]]}: extends: " if seen else ""
+            where = f"{paths[seen[-1]]}: extends: " if seen else self.said_by(("preset",))
             raise UserError(f"{where}preset {name!r} is unknown; {closest(name, paths)}")
         if name in seen:
             raise UserError(f"{paths[name]}: presets extend each other in a circle: {' -> '.join((*seen, name))}")
@@ -118,10 +118,10 @@ class Layers:
         overrides = layer.get("overrides")
         if overrides is not None and not isinstance(overrides, list):
             wanted = "a list of {when: {task: NAME}, set: {OPTION: VALUE}}"
-            said = self._said(("overrides",))
+            said = self.said_by(("overrides",))
             raise UserError(f"{said}overrides: should be {wanted} (got {str(overrides)[:80]})")
         for number, override in enumerate(overrides or []):
-            validated(Override, override, f"{self._said(('overrides',))}overrides.{number}")
+            validated(Override, override, f"{self.said_by(('overrides',))}overrides.{number}")
 
     def check_overrides(self, tasks: Sequence[str], models: Sequence[str]) -> None:
         """Raise UserError for overrides of an unknown task or model, which would have no effect."""
@@ -131,7 +131,8 @@ class Layers:
                 for kind, named, known in (("task", when.task, tasks), ("model", when.model, models)):
                     for name in [named] if isinstance(named, str) else named or []:
                         if name not in known:
-                            raise UserError(f"overrides: when.{kind}: {name!r} is unknown; {closest(name, known)}")
+                            said = f"{self.said_by(('overrides',))}overrides: when.{kind}"
+                            raise UserError(f"{said}: {name!r} is unknown; {closest(name, known)}")
 
     def values(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
         """The configuration for one task and model. Raises UserError, beginning with `where`, for a wrong key or value;
@@ -146,12 +147,13 @@ class Layers:
             return validated(Configuration, with_options({**values, "preset": self.preset_name}, variant), where)
         except Refused as error:
             of_variant = any(within(error.place, option.split(".")) for option in variant)
-            raise UserError(f"{'' if of_variant else self._said(error.place)}{error}") from None
+            raise UserError(f"{'' if of_variant else self.said_by(error.place)}{error}") from None
 
-    def _said(self, place: Sequence[str]) -> str:
+    def said_by(self, place: Sequence[str]) -> str:
         """`FILE: ` for the file that says what stands at a place of the merged values; empty if it is not known."""
         for path, values in reversed(self.files.items()):
-            if says(values, place) and found_at(values, place) == found_at(self.user, place):
+            # As texts: not-a-number equals nothing.
+            if says(values, place) and str(found_at(values, place)) == str(found_at(self.user, place)):
                 return f"{path}: "
         if says(self.user, place):
             return "--config: " if self.files else ""
@@ -181,7 +183,8 @@ def says(values: Mapping[str, Any], place: Sequence[str]) -> bool:
     if not place:
         return False
     overrides = values.get("overrides")
-    options = [option for one in overrides for option in one.get("set", {})] if isinstance(overrides, list) else []
+    sets = [one.get("set") for one in overrides if isinstance(one, Mapping)] if isinstance(overrides, list) else []
+    options = [str(option) for one in sets if isinstance(one, Mapping) for option in one]
     if any(within(place, option.split(".")) for option in options):
         return True
     holder = found_at(values, place[:-1])
