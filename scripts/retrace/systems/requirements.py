@@ -133,7 +133,7 @@ class Requirement:
 
 
 def plain_text(system: str, title: str, learned: str) -> Requirement:
-    """The requirement of a system that has no prompt for models with a chat template. learned: what it learns as plain text."""
+    """The requirement of a system without a prompt for models with a chat template. learned: what it learns."""
     return Requirement(
         f"plain text ({title})",
         about=lambda c: c.system == system,
