@@ -13,7 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from retrace.errors import UserError
-from retrace.sections import Section
+from retrace.sections import NAME_PATTERN, Section
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -332,7 +332,14 @@ def _place(section: type[Section], location: Iterable[str | int]) -> tuple[list[
 def read_named(section: type[SectionType], path: str | Path) -> SectionType:
     """Read a section whose `name` must equal its file's name, since targets are built from it."""
     path = Path(path)
-    value = validated(section, read_yaml(path), str(path))
-    if value.name != path.stem:  # type: ignore[attr-defined]
-        raise UserError(f"{path}: its name is {value.name!r}; make it {path.stem!r}")  # type: ignore[attr-defined]
+    return named_as_its_file(validated(section, read_yaml(path), str(path)), path)
+
+
+def named_as_its_file(value: SectionType, path: Path) -> SectionType:
+    """`value`, whose `name` must equal its file's. Raises UserError if it does not, or the file's name is none."""
+    name: str = value.name  # type: ignore[attr-defined]
+    if name != path.stem:
+        if not re.fullmatch(NAME_PATTERN, path.stem):
+            raise UserError(f"{path}: names are lower-case letters, digits and single _; rename the file")
+        raise UserError(f"{path}: its name is {name!r}; make it {path.stem!r}")
     return value

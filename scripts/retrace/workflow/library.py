@@ -9,7 +9,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from retrace.errors import UserError
 from retrace.sections import Section
-from retrace.yaml_files import closest, read_yaml, validated
+from retrace.yaml_files import closest, named_as_its_file, read_yaml, validated
 
 Kind = TypeVar("Kind", bound=Section)
 NOT_INHERITED = ("name", "extends", "paper_names")  # a variant is not in the paper's table
@@ -71,9 +71,7 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         if name not in self._found:
             path = self.path(name)
             values = self._merged(name, ())
-            self._found[name] = found = validated(self.section, values, str(path))
-            if found.name != path.stem:  # type: ignore[attr-defined]
-                raise UserError(f"{path}: its name is {found.name!r}; make it {path.stem!r}")  # type: ignore[attr-defined]
+            self._found[name] = named_as_its_file(validated(self.section, values, str(path)), path)
         return self._found[name]
 
     def check(self, fault_of: Callable[[str], object]) -> None:
