@@ -1,6 +1,7 @@
 """The user's configuration files, read before Snakemake does, which would take the last of two equal keys. Defines no rules."""
 
 import sys
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 

@@ -100,7 +100,8 @@ def teacher_memory(w, attempt):
 def template_digest(w):
     """Digest of the text of the prompt template."""
     path = settings.file("prompts", values_of(w).feedback.template)
-    return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
+    # What is no UTF-8 is refused by the job, with the line.
+    return definitions.digest(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else "missing"
 
 
 def template_path(w):

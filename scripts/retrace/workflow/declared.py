@@ -21,7 +21,7 @@ from retrace.workflow.layers import Layers
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
-from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
 from retrace.workflow.variants import leave_out_faulty, pairs
 from retrace.yaml_files import Refused, check_plain, closest
 
@@ -61,7 +61,7 @@ class Declared:
         self._task_files = Library(TaskConfig, "task", self.folders)
         self._model_files = Library(ModelConfig, "model", self.folders)
         leave_out_faulty(self.method_files, self.checkpoints, self.decoder_files)
-        self._task_files.check(self.task)
+        self._task_files.check(self._check_task)
         self._model_files.check(self.model)
         self.layers = Layers(user, self.folders, files or {})
         self.preset_name = self.layers.preset_name
@@ -171,6 +171,12 @@ class Declared:
             self._model_files.path(name)
         return name in self._model_files
 
+    def _check_task(self, name: str) -> None:
+        """Raise UserError for a faulty task, or one whose results would lie among those of all tasks."""
+        if name in FOLDERS_OF_RESULTS:
+            raise UserError(f"{self._task_files.path(name)}: results/{name}/ is no task's folder; rename the task")
+        self.task(name)
+
     def file_of_task(self, name: str) -> Path:
         """Path of a task's YAML."""
         return self._task_files.path(name)
@@ -193,6 +199,9 @@ class Declared:
         for files, paths in ((self._task_files, tasks), (self._model_files, models)):
             for path in paths:
                 files.paths[Path(path).stem] = Path(path)
+                files.faults.pop(Path(path).stem, None)
+        self.task.cache_clear()
+        self.model.cache_clear()
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
         """The checkpoint, or for a user's own one, the shipped one that it extends."""
@@ -219,6 +228,7 @@ class Declared:
         writers = [other for other in self.models if self.model(other).family != "encoder"]
         if name in self.models:
             raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
+        self._model_files.refuse_other_ending(name)
         raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
 
     @cached_property

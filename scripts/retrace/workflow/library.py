@@ -3,6 +3,7 @@
 A file may say `extends: OTHER` to inherit all values that it does not set; `set` is merged option by option.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -34,7 +35,7 @@ class Library(Mapping[str, Kind], Generic[Kind]):
     """
 
     def __init__(self, section: type[Kind], what: str, folders: Sequence[Path]) -> None:
-        self.section, self.what = section, what
+        self.section, self.what, self.folders = section, what, folders
         self.paths: dict[str, Path] = {}
         self.shipped: set[str] = set()
         self.faults: dict[str, Fault] = {}
@@ -63,8 +64,16 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         if name in self.faults:
             raise UserError(self.faults[name].message)
         if name not in self.paths:
+            self.refuse_other_ending(name)
             raise UserError(f"{self.what} {name!r} is unknown; {closest(name, self.paths)}")
         return self.paths[name]
+
+    def refuse_other_ending(self, name: str) -> None:
+        """Raise UserError if there is a file NAME.yml, which nobody reads."""
+        for folder in self.folders:
+            other = folder / f"{self.what}s" / f"{name}.yml"
+            if os.path.exists(other):
+                raise UserError(f"{other}: names of these files end in .yaml; rename it to {name}.yaml")
 
     def __getitem__(self, name: str) -> Kind:
         """Raises UserError for an unknown name or a wrong file."""

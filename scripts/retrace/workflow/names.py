@@ -12,6 +12,7 @@ from retrace.systems.declaration import Checkpoint
 from retrace.workflow.library import Library
 from retrace.yaml_files import closest
 
+FOLDERS_OF_RESULTS = ("data", "models", "tables", "figures", "dag")  # of results/, beside those of tasks
 GENERATOR = "generator"  # stands for the checkpoint that the model's methods decode
 LAST = "_last"  # suffix for the last configured round in a method's file: dpo_st_last
 _ROUND = re.compile(r"(.+)_round(0|[1-9]\d*)")

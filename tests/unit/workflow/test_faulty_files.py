@@ -231,6 +231,23 @@ def test_names_that_no_path_may_hold(tmp_path: Path, name: str) -> None:
         known.task(name)
 
 
+def test_a_task_may_not_be_called_as_a_folder_of_all_results(tmp_path: Path) -> None:
+    (tmp_path / "tasks").mkdir()
+    text = (CONFIG / "tasks" / "gsm8k.yaml").read_text()
+    (tmp_path / "tasks" / "data.yaml").write_text(text.replace("name: gsm8k", "name: data", 1))
+    known = Settings({"preset": "tiny"}, CONFIG, tmp_path)
+    with pytest.raises(UserError, match=r"data.yaml: results/data/ is no task's folder; rename the task"):
+        known.task("data")
+    assert "data" not in known.tasks
+
+
+def test_another_ending_is_said(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "mine.yml").write_text("name: mine\n")
+    with pytest.raises(UserError, match=r"models/mine.yml: names of these files end in .yaml; rename it to mine.yaml"):
+        Settings({"preset": "tiny"}, CONFIG, tmp_path).generator_model("mine")
+
+
 def test_a_faulty_file_is_no_reason_to_refuse_an_override_of_it(tmp_path: Path) -> None:
     (tmp_path / "tasks").mkdir()
     (tmp_path / "tasks" / "mine.yaml").write_text("name: mine\n")
