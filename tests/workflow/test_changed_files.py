@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from retrace.planning.jobs import planned_jobs
+
 TASK = """
 name: apples
 title: Apples
@@ -117,3 +119,43 @@ def test_a_missing_file_is_named(made, planned) -> None:
     assert re.search(r"Missing input files for rule prepare_data:\s+output: results/data/apples/test.jsonl", said)
     assert re.search(r"affected files:\s+my_data/test.jsonl", said)
     (made.folder / "away.jsonl").rename(made.folder / "my_data/test.jsonl")
+
+
+GUIDES = [f"results/coin_flip/tiny_t5/seed0/sft_{guide}/model" for guide in ("discriminator", "verifier")]
+ENCODERS = """
+preset: smoke
+discriminator: {backbone: encoder}
+verifier: {backbone: encoder}
+align: {embedder: embedder}
+pair: {step_judge: entailment, entailment_model: judge}
+"""
+
+
+def test_encoders_that_options_name(workflow, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outputs are empty files that Snakemake takes for its own; only what it plans counts here."""
+    folder: Path = workflow.configured(ENCODERS).folder
+    for name in ("encoder", "embedder", "judge"):
+        (folder / name).mkdir()
+        (folder / name / "model.safetensors").write_bytes(b"weights")
+    monkeypatch.chdir(folder)
+    for job in planned_jobs(GUIDES, ["--snakefile", str(workflow.project / "Snakefile")]):
+        for file in map(Path, job.output):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.mkdir(exist_ok=True) if file.name == "model" else file.write_text("{}\n")
+    workflow.make("--touch", "--forceall", *GUIDES, "--config", "require_gpu=false")
+
+    def planned() -> set[str]:
+        return {rule for rule, _ in re.findall(r"^(\w+) +(\d+)$", workflow.dry(*GUIDES), re.MULTILINE)} - {"total"}
+
+    assert planned() == set()
+    for name, rules in (
+        ("encoder", {"train_discriminator", "train_verifier"}),
+        ("embedder", {"align_steps", "make_pairs", "train_discriminator"}),
+        ("judge", {"make_pairs", "train_discriminator"}),
+    ):
+        weights = folder / name / "model.safetensors"
+        before = weights.stat()
+        for text, expected in ((b"another", rules), (b"weights", set())):
+            weights.write_bytes(text)
+            dated(weights, before)
+            assert planned() == expected, name
