@@ -3,7 +3,7 @@
 
 rule prepare_data:
     input:
-        user_inputs(files_of_split),
+        user_inputs(files_of_split, "results/data/{task}/{split}.jsonl"),
     output:
         "results/data/{task}/{split}.jsonl",
     log:
@@ -26,7 +26,7 @@ rule prepare_data:
 rule fetch_examples:
     """Worked examples at the start of Learn-to-Reason's own prompts; none may be a test question."""
     input:
-        user_inputs(files_of_examples),
+        user_inputs(files_of_examples, "results/data/{task}/learn_to_reason_examples.txt"),
         test="results/data/{task}/test.jsonl",
     output:
         "results/data/{task}/learn_to_reason_examples.txt",

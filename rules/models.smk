@@ -3,7 +3,7 @@
 
 rule fetch_model:
     input:
-        user_inputs(files_of_model),
+        user_inputs(files_of_model, "results/models/{model}"),
     output:
         directory("results/models/{model}"),
     log:

@@ -115,9 +115,16 @@ def test_a_file_more_in_the_folder_of_a_model(made, planned) -> None:
 
 def test_a_missing_file_is_named(made, planned) -> None:
     (made.folder / "my_data/test.jsonl").rename(made.folder / "away.jsonl")
-    said = made.refused("--dry-run", *DATA)
+    said = made.refused(*DATA)
     assert re.search(r"Missing input files for rule prepare_data:\s+output: results/data/apples/test.jsonl", said)
     assert re.search(r"affected files:\s+my_data/test.jsonl", said)
+    output = made.folder / "results/data/apples/test.jsonl"
+    rows_before = output.read_bytes()  # it is not deleted before the job would fail
+    output.unlink()
+    shown = made.dry(*DATA)
+    assert shown.count("note: my_data/test.jsonl: no such file, and what is planned needs it") == 1
+    assert "my_data/test.jsonl: no such file (splits.test of " in made.refused(*DATA)
+    output.write_bytes(rows_before)
     (made.folder / "away.jsonl").rename(made.folder / "my_data/test.jsonl")
 
 
