@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from retrace.errors import UserError
@@ -24,6 +23,7 @@ from retrace.machine.storage import read_json, sha256_of
 from retrace.models.options import ModelConfig
 from retrace.schemas import Row
 from retrace.tasks.options import TaskConfig
+from retrace.yaml_files import read_settings
 
 LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"
@@ -161,23 +161,13 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
 
 def read_configuration(text_or_file: str) -> tuple[dict[str, Any], str | None]:
     """A resolved configuration from JSON text, or from a YAML or JSON file; and the file's name, if it was one."""
-    name = None
-    text = text_or_file
-    if not text.lstrip().startswith("{"):
-        name = text
-        try:
-            text = Path(text_or_file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--configuration {text_or_file}: {error.strerror or error}") from None
+    if not text_or_file.lstrip().startswith("{"):
+        return read_settings(text_or_file), text_or_file
     try:
-        values = yaml.safe_load(text)  # JSON is YAML too
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark and name else ""
-        raise UserError(f"{name or '--configuration'}{line}: neither YAML nor JSON; save it again") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{name or '--configuration'}: should hold `key: value` lines")
-    return values, name
+        values = json.loads(text_or_file)
+    except (ValueError, RecursionError):
+        raise UserError("--configuration: neither the name of a file nor JSON; save it again") from None
+    return values, None
 
 
 def without_private(values: Any) -> Any:

@@ -11,6 +11,7 @@ MIRROR/huggingface.co/ID/FILE.
 """
 
 import errno
+import fcntl
 import fnmatch
 import os
 import re
@@ -27,6 +28,7 @@ from retrace.models.architectures import check_generator
 from retrace.models.options import ModelConfig
 
 HOST = "huggingface.co"
+_FICLONE = 0x40049409  # Linux: make a file share the blocks of another
 DESCRIPTIONS = [
     "config.json",
     "generation_config.json",
@@ -76,6 +78,12 @@ def _names_in(folder: Path) -> list[str]:
     return [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*"))]
 
 
+def model_files(folder: str | Path) -> list[Path]:
+    """Files of a model's folder that Retrace uses; none if the folder does not exist."""
+    folder = Path(folder)
+    return [folder / name for name in needed_files(_names_in(folder))] if os.path.isdir(folder) else []
+
+
 def fetch_model(
     model: ModelConfig,
     lock: str | Path,
@@ -96,7 +104,7 @@ def fetch_model(
             raise UserError(f"{folder / 'config.json'}: missing; `file` of model {model.name} must be a model folder")
         files = needed_files(_names_in(folder))
         _check_use(model, folder, try_out)
-        _place(folder, files, output)
+        _place(folder, files, output, shared=False)
         return {"revision": None, "files": {name: sha256_of(folder / name) for name in files}}
     if model.hub is None:
         raise UserError(f"model {model.name} is trained from scratch: use train_base.py")
@@ -262,9 +270,11 @@ def _from_cache(hub: str, revision: str | None, wanted: Iterable[str] = ()) -> S
     return None
 
 
-def _place(folder: Path, files: list[str], output: str | Path) -> None:
-    """The files in a folder of their own: weights as hard links where the file system allows it, copies otherwise.
+def _place(folder: Path, files: list[str], output: str | Path, shared: bool = True) -> None:
+    """The files in a folder of their own.
 
+    shared: weights are hard links where the file system allows it, since nobody edits those of the Hub's cache and of the
+    mirror. The user's own may be edited: they are copied, with shared blocks where the file system has them (Btrfs, XFS).
     Small files are copied, so that nobody who edits one changes the Hub's cache or the mirror.
     """
     with atomic_path(output) as target:
@@ -272,8 +282,17 @@ def _place(folder: Path, files: list[str], output: str | Path) -> None:
         for name in files:
             source = (folder / name).resolve()
             (target / name).parent.mkdir(exist_ok=True)
-            if not (name.endswith((".safetensors", ".bin")) and _linked(source, target / name)):
-                shutil.copyfile(source, target / name)
+            if not (shared and name.endswith((".safetensors", ".bin")) and _linked(source, target / name)):
+                _copy(source, target / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; its blocks stay shared until one of both changes, where the file system can do that."""
+    with open(source, "rb") as read, open(target, "wb") as written:
+        try:
+            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
+        except OSError:
+            shutil.copyfileobj(read, written, 1 << 20)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -130,3 +130,16 @@ class Requirement:
     met: Callable[[Case], bool]
     why: Callable[[Case], str]
     mend: Literal["task", "model", "method"] | None
+
+
+def plain_text(system: str, title: str, learned: str) -> Requirement:
+    """The requirement of a system without a prompt for models with a chat template. learned: what it learns."""
+    return Requirement(
+        f"plain text ({title})",
+        about=lambda c: c.system == system,
+        met=lambda c: not c.model.chat,
+        why=lambda c: (
+            f"{learned} are learned as plain text, and the model has a chat template (a model file with `chat: false` does)"
+        ),
+        mend="model",
+    )

@@ -74,10 +74,12 @@ def test_configuration_comes_from_text_or_file(tmp_path: Path) -> None:
     file.write_text("preset: tiny\n")
     assert provenance.read_configuration(str(file)) == ({"preset": "tiny"}, str(file))
     file.write_text("preset: [tiny\n")
-    with pytest.raises(UserError, match=r"configuration\.yaml:\d+: neither YAML nor JSON"):
+    with pytest.raises(UserError, match=r"configuration\.yaml:\d+: not YAML"):
         provenance.read_configuration(str(file))
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match=r"nothing\.yaml: no such file"):
         provenance.read_configuration(str(tmp_path / "nothing.yaml"))
+    with pytest.raises(UserError, match="neither the name of a file nor JSON"):
+        provenance.read_configuration('{"preset": ')
 
 
 def test_command_can_be_typed_again_and_stays_short() -> None:
