@@ -29,6 +29,10 @@ class AnswerKind:
         """Whether this can be a right answer of the kind."""
         return bool(answer)
 
+    def key(self, answer: str) -> str | None:
+        """The text that equal answers share in a vote; None: as numbers and words do everywhere (Task.canonical)."""
+        return None
+
     def ends_in(self, text: str, phrases: Sequence[str], right: str) -> bool:
         """Whether the text ENDS in one of the phrases and exactly the right answer, a full stop aside."""
         tail = answers.final_line(text, phrases)

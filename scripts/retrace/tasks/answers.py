@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Literal
 
-Kind = Literal["numeric", "multiple_choice", "exact_match"]
+Kind = Literal["numeric", "multiple_choice", "exact_match", "math"]
 
 _NUMBER = re.compile(r"(?<![\w.])(-?)\s?\$?\s?(-?)((?:\d{1,3}(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|\.\d+)")
 # A label is in brackets, or a full stop, a colon or nothing follows it: "(B) wet", "B) wet", "B.", "B"; not "A cat".

@@ -1,6 +1,6 @@
 """A program beside the workflow that compares mathematical expressions with math-verify. Run by `tasks/math_process.py`.
 
-It reads a JSON array a line, `["same", GOLD, FOUND, SECONDS]` or `["key", ANSWER, SECONDS]`, and answers a JSON value a line.
+It reads a JSON array a line, `["same", GOLD, FOUND, SECONDS]` or `["key", ANSWER, SECONDS]`, and answers each with a line.
 What it reads was written by models: a tower of powers or a huge factorial may take for ever inside one machine instruction
 loop, where no Python handler runs. So each question has processor time of its own, after which the kernel ends this
 process; who asks sees that, and starts another. Only math-verify's LaTeX parser is used: the one for plain text ends in
@@ -54,6 +54,7 @@ def _key(value: Any) -> str:
     if isinstance(value, sympy.MatrixBase):
         return f"{value.shape}[" + ", ".join(map(_key, value)) + "]"
     if isinstance(value, sympy.Rel):
+        value = value.canonical
         return f"{_key(value.lhs)} {value.rel_op} {_key(value.rhs)}"
     if isinstance(value, sympy.Interval):
         opened = ("(" if value.left_open else "[", ")" if value.right_open else "]")

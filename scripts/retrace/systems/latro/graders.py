@@ -6,7 +6,7 @@ as "(A)" names no option, and of "2 + 3 = 5" the first number counts.
 
 import re
 
-from retrace.tasks.graders import Grader, register
+from retrace.tasks.graders import Grader, final_answer, register
 
 PHRASE = "The answer is"
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")
@@ -41,5 +41,20 @@ def names_option(text: str, right: str) -> bool:
     return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)
 
 
-register(Grader("latro_number", "numeric", same_number, extract=find_number))
-register(Grader("latro_option", "multiple_choice", names_option))
+register(
+    Grader(
+        "latro_number",
+        lambda task, text, gold: same_number(text, final_answer(task, gold)),
+        extract=lambda task, text: find_number(text),
+        kinds=frozenset({"numeric"}),
+        of_papers=True,
+    )
+)
+register(
+    Grader(
+        "latro_option",
+        lambda task, text, gold: names_option(text, final_answer(task, gold)),
+        kinds=frozenset({"multiple_choice"}),
+        of_papers=True,
+    )
+)
