@@ -1,4 +1,4 @@
-"""Questions with choices, the answer a letter (commonsense_qa), as Learn-to-Reason has them."""
+"""Questions with choices, the answer a letter (commonsense_qa, aqua), as Learn-to-Reason has them."""
 
 import re
 
@@ -12,7 +12,10 @@ class LetteredChoice(ShortAnswers):
 
     name = "lettered_choice"
     free_text = "choice"
-    formats = (worked("commonsense_qa", question_files.commonsense_qa, solutions=False),)
+    formats = (
+        worked("commonsense_qa", question_files.commonsense_qa, solutions=False),
+        worked("aqua", question_files.aqua),
+    )
     marked = re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])")
     unmarked = re.compile(r"\(([A-Ea-e])\)")
     answer_kind = "letter"
