@@ -85,7 +85,12 @@ def trimmed(answer: str) -> str:
             text = text[:-1].strip()
         for opening, closing in _DELIMITERS:
             inner = text[len(opening) : -len(closing)]
-            if text.startswith(opening) and text.endswith(closing) and inner and opening not in inner:
+            if (
+                text.startswith(opening)
+                and text.endswith(closing)
+                and inner
+                and opening not in inner.replace("\\$", "")
+            ):
                 text = inner
         if (box := _BOXED.match(text)) and (found := _last_box(text)) and found[0] == 0 and found[2] == len(text):
             text = text[box.end() + 1 : -1]

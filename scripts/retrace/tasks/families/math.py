@@ -6,7 +6,7 @@ from typing import Any
 from retrace.errors import UserError
 from retrace.tasks import steps
 from retrace.tasks.family import FinalOnly
-from retrace.tasks.math_answers import MATHEMATICS, boxed, trimmed, words_of
+from retrace.tasks.math_answers import MATHEMATICS, boxed, trimmed
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.raw_rows import field_of
 from retrace.tasks.row_formats import Fields, Raw, RowFormat
@@ -55,7 +55,7 @@ class Math(FinalOnly):
             return body.strip(), self._final(where, tail)
         if (found := boxed(solution)) is not None:
             return solution.strip(), self._final(where, found)
-        if "\n" in solution.strip() or (_words(solution) > _MOST_WORDS and words_of(trimmed(solution)) is None):
+        if "\n" in solution.strip() or _words(solution) > _MOST_WORDS:
             raise UserError(
                 f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}' or put it in "
                 f"\\boxed{{}} (it ends {solution[-40:]!r})"
