@@ -12,12 +12,12 @@ from retrace.tasks import answers
 from retrace.tasks.answer_kinds import AnswerKind
 from retrace.tasks.graders import Grader, final_answer, register
 from retrace.tasks.math_process import math_key, same_math
+from retrace.text.markup import without_thoughts
 from retrace.text.numbers import decimal_text, exact, numbers_in, plain_signs
 
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
 
-_THOUGHTS = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 # Mathematics between its delimiters; \$ is a currency.
 _SPAN = r"(?:(?<!\\)\$\$(?:[^$\\]|\\.)+\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$|\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\])"
@@ -104,7 +104,7 @@ def read_math(text: str, phrases: Sequence[str]) -> str | None:
     Where there is neither, the last mathematics between delimiters in the last line, else the text's last number. What a
     model thought in <think> is no answer.
     """
-    text = _THOUGHTS.sub("", text)
+    text = without_thoughts(text)
     box = _last_box(text)
     place = max((text.lower().rfind(phrase.lower()) for phrase in phrases if phrase), default=-1)
     if box and box[0] > place:
@@ -245,7 +245,7 @@ class Mathematics(AnswerKind):
 
     def ends_in(self, text: str, phrases: Sequence[str], right: str) -> bool:
         r"""Whether the text ENDS in the right answer behind a phrase or in \boxed{}, written so or the same number."""
-        text = _THOUGHTS.sub("", text)
+        text = without_thoughts(text)
         box = _last_box(text)
         if box and not text[box[2] :].strip(" \t\r\n.$*)]\\"):
             return self._exactly(box[1], right)

@@ -9,6 +9,11 @@ from retrace.sections import Count, Name, Section
 from retrace.tasks.families import family_names, row_format_names
 from retrace.tasks.graders import paper_grader_names
 
+FieldColumns = dict[
+    Name,
+    Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)],
+]
+
 
 class ChatPrompt(Section):
     """How a task's questions are put to a model with a chat template, and how it shall answer."""
@@ -58,12 +63,17 @@ class Source(Section):
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
     file: str | None = Field(
-        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+        default=None,
+        description="a local file or folder (your own data), read by its name: .jsonl, .json, .csv, .tsv, .txt (each also "
+        ".gz), .parquet, a folder with a file a split, or one that save_to_disk wrote; relative to the working folder or to "
+        "this YAML's",
     )
     hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
     revision: str | None = Field(default=None, description="its commit")
-    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
-    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
+    subset: str | None = Field(default=None, description="its configuration's name, or folder, where it has several")
+    hub_split: str | None = Field(
+        default=None, description="the split's name there, or in the folder `file`; default: the split's name here"
+    )
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -79,8 +89,10 @@ class Source(Section):
     format: Annotated[str, OneOf(row_format_names)] | None = Field(
         default=None, description="adapter for this source's rows, if not the task's"
     )
-    question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
-    answer_field: str | None = Field(default=None, description="field of the answer, if not the task's")
+    fields: FieldColumns = Field(
+        default={},
+        description="as the task's `fields`, to which these add; a source with its own `format` has these alone",
+    )
     repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
     bulky: bool = Field(
         default=False,
@@ -88,7 +100,8 @@ class Source(Section):
         "are left out and counted, and no other job looks for its own among them",
     )
     skip_faulty: bool = Field(
-        default=False, description="rows that cannot be read are left out and counted, as the authors' reader does it"
+        default=False,
+        description="rows that cannot be read, answers included, are left out and counted, as the authors' reader does it",
     )
     without: list[str] = Field(
         default=[],
@@ -109,7 +122,7 @@ class TaskConfig(Section):
         "yes_no: Learn-to-Reason's; numeric, multiple_choice and exact_match: answers behind a phrase, no steps"
     )
     format: Annotated[str, OneOf(row_format_names)] = Field(
-        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
+        description="adapter for the raw rows; question_number: answers are bare numbers; lines: "
         "`question||steps #### answer`"
     )
     delimiter: str = Field(default="|", min_length=1, max_length=4)
@@ -117,8 +130,11 @@ class TaskConfig(Section):
         default="none", description="which symbolic state a step holds"
     )
     digits: Annotated[int, Field(ge=1, le=9)] | None = Field(default=None, description="of a factor (multiplication)")
-    question_field: str = "question"
-    answer_field: str = "answer"
+    fields: FieldColumns = Field(
+        default={},
+        description="the columns of your rows, where they have other names: question (one, or a list of several that make "
+        "it), answer, steps (then the answer is the final one alone), choices, response, id; `data.text`: `text` in `data`",
+    )
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
     chat: ChatPrompt = Field(default_factory=ChatPrompt, description="the same for models with a chat template")

@@ -7,16 +7,17 @@ import ast
 import operator
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from retrace.errors import UserError
 from retrace.tasks import steps
-from retrace.text.numbers import decimal_text, exact
+from retrace.text.numbers import decimal_text, exact, exact_value, significant
 
 LETTERS = "abcde"
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
 _INVERSE = {"+": "-", "-": "+", "*": "/", "/": "*"}
-_COMPUTE: dict[str, Callable[[float, float], float]] = {
+_COMPUTE: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
@@ -117,7 +118,7 @@ def one_unknown(where: str, row: dict[str, Any]) -> tuple[str, str]:
     equations, solutions = row.get("lEquations"), row.get("lSolutions")
     if not (isinstance(equations, list) and isinstance(solutions, list) and len(equations) == len(solutions) == 1):
         raise UserError(f"{where}: needs exactly one equation in `lEquations` and one number in `lSolutions`")
-    answer = None if isinstance(solutions[0], bool) else exact(str(solutions[0]))
+    answer = exact(solutions[0]) if isinstance(solutions[0], str) else exact_value(solutions[0])
     final = None if answer is None else decimal_text(answer)
     if answer is None or final is None:
         raise UserError(f"{where}: the answer {solutions[0]!r} is no number in digits; mend the row")
@@ -128,7 +129,7 @@ def one_unknown(where: str, row: dict[str, Any]) -> tuple[str, str]:
     return _text(where, row, "sQuestion"), "\n".join([*lines, f"{steps.MARKER} {final}"])
 
 
-def _solved(where: str, equation: str, lines: list[str]) -> float | None:
+def _solved(where: str, equation: str, lines: list[str]) -> Fraction | None:
     """The value of the unknown, its computation written to `lines`; None where the equation has not exactly one."""
     sides = equation.split("=")
     if len(sides) != 2:
@@ -144,7 +145,7 @@ def _solved(where: str, equation: str, lines: list[str]) -> float | None:
         if sign is None:
             return None
         known = _walk(where, node.right if on_left else node.left, lines)
-        undone: tuple[float, str, float] = (value, _INVERSE[sign], known)
+        undone: tuple[Fraction, str, Fraction] = (value, _INVERSE[sign], known)
         if not on_left and sign in "-/":
             undone = (known, sign, value)
         if undone[1] == "/" and undone[2] == 0:
@@ -167,13 +168,14 @@ def svamp(where: str, row: dict[str, Any]) -> tuple[str, str]:
 
 def _solution(where: str, equation: str, answer: Any) -> str:
     """The equation's operations as steps `<<32+42=74>>`; none where it does not come to the answer, which stands."""
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
+    right = exact_value(answer)
+    if right is None:
         raise UserError(f"{where}: the answer {answer!r} is no number; mend the row")
     lines: list[str] = []
     value = _walk(where, _parsed(where, equation), lines)
-    if abs(value - answer) > 1e-6:
+    if abs(value - right) > 1e-6:
         lines = []
-    return "\n".join([*lines, f"{steps.MARKER} {_plain(float(answer))}"])
+    return "\n".join([*lines, f"{steps.MARKER} {decimal_text(right)}"])
 
 
 def _parsed(where: str, equation: str) -> ast.expr:
@@ -185,10 +187,13 @@ def _parsed(where: str, equation: str) -> ast.expr:
         raise UserError(f"{where}: {equation[:60]!r} is no equation of numbers with + - * /; mend the row") from None
 
 
-def _walk(where: str, node: ast.expr, lines: list[str]) -> float:
+def _walk(where: str, node: ast.expr, lines: list[str]) -> Fraction:
     """The value of a parsed equation, its operations written to `lines` from the inside out."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return float(node.value)
+        value = exact_value(node.value)
+        if value is None:
+            raise UserError(f"{where}: the equation holds a number with too many digits; mend the row")
+        return value
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         left, right = _walk(where, node.left, lines), _walk(where, node.right, lines)
         sign = _OPERATORS[type(node.op)]
@@ -200,5 +205,5 @@ def _walk(where: str, node: ast.expr, lines: list[str]) -> float:
     raise UserError(f"{where}: an equation may hold numbers and + - * / only; mend the row")
 
 
-def _plain(value: float) -> str:
-    return f"{value:.10g}"
+def _plain(value: Fraction) -> str:
+    return decimal_text(significant(value)) or str(value)

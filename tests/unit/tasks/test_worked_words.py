@@ -53,9 +53,9 @@ def test_rows(task: Task) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        ("no answer at all", "the answer has no final value; end it with '#### word'"),
+        ("Ann gives the red ball to Bo", "the answer has no final value; end it with '#### word'"),
         ("a\n#### ", "has no final value"),
-        ("a\n#### b\n#### c", "behind '####' stands .*end the row with one answer on one line"),
+        ("a\n#### b\n#### c", "'####' stands there 2 times; keep the one before the final answer"),
         ("a\n#### b\nand more", "end the row with one answer on one line"),
     ],
 )
@@ -134,10 +134,13 @@ def test_grace_aligns_and_pairs_its_steps(task: Task) -> None:
     wrong = ['The last letter of "Ann" is n', "We go on to another name", 'The last letter of "Bo" is "b"']
     text = task.join_steps(wrong, "nb")
     assert not task.grade(text, example.answer)
-    aligned = align_jobs([Job(example.id, task.split_steps(text), [example.steps])], vectors)[0]
-    assert (aligned.first, aligned.second) == (wrong, [example.steps[0], GAP, example.steps[1]])
-    row = Alignment(example_id=example.id, trajectory=aligned.first, reference=aligned.second, cost=aligned.cost)
-    pairs, _ = make_pairs({example.id: example}, [row], task.step_correct, Pairing(), 0)
+    twin = example.model_copy(update={"id": "twin"})  # one question is for development
+    jobs = [Job(one.id, task.split_steps(text), [one.steps]) for one in (example, twin)]
+    rows = []
+    for one in align_jobs(jobs, vectors):
+        assert (one.first, one.second) == (wrong, [example.steps[0], GAP, example.steps[1]])
+        rows.append(Alignment(example_id=one.example_id, trajectory=one.first, reference=one.second, cost=one.cost))
+    pairs, _ = make_pairs({example.id: example, twin.id: twin}, rows, task.step_correct, Pairing(), 0)
     negatives = {(pair.positive, pair.negative) for pair in pairs}
     assert negatives == {(example.steps[1], wrong[1]), (example.steps[1], wrong[2])}
     assert {tuple(pair.prefix) for pair in pairs} == {(wrong[0],), (example.steps[0],)}  # the first step is right

@@ -4,31 +4,32 @@ import re
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.tasks import steps
+from retrace.tasks import golds, steps
 from retrace.tasks.family import FinalOnly
 from retrace.tasks.math_answers import MATHEMATICS, boxed, trimmed
 from retrace.tasks.options import TaskConfig
-from retrace.tasks.raw_rows import field_of
-from retrace.tasks.row_formats import Fields, Raw, RowFormat
+from retrace.tasks.raw_rows import column_of, field_of, text_or_number
+from retrace.tasks.row_formats import Raw, RowFormat
 
 _OPENINGS = (("\\[", "\\]"), ("\\begin{", "\\end{"), ("[asy]", "[/asy]"), ("\\(", "\\)"))
 _PROSE = re.compile(r"[^\W\d_]{2,}")
 _MOST_WORDS = 4  # of an answer without `####` or \boxed{}; more are a solution that lacks its answer
 
 
-def _math(where: str, row: dict[str, Any], fields: Fields) -> Raw:
+def _math(where: str, row: dict[str, Any]) -> Raw:
     """MATH-500's rows: `problem`, `solution` and `answer`; MATH's own lack `answer`, and box it."""
-    question = field_of(where, row, "problem")
+    question = field_of(where, row, "question")
     solution = field_of(where, row, "solution") if row.get("solution") is not None else ""
     if steps.MARKER in solution:
         raise UserError(
-            f"{where}: field 'solution' holds {steps.MARKER!r}, which separates it from the answer; reword it"
+            f"{where}: field {column_of(row, 'solution')!r} holds {steps.MARKER!r}, which separates it from the answer; "
+            "reword it"
         )
-    final = field_of(where, row, "answer", numbers=True) if row.get("answer") is not None else boxed(solution)
+    final = text_or_number(where, row, "answer") if row.get("answer") is not None else boxed(solution)
     if final is None:
         raise UserError(
-            f"{where}: there is no `answer`, and `solution` has no \\boxed{{answer}} with matching braces (it ends "
-            f"{solution[-40:]!r}); add one of them"
+            f"{where}: field {column_of(row, 'answer')!r} is missing, and {column_of(row, 'solution')!r} has no "
+            f"\\boxed{{answer}} with matching braces (it ends {solution[-40:]!r}); add one of them"
         )
     return Raw(question, f"{solution}\n{steps.MARKER} {final}".strip())
 
@@ -39,7 +40,7 @@ class Math(FinalOnly):
     name = "math"
     answers = MATHEMATICS
     plain_delimiter = "¦"  # a bar is a sign of LaTeX
-    formats = (RowFormat("math", _math, "either"),)
+    formats = (RowFormat("math", _math, fields={"question": "problem", "solution": "solution", "answer": "answer"}),)
 
     @classmethod
     def fault(cls, config: TaskConfig) -> str | None:
@@ -56,19 +57,23 @@ class Math(FinalOnly):
         if (found := boxed(solution)) is not None:
             return solution.strip(), self._final(where, found)
         if "\n" in solution.strip() or _words(solution) > _MOST_WORDS:
-            raise UserError(
+            raise golds.FaultyAnswer(
                 f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}' or put it in "
                 f"\\boxed{{}} (it ends {solution[-40:]!r})"
             )
         return "", self._final(where, solution)
 
+    def stated_final(self, where: str, answer: str) -> str:
+        """The answer that a row states by itself."""
+        return self._final(where, answer)
+
     def _final(self, where: str, tail: str) -> str:
         final = trimmed(tail)
         if not final or steps.MARKER in tail:
             said = "is empty" if not final else f"holds {steps.MARKER!r} again"
-            raise UserError(f"{where}: the final answer {tail.strip()[:40]!r} {said}; give one answer")
+            raise golds.FaultyAnswer(f"{where}: the final answer {tail.strip()[:40]!r} {said}; give one answer")
         if final.count("{") - final.count("\\{") != final.count("}") - final.count("\\}"):
-            raise UserError(f"{where}: the braces of the final answer {final[:40]!r} do not match; mend it")
+            raise golds.FaultyAnswer(f"{where}: the braces of the final answer {final[:40]!r} do not match; mend it")
         return final
 
     def steps_of(self, body: str, delimiter: str) -> list[str]:

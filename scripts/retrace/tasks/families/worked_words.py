@@ -5,14 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.tasks import answers, steps
+from retrace.tasks import answers, golds, steps
 from retrace.tasks.family import Family
 from retrace.tasks.question_files import right_choice
 from retrace.tasks.raw_rows import field_of
 from retrace.tasks.row_formats import worked
 
-_PHRASES = ("the answer is", "answer:")  # where a text has no `####`: what a teacher writes
-_SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+_MOST_WORDS = 6  # of an answer that stands alone: "The Fellowship of the Ring"
 _WORDS = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 _ARTICLES = frozenset(("a", "an", "the"))
 _OPENERS = frozenset(("so", "then", "thus", "therefore", "hence", "now", "and", "next", "finally"))
@@ -107,23 +106,26 @@ class WorkedWords(Family):
         """All words that stand there, on one line."""
         return answers.plain(tail) or None
 
+    def bare_final(self, answer: str) -> str | None:
+        """A few words on one line; more are a solution that lacks its answer."""
+        return None if "\n" in answer or len(answer.split()) > _MOST_WORDS else self.final_of(answer)
+
     def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
-        """A row's solution and its answer. Raises UserError where there is none, or where something follows it."""
+        """A row's solution and its answer. Raises FaultyAnswer where there is none, or where something follows it."""
         body, final = super().body_and_final(where, solution)
         tail = solution.partition(steps.MARKER)[2].strip()
-        if steps.MARKER in tail or "\n" in tail:
-            raise UserError(
+        if "\n" in tail:
+            raise golds.FaultyAnswer(
                 f"{where}: behind '{steps.MARKER}' stands {tail[:60]!r}; end the row with one answer on one line"
             )
         return body, final
 
     def extract(self, text: str) -> str | None:
-        """The words behind the first `####`; where there is none, behind `The answer is` or `Answer:`."""
+        """The words behind the first `####`; where there is none, those that the text states as its answer."""
         _, marker, tail = text.partition(steps.MARKER)
         if marker:
             return answers.plain(tail.strip().partition("\n")[0]) or None
-        tail = answers.behind(text, _PHRASES)
-        return answers.plain(_SENTENCE_END.split(tail)[0]) or None if tail else None
+        return answers.stated_words(text, [])
 
     def _reference(self, gold: str) -> str:
         answer = self.extract(gold) if steps.MARKER in gold else None
