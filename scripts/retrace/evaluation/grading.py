@@ -12,8 +12,6 @@ from retrace.tasks.base import Task
 from retrace.tasks.graders import PAPER, Grader, grader_fault, grader_named, grader_names
 from retrace.yaml_files import closest
 
-MATH_VERIFY = "math_verify"
-
 
 def answering(task: Task, model: ModelConfig) -> Task:
     """The task as a model answers it: in words, if it has a chat template."""
@@ -31,10 +29,9 @@ def check_grader(name: str, task: Task) -> None:
 def graders_beside(task: Task, grader: str) -> list[str]:
     """The graders whose accuracies stand in a result beside that of its own and the strict one.
 
-    The paper's is never lost; mathematics shows what math-verify says, whichever grader decides.
+    The paper's is never lost, and a kind of answers may have graders that every result of it shows.
     """
-    wanted = [PAPER, MATH_VERIFY] if task.family.answers.name == "math" else [PAPER]
-    return [name for name in wanted if name != grader]
+    return [name for name in (PAPER, *task.family.answers.graders) if name != grader]
 
 
 def judged(runs: Sequence[Run], task: Task, examples: Sequence[Example], name: str) -> list[Run]:

@@ -13,6 +13,9 @@ class AnswerKind:
 
     name: ClassVar[Kind] = "exact_match"
     wanted = "answer"  # what a message says is missing
+    graders: ClassVar[
+        tuple[str, ...]
+    ] = ()  # whose accuracies every result shows, beside the paper's and the strict one
 
     def options(self, reference: str) -> dict[str, str]:
         """The options between which a question lets one choose, from its reference; none for other kinds."""

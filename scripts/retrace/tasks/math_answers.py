@@ -18,6 +18,7 @@ from retrace.text.numbers import decimal_text, exact, numbers_in, plain_signs
 if TYPE_CHECKING:
     from retrace.tasks.base import Task
 
+MATH_VERIFY = "math_verify"
 _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 # Mathematics between its delimiters; \$ is a currency.
 _SPAN = r"(?:(?<!\\)\$\$(?:[^$\\]|\\.)+\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$|\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\])"
@@ -220,6 +221,7 @@ class Mathematics(AnswerKind):
     """Mathematics, compared by math-verify with a limit of time."""
 
     name = "math"
+    graders = (MATH_VERIFY,)
 
     def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
         r"""The answer in the last \boxed{} or behind the last phrase."""
@@ -268,7 +270,7 @@ def math_answer(task: "Task", text: str) -> str | None:
 
 register(
     Grader(
-        "math_verify",
+        MATH_VERIFY,
         lambda task, text, gold: same_answer(math_answer(task, text), final_answer(task, gold)),
         extract=math_answer,
         kinds=frozenset({"math", "numeric"}),

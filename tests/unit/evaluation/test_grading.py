@@ -17,8 +17,8 @@ from unit.evaluation.test_result import score
 from unit.evaluation_data import CONFIG, examples, sample, write_task
 
 TINY = CONFIG / "models/tiny_t5.yaml"
-# The right answers are 0, 1, 2 and 3: `paper` reads no LaTeX, `strict` no dollar signs around a number.
-TEXTS = ["#### 0", r"#### \frac{2}{2}", "#### $2$", "#### 4"]
+# The right answers are 0, 1, 2 and 3: the paper's grader reads no LaTeX, the strict one no words behind the number.
+TEXTS = ["#### 0", r"#### \sqrt{9}-2", "#### 2 pens", "#### 4"]
 
 
 def written(root: Path, texts: list[str], name: str = "greedy", more: list[list[str]] | None = None) -> Path:
@@ -64,7 +64,7 @@ def shares(found: dict[str, Any]) -> tuple[float, float, dict[str, float]]:
 
 def test_the_paper_grader_leaves_a_result_as_it_was(tmp_path: Path) -> None:
     found = score(tmp_path, [written(tmp_path, TEXTS)])
-    assert shares(found) == (0.25, 0.25, {})
+    assert shares(found) == (0.5, 0.25, {})
     assert not {"graded_by", "accuracy_by"} & (found.keys() | found["per_seed"][0].keys())
     assert "math-verify" not in found["provenance"]["versions"]
     assert score(tmp_path, [written(tmp_path, TEXTS)], accuracy="paper")["accuracy"] == found["accuracy"]
@@ -73,24 +73,24 @@ def test_the_paper_grader_leaves_a_result_as_it_was(tmp_path: Path) -> None:
 def test_accuracy_by_math_verify_stands_beside_the_papers(tmp_path: Path) -> None:
     more = [["#### 0"], [r"#### $1.0$"], ["#### 3"], [r"#### \sqrt{9}"]]
     found = score(tmp_path, [written(tmp_path, TEXTS, more=more)], accuracy="math_verify")
-    assert shares(found) == (0.75, 0.25, {"paper": 0.25})
+    assert shares(found) == (0.75, 0.25, {"paper": 0.5})
     assert found["graded_by"] == "math_verify"
-    assert found["per_seed"][0]["accuracy_by"] == {"paper": 0.25}
-    assert found["invalid_share"] == 0.0  # the paper's grader reads no answer in two of them
+    assert found["per_seed"][0]["accuracy_by"] == {"paper": 0.5}
+    assert found["invalid_share"] == 0.0  # the paper's grader reads no answer in one of them
     assert found["pass_at_k"][-1] == {"k": 2, "value": 1.0}
     assert found["maj_at_k"][-1] == {"k": 2, "value": pytest.approx((1 + 1 + 0.5 + 0.5) / 4)}
     assert {"math-verify", "sympy"} <= found["provenance"]["versions"].keys()
     document = load_document(tmp_path / "out.json", Result)
-    assert (document.accuracy.value, document.paper_accuracy.value) == (0.75, 0.25)
+    assert (document.accuracy.value, document.paper_accuracy.value) == (0.75, 0.5)
     shown = "\n".join(result_lines([("out.json", document)]))
     assert "greedy (by math_verify)" in shown
-    assert "greedy by grader paper: 25.0" in shown
+    assert "greedy by grader paper: 50.0" in shown
 
 
 @pytest.mark.parametrize(("grader", "value"), [("strict", 0.25), ("phrase", 0.5), ("latro_number", 0.5)])
 def test_any_grader_can_decide(tmp_path: Path, grader: str, value: float) -> None:
     found = score(tmp_path, [written(tmp_path, TEXTS)], accuracy=grader)
-    assert shares(found) == (value, 0.25, {"paper": 0.25})
+    assert shares(found) == (value, 0.25, {"paper": 0.5})
 
 
 def test_the_papers_number_stands_beside_the_papers_accuracy(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def compared(root: Path, *more: str) -> dict[str, Any]:
 
 def test_comparisons_by_another_grader(tmp_path: Path) -> None:
     plain = compared(tmp_path)
-    assert (plain["accuracy_a"], plain["accuracy_b"], "graded_by" in plain) == (0.25, 0.25, False)
+    assert (plain["accuracy_a"], plain["accuracy_b"], "graded_by" in plain) == (0.5, 0.25, False)
     found = compared(tmp_path, "--accuracy", "math_verify", "--model-file", str(TINY))
     assert (found["accuracy_a"], found["accuracy_b"], found["graded_by"]) == (0.75, 0.25, "math_verify")
     with pytest.raises(UserError, match="give --model-file"):

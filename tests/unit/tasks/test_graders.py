@@ -71,7 +71,7 @@ def test_the_grader_of_a_chat_model_is_the_papers() -> None:
         (
             "math_verify",
             "yes_no",
-            "math_verify reads math and numeric answers, and those of family yes_no are exact_match",
+            "math_verify reads math and numeric answers, and those of family yes_no are yes_no",
         ),
         (
             "latro_option",
