@@ -1,4 +1,4 @@
-"""The kinds of final answers in free text: a number, one of several options, yes or no, words. Each reads them and compares."""
+"""The kinds of final answers in free text: a number, an option, yes or no, words. Each reads answers and compares them."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar

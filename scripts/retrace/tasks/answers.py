@@ -8,15 +8,16 @@ from typing import Literal
 from retrace.tasks.stated_numbers import Refused, concluding_number, stated_number
 from retrace.tasks.statements import Statement, statements_in
 from retrace.text.markup import plain_text
-from retrace.text.numbers import decimal_text, exact, numbers_in
+from retrace.text.numbers import decimal_text, exact, number_at_start, numbers_in
 
 Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter", "math"]
 
-# A label is in brackets, or a full stop, a colon, a comma or nothing follows it: "(B) wet", "B) wet", "B.", "B"; not "A cat".
+# A label is in brackets, or a full stop, a colon, a comma or nothing follows it: "(B) wet", "B) wet", "B."; not "A cat".
 _AFTER_LABEL = r"(?=[).:,;\]]|\s+[-–—]\s|\s+(?:because|since|as|or|and)\b|\s*/|$)"
 _LABEL = re.compile(rf"[(\[{{](?P<a>[A-Za-z0-9])[)\]}}]|(?P<b>[A-Z0-9]){_AFTER_LABEL}|(?P<c>[a-z])(?=\))")
 _SMALL_LABEL = re.compile(rf"(?P<a>[a-e]){_AFTER_LABEL}")
-_ANOTHER_LABEL = re.compile(r"[)\]}]?\s*(?:or|and|/|&)\s*[(\[{]?[A-Za-z0-9](?:[)\]}.]|$)")
+_ANOTHER_LABEL = re.compile(r"[)\]}]?\s*(?:or|and|/|&)\s*[(\[{]?[A-Za-z0-9](?:[)\]}.]|$)|.*?\([A-Ja-j]\)")
+_REASON = re.compile(r"\b(?:because|since|as|while|whereas|unlike|rather|not|which|so|but)\b|[.;—–]", re.IGNORECASE)
 _BEFORE_LABEL = re.compile(
     r"(?:(?:the|option|choice|letter|answer|correct|is|:)[ \t]+)*(?=[(\[{]?[A-Za-z0-9](?!\w))", re.IGNORECASE
 )
@@ -74,7 +75,7 @@ def read_number(text: str, phrases: Sequence[str]) -> str | None:
             value = stated_number(statement.line)
             if value is None or statement.line.endswith(":"):
                 value = stated_number(statement.below) if statement.below else value
-            if value is not None and not (statement.heading and not _begins_with_number(statement)):
+            if value is not None and not (statement.heading and number_at_start(statement.line) is None):
                 return shown(value)
     except Refused:
         return None
@@ -82,10 +83,6 @@ def read_number(text: str, phrases: Sequence[str]) -> str | None:
         return None
     value = concluding_number(body)
     return None if value is None else shown(value)
-
-
-def _begins_with_number(statement: Statement) -> bool:
-    return re.match(r"\W*[\d.]", statement.line) is not None
 
 
 def same_number(found: str | None, right: str) -> bool:
@@ -166,7 +163,7 @@ def choose_option(words: str, options: Mapping[str, str]) -> str | None:
         chosen = _by_label(_name(match).upper(), options)
         said = plain(line[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
         contradicted = said in texts and texts[said] != chosen
-        return None if contradicted or _ANOTHER_LABEL.match(line, match.end()) else chosen
+        return None if contradicted or _names_another(line[match.end() :]) else chosen
     named = [text for key, text in texts.items() if key and re.search(rf"(?<!\w){re.escape(key)}(?!\w)", wanted)]
     # "dark green" names "green" as well; what lies inside a longer one that is named does not count.
     named = [text for text in named if not any(text != other and text in other for other in named)]
@@ -181,6 +178,11 @@ def _label(line: str) -> re.Match[str] | None:
 
 def _name(label: re.Match[str]) -> str:
     return next(name for name in label.groups() if name)
+
+
+def _names_another(rest: str) -> bool:
+    """Whether the text behind a label names another one: `or (b)`, `bank, (b) park`; not in a reason, `since (b) is wet`."""
+    return _ANOTHER_LABEL.match(_REASON.split(rest.lstrip(".)]}"), maxsplit=1)[0]) is not None
 
 
 def _by_label(label: str, options: Mapping[str, str]) -> str | None:
@@ -231,13 +233,16 @@ def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -
 
 def _letter_of(line: str, choices: Mapping[str, str]) -> str | None:
     bare = line.strip(_QUOTES + " :")
+    if by_text := [name for name, text in choices.items() if plain(text).casefold() == plain(bare).casefold()]:
+        return by_text[0]
     before = _BEFORE_LABEL.match(bare)
     start = before.end() if before else 0
-    if match := _LABEL.match(bare, start) or _SMALL_LABEL.match(bare, start):
+    match = _LABEL.match(bare, start) or _SMALL_LABEL.match(bare, start)
+    if match and not _name(match).isdigit():
         letter = _name(match).lower()
         said = plain(bare[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
         contradicted = any(plain(text).casefold() == said and name != letter for name, text in choices.items())
-        return None if letter not in "abcde" or contradicted or _ANOTHER_LABEL.match(bare, match.end()) else letter
+        return None if letter not in "abcde" or contradicted or _names_another(bare[match.end() :]) else letter
     bracketed = {letter.lower() for letter in _ANY_LETTER.findall(bare)}
     if bracketed:
         return bracketed.pop() if len(bracketed) == 1 else None

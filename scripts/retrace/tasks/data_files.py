@@ -1,4 +1,4 @@
-"""Data files as text: which kinds there are, by their names, and what is no text, is packed or is damaged."""
+"""Data files: kinds by file name, decompression, encoding, and clear errors for everything else."""
 
 import contextlib
 import gzip
@@ -13,7 +13,7 @@ from retrace.machine.storage import refusal
 
 Kind = Literal["rows", "json", "table", "parquet", "text"]
 
-# rows: a JSON object a line. json: one document, or rows. table: CSV or TSV.
+# rows: one JSON object per line. json: one document, or rows. table: CSV or TSV.
 _KINDS: dict[str, Kind] = {
     ".jsonl": "rows",
     ".ndjson": "rows",
@@ -28,15 +28,15 @@ READABLE = tuple(
     name + packed for name, kind in _KINDS.items() for packed in ("", PACKED) if name + packed != ".parquet.gz"
 )
 _TABLES = "save it as CSV"
-_PICKLED = "it can run code when it is read; write its rows as JSONL"
+_PICKLED = "loading it can run code; write its rows as JSONL"
 _MENDS = {
-    ".zst": "unpack it (zstd -d FILE), or pack it with gzip",
-    ".bz2": "unpack it (bunzip2 FILE), or pack it with gzip",
-    ".xz": "unpack it (unxz FILE), or pack it with gzip",
-    ".zip": "unpack it (unzip FILE), and name the file or the folder in it",
-    ".tar": "unpack it (tar -xf FILE), and name the file or the folder in it",
-    ".tgz": "unpack it (tar -xf FILE), and name the file or the folder in it",
-    ".7z": "unpack it, and name the file or the folder in it",
+    ".zst": "decompress it (zstd -d FILE), or use gzip instead",
+    ".bz2": "decompress it (bunzip2 FILE), or use gzip instead",
+    ".xz": "decompress it (unxz FILE), or use gzip instead",
+    ".zip": "extract it (unzip FILE) and name the file or folder inside",
+    ".tar": "extract it (tar -xf FILE) and name the file or folder inside",
+    ".tgz": "extract it (tar -xf FILE) and name the file or folder inside",
+    ".7z": "extract it and name the file or folder inside",
     ".xlsx": _TABLES,
     ".xls": _TABLES,
     ".ods": _TABLES,
@@ -45,64 +45,66 @@ _MENDS = {
     ".pt": _PICKLED,
     ".npy": _PICKLED,
     ".npz": _PICKLED,
-    ".arrow": "name the folder that save_to_disk wrote, or write Parquet",
-    ".feather": "write Parquet",
-    ".orc": "write Parquet",
-    ".avro": "write Parquet",
+    ".arrow": "name the folder that save_to_disk wrote, or save as Parquet",
+    ".feather": "save it as Parquet",
+    ".orc": "save it as Parquet",
+    ".avro": "save it as Parquet",
 }
-# How files begin that are no text, whatever their names say.
+# The first bytes of files that are not UTF-8 text, whatever their names say.
 _SIGNS = {
     b"\xff\xfe\x00\x00": "UTF-32 text; save it as UTF-8 (iconv -f UTF-32 -t UTF-8 FILE > NEW)",
     b"\x00\x00\xfe\xff": "UTF-32 text; save it as UTF-8 (iconv -f UTF-32 -t UTF-8 FILE > NEW)",
     b"\xff\xfe": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)",
     b"\xfe\xff": "UTF-16 text; save it as UTF-8 (iconv -f UTF-16 -t UTF-8 FILE > NEW)",
-    b"PAR1": "a Parquet file; name it NAME.parquet",
-    b"\x1f\x8b": "packed by gzip; add .gz to its name",
-    b"\x28\xb5\x2f\xfd": "packed by zstd; unpack it (zstd -d FILE), or pack it with gzip",
-    b"BZh": "packed by bzip2; unpack it (bunzip2 FILE), or pack it with gzip",
-    b"\xfd7zXZ": "packed by xz; unpack it (unxz FILE), or pack it with gzip",
-    b"PK\x03\x04": "a zip file or an Excel workbook; unpack it, or save it as CSV",
-    b"ARROW1": "an Arrow file; write Parquet",
-    b"version https://git-lfs.github.com/": "a pointer of Git LFS, not the data; fetch them (git lfs pull)",
+    b"PAR1": "a Parquet file; rename it to NAME.parquet",
+    b"\x1f\x8b": "compressed by gzip; add .gz to its name",
+    b"\x28\xb5\x2f\xfd": "compressed by zstd; decompress it (zstd -d FILE), or use gzip instead",
+    b"BZh": "compressed by bzip2; decompress it (bunzip2 FILE), or use gzip instead",
+    b"\xfd7zXZ": "compressed by xz; decompress it (unxz FILE), or use gzip instead",
+    b"PK\x03\x04": "a zip file or an Excel workbook; extract it, or save it as CSV",
+    b"ARROW1": "an Arrow file; save it as Parquet",
+    b"version https://git-lfs.github.com/": "a Git LFS pointer, not the data; run git lfs pull",
 }
-# No text packs so well by itself: what grows beyond both bounds is made to fill the memory.
+# A decompression bomb exceeds both: a multiple of the file's size, and this many bytes.
 _GROWTH, _FREE = 200, 64 * 2**20
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of a data file, by its name. Raises UserError for one that is not read."""
+    """The kind of a data file, by its name. Raises UserError for a kind that is not supported."""
     name = path.name.lower()
     ending = Path(name.removesuffix(PACKED)).suffix
     if name.endswith(".parquet" + PACKED):
-        raise UserError(f"{path}: Parquet packs by itself; unpack the file (gunzip {path.name})")
+        raise UserError(f"{path}: Parquet files are compressed already; decompress it (gunzip {path.name})")
     if (mend := _MENDS.get(ending)) is not None:
-        raise UserError(f"{path}: files {ending} are not read; {mend}. Read are {', '.join(_KINDS)}, texts also .gz")
+        raise UserError(
+            f"{path}: {ending} files are not supported; {mend}. Supported: {', '.join(_KINDS)}, text files also as .gz"
+        )
     return _KINDS.get(ending, "text")
 
 
 def stem_of(name: str) -> str | None:
-    """The name of a data file without folder and ending; None for a file of another kind."""
+    """The name of a data file without its folder and ending; None for other files."""
     base = name.rpartition("/")[2]
     ending = max((end for end in READABLE if base.lower().endswith(end)), key=len, default=None)
     return base[: -len(ending)] if ending and len(base) > len(ending) else None
 
 
 def allowed_size(path: Path) -> int:
-    """Bytes that a file may have when it is unpacked."""
+    """How many bytes a file may decompress to."""
     return max(_FREE, _GROWTH * path.stat().st_size)
 
 
-def refuse_bomb(path: Path) -> UserError:
-    """The error for a file that grows beyond that."""
+def bomb_error(path: Path) -> UserError:
+    """The error for a file that decompresses to more than `allowed_size`."""
     return UserError(
-        f"{path}: grows beyond {allowed_size(path) // 2**20} MiB when it is unpacked ({_GROWTH} times its size, at least "
-        f"{_FREE // 2**20} MiB), as a file made to fill the memory does; if it is sound, unpack it and name the new file"
+        f"{path}: decompresses to more than {allowed_size(path) // 2**20} MiB, as a decompression bomb does (the limit is "
+        f"{_GROWTH} times its size, at least {_FREE // 2**20} MiB); if it is sound, decompress it and name the new file"
     )
 
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
-    """A file's bytes. Raises UserError for one that cannot be opened or read, also while it is read."""
+    """A file opened for reading. Raises UserError when it cannot be opened or read."""
     try:
         with path.open("rb") as file:
             yield file
@@ -111,7 +113,7 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 class _Bounded(io.RawIOBase):
-    """The unpacked bytes of a file, up to the allowed size."""
+    """The decompressed bytes of a file, up to the allowed size."""
 
     def __init__(self, path: Path, file: Any) -> None:
         self._path, self._file, self._left = path, file, allowed_size(path)
@@ -123,14 +125,14 @@ class _Bounded(io.RawIOBase):
         block = self._file.read(len(buffer))
         self._left -= len(block)
         if self._left < 0:
-            raise refuse_bomb(self._path)
+            raise bomb_error(self._path)
         buffer[: len(block)] = block
         return len(block)
 
 
 @contextlib.contextmanager
 def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
-    """A text file's bytes, unpacked where its name ends in .gz."""
+    """The bytes of a text file, decompressed if its name ends in .gz."""
     with opened(path) as file:
         if not path.name.lower().endswith(PACKED):
             yield file  # type: ignore[misc]
@@ -139,31 +141,33 @@ def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
             with gzip.open(file, "rb") as packed:
                 yield io.BufferedReader(_Bounded(path, packed), 1 << 16)
         except gzip.BadGzipFile as error:
-            raise UserError(f"{path}: not packed by gzip, or damaged ({error}); pack it anew, or drop .gz") from None
+            raise UserError(
+                f"{path}: not a gzip file, or damaged ({error}); compress it again, or remove .gz from its name"
+            ) from None
         except EOFError:
-            raise UserError(f"{path}: cut off inside the packed data; copy or download the file again") from None
+            raise UserError(f"{path}: truncated gzip data; copy or download the file again") from None
         except zlib.error as error:
             raise UserError(f"{path}: damaged ({error}); copy or download the file again") from None
 
 
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
-    """The numbered lines of a text file, each with its end as `\\n`. Raises UserError naming the line that is no text.
+    """The numbered lines of a text file, with `\\n` as line end. Raises UserError naming the line that is not UTF-8 text.
 
-    A line ends where an editor ends it; U+2028 and the like, which a JSON text may hold, end none.
+    Lines end at \\n, \\r\\n or \\r only: U+2028 and the like may stand inside a JSON text.
     """
     with _unpacked(path) as file:
         head = file.peek(64)[:64]
         for sign, fault in _SIGNS.items():
             if head.startswith(sign):
                 raise UserError(f"{path}: is {fault}")
-        # Some editors put a mark in front (utf-8-sig). What is no UTF-8 comes as surrogates, so that its line can be named.
+        # utf-8-sig: some editors write a byte order mark. surrogateescape: keeps invalid bytes, so that their line is known.
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline=None)
         for number, line in enumerate(text, start=1):
             if not line.isascii():
                 _check_encoding(path, number, line)
             if "\0" in line:
                 raise UserError(
-                    f"{path}:{number}: holds a NUL byte, which no text has; save the file as UTF-8 text (from UTF-16: "
+                    f"{path}:{number}: contains a NUL byte, so it is not plain text; save it as UTF-8 (from UTF-16: "
                     "iconv -f UTF-16LE -t UTF-8 FILE > NEW)"
                 )
             yield number, line

@@ -1,4 +1,4 @@
-"""From a raw row to an example: question, solution with its steps, final answer and id. Every fault names its row."""
+"""From a raw row to an example: question, steps, final answer and id. Every error names the row."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -60,17 +60,17 @@ def _example(task: Task, base: Source, name: str, split: str, origin: str, row: 
 
 
 def _listed(where: str, task: Task, body: str) -> list[str]:
-    """The steps of a solution that stand on lines of their own."""
+    """The steps of a solution with one step per line."""
     if task.delimiter in body:
         raise UserError(
-            f"{where}: a step holds {task.delimiter!r}, which separates steps here; set `delimiter` in the task's YAML to a "
-            "sign that no step holds"
+            f"{where}: a step contains {task.delimiter!r}, the delimiter of steps; set `delimiter` in the task's YAML to a "
+            "character that no step contains"
         )
     return steps.split_steps(f"{task.family.plain_body(body)}\n", task.delimiter)
 
 
 def _identifier(row: Row, published: bool) -> str | None:
-    """The id that a row brings: in the column that `fields.id` names, in `id` or, in published files, `ID`."""
+    """The id in a row: in the column set as `fields.id`, else in `id` or, for published data sets, `ID`."""
     values = row.values
     if ID in getattr(values, "columns", {}):
         return text_or_number(row.where, values, ID)
@@ -78,22 +78,20 @@ def _identifier(row: Row, published: bool) -> str | None:
     if not isinstance(found, str | int) or isinstance(found, bool):
         return None
     if not str(found).strip():
-        raise UserError(
-            f"{row.where}: field {ID!r} is empty; give the row one, or name another column as `fields.{ID}`"
-        )
+        raise UserError(f"{row.where}: field {ID!r} is empty; fill it in, or set another column as `fields.{ID}`")
     return str(found)
 
 
 def _check_text(where: str, texts: Iterable[str]) -> None:
-    """Raise UserError for what no file of texts can hold: halves of a character (JSON's \\ud800), and NUL."""
+    """Raise UserError for texts that cannot be stored as UTF-8 text: unpaired surrogates (JSON's \\ud800) and NUL."""
     for text in texts:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            fault = f"half of a character ({text[error.start]!a}, in {text[max(0, error.start - 10) :][:30]!a})"
-            raise UserError(f"{where}: holds {fault}; write the whole one, or remove it") from None
+            fault = f"an unpaired surrogate ({text[error.start]!a}, in {text[max(0, error.start - 10) :][:30]!a})"
+            raise UserError(f"{where}: contains {fault}; write the whole character, or remove it") from None
         if "\0" in text:
-            raise UserError(f"{where}: holds a NUL character (in {text[:40]!r}); remove it")
+            raise UserError(f"{where}: contains a NUL character (in {text[:40]!r}); remove it")
 
 
 def _body_and_final(task: Task, where: str, solution: str, as_written: bool) -> tuple[str, str]:

@@ -13,6 +13,7 @@ from retrace.machine.storage import refusal
 from retrace.schemas import Example
 from retrace.tasks import hub_data, steps
 from retrace.tasks.base import Task
+from retrace.tasks.data_files import kind_of
 from retrace.tasks.examples import examples_of, raw_of
 from retrace.tasks.families import format_of, generators
 from retrace.tasks.family import Wanted
@@ -146,7 +147,7 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
             "replace the file"
         )
-    rows = _part(list(_known(_unrepeated(task, base, base_name, everything), base)), source, base)
+    rows = _part(list(_numbered(_unrepeated(task, base, base_name, everything), base)), source, base)
     if base.equations_of:
         rows = [_with_equations(row, task, base, mirror) for row in rows]
     examples = list(examples_of(task, base, base_name, split, origin, rows))
@@ -154,23 +155,28 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
 
 
 def _rows(task: Task, split: str, base: Source, mirror: str | None) -> tuple[str, str, Iterator[Row]]:
-    """Where a source's rows lie, what is said about where they came from, and the rows, by the fields of their format."""
+    """The path of a source, how examples name their origin, and the rows with the fields of their format."""
     layout = format_of(task.config, base).layout
     if base.hub:
         path = origin = f"{base.hub}@{base.revision}"
         rows = hub_data.rows(base, split, mirror, layout)
     else:
         place, origin = locate(task.path, f"splits.{split}", base, mirror)
+        for key in ("subset", "hub_split"):
+            if getattr(base, key) is not None and not place.is_dir() and (key == "subset" or kind_of(place) != "json"):
+                raise UserError(
+                    f"{task.path}: splits.{split}.{key}: only for a folder, and {place} is a file; remove it"
+                )
         path, rows = str(place), rows_of(place, layout, base.skip_faulty, base.hub_split or split, base.subset)
     given = base.fields if base.format else {**task.config.fields, **base.fields}
     own = format_of(task.config, base).fields
     return path, origin, (with_fields(row, own, given) for row in rows)
 
 
-def _known(rows: Iterable[Row], base: Source) -> Iterator[Row]:
-    """The rows by the numbers that are in their ids: those of the user's file, whatever is left out of it.
+def _numbered(rows: Iterable[Row], base: Source) -> Iterator[Row]:
+    """The rows with the numbers for their ids: their places in the user's file, whatever is left out of it.
 
-    Rows of published files are counted without what is left out: by these ids their results are known.
+    Published files are counted without the rows that are left out, because existing results refer to these ids.
     """
     for number, row in enumerate(rows, start=1):
         yield row._replace(number=number) if base.url else row
@@ -208,7 +214,7 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
     path, origin, rows = _rows(task, split, source, mirror)
     left_out = 0
     known: set[str] = set()
-    for example in examples_of(task, source, split, split, origin, _known(rows, source)):
+    for example in examples_of(task, source, split, split, origin, _numbered(rows, source)):
         if example.id in known:
             raise UserError(f"{path}: id {example.id!r} stands there twice; ids must differ")
         known.add(example.id)
@@ -235,9 +241,9 @@ def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str 
             if found.is_file() or (found.is_dir() and source.file and isinstance(source, Source)):
                 return found, str(path)
             if found.is_symlink():
-                fault = f"a link to {os.readlink(found)}, which does not exist; mend the link"
+                fault = f"a link to {os.readlink(found)}, which does not exist; correct the link"
             elif found.exists():
-                fault = "no file that can be read (a folder, a pipe or a device)"
+                fault = "not a regular file (a folder, a pipe or a device)"
         except OSError as error:  # a name that is too long, a folder that may not be looked into
             fault = f"cannot be read: {refusal(error, path.parent) or error.strerror or error}"
     raise UserError(f"{path}: {fault} ({where} of {yaml}; relative to the working folder, or to that YAML's)")

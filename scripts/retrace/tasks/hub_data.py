@@ -3,8 +3,7 @@
 A mirror keeps a data set's files at MIRROR/huggingface.co/datasets/ID/resolve/REVISION/ or, simpler, at
 MIRROR/huggingface.co/datasets/ID/, as they lie in its repository (retrace.tasks.split_files says which are a split's).
 
-The files are read as any others are, so that a text such as 2024-01-05 stays a text: the library `datasets` makes dates
-of some.
+The files are read like any other data files and not by `datasets`, which turns texts such as 2024-01-05 into dates.
 """
 
 import errno
@@ -24,7 +23,7 @@ HOST = "huggingface.co"
 
 
 def rows(source: Source, split: str, mirror: str | Path | None, layout: FileLayout = "rows") -> Iterator[Row]:
-    """Each row of the split. Raises UserError saying what is missing and what to do."""
+    """The rows of a split. Raises UserError saying what is missing and what to do."""
     name = source.hub_split or split
     folder = mirror_folder(mirror)
     files = _from_mirror(source, name, folder) if folder else None
@@ -35,7 +34,7 @@ def rows(source: Source, split: str, mirror: str | Path | None, layout: FileLayo
 
 
 def _from_mirror(source: Source, name: str, mirror: Path) -> list[Path] | None:
-    """The split's files in a mirror; None where it has none."""
+    """The files of a split in a mirror; None if it has none."""
     base = mirror / HOST / "datasets" / str(source.hub)
     pinned = base / "resolve" / str(source.revision)
     folder = pinned if pinned.is_dir() else base
@@ -44,23 +43,23 @@ def _from_mirror(source: Source, name: str, mirror: Path) -> list[Path] | None:
     try:
         return in_folder(folder, name, source.subset, without="resolve")
     except UserError as error:
-        print(f"note: {error}; the Hub is asked", file=sys.stderr)
+        print(f"note: {error}; trying the Hub", file=sys.stderr)
         return None
 
 
 def _ways(source: Source) -> str:
     return (
-        f"Two ways on: put its files into MIRROR/{HOST}/datasets/{source.hub}/ and set RETRACE_MIRROR, or give a local "
+        f"Either put its files into MIRROR/{HOST}/datasets/{source.hub}/ and set RETRACE_MIRROR, or set a local "
         "`file` in the task's YAML"
     )
 
 
 def _from_hub(source: Source, name: str) -> list[Path]:
-    """The split's files from the Hub; where it cannot be reached, from its cache."""
+    """The files of a split from the Hub, or from its cache if the Hub cannot be reached."""
     from huggingface_hub import HfApi, constants, errors, hf_hub_download
 
     hub, revision = str(source.hub), source.revision
-    http_error = errors.HfHubHTTPError.__bases__[0]  # of the HTTP library that this version of the Hub's client uses
+    http_error = errors.HfHubHTTPError.__bases__[0]  # of the HTTP library of this version of huggingface_hub
     page = f"https://{HOST}/datasets/{hub}"
     try:
         if constants.HF_HUB_OFFLINE:
@@ -79,7 +78,7 @@ def _from_hub(source: Source, name: str) -> list[Path]:
             f"https://{HOST}/settings/tokens and set it as HF_TOKEN. {_ways(source)}"
         ) from None
     except errors.RevisionNotFoundError:
-        raise UserError(f"{hub}: has no commit {revision!r}; mend `revision` in the task's YAML") from None
+        raise UserError(f"{hub}: has no commit {revision!r}; correct `revision` in the task's YAML") from None
     except errors.RepositoryNotFoundError:
         raise UserError(
             f"{hub}: no such data set, or a private one; check {page}, or set HF_TOKEN. {_ways(source)}"
@@ -89,13 +88,13 @@ def _from_hub(source: Source, name: str) -> list[Path]:
             raise UserError(
                 f"{hub}: the disk of the Hub's cache is full; free some space or move it (HF_HOME)"
             ) from None
-        # Addresses of files are signed; what is behind the question mark is nobody else's business.
+        # The query of a signed URL is secret.
         fault = re.sub(r"\?\S*", "", str(error).strip().split("\n")[0])[:120]
         return _from_cache(source, name, f"the Hub cannot be reached: {fault or type(error).__name__}")
 
 
 def _from_cache(source: Source, name: str, why: str) -> list[Path]:
-    """The split's files that were downloaded before, where all of them are there."""
+    """The files of a split in the Hub's cache, if all of them are there."""
     from huggingface_hub import errors, snapshot_download
 
     hub, revision = str(source.hub), source.revision
@@ -106,9 +105,7 @@ def _from_cache(source: Source, name: str, why: str) -> list[Path]:
         raise UserError(f"{hub} at {revision}: not in the Hub's cache, and {why}. {_ways(source)}") from None
     except UserError as error:
         raise UserError(f"{error}. In the Hub's cache, because {why}. {_ways(source)}") from None
-    # The cache holds what was asked for, not all there is.
+    # The cache contains what was downloaded before, which may be only a part of the split.
     if not is_whole([file.name for file in files]):
-        raise UserError(
-            f"{hub} at {revision}: {folder} does not say whether all files of {name} are there, and {why}. {_ways(source)}"
-        )
+        raise UserError(f"{hub} at {revision}: {folder} may lack files of {name}, and {why}. {_ways(source)}")
     return files

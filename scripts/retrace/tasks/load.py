@@ -82,11 +82,11 @@ def _check(config: TaskConfig, path: Path) -> None:
         _check_fields(config, source, path, where)
         for key in ("subset", "hub_split"):
             if (value := getattr(source, key)) is not None and not (source.hub or source.file):
-                raise UserError(f"{path}: {where}: {key}: is for `hub` and for a folder in `file`; remove {value!r}")
+                raise UserError(f"{path}: {where}: {key}: only for `hub` and for a folder as `file`; remove {value!r}")
         if source.hub_split is not None and not _SPLIT_NAME.fullmatch(source.hub_split):
             raise UserError(
-                f"{path}: {where}: hub_split: {source.hub_split!r} is no split's name; for a share of one write `part`, for "
-                "its first rows `count`, in place of a slice"
+                f"{path}: {where}: hub_split: {source.hub_split!r} is not a split name; instead of a slice use `part` "
+                "(a share) or `count` (the first rows)"
             )
         if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
             raise UserError(
@@ -112,17 +112,17 @@ def _check(config: TaskConfig, path: Path) -> None:
 
 
 def _check_fields(config: TaskConfig, source: Source, path: Path, where: str) -> None:
-    """`fields` name what the format reads, and several columns only for a question."""
+    """Raise UserError for a field that the format does not read, and for several columns of any but the question."""
     row_format = format_of(config, source)
     given = [("fields", config.fields)] if source.format is None else []
     for place, fields in [*given, (f"{where}: fields", source.fields)]:
         for name, column in fields.items():
             if name not in row_format.field_names:
                 fault = closest(name, row_format.field_names) if row_format.field_names else "remove `fields`"
-                raise UserError(f"{path}: {place}: format {row_format.name} reads no field {name!r}; {fault}")
+                raise UserError(f"{path}: {place}: format {row_format.name} has no field {name!r}; {fault}")
             if isinstance(column, list) and name != "question":
                 raise UserError(
-                    f"{path}: {place}.{name}: one column; only a question is made of several (got {column})"
+                    f"{path}: {place}.{name}: must be one column; only `question` may have several (got {column})"
                 )
 
 

@@ -1,6 +1,6 @@
 """A task's YAML: where its splits come from, how it is asked and how it is answered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,26 @@ FieldColumns = dict[
     Name,
     Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)],
 ]
+
+
+# Former keys and their replacements.
+_RENAMED = {
+    "question_field": "fields: {question: NAME}",
+    "question_fields": "fields: {question: [NAME, NAME]}",
+    "answer_field": "fields: {answer: NAME}",
+}
+
+
+class _WithFields(Section):
+    """A section with `fields`; for a former key the error says what to write now."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_former_key(cls, values: Any) -> Any:
+        for key in _RENAMED if isinstance(values, dict) else ():
+            if key in values:
+                raise ValueError(f"{key} was replaced; write {_RENAMED[key]}")
+        return values
 
 
 class ChatPrompt(Section):
@@ -56,7 +76,7 @@ class WorkedExamples(Section):
         return self
 
 
-class Source(Section):
+class Source(_WithFields):
     """Where the rows of one split come from."""
 
     url: str | None = Field(default=None, description="https URL at a pinned commit")
@@ -64,8 +84,8 @@ class Source(Section):
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
     file: str | None = Field(
         default=None,
-        description="a local file or folder (your own data), read by its name: .jsonl, .json, .csv, .tsv, .txt (each also "
-        ".gz), .parquet, a folder with a file a split, or one that save_to_disk wrote; relative to the working folder or to "
+        description="a local file or folder (your own data): .jsonl, .json, .csv, .tsv, .txt (each also as .gz), .parquet, "
+        "a folder with one file per split, or one written by save_to_disk; relative to the working folder or to "
         "this YAML's",
     )
     hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
@@ -91,7 +111,7 @@ class Source(Section):
     )
     fields: FieldColumns = Field(
         default={},
-        description="as the task's `fields`, to which these add; a source with its own `format` has these alone",
+        description="like the task's `fields`, which these extend; with a `format` of its own a source has only these",
     )
     repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
     bulky: bool = Field(
@@ -112,7 +132,7 @@ class Source(Section):
     )
 
 
-class TaskConfig(Section):
+class TaskConfig(_WithFields):
     """A task: config/tasks/NAME.yaml."""
 
     name: Name
@@ -132,8 +152,8 @@ class TaskConfig(Section):
     digits: Annotated[int, Field(ge=1, le=9)] | None = Field(default=None, description="of a factor (multiplication)")
     fields: FieldColumns = Field(
         default={},
-        description="the columns of your rows, where they have other names: question (one, or a list of several that make "
-        "it), answer, steps (then the answer is the final one alone), choices, response, id; `data.text`: `text` in `data`",
+        description="columns with other names: question (one, or a list of columns to join), answer, steps (answer is then "
+        "the final answer alone), choices, response, id; `data.text` is `text` inside `data`",
     )
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")

@@ -23,6 +23,7 @@ _COMPUTE: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "*": operator.mul,
     "/": operator.truediv,
 }
+CHOICES = re.compile(r"\s*Answer choices:\s*(?=\(a\))")
 _LONGEST = 200  # characters of an equation
 _WORDS_OF_A_VERDICT = 8  # "Hence, the correct answer is option (A)."
 
@@ -30,6 +31,22 @@ _WORDS_OF_A_VERDICT = 8  # "Hence, the correct answer is option (A)."
 def lettered(choices: list[str]) -> str:
     """Choices in one line: (a) bank (b) library."""
     return " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+
+
+def with_choices(question: str) -> tuple[str, list[str]]:
+    """The stem of a question and the texts of its choices, from the one line that `commonsense_qa` makes; no texts for a
+    question without choices."""
+    stem, *rest = CHOICES.split(question, maxsplit=1)
+    if not rest:
+        return question, []
+    found, left = [], rest[0].removeprefix("(a) ")
+    for letter in LETTERS[1:]:
+        choice, mark, after = left.partition(f" ({letter}) ")
+        if not mark:
+            break
+        found.append(choice.strip())
+        left = after
+    return stem, [*found, left.strip()]
 
 
 def _text(where: str, row: dict[str, Any], name: str) -> str:

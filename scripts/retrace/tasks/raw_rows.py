@@ -1,4 +1,4 @@
-"""Raw rows of a task's sources: where each stands, the columns behind its fields, and what is read from them."""
+"""Raw rows of a task's sources: their place in the file, their columns, and how a field is read."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 from retrace.errors import UserError
 from retrace.text.numbers import MAX_DIGITS, decimal_text, exact, exact_value
 
-Columns = Mapping[str, str | list[str]]  # of each field of a format the column that holds it, or several for a question
+Columns = Mapping[str, str | list[str]]  # field -> column; a question may be made of several columns
 _MISSING = object()
 _SHOWN = 40  # characters of a value in a message
 
 
 class Row(NamedTuple):
-    """A row of a source. where: FILE:LINE, for messages. number: its line, or its place in a table, from 1."""
+    """A row of a source. where: FILE:LINE, for messages. number: the line in a JSONL file, the row in a table; from 1."""
 
     where: str
     number: int
@@ -21,7 +21,7 @@ class Row(NamedTuple):
 
 
 class Record(dict[str, Any]):
-    """The values of a row by the fields of its format. columns: the column behind each field. names: all columns."""
+    """The values of a row by field. columns: the column that each field is read from. names: all columns of the file."""
 
     columns: Mapping[str, str] = {}
     names: Sequence[str] = ()
@@ -32,10 +32,10 @@ class CsvRow(Record):
 
 
 def with_fields(row: Row, own: Columns, given: Columns) -> Row:
-    """The row with its format's fields filled from their columns.
+    """The row with each field of its format filled from its column.
 
-    own: the columns that the format reads by itself. given: those that the task's YAML names, which every row must have.
-    A column `data.text` is `text` inside `data`, `texts.0` the first of a list, unless a column has that very name.
+    own: the format's default columns. given: the columns set in the task's YAML, which every row must have.
+    `data.text` means `text` inside `data`, and `texts.0` the first item of a list, unless a column has exactly that name.
     """
     if not given and all(field == column for field, column in own.items()):
         return row
@@ -48,12 +48,12 @@ def with_fields(row: Row, own: Columns, given: Columns) -> Row:
         if isinstance(column, list):
             parts = {name: _value_at(values, name) for name in column}
             for name in column:
-                _refuse_missing(where, field, name, parts[name], values)
+                _require(where, field, name, parts[name], values)
             filled[field] = joined([field_of(where, {**values, **parts}, name) for name in column])
             continue
         value = _value_at(values, column)
         if field in given:
-            _refuse_missing(where, field, column, value, values)
+            _require(where, field, column, value, values)
         if value is not _MISSING:
             filled[field] = value
         elif field != column:
@@ -61,14 +61,14 @@ def with_fields(row: Row, own: Columns, given: Columns) -> Row:
     return row._replace(values=filled)
 
 
-def _refuse_missing(where: str, field: str, column: str, value: Any, values: Mapping[str, Any]) -> None:
+def _require(where: str, field: str, column: str, value: Any, values: Mapping[str, Any]) -> None:
     if value is _MISSING:
         has = ", ".join(map(str, values)) or "nothing"
-        raise UserError(f"{where}: no column {column!r}, which fields.{field} names (the row has {has}); mend `fields`")
+        raise UserError(f"{where}: no column {column!r}, set as fields.{field} (the row has {has}); correct `fields`")
 
 
 def _value_at(value: Any, path: str) -> Any:
-    """What stands at a dotted path in a row; _MISSING where nothing does. Of several ways the longest first name counts."""
+    """The value at a dotted path in a row, or _MISSING. A longer column name takes precedence over nesting."""
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         index, _, rest = path.partition(".")
         if not (index.isascii() and index.isdigit() and len(index) < 7 and int(index) < len(value)):
@@ -84,12 +84,12 @@ def _value_at(value: Any, path: str) -> Any:
 
 
 def column_of(row: Mapping[str, Any], field: str) -> str:
-    """The name that the user's file has for a field."""
+    """The name of a field's column in the user's file."""
     return getattr(row, "columns", {}).get(field, field)
 
 
 def shown(value: Any) -> str:
-    """The beginning of a value, for a message."""
+    """The start of a value, for error messages."""
     try:
         text = value if isinstance(value, str) else str(value)
     except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
@@ -98,19 +98,19 @@ def shown(value: Any) -> str:
 
 
 def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:
-    """A field that must be a text; numbers: or a number, as text. Raises UserError naming place and field."""
+    """A text field; with `numbers` a number is accepted, too. Raises UserError naming the place and the field."""
     value = row.get(name)
-    if numbers and isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+    if numbers and not isinstance(value, bool) and (isinstance(value, int) or _finite(value)):
         value = str(value)
     if isinstance(value, str) and value.strip():
         return value
     column = column_of(row, name)
     if name not in row:
         fault = "is missing"
-    elif value is None or value == "" or value != value:  # NaN, which tables have for an empty cell
+    elif value is None or value == "" or value != value:  # NaN, an empty cell in pandas
         fault = "is empty"
     elif isinstance(value, list) and value:
-        fault = f"is a list of {len(value)}, of which `fields` can name one, '{column}.0'"
+        fault = f"is a list of {len(value)}; select one item in `fields`, as in '{column}.0'"
     elif isinstance(value, str | int | float | list | dict):
         fault = f"is {shown(value)}"
     else:
@@ -119,8 +119,12 @@ def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) 
     raise UserError(f"{where}: field {column!r} {fault}; it must be a text (the row has {has})")
 
 
+def _finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
 def text_or_number(where: str, row: dict[str, Any], name: str) -> str:
-    """A field that holds a text, or a number, which is read exactly."""
+    """A field with a text or a number; numbers are read exactly."""
     value = row.get(name)
     if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
         return number_of(where, row, name)
@@ -128,16 +132,14 @@ def text_or_number(where: str, row: dict[str, Any], name: str) -> str:
 
 
 def texts_of(where: str, row: dict[str, Any], name: str) -> list[str]:
-    """A field with a list of texts, or one text with a line for each; empty where it holds none of them."""
+    """A field with a list of texts, or with one text that has one item per line; either may be empty."""
     value, column = row.get(name), column_of(row, name)
     if isinstance(value, str):
         return [line for line in value.split("\n") if line.strip()]
     if not isinstance(value, list):
-        fault = (
-            "is empty ([] or '' says that there are none)" if value is None or value != value else f"is {shown(value)}"
-        )
+        fault = "is empty (write [] or '' for none)" if value is None or value != value else f"is {shown(value)}"
         raise UserError(
-            f"{where}: field {column!r} {fault}; it must be a list of texts, or one text with a line for each"
+            f"{where}: field {column!r} {fault}; it must be a list of texts, or one text with one item per line"
         )
     for number, part in enumerate(value):
         if not isinstance(part, str) or not part.strip():

@@ -1,4 +1,4 @@
-"""Files and folders of a task's sources -> raw rows. Every fault names the file, the line and the mend."""
+"""Files and folders of a task's sources -> raw rows. Every error names the file and the line, and says what to do."""
 
 import csv
 import json
@@ -15,20 +15,20 @@ from retrace.tasks.data_files import READABLE, kind_of, lines_of
 from retrace.tasks.raw_rows import CsvRow, Row, shown
 from retrace.text.numbers import WrittenFloat
 
-# What a format's rows stand in where the file's name does not say it: rows: a JSON object a line, or one document.
+# How a format's rows are stored, where the file's name does not say it. rows: one JSON object per line, or one document.
 # document: one JSON document with a list. lines: `question||solution`, in a text file of any name.
 FileLayout = Literal["rows", "document", "lines"]
 
-_DIGITS = 4000  # of a whole number; Python reads 4300
+_DIGITS = 4000  # of an integer; Python converts at most 4300
 _QUOTED = re.compile(r'"[^"]*"')
 
 
 def rows_of(
     path: Path, layout: FileLayout = "rows", skip_faulty: bool = False, split: str = "", subset: str | None = None
 ) -> Iterator[Row]:
-    """The rows of a file, or those of a split of a folder. Raises UserError naming file, line and mend.
+    """The rows of a file, or of one split of a folder. Raises UserError naming the file, the line and the fix.
 
-    The file's name says what it is (retrace.tasks.data_files.kind_of); layout: of files whose names do not.
+    The file's name decides how it is read (retrace.tasks.data_files.kind_of); layout: for names that do not.
     skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
     """
     if path.is_dir():
@@ -52,7 +52,7 @@ def rows_of(
 
 
 def joined_rows(files: Iterator[Iterator[Row]]) -> Iterator[Row]:
-    """The rows of several files, numbered through."""
+    """The rows of several files, numbered consecutively."""
     for number, row in enumerate(chain.from_iterable(files), start=1):
         yield row._replace(number=number)
 
@@ -61,7 +61,7 @@ def joined_rows(files: Iterator[Iterator[Row]]) -> Iterator[Row]:
 
 
 class _Fault(ValueError):
-    """What is wrong with a JSON text beside its grammar."""
+    """A fault of a JSON text other than its syntax."""
 
 
 def _parsed(text: str) -> Any:
@@ -74,7 +74,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) != len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise _Fault(f"the key {shown(twice)} stands twice in one object; remove one")
+        raise _Fault(f"duplicate key {shown(twice)} in one object; remove one")
     return found
 
 
@@ -101,14 +101,21 @@ def _json_rows(path: Path, lines: Iterator[tuple[int, str]]) -> Iterator[Row]:
             row = _parsed(line.rstrip("\n"))
         except (ValueError, RecursionError) as error:
             place = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-            raise _not_json(where, error, place, "; one object a line") from None
+            raise _not_json(where, error, place, f"; one object per line{_other_kind(number, line)}") from None
         if not isinstance(row, dict):
-            raise UserError(f"{where}: a row is a JSON object, this is a {type(row).__name__}")
+            fault = f"a row is a JSON object, this is a {type(row).__name__}"
+            raise UserError(f"{where}: {fault}{_other_kind(number, line)}")
         yield Row(where, number, row)
 
 
+def _other_kind(number: int, line: str) -> str:
+    """What to do if the first line starts a document rather than a row."""
+    begins = number == 1 and (line.startswith("[") or line.strip() == "{")
+    return "; name a file with one JSON document .json" if begins else ""
+
+
 def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]:
-    """The rows of a file that is one JSON document or has an object on each line: its beginning tells."""
+    """The rows of a file that is one JSON document or has one object per line; its first line decides."""
     lines = lines_of(path)
     before: list[tuple[int, str]] = []
     for numbered in lines:
@@ -119,7 +126,9 @@ def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]
         return
     number, first = before[-1][0], before[-1][1].strip()
     if not first.startswith(("[", "{")) and kind_of(path) == "text":
-        raise UserError(f"{path}:{number}: not JSON; name a file by what it holds ({', '.join(READABLE[::2])})")
+        raise UserError(
+            f"{path}:{number}: not JSON; give the file a name that says what it contains ({', '.join(READABLE[::2])})"
+        )
     following = next(lines, None)
     if layout == "rows" and first.startswith("{") and (row := _whole_object(first, last=following is None)) is not None:
         if following is None and (listed := _list_in(row, split, by_name=True)):
@@ -133,11 +142,11 @@ def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]
 
 
 def _whole_object(line: str, last: bool) -> dict[str, Any] | None:
-    """The object that a line is by itself, empty where it is a faulty one; None for the first line of a longer text."""
+    """The object on a line, empty for a faulty one; None if the line only starts a document."""
     try:
         row = _parsed(line)
     except json.JSONDecodeError as error:
-        # Of the first line of a document that goes on below the text ends too early.
+        # A document that continues on the next line is cut off at the end of this one.
         return None if error.pos >= len(line) and not last else {}
     except (ValueError, RecursionError):
         return {}
@@ -160,25 +169,23 @@ def _document_rows(path: Path, text: str, split: str) -> Iterator[Row]:
 
 
 def _list_in(document: Any, split: str, by_name: bool = False) -> tuple[str, list[Any]] | None:
-    """The list of rows in a document, and its name there: `examples`, the split's name, or the only list of objects.
+    """The list of rows in a document, and its key: `examples`, the split's name, or the only list of objects.
 
-    by_name: not the last; a row of its own may hold a list of objects, such as choices.
+    by_name: only the first two, because a single row may have a list of objects, such as choices.
     """
     if isinstance(document, list):
         return "", document
     if not isinstance(document, dict):
         return None
-    for name in ("examples", split):
-        if isinstance(document.get(name), list):
-            return name, document[name]
-    if by_name:
-        return None
-    lists = [
-        (name, value)
+    lists = {
+        name: value
         for name, value in document.items()
         if isinstance(value, list) and value and all(isinstance(row, dict) for row in value)
-    ]
-    return lists[0] if len(lists) == 1 else None
+    }
+    for name in ("examples", split):
+        if name in lists or (not by_name and isinstance(document.get(name), list)):
+            return name, document[name]
+    return None if by_name or len(lists) != 1 else next(iter(lists.items()))
 
 
 def _listed_rows(path: Path, name: str, listed: list[Any]) -> Iterator[Row]:
@@ -192,10 +199,10 @@ def _listed_rows(path: Path, name: str, listed: list[Any]) -> Iterator[Row]:
 
 
 def _csv_rows(path: Path) -> Iterator[Row]:
-    """The rows of a CSV or TSV file, by the names in its first line; texts in quotes may hold commas and line ends."""
+    """The rows of a CSV or TSV file with a header line; quoted texts may contain separators and line ends."""
     lines = (line for _, line in lines_of(path))
     first = next(lines, "")
-    csv.field_size_limit(sys.maxsize)  # the default, 128 KiB, is less than a long solution may have
+    csv.field_size_limit(sys.maxsize)  # the default limit is 128 KiB
     table = csv.reader(chain([first], lines), strict=True, delimiter=_delimiter(path, first))
     start = 1
     try:
@@ -211,12 +218,12 @@ def _csv_rows(path: Path) -> Iterator[Row]:
             yield Row(where, number, CsvRow(zip(names, cells, strict=True)))
             start = table.line_num + 1
     except csv.Error as error:
-        fault = "a quote is opened here and never closed" if "end of data" in str(error) else str(error)
-        raise UserError(f'{path}:{start}: not CSV ({fault}); a quote inside a quoted text is written ""') from None
+        fault = "a quote opened here is never closed" if "end of data" in str(error) else str(error)
+        raise UserError(f'{path}:{start}: not CSV ({fault}); write a quote inside quotes as ""') from None
 
 
 def _delimiter(path: Path, first: str) -> str:
-    """What separates the cells: a comma; where the first line has none, a semicolon or a tab."""
+    """The separator of the cells: a comma; if the header has none, a semicolon or a tab."""
     bare = _QUOTED.sub("", first)
     if ".tsv" in (suffix.lower() for suffix in path.suffixes[-2:]):
         return "\t"
@@ -246,11 +253,11 @@ def _separated_rows(path: Path, skip_faulty: bool) -> Iterator[Row]:
         print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
 
 
-# ---------------------------------------------------------------- how many
+# ---------------------------------------------------------------- number of rows
 
 
 def row_count(path: Path, split: str = "", subset: str | None = None) -> int | None:
-    """How many rows a file or a folder's split holds, for plans; None for one that cannot be read."""
+    """The number of rows of a file or of a folder's split, for estimates; None if it cannot be read."""
     try:
         if path.is_dir():
             if tables.is_saved(path):

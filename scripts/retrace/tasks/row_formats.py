@@ -20,7 +20,7 @@ ID = "id"  # the field that any format has
 class Raw(NamedTuple):
     """What a row says. solution: text that ends in `#### answer`; where `final` is given, what stands before that line.
 
-    in_steps: each line before the answer is a step as the row lists it, and is not cut into sentences.
+    in_steps: each line before the answer is one step, and is not cut into sentences.
     """
 
     question: str
@@ -38,8 +38,8 @@ class RowFormat:
     """A format of raw rows.
 
     read: from a row to question and solution. layout: of the file. solutions: whether rows bring worked solutions.
-    fields: what a task's `fields` may name, each with the column where it stands without that. optional: those that stand
-    nowhere unless `fields` names their column.
+    fields: the fields that a task's `fields` may set, with their default columns. optional: further ones, without a default
+    column.
     as_written: whether the line of the answer stays as it is, commas aside, and is not written anew.
     own_texts: whether questions are whole inputs, and responses whole outputs, as the user wrote them.
     """
@@ -55,7 +55,7 @@ class RowFormat:
 
     @property
     def field_names(self) -> list[str]:
-        """All that a task's `fields` may name."""
+        """All fields that a task's `fields` may set."""
         return [*self.fields, *self.optional, *([ID] if self.layout != "lines" else [])]
 
 
@@ -70,19 +70,19 @@ def stated(name: str, read: Callable[[str, RowValues], tuple[str, str, str]], **
 
 
 def _question_answer(where: str, row: RowValues) -> Raw:
-    """A question and its answer; where the task names a column of steps, the answer is the final one alone."""
+    """A question and its answer; if the task sets a column of steps, the answer is the final answer alone."""
     question, answer = field_of(where, row, "question"), text_or_number(where, row, "answer")
     if STEPS not in getattr(row, "columns", {}):
         return Raw(question, answer)
     if steps.MARKER in answer:
         raise UserError(
-            f"{where}: field {column_of(row, 'answer')!r} holds {steps.MARKER!r}; with `fields.{STEPS}` it is the final "
-            f"answer alone: take out the sign and what stands before it, or take `{STEPS}` out of `fields`"
+            f"{where}: field {column_of(row, 'answer')!r} contains {steps.MARKER!r}; with `fields.{STEPS}` it must be the "
+            f"final answer alone: remove the marker and the text before it, or remove `{STEPS}` from `fields`"
         )
     parts = [" ".join(part.split()) for part in texts_of(where, row, STEPS)]
     if any(steps.MARKER in part for part in parts):
         raise UserError(
-            f"{where}: field {column_of(row, STEPS)!r} holds {steps.MARKER!r}, which marks answers; reword it"
+            f"{where}: field {column_of(row, STEPS)!r} contains {steps.MARKER!r}, the answer marker; reword it"
         )
     return Raw(question, "\n".join([*parts, f"{steps.MARKER} {answer}"]), in_steps=True)
 

@@ -10,7 +10,7 @@ from retrace.tasks.family import Family, first_word
 
 
 class ShortAnswers(Family):
-    """Base of the families whose answers are few. marked: an answer behind `####`; texts without it are read by `answers`."""
+    """Base of the families whose answers are few. marked: an answer behind `####`; `answers` reads texts without it."""
 
     cuts_references = True
     final_kind = "word"

@@ -1,4 +1,4 @@
-"""Which files of a folder, or of a data set's repository on the Hub, hold a split: by their names and the set's card."""
+"""Find the files of a split in a folder or a Hub repository, by the data set's card or by file names."""
 
 import os
 import re
@@ -13,20 +13,21 @@ from retrace.errors import UserError
 from retrace.tasks.data_files import READABLE, stem_of
 
 CARD = "README.md"
-_MOST = 100_000  # entries of a folder that are looked at
+_MOST = 100_000  # files in a folder that are searched
 # train-00000-of-00002, train-00000-of-00002-0123456789abcdef, train_1, train.part3
 _SHARD = re.compile(
     r"(?:(?P<name>.*?)[-_.])?(?:part[-_.]?)?(?P<index>\d+)(?:[-_.]of[-_.](?P<total>\d+))?(?:-[0-9a-f]{16})?"
 )
-# What tells which part of a repository holds the data, and is no name of a subset.
+# Folders that are not the name of a subset.
 _NEUTRAL = ("", "data")
 
 
 class _File(NamedTuple):
-    """A data file. name: without shard's number and ending. index, total: which of how many shards, where it says so."""
+    """A data file. stem: its name without ending; name: also without the shard's number. index, total: of the shard."""
 
     path: str
     folder: str
+    stem: str
     name: str
     ending: str
     index: int | None
@@ -34,7 +35,7 @@ class _File(NamedTuple):
 
 
 def in_folder(folder: Path, split: str, subset: str | None = None, without: str = "") -> list[Path]:
-    """The files of a split in a folder, but for a folder `without` in it. Raises UserError where they are not to be told."""
+    """The files of a split in a folder; the subfolder `without` is ignored. Raises UserError if there are none."""
     names = [name for name in _names_in(folder) if not without or not name.startswith(f"{without}/")]
     card = folder / CARD
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
@@ -42,25 +43,25 @@ def in_folder(folder: Path, split: str, subset: str | None = None, without: str 
 
 
 def _names_in(folder: Path) -> Iterator[str]:
-    """The files below a folder but hidden ones, by their paths in it."""
+    """Relative paths of the files below a folder, without hidden ones."""
     seen = 0
     for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(files):
             seen += 1
             if seen > _MOST:
-                raise UserError(f"{folder}: holds more than {_MOST} files; name a folder that holds the data alone")
+                raise UserError(f"{folder}: contains more than {_MOST} files; name a folder with the data only")
             if not name.startswith("."):
                 yield (Path(place) / name).relative_to(folder).as_posix()
 
 
 def files_of(names: Sequence[str], split: str, subset: str | None, card: str | None, where: str) -> list[str]:
-    """Of the files of a data set those of a split, in the order of their rows.
+    """The files of a split among the files of a data set, in the order of their rows.
 
-    The set's card counts where it tells the files of its subsets; else a file is the split's that is named after it
-    (`train.jsonl`, `train-00000-of-00002.parquet`), or stands in a folder named after it, or has it in its name
-    (`my_train.csv`); a subset is a folder of that name. Raises UserError, which begins with `where`, for none and for
-    several that can be meant.
+    If the card lists the files of its subsets, it decides. Otherwise the first of these that matches: files named like
+    the split (`train.jsonl`, then `train-00000-of-00002.parquet`), files in a folder named like it, files with it in
+    their name (`my_train.csv`); a subset is a folder of that name. Raises UserError, which starts with `where`, if no
+    file matches or the choice is ambiguous.
     """
     told = _told(card, subset, where)
     if told is not None and not isinstance(told, str):
@@ -68,6 +69,7 @@ def files_of(names: Sequence[str], split: str, subset: str | None, card: str | N
     inside = _inside(names, told if told is not None else subset, where)
     files = [found for name in inside if (found := _file(name)) is not None]
     ways = (
+        lambda file: file.stem == split,
         lambda file: file.name == split,
         lambda file: split in file.folder.split("/"),
         lambda file: re.search(rf"(?<![A-Za-z0-9]){re.escape(split)}(?![A-Za-z0-9])", file.name) is not None,
@@ -77,9 +79,9 @@ def files_of(names: Sequence[str], split: str, subset: str | None, card: str | N
             return _one_group(matching, split, where)
     has = sorted({file.name for file in files})
     if not has:
-        raise UserError(f"{where}: holds no data files (read are {', '.join(READABLE)})")
+        raise UserError(f"{where}: contains no data files (supported: {', '.join(READABLE)})")
     raise UserError(
-        f"{where}: no file is named after the split {split!r}; set `hub_split` to the name of one ({_few(has)})"
+        f"{where}: no file matches the split {split!r}; set `hub_split` to a split that is there ({_few(has)})"
     )
 
 
@@ -90,27 +92,29 @@ def _file(path: str) -> _File | None:
     folder, _, base = path.rpartition("/")
     shard = _SHARD.fullmatch(stem)
     name, index, total = shard.group("name", "index", "total") if shard else (stem, None, None)
-    return _File(path, folder, name or "", base[len(stem) :], *(int(part) if part else None for part in (index, total)))
+    return _File(
+        path, folder, stem, name or "", base[len(stem) :], *(int(part) if part else None for part in (index, total))
+    )
 
 
 def _inside(names: Iterable[str], subset: str | None, where: str) -> list[str]:
-    """The files of a subset: those in the folder of its name."""
+    """The files in the folder of a subset."""
     if subset is None:
         return list(names)
     kept = [name for name in names if f"/{subset.strip('/')}/" in f"/{name}"]
     if not kept:
         folders = sorted({name.rpartition("/")[0] for name in names if stem_of(name)} - {""})
         raise UserError(
-            f"{where}: has no subset {subset!r}; set `subset` to a folder ({_few(folders) or 'there is none'})"
+            f"{where}: has no subset {subset!r}; set `subset` to one of its folders ({_few(folders) or 'there are none'})"
         )
     return kept
 
 
 def _one_group(files: list[_File], split: str, where: str) -> list[str]:
-    """The shards of the one data set among these files, whole and in their order."""
+    """The shards of one file, complete and in order. Raises UserError if the files belong to several."""
     groups: dict[tuple[str, str, str], list[_File]] = defaultdict(list)
     for file in files:
-        # In a folder of the split's name every file belongs to it.
+        # In a folder named like the split all files belong to it.
         named = "" if split in file.folder.split("/") else file.name
         groups[file.folder, named, file.ending].append(file)
     chosen = list(groups.values())
@@ -119,23 +123,23 @@ def _one_group(files: list[_File], split: str, where: str) -> list[str]:
     if len(chosen) != 1:
         paths = [group[0].path for group in groups.values()]
         raise UserError(
-            f"{where}: several files can be meant by the split {split!r} ({_few(paths)}); set `subset` to a folder, or "
-            "`hub_split` to a file's name without its ending, or name the file itself"
+            f"{where}: the split {split!r} is ambiguous ({_few(paths)}); set `subset` to a folder, or `hub_split` to a file "
+            "name without its ending"
         )
     shards = sorted(chosen[0], key=lambda file: (file.name, file.index if file.index is not None else -1, file.path))
     totals = {file.total for file in shards}
     if totals != {None}:
-        lacking = set(range(max(filter(None, totals), default=0))) - {file.index for file in shards}
-        if len(totals) > 1 or lacking:
+        indexes = {file.index for file in shards}
+        if len(totals) > 1 or len(indexes) != shards[0].total:
             raise UserError(
-                f"{where}: the split {split!r} is not whole ({shards[0].path} says that there are {shards[0].total} files, "
-                f"{len(shards)} are there); fetch the others"
+                f"{where}: the split {split!r} is incomplete: {len(indexes)} of {shards[0].total} files are there (such as "
+                f"{shards[0].path}); fetch the others"
             )
     return [file.path for file in shards]
 
 
 def is_whole(files: Sequence[str]) -> bool:
-    """Whether a list of a split's files shows by itself that no other belongs to them."""
+    """Whether the names of a split's files show that none is missing."""
     found = [_file(name) for name in files]
     return all(file is not None and (file.index is None or file.total is not None) for file in found) and (
         len(files) == 1 or all(file is not None and file.total == len(files) for file in found)
@@ -150,14 +154,14 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _told(card: str | None, subset: str | None, where: str) -> Any:
-    """What the card says of the subset's files: patterns of each split, or its folder; None where it says nothing."""
+    """What the card says about the files of a subset: patterns for each split, or a folder; None if it says nothing."""
     configs = _configs(card, where)
     if not configs:
         return None
-    names = [str(config["config_name"]) for config in configs]
+    names = [config["config_name"] for config in configs]
     if subset is not None:
         if subset not in names:
-            raise UserError(f"{where}: has no subset {subset!r}; set `subset` to one of its own (it has {_few(names)})")
+            raise UserError(f"{where}: has no subset {subset!r}; set `subset` to one that it has ({_few(names)})")
         chosen = configs[names.index(subset)]
     else:
         standard = [config for config in configs if config.get("default") is True or config["config_name"] == "default"]
@@ -165,23 +169,29 @@ def _told(card: str | None, subset: str | None, where: str) -> Any:
             raise UserError(f"{where}: has several subsets; set `subset` to one of them ({_few(names)})")
         chosen = (standard or configs)[0]
     folder, files = chosen.get("data_dir"), chosen.get("data_files")
+    folder = folder if isinstance(folder, str) else None
     if files is None:
-        return str(folder) if folder else None
+        return folder
     if isinstance(files, dict):
         files = [{"split": split, "path": path} for split, path in files.items()]
     elif not isinstance(files, list) or not all(isinstance(entry, dict) for entry in files):
         files = [{"split": "train", "path": files}]
-    prefix = f"{str(folder).strip('/')}/" if folder else ""
+    prefix = f"{folder.strip('/')}/" if folder else ""
     told: dict[str, list[str]] = {}
     for entry in files:
         paths = entry.get("path")
         paths = paths if isinstance(paths, list) else [paths]
-        told[str(entry.get("split"))] = [prefix + str(path).removeprefix("./") for path in paths]
+        named = entry.get("split")
+        if not isinstance(named, str) or not paths or not all(isinstance(path, str) for path in paths):
+            raise UserError(
+                f"{where}/{CARD}: data_files of {chosen['config_name']} need `split` and `path`; correct its YAML header"
+            )
+        told[named] = [prefix + path.removeprefix("./") for path in paths]
     return told
 
 
 def _configs(card: str | None, where: str) -> list[dict[str, Any]]:
-    """The subsets in the YAML at the head of a card."""
+    """The subsets in the YAML header of a card."""
     head = re.match(r"\ufeff?---[ \t]*\r?\n(.*?)\r?\n---[ \t]*(\r?\n|$)", card or "", re.DOTALL)
     if head is None or "configs:" not in head.group(1):
         return []
@@ -189,33 +199,31 @@ def _configs(card: str | None, where: str) -> list[dict[str, Any]]:
         told = yaml.safe_load(head.group(1))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         fault = " ".join(str(getattr(error, "problem", None) or error).split())[:80]
-        raise UserError(f"{where}/{CARD}: its head is not YAML ({fault}); mend it, or remove it") from None
+        raise UserError(f"{where}/{CARD}: its YAML header cannot be read ({fault}); correct or remove it") from None
     configs = told.get("configs") if isinstance(told, dict) else None
     configs = configs if isinstance(configs, list) else []
-    return [config for config in configs if isinstance(config, dict) and "config_name" in config]
+    return [config for config in configs if isinstance(config, dict) and isinstance(config.get("config_name"), str)]
 
 
 def _by_card(names: Sequence[str], split: str, told: dict[str, list[str]], where: str) -> list[str]:
     if split not in told:
-        raise UserError(
-            f"{where}: has no split {split!r}; set `hub_split` to one of its own (it has {_few(list(told))})"
-        )
+        raise UserError(f"{where}: has no split {split!r}; set `hub_split` to one that it has ({_few(list(told))})")
     found: list[str] = []
     for pattern in told[split]:
         matching = [name for name in sorted(names) if _pattern(pattern).fullmatch(name) and name not in found]
         if not matching and not any(_pattern(pattern).fullmatch(name) for name in found):
-            raise UserError(f"{where}: {pattern!r}, which its {CARD} names for {split}, is not there; fetch the file")
+            raise UserError(f"{where}: no file matches {pattern!r}, listed for {split} in {CARD}; fetch it")
         found += matching
     if unread := [name for name in found if stem_of(name) is None]:
-        raise UserError(f"{where}: {unread[0]} is of a kind that is not read (read are {', '.join(READABLE)})")
+        raise UserError(f"{where}: {unread[0]} is not supported (supported: {', '.join(READABLE)})")
     files = [file for name in found if (file := _file(name)) is not None]
     if any(file.total is not None for file in files) and len({(file.folder, file.name) for file in files}) == 1:
-        return _one_group(files, split, where)  # which sees that no shard is missing
+        return _one_group(files, split, where)  # checks that no shard is missing
     return found
 
 
 def _pattern(glob: str) -> re.Pattern[str]:
-    """The names that a pattern of a card means: `*` within a folder, `**` through folders."""
+    """A card's file pattern as a regular expression: `*` within a folder, `**` across folders."""
     parts = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     pieces = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
     return re.compile("".join(parts.get(piece, re.escape(piece)) for piece in pieces))

@@ -1,19 +1,24 @@
-"""The number that a statement states: `$1,200.50`, `3*6 = 18`, `18 (since 18/2=9)`, `Tom has 18 pens`; None for a range, a list."""
+"""The number that a statement states: `$1,200.50`, `3*6 = 18`, `18 (since 18/2=9)`, `Tom has 18 pens`.
+
+A range, a list, a time and a calculation without its result state none.
+"""
 
 import re
 from fractions import Fraction
 
 from retrace.text.numbers import Number, number_at_start, numbers_in, plain_signs
 
-_FILLER = re.compile(
-    r"(?:[\s:=≈~→>(\[\"“”'‘*_|`]|(?:approximately|approx\.?|about|around|roughly|nearly|exactly|just|only|equal to|equals?|that"
-    r"|simply|still|therefore|thus|then|indeed|a total of|in total|be|is)(?![\w'])[,:]?|[A-Za-z]\w{0,3}(?:\([A-Za-z]\))?\s?=(?!=))+",
+_FILLER = re.compile(  # before the number: `about 18`, `= 18`, `x = 18`
+    r"(?:[\s:=≈~→>(\[\"“”'‘*_|`]"
+    r"|(?:approximately|approx\.?|about|around|roughly|nearly|exactly|just|only|equal to|equals?|that|simply|still|therefore"
+    r"|thus|then|indeed|a total of|in total|be|is)(?![\w'])[,:]?"
+    r"|[A-Za-z]\w{0,3}(?:\([A-Za-z]\))?\s?=(?!=))+",
     re.IGNORECASE,
 )
 _UNIT = r"(?:[A-Za-z%°²³$€£¥]+(?:/[A-Za-z]+)?\s?){0,3}"
 _OPERATOR = re.compile(rf"\s?{_UNIT}(?:[=≈]|[-+*/x÷·^]\s?[-($€£¥]*\s?\.?\d|\)\s?[-+*/x÷=])", re.IGNORECASE)
 _CHOICE = re.compile(
-    rf"\s?(?:(?:or|to|and|&|;|,|through)\s?(?:[A-Za-z]\s?=)?\s?[-$€£¥]?\.?\d|{_UNIT}or\s[-$€£¥]?\.?\d)", re.IGNORECASE
+    rf"\s?(?:(?:or|to|and|&|;|,|through)\s?(?:[A-Za-z]\s?=)?\s?[-$€£¥]?\.?\d|{_UNIT}\bor\s[-$€£¥]?\.?\d)", re.IGNORECASE
 )
 _GLUED = re.compile(r"[:.,'/_^]\d|(?:-|–)\d")
 _HALF = re.compile(r"\s?and (?:a|one) half\b", re.IGNORECASE)

@@ -11,7 +11,9 @@ from retrace.tasks.steps import MARKER
 from retrace.text.markup import open_boxes, plain_text, without_thoughts
 
 _LEAD = r"(?:(?:so|thus|therefore|hence|then|and|finally|overall|in conclusion|ok|okay)[,:]?[ \t]+)*"
-_KIND = r"(?:the|my|your|our)?[ \t]*(?:(?:final|correct|right|best|numerical|numeric|exact|overall|short|most likely)[ \t]+)*"
+_KIND = (
+    r"(?:the|my|your|our)?[ \t]*(?:(?:final|correct|right|best|numeric(?:al)?|exact|overall|short|most likely)[ \t]+)*"
+)
 _START = r"(?:^[^\w\n]*|(?<=[.!?;:)\]|])[ \t]+|(?<=[.!?])\[?[ \t]*(?=final answer))"
 _MARK = r"(?:[:：=→]|[-–—]+(?=[ \t])|\|)"  # between the word and the answer
 _VALUE = r"(?=[-+−–]?[ \t]?[$€£¥]?\.?\d|\([A-Ea-e]\)|[A-E](?![\w'])|(?:yes|no)\b)"
@@ -25,15 +27,15 @@ _NOT_YET = re.compile(
 )
 
 # An answer line (`Answer: 18`, `Final answer - 18`, `Answer` and the value below), also behind a sentence.
-_LINE = re.compile(
+ANSWER_LINE = re.compile(
     rf"{_START}{_LEAD}{_KIND}(?:answer|ans)\b\.?{_ASIDE}[ \t]*(?:{_MARK}|(?=\n|\Z)|{_VALUE})",
     re.IGNORECASE | re.MULTILINE,
 )
 # A sentence: `the answer is 18`, `the answer to the question would be 18`.
-_SENTENCE = re.compile(
+ANSWER_SENTENCE = re.compile(
     rf"\b(?:answer|final result)\b{_ASIDE}{_TO}[ \t]+{_IS}\b(?:[ \t]*:)?|\bfinal answer[ \t]*{_MARK}", re.IGNORECASE
 )
-_SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
+SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
 # Another question behind the answer: the model goes on by itself.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
 _AFTERTHOUGHT = re.compile(
@@ -45,6 +47,8 @@ _CONCLUSION = re.compile(
     r"(?:^|[.!?][ \t]+)[ \t]*(?:so|thus|therefore|hence|in conclusion)\b", re.IGNORECASE | re.MULTILINE
 )
 _NUMBERED = re.compile(r"^([ \t]*)(?:step[ \t]+)?\(?(\d{1,2})[.):][ \t]+(?=\S)", re.IGNORECASE)
+_MOST = 50  # statements of a text that are looked at, from its end
+_LONGEST = 1000  # characters of a line in which an answer is looked for
 _WORD = re.compile(r"[^\W_]")
 
 
@@ -78,19 +82,24 @@ def statements_in(text: str, phrases: Sequence[str] = (), short_lines: bool = Fa
     """
     shown = readable(text)
     found = _statements(shown, phrases, short_lines)
-    another = next((one for one in _ANOTHER.finditer(shown) if shown[: one.start()].strip()), None)
-    if another:
-        before = _statements(shown[: another.start()], phrases, short_lines)
-        if before or not found:
-            shown, found = shown[: another.start()], before
+    before = shown[: another_question(shown)]
+    if len(before) < len(shown):
+        stated = _statements(before, phrases, short_lines)
+        if stated or not found:
+            shown, found = before, stated
     return Statements(found, _without_afterthought(shown))
 
 
+def another_question(text: str) -> int:
+    """Where the model goes on with another question, `Question: ...`; the text's length where it does not."""
+    return next((one.start() for one in _ANOTHER.finditer(text) if text[: one.start()].strip()), len(text))
+
+
 def readable(text: str) -> str:
-    """The text as it is read: without thoughts, marks and numbers of lists; a box becomes a line `#### content`."""
+    """The text as it is read: without thoughts, marks and numbers of lists; a box becomes an answer line."""
     said = without_thoughts(text)
     if "\\" in said or "<" in said:
-        said = open_boxes(said, lambda content: f"\n{MARKER} {content}\n")
+        said = open_boxes(said, lambda content: f"\nAnswer: {content}\n")
     return without_list_numbers(plain_text(said))
 
 
@@ -109,7 +118,7 @@ def without_list_numbers(text: str) -> str:
 
 
 def _statements(text: str, phrases: Sequence[str], short_lines: bool) -> list[Statement]:
-    cues = [_LINE, _SENTENCE, *([_SHORT_LINE] if short_lines else [])]
+    cues = [ANSWER_LINE, ANSWER_SENTENCE, *([SHORT_LINE] if short_lines else [])]
     cues += [re.compile(re.escape(phrase), re.IGNORECASE) for phrase in {*phrases, MARKER} if phrase]
     ends: dict[int, bool] = {}  # where a phrase ends, and whether it may be a heading
     for cue in cues:
@@ -118,10 +127,10 @@ def _statements(text: str, phrases: Sequence[str], short_lines: bool) -> list[St
                 continue
             ends[match.end()] = ends.get(match.end(), True) and match[0] == MARKER
     found = []
-    for end in sorted(ends):
+    for end in sorted(ends)[-_MOST:]:
         line, _, rest = text[end:].partition("\n")
         below = _answer_below(rest)
-        line = line.strip()
+        line = line.strip()[:_LONGEST]
         heading = ends[end] and bool(_WORD.search(line)) and bool(below)
         found.append(Statement(line.lstrip(" \t:：=|→"), below if not line or line.endswith(":") else "", heading))
     return found

@@ -45,9 +45,10 @@ _FRACTION = re.compile(
     r"(?P<whole>\d[ ]?)?\\[dt]?frac\s*(?:\{(?P<a>[^{}]*)\}\s*\{(?P<b>[^{}]*)\}|(?P<c>\d)\s*(?P<d>\d))"
 )
 _ROOT = re.compile(r"\\sqrt\s*\{([^{}]*)\}")
+# Formulas between dollars, told from money as pandoc does, and by what stands around them: `$18$`, not `$5 and $6`.
 _MATH = re.compile(
-    r"(?<![\\$])\$(?=[^\s$])((?:\\.|[^$\n\\])+?)(?<=\S)(?<!\\)\$(?![\d$])"
-)  # as pandoc tells it from money
+    r"(?<![^\s(\[{:\"'*_>~-])\$(?=[^\s$])(?!\d[^$\\]*\s[A-Za-z]{3})((?:\\.|[^$\n\\<]|<(?!<))+?)(?<=\S)(?<!\\)\$(?![\w$<])"
+)
 _THOUSANDS = re.compile(r"(?<=\d)(?:\{,\}|\\[,!])(?=\d{3}(?!\d))")
 _ENVIRONMENT = re.compile(r"\\(?:begin|end)\s*\{[^{}]*\}(?:\{[^{}]*\})?")
 _NEW_LINE = re.compile(r"\\\\(?:\[[\d.]+\s?[a-z]{2}\])?")

@@ -1,4 +1,4 @@
-"""Data files as text: what is packed, damaged, in another encoding or of another kind is named with its mend."""
+"""Data files: compressed, damaged, in another encoding or of another kind, each with an error that says what to do."""
 
 import errno
 import gzip
@@ -39,18 +39,21 @@ def test_an_empty_file_has_no_lines(tmp_path: Path) -> None:
         (LINES.encode("utf-16"), "is UTF-16 text; save it as UTF-8 .iconv -f UTF-16 -t UTF-8"),
         (b"\xfe\xff" + LINES.encode("utf-16-be"), "is UTF-16 text"),
         (LINES.encode("utf-32"), "is UTF-32 text; save it as UTF-8"),
-        (LINES.encode("utf-16-le"), "a.jsonl:1: holds a NUL byte.*from UTF-16"),
+        (LINES.encode("utf-16-le"), "a.jsonl:1: contains a NUL byte.*from UTF-16"),
         (b"one\ntwo\xe9\n", "a.jsonl:2: not UTF-8 text .byte 0xe9 at character 4.; save it as UTF-8 .from Latin-1"),
         (b"one\ntwo\xed\xa0\x80\n", "a.jsonl:2: not UTF-8 text .byte 0xed"),  # half of a character, as bytes
-        (b"a\0b\n", "a.jsonl:1: holds a NUL byte"),
-        (gzip.compress(b"text"), "is packed by gzip; add .gz to its name"),
-        (b"PAR1....PAR1", "is a Parquet file; name it NAME.parquet"),
+        (b"a\0b\n", "a.jsonl:1: contains a NUL byte"),
+        (gzip.compress(b"text"), "is compressed by gzip; add .gz to its name"),
+        (b"PAR1....PAR1", "is a Parquet file; rename it to NAME.parquet"),
         (b"PK\x03\x04....", "is a zip file or an Excel workbook"),
-        (b"\x28\xb5\x2f\xfd....", "is packed by zstd; unpack it"),
-        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0", "is a pointer of Git LFS, not the data"),
+        (b"\x28\xb5\x2f\xfd....", "is compressed by zstd; decompress it"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:0",
+            "is a Git LFS pointer, not the data; run git lfs pull",
+        ),
     ],
 )
-def test_what_is_no_text_is_named_with_its_mend(tmp_path: Path, data: bytes, message: str) -> None:
+def test_files_that_are_not_text(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "a.jsonl").write_bytes(data)
     with pytest.raises(UserError, match=message) as caught:
         lines(tmp_path / "a.jsonl")
@@ -60,27 +63,28 @@ def test_what_is_no_text_is_named_with_its_mend(tmp_path: Path, data: bytes, mes
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"plain\n", "not packed by gzip, or damaged"),
-        (gzip.compress(os.urandom(4000))[:-900], "cut off inside the packed data"),
-        (gzip.compress(b"text")[:4], "cut off inside the packed data"),
+        (b"plain\n", "not a gzip file, or damaged"),
+        (gzip.compress(os.urandom(4000))[:-900], "truncated gzip data"),
+        (gzip.compress(b"text")[:4], "truncated gzip data"),
         (gzip.compress(b"text" * 99)[:10] + b"\xff" * 40, "damaged .Error -3"),
         (gzip.compress(b"text")[:-8] + b"\0" * 8, "damaged .CRC check failed"),
-        (gzip.compress(gzip.compress(b"text")), "is packed by gzip"),
+        (gzip.compress(gzip.compress(b"text")), "is compressed by gzip"),
     ],
 )
-def test_damaged_packed_files(tmp_path: Path, data: bytes, message: str) -> None:
+def test_damaged_gzip_files(tmp_path: Path, data: bytes, message: str) -> None:
     (tmp_path / "a.csv.gz").write_bytes(data)
     with pytest.raises(UserError, match=message) as caught:
         lines(tmp_path / "a.csv.gz")
     assert str(tmp_path / "a.csv.gz") in str(caught.value)
 
 
-def test_a_file_that_would_fill_the_memory_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_decompression_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(b"0" * 2_000_000 + b"\n"))
-    assert len(lines(tmp_path / "a.jsonl.gz")) == 1  # small enough, however well it packs
+    assert len(lines(tmp_path / "a.jsonl.gz")) == 1  # small enough, whatever its ratio
     monkeypatch.setattr(data_files, "_FREE", 1_000_000)
     with pytest.raises(
-        UserError, match=r"grows beyond 0 MiB when it is unpacked \(200 times its size, at least 0 MiB\)"
+        UserError,
+        match=r"decompresses to more than 0 MiB, .*bomb does \(the limit is 200 times its size, at least 0 MiB\)",
     ):
         lines(tmp_path / "a.jsonl.gz")
     monkeypatch.setattr(data_files, "_GROWTH", 2000)
@@ -126,12 +130,12 @@ def test_kinds_by_names(name: str, kind: str) -> None:
         ("a.zip", "unzip"),
         ("a.tar.gz", "tar -xf"),
         ("a.xlsx", "save it as CSV"),
-        ("a.pkl", "it can run code when it is read"),
+        ("a.pkl", "loading it can run code"),
         ("a.arrow", "name the folder that save_to_disk wrote"),
-        ("a.parquet.gz", "Parquet packs by itself; unpack the file"),
+        ("a.parquet.gz", "Parquet files are compressed already; decompress it"),
     ],
 )
-def test_kinds_that_are_not_read(name: str, mend: str) -> None:
+def test_kinds_that_are_not_supported(name: str, mend: str) -> None:
     with pytest.raises(UserError, match=rf"{name}: .*{mend}"):
         kind_of(Path(name))
 

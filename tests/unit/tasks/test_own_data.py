@@ -131,16 +131,30 @@ def test_a_link_to_nothing_a_pipe_and_a_folder_without_data_are_named(tmp_path: 
     task = own_task(tmp_path, "")
     (tmp_path / "mine.csv").unlink()
     (tmp_path / "mine.csv").symlink_to(tmp_path / "gone.csv")
-    with pytest.raises(UserError, match=r"mine\.csv: a link to .*gone\.csv, which does not exist; mend the link"):
+    with pytest.raises(UserError, match=r"mine\.csv: a link to .*gone\.csv, which does not exist; correct the link"):
         read_split(task, "test")
     (tmp_path / "mine.csv").unlink()
     os.mkfifo(tmp_path / "mine.csv")
-    with pytest.raises(UserError, match=r"mine\.csv: no file that can be read"):
+    with pytest.raises(UserError, match=r"mine\.csv: not a regular file"):
         read_split(task, "test")
     (tmp_path / "mine.csv").unlink()
     (tmp_path / "mine.csv").mkdir()
-    with pytest.raises(UserError, match=r"mine\.csv: holds no data files"):
+    with pytest.raises(UserError, match=r"mine\.csv: contains no data files"):
         read_split(task, "test")
+
+
+def test_a_split_of_a_document_and_of_a_file_that_has_none(tmp_path: Path) -> None:
+    rows = {"train": [{"question": "A?", "answer": "#### 1"}], "final": [{"question": "B?", "answer": "#### 2"}]}
+    task = own_task(tmp_path, json.dumps(rows), file="mine.json, hub_split: final")
+    (tmp_path / "mine.json").write_text(json.dumps(rows, indent=1))
+    assert [row.question for row in read_split(task, "test")] == ["B?"]
+    for file in ("mine.json, subset: final", "mine.csv, hub_split: final"):
+        task = own_task(tmp_path, "", file=file)
+        (tmp_path / file.partition(",")[0]).write_text("question,answer\nA?,#### 1\n")
+        with pytest.raises(
+            UserError, match=r"own\.yaml: splits\.test\.(subset|hub_split): only for a folder, .* remove it"
+        ):
+            read_split(task, "test")
 
 
 def test_a_name_that_is_too_long_is_named(tmp_path: Path) -> None:
@@ -174,15 +188,15 @@ def test_a_folder_is_read_by_the_name_of_the_split_that_the_rows_come_from(tmp_p
     [
         (
             "{file: a.csv, hub_split: 'train[:10%]'}",
-            r"hub_split: 'train\[:10%\]' is no split's name; for a share .* `part`",
+            r"hub_split: 'train\[:10%\]' is not a split name; instead of a slice use `part`",
         ),
-        ("{file: a.csv, hub_split: train+test}", r"hub_split: 'train\+test' is no split's name"),
+        ("{file: a.csv, hub_split: train+test}", r"hub_split: 'train\+test' is not a split name"),
         (
             "{generator: arithmetic, count: 3, subset: main}",
-            "subset: is for `hub` and for a folder in `file`; remove 'main'",
+            "subset: only for `hub` and for a folder as `file`; remove 'main'",
         ),
         ("{generator: arithmetic, count: 3, fields: {question: q}}", "fields: a generator has no columns; remove it"),
-        ("{url: 'https://a.b/c', sha256: x, hub_split: train}", "hub_split: is for `hub` and for a folder"),
+        ("{url: 'https://a.b/c', sha256: x, hub_split: train}", "hub_split: only for `hub` and for a folder"),
     ],
 )
 def test_sources_that_ask_for_what_is_not_there(tmp_path: Path, source: str, message: str) -> None:

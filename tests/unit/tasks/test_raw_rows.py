@@ -70,30 +70,30 @@ def test_a_question_of_several_columns(tmp_path: Path) -> None:
         (
             "{question: q}",
             {"question": "Why?", "answer": "#### 4"},
-            "rows.jsonl:1: no column 'q', which fields.question names",
+            "rows.jsonl:1: no column 'q', set as fields.question",
         ),
         (
             "{question: d.q}",
             {"d": {"p": 1}, "answer": "#### 4"},
-            "no column 'd.q'.*the row has d, answer.; mend `fields`",
+            "no column 'd.q'.*the row has d, answer.; correct `fields`",
         ),
         ("{question: d.3}", {"d": ["Why?"], "answer": "#### 4"}, "no column 'd.3'"),
         ("{question: d.-1}", {"d": ["Why?"], "answer": "#### 4"}, "no column 'd.-1'"),
-        ("{question: [a, b]}", {"a": "Why?", "answer": "#### 4"}, "no column 'b', which fields.question names"),
+        ("{question: [a, b]}", {"a": "Why?", "answer": "#### 4"}, "no column 'b', set as fields.question"),
         ("{question: [a, b]}", {"a": "Why?", "b": " ", "answer": "#### 4"}, "field 'b' is ' '; it must be a text"),
         ("{question: q}", {"q": None, "answer": "#### 4"}, r"field 'q' is empty; .*\(the row has q, answer\)"),
         ("{question: q}", '{"q": NaN, "answer": "#### 4"}', "field 'q' is empty"),
         (
             "{question: q}",
             {"q": ["a", "b"], "answer": "#### 4"},
-            "field 'q' is a list of 2, of which .* name one, 'q.0'",
+            "field 'q' is a list of 2; select one item .* 'q.0'",
         ),
         ("{question: q}", {"q": {"a": 1}, "answer": "#### 4"}, "field 'q' is \"{'a': 1}\""),
         ("{answer: a}", {"question": "Why?", "a": True}, "field 'a' is 'True'"),
         ("{answer: a}", '{"question": "Why?", "a": [' + "[" * 900 + "]" * 900 + "]}", "field 'a' is a list of 1"),
     ],
 )
-def test_columns_that_hold_nothing(tmp_path: Path, fields: str, row: Any, message: str) -> None:
+def test_missing_and_empty_columns(tmp_path: Path, fields: str, row: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path, fields, row)
 
@@ -104,20 +104,30 @@ def test_columns_that_hold_nothing(tmp_path: Path, fields: str, row: Any, messag
         (
             "{qestion: q}",
             "question_answer",
-            r"mine.yaml: fields: .* reads no field 'qestion'; did you mean 'question'",
+            r"mine.yaml: fields: .* has no field 'qestion'; did you mean 'question'",
         ),
-        ("{choices: q}", "question_answer", "reads no field 'choices'; .*valid: answer, id, question, steps"),
-        ("{steps: q}", "question_number", "format question_number reads no field 'steps'"),
-        ("{question: q}", "lines", "format lines reads no field 'question'; remove `fields`"),
-        ("{answer: [a, b]}", "question_answer", "fields.answer: one column; only a question is made of several"),
+        ("{choices: q}", "question_answer", "has no field 'choices'; .*valid: answer, id, question, steps"),
+        ("{steps: q}", "question_number", "format question_number has no field 'steps'"),
+        ("{question: q}", "lines", "format lines has no field 'question'; remove `fields`"),
+        ("{answer: [a, b]}", "question_answer", "fields.answer: must be one column; only `question` may have several"),
         ("{question: []}", "question_answer", "fields.question"),
         ("{question: ''}", "question_answer", "fields.question"),
         ("{question: 3}", "question_answer", "fields.question"),
     ],
 )
-def test_fields_that_a_format_does_not_read(tmp_path: Path, fields: str, form: str, message: str) -> None:
+def test_fields_that_a_format_does_not_have(tmp_path: Path, fields: str, form: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path, fields, {"q": "Why?"}, form=form)
+
+
+@pytest.mark.parametrize("key", ["question_field: q", "answer_field: q", "question_fields: [q]"])
+def test_former_keys_say_what_to_write_now(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UserError, match=r"mine\.yaml: \w+ was replaced; write fields: {(question|answer): "):
+        read(tmp_path, f"{{}}\n{key}", {"question": "Why?", "answer": "4"})
+    with pytest.raises(
+        UserError, match=r"mine\.yaml: splits\.test: \w+ was replaced; write fields: {(question|answer): "
+    ):
+        read(tmp_path, "{}", {"question": "Why?", "answer": "4"}, source=f", {key}")
 
 
 def test_fields_of_a_source_add_to_those_of_the_task(tmp_path: Path) -> None:
@@ -166,13 +176,13 @@ def test_steps_of_a_table(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("steps", "answer", "message"),
     [
-        (None, "4", r"field 'steps' is empty \(\[\] or '' says that there are none\)"),
+        (None, "4", r"field 'steps' is empty \(write \[\] or '' for none\)"),
         (5, "4", "field 'steps' is '5'; it must be a list of texts"),
         (["a", 3], "4", "field 'steps': item 1 is '3'; it must be a text"),
         (["a", " "], "4", "field 'steps': item 1 is ' '"),
-        (["a | b"], "4", r"a step holds '\|', which separates steps here; set `delimiter`"),
-        (["a #### 5"], "4", "field 'steps' holds '####'"),
-        (["a"], "so\n#### 4", "field 'answer' holds '####'; with `fields.steps` it is the final answer alone"),
+        (["a | b"], "4", r"a step contains '\|', the delimiter of steps; set `delimiter`"),
+        (["a #### 5"], "4", "field 'steps' contains '####'"),
+        (["a"], "so\n#### 4", "field 'answer' contains '####'; with `fields.steps` it must be the final answer alone"),
         (["a"], None, "field 'answer' is empty"),
     ],
 )
@@ -192,7 +202,7 @@ def test_ids_of_a_column_and_of_the_users_rows(tmp_path: Path) -> None:
     assert [row.id for row in read(tmp_path, "{id: n}", *rows)] == ["0", "1", "2"]
     rows[1]["question"] = "Q0?"
     kept = read(tmp_path, "{}\nrepeats_left_out: 1", *rows)
-    assert [row.id for row in kept] == ["test-00001", "test-00003"]  # whatever is left out before them
+    assert [row.id for row in kept] == ["test-00001", "test-00003"]  # the same, whatever is left out
 
 
 @pytest.mark.parametrize(
@@ -201,14 +211,14 @@ def test_ids_of_a_column_and_of_the_users_rows(tmp_path: Path) -> None:
         (
             "{}",
             {"id": ""},
-            "rows.jsonl:1: field 'id' is empty; give the row one, or name another column as `fields.id`",
+            "rows.jsonl:1: field 'id' is empty; fill it in, or set another column as `fields.id`",
         ),
         ("{}", {"id": " \n"}, "field 'id' is empty"),
         ("{id: key}", {"key": ""}, "field 'key' is empty"),
         ("{id: key}", {"key": None}, "field 'key' is empty"),
-        ("{id: key}", {}, "no column 'key', which fields.id names"),
+        ("{id: key}", {}, "no column 'key', set as fields.id"),
         ("{id: key}", {"key": True}, "field 'key' is 'True'"),
-        ("{id: key}", {"key": "\ud800"}, "rows.jsonl:1: holds half of a character"),
+        ("{id: key}", {"key": "\ud800"}, "rows.jsonl:1: contains an unpaired surrogate"),
     ],
 )
 def test_faulty_ids(tmp_path: Path, fields: str, row: dict[str, Any], message: str) -> None:
@@ -224,17 +234,17 @@ def test_a_column_of_ids_that_says_nothing_leaves_the_rows_number(tmp_path: Path
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ({"question": "Why \ud800?"}, r"rows.jsonl:1: holds half of a character \('\\ud800', in 'Why \\ud800\?'"),
-        ({"answer": "so \udfff\n#### 4"}, "holds half of a character"),
-        ({"question": "Wh\0y?"}, r"rows.jsonl:1: holds a NUL character \(in 'Wh\\x00y\?'\)"),
+        ({"question": "Why \ud800?"}, r"rows.jsonl:1: contains an unpaired surrogate \('\\ud800', in 'Why \\ud800\?'"),
+        ({"answer": "so \udfff\n#### 4"}, "contains an unpaired surrogate"),
+        ({"question": "Wh\0y?"}, r"rows.jsonl:1: contains a NUL character \(in 'Wh\\x00y\?'\)"),
     ],
 )
-def test_texts_that_no_file_can_hold(tmp_path: Path, row: dict[str, Any], message: str) -> None:
+def test_texts_that_cannot_be_stored(tmp_path: Path, row: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read(tmp_path, "{}", {"question": "Why?", "answer": "#### 4"} | row)
 
 
-def test_a_whole_character_of_two_halves_is_one(tmp_path: Path) -> None:
+def test_a_pair_of_surrogates_is_one_character(tmp_path: Path) -> None:
     (found,) = read(tmp_path, "{}", '{"question": "Why \\ud83d\\ude00?", "answer": "#### 4", "unread": "\\ud800"}')
     assert found.question == "Why 😀?"
 
@@ -265,7 +275,7 @@ def test_questions_with_choices_in_columns_of_any_name(tmp_path: Path, choices: 
 @pytest.mark.parametrize(
     ("choices", "answer", "message"),
     [
-        (["a", "b"], 1, "key '1' is none of the labels A, B"),  # from 0 or from 1? nobody can tell
+        (["a", "b"], 1, "key '1' is none of the labels A, B"),  # counted from 0 or from 1? ambiguous
         (["a", "b"], "C", "key 'C' is none of the labels A, B"),
         (["a", "a"], "a", "key 'a' is none of the labels A, B"),
         (["a"], "A", "options must hold equally many"),

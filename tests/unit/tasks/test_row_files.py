@@ -93,9 +93,14 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
         ("", None),
         ('{"a": 1}\n\n{"a": 2}\n', r"a\.jsonl:2: empty line"),
         ('{"a": 1}\n[1]\n', r"a\.jsonl:2: a row is a JSON object, this is a list"),
+        (
+            '[{"a": 1}]\n',
+            r"a\.jsonl:1: a row is a JSON object, this is a list; name a file with one JSON document \.json",
+        ),
+        ('{\n"a": 1}\n', r"a\.jsonl:1: not JSON .* name a file with one JSON document \.json"),
         ('{"a": 1}\n{"a": \n', r"a\.jsonl:2: not JSON \(Expecting value, column"),
-        ('{"a": 1, "a": 2}\n', r"a\.jsonl:1: the key 'a' stands twice in one object"),
-        ('{"a": {"b": 1, "b": 1}}\n', r"a\.jsonl:1: the key 'b' stands twice"),
+        ('{"a": 1, "a": 2}\n', r"a\.jsonl:1: duplicate key 'a' in one object"),
+        ('{"a": {"b": 1, "b": 1}}\n', r"a\.jsonl:1: duplicate key 'b'"),
         ('{"a": ' + "9" * 10_000 + "}\n", r"a\.jsonl:1: a number of 10000 digits; write it as text"),
         ("[" * 100_000 + "\n", r"a\.jsonl:1: not JSON \(nested too deeply\)"),
         ('{"a":' * 100_000 + "\n", r"a\.jsonl:1: not JSON \(nested too deeply\)"),
@@ -120,7 +125,7 @@ def test_faulty_lines_of_json(tmp_path: Path, text: str, message: str | None) ->
         ),
         ('{\n"train": [{"a": 1}],\n"other": [{"a": 1}]}\n', "expected a list of objects, or a JSON object with a list"),
         ("{\n", r"a\.json:1: not JSON"),
-        ('[{"a": 1},\n{"a": 1, "a": 2}]', "the key 'a' stands twice"),
+        ('[{"a": 1},\n{"a": 1, "a": 2}]', "duplicate key 'a'"),
         ("[" * 100_000, r"a\.json: not JSON \(nested too deeply\)"),
         ('{"a": 1}\n{"a": \n', r"a\.json:2: not JSON"),
         ('{"a": 1\n', r"a\.json:1: not JSON"),
@@ -141,7 +146,9 @@ def test_one_row_with_a_list_of_objects_is_no_document(tmp_path: Path) -> None:
 
 def test_a_file_of_an_unknown_kind_is_asked_for_its_name(tmp_path: Path) -> None:
     (tmp_path / "a.data").write_text("\nquestion,answer\n")
-    with pytest.raises(UserError, match=r"a\.data:2: not JSON; name a file by what it holds \(.*\.csv"):
+    with pytest.raises(
+        UserError, match=r"a\.data:2: not JSON; give the file a name that says what it contains \(.*\.csv"
+    ):
         list(rows_of(tmp_path / "a.data"))
 
 
@@ -179,8 +186,8 @@ def test_other_separators(tmp_path: Path, name: str, text: str) -> None:
     [
         ("a,b\n1\n", r"a\.csv:2: 1 fields, the first line names 2"),
         ('a,b\n"x\ny",1\n2\n', r"a\.csv:4: 1 fields"),
-        ('a,b\n1,2\n"x,3\n4,5\n', r"a\.csv:3: not CSV \(a quote is opened here and never closed\)"),
-        ('a,b\n1,2\n"x"y,3\n', r"a\.csv:3: not CSV .*a quote inside a quoted text is written"),
+        ('a,b\n1,2\n"x,3\n4,5\n', r"a\.csv:3: not CSV \(a quote opened here is never closed\)"),
+        ('a,b\n1,2\n"x"y,3\n', r"a\.csv:3: not CSV .*write a quote inside quotes as"),
         ("a, a\n1,2\n", r"a\.csv:1: the first line must name the fields, each once"),
     ],
 )

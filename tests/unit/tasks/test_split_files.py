@@ -1,4 +1,4 @@
-"""Which files of a folder or a repository are a split's: by their names, and by the data set's card."""
+"""The files of a split in a folder or a repository, by their names and by the data set's card."""
 
 from pathlib import Path
 
@@ -67,39 +67,43 @@ FILES = [
         (["gsm8k_train.jsonl", "gsm8k_test.jsonl"], "train", None, ["gsm8k_train.jsonl"]),
         (["train.jsonl", "train_hard.jsonl"], "train", None, ["train.jsonl"]),
         (["train.jsonl", "train_hard.jsonl"], "train_hard", None, ["train_hard.jsonl"]),
+        (["train.jsonl", "train-1.jsonl"], "train", None, ["train.jsonl"]),
+        (["train.jsonl", "train-1.jsonl"], "train-1", None, ["train-1.jsonl"]),
+        (["train-1-of-2.jsonl", "train-2-of-2.jsonl"], "train", None, ["train-1-of-2.jsonl", "train-2-of-2.jsonl"]),
         (["train.jsonl", "old/train.jsonl"], "train", None, ["train.jsonl"]),
         (["rows.jsonl", "constraint.jsonl"], "rows", None, ["rows.jsonl"]),
     ],
 )
-def test_files_are_told_by_their_names(names: list[str], split: str, subset: str | None, found: list[str]) -> None:
+def test_files_by_their_names(names: list[str], split: str, subset: str | None, found: list[str]) -> None:
     assert files_of(names, split, subset, None, "here") == found
 
 
 @pytest.mark.parametrize(
     ("names", "split", "subset", "message"),
     [
-        ([], "train", None, "here: holds no data files"),
-        (["README.md", "train.zip"], "train", None, "holds no data files .read are .jsonl"),
-        (["training.jsonl", "x.jsonl"], "train", None, "no file is named after the split 'train'; .*training, x"),
+        ([], "train", None, "here: contains no data files"),
+        (["README.md", "train.zip"], "train", None, "contains no data files .supported: .jsonl"),
+        (["training.jsonl", "x.jsonl"], "train", None, "no file matches the split 'train'; .*training, x"),
         (
             ["main/train.jsonl", "other/train.jsonl"],
             "train",
             None,
-            "several files can be meant .*main/train.jsonl, other/",
+            "the split 'train' is ambiguous .*main/train.jsonl, other/",
         ),
-        (["train.jsonl", "train.csv"], "train", None, "several files can be meant by the split 'train'"),
-        (["my_train.jsonl", "your_train.jsonl"], "train", None, "several files can be meant"),
-        (["main/train.jsonl"], "train", "mian", "has no subset 'mian'; set `subset` to a folder .main"),
+        (["train.jsonl", "train.csv"], "train", None, "the split 'train' is ambiguous"),
+        (["my_train.jsonl", "your_train.jsonl"], "train", None, "is ambiguous"),
+        (["main/train.jsonl"], "train", "mian", "has no subset 'mian'; set `subset` to one of its folders .main"),
         (
             ["train-00000-of-00003.parquet", "train-00002-of-00003.parquet"],
             "train",
             None,
-            "not whole .* 3 files, 2 ",
+            "incomplete: 2 of 3 files are there",
         ),
-        (["train-00000-of-00001.parquet", "train-00001-of-00002.parquet"], "train", None, "not whole"),
+        (["train-00000-of-99999999999999999999.parquet"], "train", None, "incomplete: 1 of 99999999999999999999 files"),
+        (["train-00000-of-00001.parquet", "train-00001-of-00002.parquet"], "train", None, "is incomplete"),
     ],
 )
-def test_files_that_are_not_to_be_told(names: list[str], split: str, subset: str | None, message: str) -> None:
+def test_files_that_cannot_be_determined(names: list[str], split: str, subset: str | None, message: str) -> None:
     with pytest.raises(UserError, match=message):
         files_of(names, split, subset, None, "here")
 
@@ -130,12 +134,19 @@ def test_the_default_subset_of_a_card() -> None:
 @pytest.mark.parametrize(
     ("change", "split", "subset", "message"),
     [
-        (("", ""), "test", "main", "has no split 'test'; set `hub_split` to one of its own .it has train, validation"),
-        (("", ""), "train", "big", "has no subset 'big'; set `subset` to one of its own .it has main, small"),
-        (("main/dev.jsonl", "main/gone.jsonl"), "validation", "main", "'main/gone.jsonl', which its README.md names"),
-        (("main/dev.jsonl", "README.md"), "validation", "main", "README.md is of a kind that is not read"),
-        (("license: mit", "license: ["), "train", "main", "here/README.md: its head is not YAML"),
-        (("main/train-*", "main/train-00000*"), "train", "main", "is not whole"),
+        (("", ""), "test", "main", "has no split 'test'; set `hub_split` to one that it has .train, validation"),
+        (("", ""), "train", "big", "has no subset 'big'; set `subset` to one that it has .main, small"),
+        (
+            ("main/dev.jsonl", "main/gone.jsonl"),
+            "validation",
+            "main",
+            "no file matches 'main/gone.jsonl', listed for validation in README.md",
+        ),
+        (("main/dev.jsonl", "README.md"), "validation", "main", "README.md is not supported"),
+        (("license: mit", "license: ["), "train", "main", "here/README.md: its YAML header cannot be read"),
+        (("main/train-*", "main/train-00000*"), "train", "main", "is incomplete"),
+        (("path: main/train-*", "path: [5]"), "train", "main", "data_files of main need `split` and `path`"),
+        (("- split: train", "- splits: train"), "train", "main", "data_files of main need `split` and `path`"),
     ],
 )
 def test_cards_that_say_something_else(change: tuple[str, str], split: str, subset: str, message: str) -> None:

@@ -14,15 +14,15 @@ LETTERS = "ABCDEFGHIJ"
 def _arc(where: str, row: dict[str, Any]) -> tuple[str, str, str]:
     """allenai/ai2_arc: question, choices {text, label}, answerKey. The question shows the options as LaTRO's code does.
 
-    Rows of your own may have the options as a list of texts, whose labels are A, B, ..., or of {label, text}; the answer
-    is a label or, where no option's label is the same, an option's text.
+    In users' data the options may also be a list of texts, labeled A, B, ..., or a list of {label, text}, and the answer
+    may be the text of an option instead of its label.
     """
     question, key = field_of(where, row, "question", numbers=True), field_of(where, row, "answer", numbers=True)
     column = column_of(row, "choices")
     texts, labels = _options(row.get("choices"))
     if not (isinstance(texts, list) and isinstance(labels, list) and len(texts) == len(labels) > 1):
         raise UserError(
-            f"{where}: {column} must hold equally many `text` and `label`, or be a list of two texts or more (got "
+            f"{where}: {column} must hold equally many `text` and `label`, or be a list of at least two texts (got "
             f"{shown(row.get('choices'))})"
         )
     texts = [str(text) if isinstance(text, int | float) else text for text in texts]

@@ -5,6 +5,8 @@ from retrace.tasks import golds
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, FinalOnly
 
+_EXACT = ("phrase", "math_verify")  # graders of `chat.grader` that compare fractions; LaTRO's cuts them
+
 
 class Numeric(FinalOnly):
     """The answer is a number."""
@@ -14,8 +16,8 @@ class Numeric(FinalOnly):
     final_kind = "number"
 
     def final_of(self, tail: str) -> str | None:
-        """The number. Its grader compares fractions, so that 1/3 may stay one; LaTRO's cuts them."""
-        return golds.final_text(tail, fractions=self.config.chat.grader == "phrase")
+        """The number; 1/3 may stay a fraction where the grader compares fractions."""
+        return golds.final_text(tail, fractions=self.config.chat.grader in _EXACT)
 
     def bare_final(self, answer: str) -> str | None:
         """The number of an answer that is nothing else."""

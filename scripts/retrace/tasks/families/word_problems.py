@@ -39,11 +39,15 @@ def extract_answer(text: str) -> str | None:
 def differ(found: str | None, right: str | None, least: float) -> bool:
     """Whether two answers are no numbers, or differ by this much. Floats decide, as in the papers' graders; numbers so large
     that floats cannot tell them apart are compared exactly."""
+    found, right = (found or "").rstrip("."), (right or "").rstrip(".")
     try:
-        one, other = (Fraction((answer or "").rstrip(".")) for answer in (found, right))
-        if max(abs(one), abs(other)) >= 2**53:
+        one, other = float(found), float(right)
+        if max(abs(one), abs(other)) < 2**53:
             return abs(one - other) >= least
-        return abs(float(one) - float(other)) >= least
+    except ValueError:
+        pass
+    try:
+        return abs(Fraction(found) - Fraction(right)) >= least
     except ValueError:
         return True
 
