@@ -9,9 +9,11 @@ process; who asks sees that, and starts another. Only math-verify's LaTeX parser
 
 import json
 import logging
+import os
 import resource
 import signal
 import sys
+from importlib import import_module
 from typing import Any
 
 MEMORY = 4 << 30  # bytes of address space; a number of that size is no answer
@@ -89,10 +91,15 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends the process, wherever it is
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the one who asks
+    import_module("math_verify")  # a fault of the installation is for who started this
+    # What a library prints must neither stand among the answers nor fill a pipe that nobody reads.
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
     parsed("$1$")
-    print(json.dumps("ready"), flush=True)
+    print(json.dumps("ready"), file=replies, flush=True)
     for line in sys.stdin:
-        print(json.dumps(answered(json.loads(line))), flush=True)
+        print(json.dumps(answered(json.loads(line))), file=replies, flush=True)
 
 
 if __name__ == "__main__":

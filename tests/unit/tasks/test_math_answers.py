@@ -208,7 +208,7 @@ def test_any_fraction_in_any_frame_is_read_as_itself(number, frame, in_latex) ->
 # ---------------------------------------------------------------- hostile texts
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def process():
     one = MathProcess(seconds=0.4, patience=20.0)
     one.ask("key", "$1$")
@@ -216,7 +216,7 @@ def process():
     one.close()
 
 
-BOMBS = ["9^{9^{9^9}}", "(10^9)!", "10^{-999999999}", "x^" * 300 + "2", "(" * 450 + "1" + ")" * 450, "(x+y+z+1)^{9000}"]
+BOMBS = ["9^{9^{9^9}}", "(10^9)!", "(" * 450 + "1" + ")" * 450, "(x+y+z+1)^{9000}"]
 
 
 @pytest.mark.parametrize("bomb", BOMBS)
@@ -281,6 +281,27 @@ def test_a_missing_library_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     with pytest.raises(UserError, match=r"no math_verify here.*pip install -r envs/requirements\.txt"):
         MathProcess().ask("key", "$1$")
+
+
+def test_what_a_library_prints_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "math_verify.py").write_text(
+        "LatexExtractionConfig = dict\n"
+        "def parse(*words, **options):\n"
+        "    import sys\n"
+        "    print('noise ' * 10_000)\n"
+        "    print('noise ' * 100_000, file=sys.stderr)\n"
+        "    return []\n"
+        "def verify(*words, **options):\n"
+        "    return False\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    noisy = MathProcess(seconds=5.0, patience=20.0)
+    try:
+        assert [noisy.ask("key", "$1$"), noisy.ask("same", "$1$", "$1$")] == [None, False]
+        assert noisy._process is not None
+        assert noisy._process.poll() is None
+    finally:
+        noisy.close()
 
 
 def test_plain_text_is_not_parsed(process: MathProcess) -> None:
