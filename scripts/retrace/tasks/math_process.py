@@ -22,13 +22,14 @@ SECONDS = 5.0  # of processor time a question, math-verify's own default; the cl
 PATIENCE = 60.0  # by the clock, for a process that is stuck without computing
 START = 300.0  # seconds until a started process is ready, on a machine that does much else
 LONGEST = 1_000  # characters of an answer; longer ones are no answers
+DEEPEST = 40  # brackets within brackets; a model that repeats itself writes hundreds, which take long to parse
 _WORKER = Path(__file__).with_name("math_worker.py")
 
 
 class MathProcess:
-    """The process that compares. Threads take turns; a forked child starts its own."""
+    """The process that compares. Threads take turns; a forked child starts its own. seconds: SECONDS, if not given."""
 
-    def __init__(self, seconds: float = SECONDS, patience: float = PATIENCE) -> None:
+    def __init__(self, seconds: float | None = None, patience: float = PATIENCE) -> None:
         self.seconds = seconds
         self.patience = patience
         self._lock = threading.Lock()
@@ -42,7 +43,7 @@ class MathProcess:
             process = self._running()
             assert process.stdin is not None
             try:
-                process.stdin.write(json.dumps([*request, self.seconds]).encode() + b"\n")
+                process.stdin.write(json.dumps([*request, self.seconds or SECONDS]).encode() + b"\n")
                 process.stdin.flush()
                 line = self._line(process, self.patience)
             except BrokenPipeError:
@@ -106,13 +107,23 @@ _SHARED = MathProcess()
 atexit.register(_SHARED.close)
 
 
+def _sensible(answer: str) -> bool:
+    """Whether an answer is short and flat enough to be one."""
+    depth = 0
+    for sign in answer:
+        depth += (sign in "({[") - (sign in ")}]")
+        if abs(depth) > DEEPEST:
+            return False
+    return len(answer) <= LONGEST
+
+
 @lru_cache(maxsize=100_000)
 def same_math(gold: str, found: str) -> bool:
     """Whether two answers in LaTeX are the same by math-verify; False where that is not settled in time."""
-    return max(len(gold), len(found)) <= LONGEST and _SHARED.ask("same", gold, found) is True
+    return _sensible(gold) and _sensible(found) and _SHARED.ask("same", gold, found) is True
 
 
 @lru_cache(maxsize=100_000)
 def math_key(answer: str) -> str | None:
     """The text that answers of the same value share; None where the answer is no expression or takes too long."""
-    return _SHARED.ask("key", answer) if len(answer) <= LONGEST else None
+    return _SHARED.ask("key", answer) if _sensible(answer) else None

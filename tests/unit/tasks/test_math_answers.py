@@ -235,10 +235,11 @@ def test_texts_that_are_no_mathematics(text: str) -> None:
     assert isinstance(MATHEMATICS.key(text), str)
 
 
-def test_answers_of_any_length_are_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("answer", ["1+" * LONGEST, "(" * 300, ")" * 300, r"\sqrt{" * 60 + "1" + "}" * 60])
+def test_answers_of_any_length_and_depth_are_not_sent(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(math_process, "_SHARED", None)  # who asked it would fail
-    assert not same_math("1", "1+" * LONGEST)
-    assert math_key("1+" * LONGEST) is None
+    assert not same_math("1", answer)
+    assert math_key(answer) is None
 
 
 def test_threads_take_turns_and_a_killed_process_starts_again(process: MathProcess) -> None:

@@ -8,6 +8,7 @@ import pytest
 from retrace.decoding.vote import majority, make_sample
 from retrace.errors import UserError
 from retrace.schemas import Example
+from retrace.tasks import math_process
 from retrace.tasks.answer_task import AnswerTask, in_chat
 from retrace.tasks.formats import read_split
 from retrace.tasks.load import load_task
@@ -118,7 +119,8 @@ def test_the_delimiter_is_no_bar(tmp_path: Path) -> None:
     assert own(tmp_path, [MATH_500], more='delimiter: "@@"\n').delimiter == "@@"
 
 
-def test_samples_are_graded_and_vote_by_value(tmp_path: Path) -> None:
+def test_samples_are_graded_and_vote_by_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(math_process, "SECONDS", 0.4)
     task = own(tmp_path, [MATH_500])
     example = read_split(task, "test")[0]
     texts = ["#### 3", r"So $\boxed{0.5}$", "#### 1/2", "#### 4", "#### 9^{9^{9^9}}"]
