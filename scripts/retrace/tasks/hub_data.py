@@ -17,7 +17,7 @@ from retrace.machine.download import mirror_folder
 from retrace.tasks.options import Source
 from retrace.tasks.raw_rows import Row
 from retrace.tasks.row_files import FileLayout, joined_rows, rows_of
-from retrace.tasks.split_files import CARD, files_of, in_folder, is_whole
+from retrace.tasks.split_files import CARD, card_text, files_of, in_folder, is_whole
 
 HOST = "huggingface.co"
 
@@ -70,12 +70,16 @@ def _from_hub(source: Source, name: str) -> list[Path]:
         def fetched(file: str) -> Path:
             return Path(hf_hub_download(hub, file, repo_type="dataset", revision=revision))
 
-        card = fetched(CARD).read_text(encoding="utf-8", errors="replace") if CARD in names else None
+        card = card_text(fetched(CARD)) if CARD in names else None
         return [fetched(file) for file in files_of(names, name, source.subset, card, hub)]
     except errors.GatedRepoError:
         raise UserError(
             f"{hub}: gated. Accept its terms at {page} with your account, make a read token at "
             f"https://{HOST}/settings/tokens and set it as HF_TOKEN. {_ways(source)}"
+        ) from None
+    except errors.HFValidationError as error:
+        raise UserError(
+            f"{hub}: not the id of a data set, owner/name ({error}); correct `hub` in the task's YAML"
         ) from None
     except errors.RevisionNotFoundError:
         raise UserError(f"{hub}: has no commit {revision!r}; correct `revision` in the task's YAML") from None
@@ -83,7 +87,7 @@ def _from_hub(source: Source, name: str) -> list[Path]:
         raise UserError(
             f"{hub}: no such data set, or a private one; check {page}, or set HF_TOKEN. {_ways(source)}"
         ) from None
-    except (http_error, errors.HfHubHTTPError, errors.HFValidationError, OSError) as error:
+    except (http_error, errors.HfHubHTTPError, OSError) as error:
         if getattr(error, "errno", None) == errno.ENOSPC:
             raise UserError(
                 f"{hub}: the disk of the Hub's cache is full; free some space or move it (HF_HOME)"

@@ -253,7 +253,17 @@ def _separated_rows(path: Path, skip_faulty: bool) -> Iterator[Row]:
         print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
 
 
-# ---------------------------------------------------------------- number of rows
+# ---------------------------------------------------------------- without reading rows
+
+
+def files_of(path: Path, split: str = "", subset: str | None = None) -> list[Path]:
+    """The files that `rows_of` reads for a split: one whose content changes changes the rows."""
+    if not path.is_dir():
+        return [path]
+    if tables.is_saved(path):
+        return tables.saved_files(path, split)
+    card = path / split_files.CARD
+    return [*split_files.in_folder(path, split, subset), *([card] if card.is_file() else [])]
 
 
 def row_count(path: Path, split: str = "", subset: str | None = None) -> int | None:

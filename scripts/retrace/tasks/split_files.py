@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 import yaml
 
 from retrace.errors import UserError
-from retrace.tasks.data_files import READABLE, stem_of
+from retrace.machine.storage import refusal
+from retrace.tasks.data_files import READABLE, opened, stem_of
 
 CARD = "README.md"
 _MOST = 100_000  # files in a folder that are searched
+_LONGEST_HEADER = 2**20  # bytes of a card
 # train-00000-of-00002, train-00000-of-00002-0123456789abcdef, train_1, train.part3
 _SHARD = re.compile(
     r"(?:(?P<name>.*?)[-_.])?(?:part[-_.]?)?(?P<index>\d+)(?:[-_.]of[-_.](?P<total>\d+))?(?:-[0-9a-f]{16})?"
@@ -38,15 +40,31 @@ def in_folder(folder: Path, split: str, subset: str | None = None, without: str 
     """The files of a split in a folder; the subfolder `without` is ignored. Raises UserError if there are none."""
     names = [name for name in _names_in(folder) if not without or not name.startswith(f"{without}/")]
     card = folder / CARD
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
-    return [folder / name for name in files_of(names, split, subset, text, str(folder))]
+    return [folder / name for name in files_of(names, split, subset, card_text(card), str(folder))]
+
+
+def card_text(card: Path) -> str | None:
+    """The start of a data set's card, which holds its YAML header; None if there is no card."""
+    if not card.is_file():
+        return None
+    with opened(card) as file:
+        return file.read(_LONGEST_HEADER).decode("utf-8", errors="replace")
 
 
 def _names_in(folder: Path) -> Iterator[str]:
     """Relative paths of the files below a folder, without hidden ones."""
     seen = 0
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    visited = {os.path.realpath(folder)}  # a link to a folder further up would lead around in circles
+
+    def is_new(path: str) -> bool:
+        real = os.path.realpath(path)
+        return real not in visited and not visited.add(real)
+
+    def refuse(error: OSError) -> None:
+        raise UserError(f"{error.filename}: cannot be read: {refusal(error) or error.strerror}")
+
+    for place, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        folders[:] = [n for n in sorted(folders) if not n.startswith(".") and is_new(os.path.join(place, n))]
         for name in sorted(files):
             seen += 1
             if seen > _MOST:

@@ -141,6 +141,13 @@ def saved_rows(folder: Path, split: str) -> Iterator[Row]:
         yield from _numbered(str(chosen), _whole_batches(chosen, schema, batches))
 
 
+def saved_files(folder: Path, split: str) -> list[Path]:
+    """The files of a saved data set, or of one split of it."""
+    chosen = _saved_split(folder, split)
+    own = [folder / _SPLITS] if chosen != folder else []
+    return [*own, *sorted(file for file in chosen.rglob("*") if file.is_file())]
+
+
 def saved_count(folder: Path, split: str) -> int | None:
     """The number of rows that a saved data set states; None if it states none."""
     about = read_json(_saved_split(folder, split) / "dataset_info.json")

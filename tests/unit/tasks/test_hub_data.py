@@ -161,7 +161,7 @@ def test_half_a_split_in_the_cache_is_not_read(hub: pytest.MonkeyPatch, tmp_path
             "no such data set, or a private one; .*HF_TOKEN.*MIRROR/huggingface.co/datasets/own",
         ),
         ({"revision": "f" * 40}, "has no commit 'ffff"),
-        ({"hub": "not a name"}, "not a name"),
+        ({"hub": "not a name"}, "not a name: not the id of a data set, owner/name .*; correct `hub`"),
     ],
 )
 def test_refusals_say_what_to_do(hub: pytest.MonkeyPatch, options: dict[str, str], message: str) -> None:

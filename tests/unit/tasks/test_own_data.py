@@ -21,7 +21,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example
 from retrace.tasks.data_files import READABLE
-from retrace.tasks.formats import read_split
+from retrace.tasks.formats import read_split, streamed
 from retrace.tasks.load import load_task
 from unit import tiny_generators
 
@@ -218,6 +218,21 @@ def test_a_bulky_file_without_rows_or_with_an_id_twice_is_refused(tmp_path: Path
     with pytest.raises(UserError, match=r"rows\.jsonl.*(holds no rows|id 'a' stands there twice)"):
         prepare_data.main(words)
     assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.csv"])
+def test_a_bulky_file_is_read_row_by_row(tmp_path: Path, name: str) -> None:
+    """Its first rows are there before the others are read, of which one is faulty."""
+    sound = [{"question": f"Q{n}?", "answer": f"#### {n}"} for n in range(3000)]
+    write_rows(tmp_path / name.removesuffix(".gz"), sound)
+    data = (tmp_path / name.removesuffix(".gz")).read_bytes() + b"faulty\n"
+    (tmp_path / name).write_bytes(gzip.compress(data, 1) if name.endswith(".gz") else data)
+    (tmp_path / "own.yaml").write_text(OWN.format(format="question_answer", more="", file=f"{name}, bulky: true"))
+    rows = streamed(load_task(tmp_path / "own.yaml"), "test")
+    assert rows is not None
+    assert [next(rows).final_answer for _ in range(3)] == ["0", "1", "2"]
+    with pytest.raises(UserError, match=r"rows\.\w+(\.gz)?:300[12]: "):
+        list(rows)
 
 
 # ---------------------------------------------------------------- the page

@@ -15,7 +15,7 @@ import pytest
 from pyarrow import parquet
 
 from retrace.errors import UserError
-from retrace.tasks.row_files import row_count, rows_of
+from retrace.tasks.row_files import files_of, row_count, rows_of
 
 ROWS = [
     {"question": f"What is {n} + 1, é?", "answer": f"{n}+1 = {n + 1}\n#### {n + 1}", "day": "2024-01-05"}
@@ -82,6 +82,27 @@ def test_every_kind_gives_the_same_rows(tmp_path: Path, name: str) -> None:
     assert [row.number for row in rows] == [1, 2, 3]
     assert all(row.where.startswith(str(path)) for row in rows)
     assert row_count(path, "train") == (None if name == "saved" else 3)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_files_behind_the_rows_of_a_split(tmp_path: Path, name: str) -> None:
+    """All that are read, and no other: what is removed is missed, and of another split nothing is."""
+    path = write(tmp_path / name)
+    if path.is_dir():
+        (path / "test.jsonl").write_bytes(JSONL)
+        (path / "README.md").write_text("# Mine\n")
+    files = files_of(path, "train")
+    assert path / "test.jsonl" not in files
+    others = [file for file in path.rglob("*") if file.is_file() and file not in files]
+    for file in others:
+        file.unlink()
+    assert len(list(rows_of(path, split="train"))) == 3
+    for file in [file for file in files if file.suffix in (".jsonl", ".arrow", ".json")] or [path]:
+        data = file.read_bytes()
+        file.unlink()
+        with pytest.raises(UserError):
+            list(rows_of(path, split="train"))
+        file.write_bytes(data)
 
 
 # ---------------------------------------------------------------- JSON

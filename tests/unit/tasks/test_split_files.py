@@ -1,5 +1,7 @@
 """The files of a split in a folder or a repository, by their names and by the data set's card."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -168,6 +170,25 @@ def test_a_folder_is_searched_without_hidden_files_and_links_to_files_count(tmp_
     assert in_folder(tmp_path, "test") == [tmp_path / "data/test.jsonl"]
     (tmp_path / "README.md").write_text("---\nconfigs:\n- config_name: a\n  data_files: resolve/**\n---\n")
     assert in_folder(tmp_path, "train") == [tmp_path / "resolve/x/train.csv"]
+
+
+def test_links_between_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/train.jsonl").write_text("{}\n")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere/up").symlink_to(tmp_path / "mine")
+    (tmp_path / "mine/again").symlink_to(tmp_path / "mine")
+    assert in_folder(tmp_path / "mine", "train") == [tmp_path / "mine/data/train.jsonl"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", refuse)  # the tests run as root, who may read everything
+    with pytest.raises(UserError, match=rf"{tmp_path}: cannot be read: no permission"):
+        in_folder(tmp_path, "train")
 
 
 @pytest.mark.parametrize(
