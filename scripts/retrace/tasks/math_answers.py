@@ -30,7 +30,7 @@ _FUNCTIONS = r"(?:sin|cos|tan|cot|sec|csc|log|ln|sqrt|pi|exp|max|min|mod)\b"
 # The beginning of a line that is mathematics without delimiters: it ends before the first word, and at a sentence's end.
 _RUN = re.compile(
     rf"(?:\\[a-zA-Z]+\s?|\\[^a-zA-Z\s]|{_BRACES}|\d+(?:[.,]\d+)*|\.\d+|{_FUNCTIONS}"
-    r"|(?<![A-Za-z])[A-Za-z](?![A-Za-z'’])|[-−+*/^_=<>≤≥≠±×÷·√π∞°∈∪∩²³()\[\]|%$€£!½⅓⅔¼¾]"
+    r"|(?<![A-Za-z])[A-Za-z](?![A-Za-z'’])|[-−+*/^_=<>≤≥≠±×÷·√π∞°∈∪∩²³()\[\]|&%$€£!½⅓⅔¼¾]"
     r"|,(?!\s*[A-Za-z]{2})|[ \t\u00a0\u202f])+"
 )
 _NEXT = re.compile(r"\s*(?:,?\s?and|,?\s?or)\s+")
@@ -150,7 +150,7 @@ def _run(line: str) -> str | None:
     parts, rest = [], plain_signs(line)
     while match := _RUN.match(rest):
         part, rest = match[0], rest[match.end() :]
-        if (end := re.search(r"[.;!]\s", part + " ")) and end.start() < len(part.rstrip()):
+        if (end := re.search(r"(?<!\\)[.;!]\s", part + " ")) and end.start() < len(part.rstrip()):
             part, rest = part[: end.start()], ""
         opened = part.rstrip().endswith("(")  # 7/20 (or 0.35)
         if rest.strip():
