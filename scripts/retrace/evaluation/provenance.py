@@ -110,10 +110,10 @@ def git_state(folder: str | Path | None = None) -> Git | None:
     return Git(commit=commit.strip(), dirty=changes is None or bool(changes.strip()))
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that results depend on, without importing them."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Installed versions of the libraries that results depend on, and of `more`, without importing them."""
     found = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

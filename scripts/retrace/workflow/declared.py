@@ -301,6 +301,14 @@ class Declared:
             return MethodConfig(name=name, title=self.decoder(name).title, checkpoint=GENERATOR, decoder=name)
         return None
 
+    def common_grader(self, *methods: str) -> str:
+        """The grader of several methods. Raises UserError where they do not have the same one."""
+        graders = {name: self.method(name).accuracy for name in methods}
+        if len(set(graders.values())) > 1:
+            said = ", ".join(f"{name} is judged by {grader}" for name, grader in graders.items())
+            raise UserError(f"{said}; give the methods the same `accuracy` to compare them")
+        return graders[methods[0]]
+
     def headline_model(self, task: str, method: str | None = None) -> str:
         """The model of `results/{task}/{method}_acc.json`: that of the method's paper, of the task, or the default."""
         models = self.values.headline_models

@@ -75,6 +75,7 @@ class Settings(Declared):
             splits=(self.split(task, model, resolved, "train"), self.split(task, model, resolved, "dev")),
             target=self.task(target) if target else None,
             rounds=self.rounds(task, model, loop) if loop else None,
+            grader=asked.accuracy,
         )
 
     def _others(self, kind: str, case: Case) -> list[str]:
