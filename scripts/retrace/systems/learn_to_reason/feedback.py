@@ -273,5 +273,6 @@ def estimate(
         "most_output_tokens": len(new) * max_tokens,
         "estimated_cost": round(cost, 4),
         "most_cost": round(most, 4),
-        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again",
+        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again, and so, "
+        "with more room, are those for which a model's thinking left none",
     }

@@ -2,11 +2,27 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
+
 Message = dict[str, str]  # {"role": ..., "content": ...}
+
+# Of max_tokens: room for the first answer, and for the next ones where thinking took all of it and no answer came.
+ROOM = (1, 4, 16)
+
+_TAG = r"think|thinking|thought|reasoning|reflection|seed:think"
+_THINKING = re.compile(
+    rf"<(?P<tag>{_TAG})>(?P<inside>.*?)(?:</(?P=tag)>|\Z)|\[THINK\](?P<bracketed>.*?)(?:\[/THINK\]|\Z)",
+    re.DOTALL | re.IGNORECASE,
+)
+# Some chat templates write the opening tag into the prompt, so that the answer begins inside.
+_BEGUN = re.compile(
+    rf"\A(?P<inside>(?:(?!<(?:{_TAG})>|\[THINK\]).)*?)(?:</(?:{_TAG})>|\[/THINK\])", re.DOTALL | re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -23,7 +39,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What came back. finish: why the text ended, in the words of the chat-completions interface."""
+    """What came back. finish: why the text ended, in the words of the chat-completions interface.
+
+    thinking: what the server gave as the model's reasoning beside the answer; it is no part of the rationale.
+    """
 
     text: str
     model: str
@@ -31,6 +50,19 @@ class Response:
     finish: str | None = None
     input_tokens: int = 0
     output_tokens: int = 0
+    thinking: str = ""
+
+    def without_thinking(self) -> "Response":
+        """The answer alone: reasoning that was written into the text moves to `thinking`."""
+        text, thinking = split_thinking(self.text)
+        if text == self.text:
+            return self
+        return replace(self, text=text, thinking="\n".join(part for part in (self.thinking, thinking) if part))
+
+    @property
+    def ran_out_of_room(self) -> bool:
+        """Whether the limit on the response came before any of the answer."""
+        return self.finish == "length" and not split_thinking(self.text)[0]
 
 
 class Teacher(Protocol):
@@ -47,10 +79,46 @@ class Teacher(Protocol):
         ...
 
 
+def split_thinking(text: str) -> tuple[str, str]:
+    """A model's answer and its thinking: `<think>` blocks and their like. A block that is not closed runs to the end."""
+    begun = _BEGUN.match(text)
+    rest = text[begun.end() :] if begun else text
+    found = [*([begun] if begun else []), *_THINKING.finditer(rest)]
+    if not found:
+        return text, ""
+    thoughts = [(one["inside"] or one.groupdict().get("bracketed") or "").strip() for one in found]
+    return _THINKING.sub("", rest).strip(), "\n".join(thought for thought in thoughts if thought)
+
+
+def address_of(options: TeacherOptions) -> str:
+    """Where a served model is asked."""
+    return options.base_url.rstrip("/") + "/chat/completions"
+
+
+def body_of(options: TeacherOptions, request: Request, room: int = 1) -> dict[str, Any]:
+    """The whole request, for a response of at most `room` times max_tokens."""
+    return {
+        "model": options.model,
+        "messages": request.body(),
+        "temperature": options.temperature,
+        options.length_option: options.max_tokens * room,
+    }
+
+
 def key_of(address: str, body: dict[str, Any], attempt: int) -> str:
     """The checksum under which the response to a whole request is recorded."""
     text = json.dumps([address, body, attempt], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    """The conversation for a model that knows no system role: its text stands at the head of the user's first turn."""
+    system = "\n\n".join(one["content"] for one in messages if one["role"] == "system")
+    turns = [dict(one) for one in messages if one["role"] != "system"]
+    first = next((one for one in turns if one["role"] == "user"), None)
+    if system and first is not None:
+        first["content"] = f"{system}\n\n{first['content']}"
+    return turns
 
 
 def estimated_tokens(text: str) -> int:
