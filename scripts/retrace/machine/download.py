@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from retrace.errors import UserError
 from retrace.machine.storage import atomic_path, refusal, sha256_of
@@ -38,15 +38,20 @@ def mirror_path(url: str, mirror: str | Path) -> Path:
 
     Rejects URLs that lead out of the folder, and URLs with credentials, which would end up in logs and results.
     """
-    parts = urlsplit(url)
-    if parts.username is not None or parts.password is not None:
+    if any(not sign.isprintable() or sign.isspace() for sign in url):
+        raise UserError(f"{url.rpartition('@')[2]!r}: a URL may hold no space and no line break; write %20 for a space")
+    try:
+        parts = urlsplit(url)
+        named = parts.username is not None or parts.password is not None
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError as error:
+        raise UserError(f"{url.rpartition('@')[2]}: no URL ({error}); mend it") from None
+    if named:
         raise UserError(
             f"a URL of {parts.hostname} holds a user name or password; take it out, and put the file into a mirror folder"
         )
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not known:
         raise UserError(f"{url}: not an http(s) URL")
-    if any(not sign.isprintable() or sign.isspace() for sign in url):
-        raise UserError(f"{url!r}: a URL may hold no space and no line break; write %20 for a space")
     path = unquote(parts.path).strip("/")
     if ".." in path.split("/"):
         raise UserError(f"{url}: a URL may not hold '..'")
@@ -183,14 +188,17 @@ def asked_pause(text: str | None) -> float | None:
 class _Redirection(urllib.request.HTTPRedirectHandler):
     """Follows a server to another address, but never from https to one that others can read and change on the way."""
 
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        target = urljoin(req.full_url, headers.get("location") or headers.get("uri") or "")
         allowed = ("https",) if req.type == "https" else ("http", "https")
-        if urlsplit(newurl).scheme.lower() not in allowed:
+        if urlsplit(target).scheme.lower() not in allowed:
             raise UserError(
-                f"{req.full_url}: the server sends on to {newurl.partition('?')[0]}, which is no {' or '.join(allowed)} "
+                f"{req.full_url}: the server sends on to {target.partition('?')[0]}, which is no {' or '.join(allowed)} "
                 "address; check the URL, or put the file into a mirror folder"
             )
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _opened(url: str, timeout: float) -> Any:
@@ -198,7 +206,8 @@ def _opened(url: str, timeout: float) -> Any:
 
     A server that sends its headers letter by letter never breaks the limit on a single read, so another thread waits.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "retrace", "Accept-Encoding": "identity"})
+    address = quote(url, safe="%:/?#[]@!$&'()*+,;=~")  # letters that the line of a request cannot hold
+    request = urllib.request.Request(address, headers={"User-Agent": "retrace", "Accept-Encoding": "identity"})
     # A new opener, because urlopen caches the proxies of the process's first request.
     opener = urllib.request.build_opener(_Redirection)
     came: list[Any] = []
