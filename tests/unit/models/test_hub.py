@@ -258,6 +258,11 @@ def test_a_cache_that_a_download_left_incomplete_is_completed(tmp_path, endpoint
     assert "owner/tiny: not in the Hub's cache" in offline.stderr
     assert fetch(tmp_path, endpoint, output="again").returncode == 0
     assert sha256_of(tmp_path / "again") == sha256_of(tmp_path / "model")
+    for part in (tmp_path / "hub").rglob("blobs/*"):  # the links stay
+        part.unlink()
+    (tmp_path / "models.lock.json").unlink()
+    assert fetch(tmp_path, endpoint, output="once more").returncode == 0
+    assert sha256_of(tmp_path / "once more") == sha256_of(tmp_path / "model")
 
 
 ADD = """
