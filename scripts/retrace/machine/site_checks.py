@@ -242,8 +242,8 @@ def misfit(job: Job, name: str, found: Found, site: Slurm) -> str | None:
     if needed > min(cpus, found.processors_a_node or cpus):
         return (
             f"{asks} needs {job.memory_mb:,} MB of memory, partition {name} gives {share:,} for each processor "
-            f"(MaxMemPerCPU), and no node has {needed} processors: use another partition ({key}.partition in {SITE_FILE}), or less: "
-            f"--set-resources {job.rule}:mem_mb={share * cpus}"
+            f"(MaxMemPerCPU), and no node has {needed} processors: use another partition ({key}.partition in "
+            f"{SITE_FILE}), or less: --set-resources {job.rule}:mem_mb={share * cpus}"
         )
     nodes = int(job.told["nodes"] or 1)
     if nodes > found.count:

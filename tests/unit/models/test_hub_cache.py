@@ -182,21 +182,6 @@ def test_a_branch_or_tag_is_refused_with_its_commit(tmp_path, cache, no_hub, rev
     assert not (tmp_path / "lock.json").exists()
 
 
-@pytest.mark.parametrize("place", ["file", "below"])
-def test_a_cache_that_cannot_be_made_is_named(tmp_path, cache, monkeypatch, place: str) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file" / ("hub" if place == "below" else "")))
-
-    class Info:
-        sha, siblings = COMMIT, ()
-
-    monkeypatch.setattr("huggingface_hub.HfApi.model_info", lambda *_, **__: Info)
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_tree", lambda *_, **__: iter(()))
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: Path(constants.HF_HUB_CACHE, "a").mkdir())
-    with pytest.raises(UserError, match=r"the Hub's cache .*file.* cannot be used \(.*set HF_HOME to another folder"):
-        get(tmp_path)
-
-
 @pytest.mark.parametrize("hub", ["a/b/c", "two words/x", "owner/-tiny"])
 def test_a_name_that_is_none_is_named(tmp_path, cache, hub: str) -> None:
     with pytest.raises(UserError, match="no name of a model on the Hub"):

@@ -47,9 +47,16 @@ _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 
 def check_options(options: TeacherOptions) -> None:
     """Raise UserError for an address that is none or may hold a secret, and for a missing model name."""
-    parts = urlsplit(options.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"teacher.base_url {options.base_url!r}: give an address such as http://localhost:8000/v1")
+    shown = options.base_url.rpartition("@")[2].partition("?")[0]
+    try:
+        parts = urlsplit(options.base_url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or any(sign.isspace() for sign in options.base_url):
+        raise UserError(f"teacher.base_url {shown!r}: give an address such as http://localhost:8000/v1")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise UserError(f"teacher.base_url {shown!r}: give it without /chat/completions, which is put behind it")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UserError(
             f"teacher.base_url: the address of {parts.hostname} holds a name, a password or a query; put the key into the "
