@@ -1,5 +1,6 @@
 """Options and fixtures that all suites share."""
 
+import gc
 import os
 import signal
 
@@ -26,6 +27,12 @@ def end_the_tests(number: int, frame: object) -> None:
 
 
 signal.signal(signal.SIGTERM, end_the_tests)
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: trainers collect garbage after each run, and would look at all of it each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

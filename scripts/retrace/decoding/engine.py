@@ -6,6 +6,7 @@ float64, but the layers compute in half precision, so that rows may depend on on
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,15 @@ from retrace.models.exact import ATTENTION as EXACT
 from retrace.models.exact import make_rows_independent, set_attention
 
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
+_WORTH_SHARING = 32  # tokens; a shorter prefix costs more in passes than it saves
+
+
+@dataclass(frozen=True)
+class SharedPrefix:
+    """What several prompts begin with (worked examples, instructions), read once. state: one row."""
+
+    ids: list[int]
+    state: State
 
 
 def no_numbers(dtype: torch.dtype) -> UserError:
@@ -119,10 +129,42 @@ class Decoder:
         return torch.tensor(tokens, device=self.device), mask.to(self.device)
 
     @torch.no_grad()
-    def prefill(self, prompts: Sequence[str] | Sequence[list[int]]) -> State:
-        """Encode prompts (texts, or ids from `encode`) once; the state has one row per prompt."""
+    def shared_prefix(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix | None:
+        """Read the longest common prefix of prompts (token ids) once, for `prefill`; None where sharing saves nothing.
+
+        On a processor in float32 the logits behind it are those of reading each prompt whole. Only a decoder-only model
+        can share: an encoder's states of a prefix depend on what follows. The weights must not change until it is used.
+        """
+        if self.family != "decoder_only" or len(prompts) < 2:
+            return None
+        first, last = min(prompts), max(prompts)  # in lexicographic order all others lie between them
+        length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
+        length = min(length, min(map(len, prompts)) - 1)  # each prompt still has a token of its own to go on from
+        if length < _WORTH_SHARING:
+            return None
+        tokens = torch.tensor([first[:length]], device=self.device)
+        real = torch.ones_like(tokens, dtype=torch.bool)
+        state = State(self._new_cache(), real[:, :0], real, None, None)
+        state.logits = self._numbers(self._forward(state, tokens, real))
+        return SharedPrefix(list(first[:length]), state)
+
+    @torch.no_grad()
+    def prefill(self, prompts: Sequence[str] | Sequence[list[int]], shared: SharedPrefix | None = None) -> State:
+        """Encode prompts (texts, or ids from `encode`) once; the state has one row per prompt.
+
+        shared: a prefix of all of them that was read before; default: what these prompts have in common.
+        """
         ids = [list(p) for p in prompts] if prompts and not isinstance(prompts[0], str) else self.encode(prompts)
         left = self.family == "decoder_only"
+        if shared is None:
+            shared = self.shared_prefix(ids)
+        if shared is not None:
+            length = len(shared.ids)
+            if any(row[:length] != shared.ids or len(row) == length for row in ids):
+                raise ValueError("a shared prefix must be one of every prompt, and shorter")
+            state = shared.state.select(torch.zeros(len(ids), dtype=torch.long))
+            self._numbers(self.append(state, [row[length:] for row in ids]))
+            return state
         tokens, mask = self.pad(ids, left)
         if left:
             state = State(self._new_cache(), mask[:, :0], mask, None, None)

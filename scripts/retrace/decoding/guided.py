@@ -27,6 +27,7 @@ from retrace.errors import UserError
 from retrace.schemas import Example, Prediction
 
 if TYPE_CHECKING:
+    from retrace.decoding.engine import SharedPrefix
     from retrace.models.discriminator import StepDiscriminator
 
 _JUDGED = 256  # rows that the discriminator reads at once, at most, where the memory says how many are written
@@ -141,15 +142,20 @@ class GuidedDecoder:
         return min(self.options.max_new_tokens, self.options.max_steps * self.options.max_step_tokens)
 
     def solve(
-        self, prompts: Sequence[list[int]], questions: Sequence[str], names: Sequence[str], betas: Sequence[float]
+        self,
+        prompts: Sequence[list[int]],
+        questions: Sequence[str],
+        names: Sequence[str],
+        betas: Sequence[float],
+        shared: "SharedPrefix | None" = None,
     ) -> list[list[Path]]:
         """Decode a batch of questions, with all their samples at best not more than `at_once` paths.
 
-        prompts: token ids. names: example ids. Returns, a question: its finished paths, together `samples` of them
-        for each value of beta (see `Path.betas`).
+        prompts: token ids. names: example ids. shared: as of `Decoder.prefill`. Returns, a question: its finished
+        paths, together `samples` of them for each value of beta (see `Path.betas`).
         """
         options = self.options
-        state = self.decoder.prefill(prompts)
+        state = self.decoder.prefill(prompts, shared)
         paths = [
             Path(question, sample, list(range(len(betas))))
             for question in range(len(prompts))
@@ -253,6 +259,7 @@ def solve_for_betas(
     )
     order = sorted(range(len(examples)), key=lambda index: (len(prompts[index]), index))
     guided.fit(prompts)
+    shared = generator.decoder.shared_prefix(prompts)
 
     def solve(batch: Sequence[int], rows: int) -> list[tuple[int, list[Prediction]]]:
         guided.allow(rows)
@@ -262,6 +269,7 @@ def solve_for_betas(
             [examples[index].question for index in batch],
             [examples[index].id for index in batch],
             betas,
+            shared,
         )
         seconds = (time.perf_counter() - began) / len(batch)
         return [

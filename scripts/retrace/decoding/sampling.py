@@ -137,12 +137,13 @@ def generate(
         writer = calculator.text
     writer = writer or TokenText(decoder.tokenizer)
     stop_texts = StopTexts(stops, writer) if any(stops) else None
+    shared = decoder.shared_prefix(ids)
 
     def solve(batch: Sequence[int], rows: int) -> list[Answers]:
         """The answers to a batch of questions; where one has more samples than rows are allowed, some at a time."""
         began = time.perf_counter()
         at_once = min(rows, samples)
-        state = decoder.prefill([ids[index] for index in batch])
+        state = decoder.prefill([ids[index] for index in batch], shared)
         collected: list[list[Generated]] = [[] for _ in batch]
         for first in range(0, samples, at_once):
             count = min(at_once, samples - first)

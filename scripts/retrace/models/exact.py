@@ -7,6 +7,8 @@ padded length add in another order. A near tie may then fall either way, with th
   Whether it then gives each row the same numbers is tried out once for each shape; where it does not, the model
   computes in float64, whose noise is too small to be seen.
 - Attention and sums over positions run in float64 and are rounded to float32 in the end.
+- Activation functions are left alone: they agree where layers are a multiple of 32 wide, as those of real models are;
+  of other widths the processor computes the last few values of a tensor in another way.
 
 GPUs choose their kernels by the size of the batch; nothing is changed there, nor in half precision, where rounding is
 coarse enough to make near ties common whatever one does.

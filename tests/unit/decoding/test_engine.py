@@ -40,7 +40,7 @@ def make_model(kind: str, size: int):
         model = GPT2LMHeadModel(GPT2Config(vocab_size=size, n_embd=32, n_layer=2, n_head=4, n_positions=64))
     else:
         config = LlamaConfig(
-            vocab_size=size, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+            vocab_size=size, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
             num_key_value_heads=2, max_position_embeddings=64,
         )  # fmt: skip
         model = LlamaForCausalLM(config)
@@ -142,6 +142,61 @@ def test_question_keys_exist_once(tokenizer):
 def test_too_long_question_is_named(decoder):
     with pytest.raises(UserError, match=r"q7: the question has \d+ tokens, the model takes \d+"):
         decoder.encode(["Tom", "apples " * 300], names=["q6", "q7"], reserve=10)
+
+
+EXAMPLES = [[10 + n % 40 for n in range(38)] + tail for tail in ([60], [61, 62, 63], [60, 65], [64] * 9)]
+
+
+def tokens_read(decoder: Decoder, monkeypatch) -> list[int]:
+    """Tokens of each forward pass from now on, holes included."""
+    seen: list[int] = []
+    forward = decoder._forward
+
+    def counted(state, tokens, *rest):
+        seen.append(tokens.numel())
+        return forward(state, tokens, *rest)
+
+    monkeypatch.setattr(decoder, "_forward", counted)
+    return seen
+
+
+def test_what_prompts_have_in_common_is_read_once(decoder, monkeypatch):
+    apart = [decoder.prefill([ids]) for ids in EXAMPLES]
+    seen = tokens_read(decoder, monkeypatch)
+    state = decoder.prefill(EXAMPLES)
+    for step in range(3):
+        for row, alone in enumerate(apart):
+            assert torch.equal(state.logits[row], alone.logits[0]), (row, step)
+        decoder.step(state, torch.full((len(EXAMPLES),), 70 + step))
+        for alone in apart:
+            decoder.step(alone, torch.tensor([70 + step]))
+    if decoder.family == "decoder_only":
+        assert seen[:2] == [38, 4 * 9]
+    else:  # what an encoder reads of a prefix depends on what follows
+        assert decoder.shared_prefix(EXAMPLES) is None
+
+
+def test_a_prefix_that_was_read_before_serves_any_batch(decoder, monkeypatch):
+    shared = decoder.shared_prefix(EXAMPLES)
+    if decoder.family == "encoder_decoder":
+        assert shared is None
+        return
+    seen = tokens_read(decoder, monkeypatch)
+    for batch in ([EXAMPLES[1]], EXAMPLES[2:], EXAMPLES[:2]):
+        state = decoder.prefill(batch, shared)
+        for row, ids in enumerate(batch):
+            assert torch.equal(state.logits[row], decoder.prefill([ids]).logits[0])
+    assert [count for count in seen if count < 38] == [3, 2 * 9, 2 * 3]
+    with pytest.raises(ValueError, match="shared prefix"):
+        decoder.prefill([[1, 2, 3]], shared)
+
+
+def test_short_or_whole_prompts_are_not_shared(decoder):
+    assert decoder.shared_prefix([[1, 2, 3, 4], [1, 2, 3, 5]]) is None
+    assert decoder.shared_prefix([EXAMPLES[0]]) is None
+    assert decoder.shared_prefix([]) is None
+    same = decoder.shared_prefix([list(range(40)), list(range(40))])
+    assert decoder.family == "encoder_decoder" or len(same.ids) == 39
 
 
 def test_append_needs_a_token_a_row(decoder):

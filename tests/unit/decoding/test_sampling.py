@@ -199,7 +199,7 @@ def test_memory_does_not_grow_with_the_questions(decoder, monkeypatch):
     """Questions are read a batch at a time, as the answers are taken."""
     sizes = []
     prefill = decoder.prefill
-    monkeypatch.setattr(decoder, "prefill", lambda ids: sizes.append(len(ids)) or prefill(ids))
+    monkeypatch.setattr(decoder, "prefill", lambda ids, *shared: sizes.append(len(ids)) or prefill(ids, *shared))
     prompts = tiny_generators.prompts(decoder.family) * 10
     answers = generate(decoder, prompts, [str(index) for index in range(40)], samples=4, temperature=1.0, batch_size=16)
     next(answers)

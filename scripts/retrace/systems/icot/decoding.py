@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from retrace.decoding.engine import Decoder
+from retrace.decoding.engine import Decoder, SharedPrefix
 from retrace.decoding.setup import Generator, best_device
 from retrace.decoding.state import State
 from retrace.models.exact import is_exact, make_rows_independent
@@ -35,9 +35,13 @@ class ImplicitDecoder(Decoder):
             coupled.emulator.double()
             make_rows_independent(coupled.student.mlps, None)
 
+    def shared_prefix(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix | None:
+        """None: the student reads a question together with the emulated states behind it."""
+        return None
+
     @torch.no_grad()
-    def prefill(self, prompts: Sequence[str] | Sequence[list[int]]) -> State:
-        """Read prompts that end in the separator; the state has one row a prompt."""
+    def prefill(self, prompts: Sequence[str] | Sequence[list[int]], shared: SharedPrefix | None = None) -> State:
+        """Read prompts that end in the separator; the state has one row a prompt. shared: none, see above."""
         ids = [list(p) for p in prompts] if prompts and not isinstance(prompts[0], str) else self.encode(prompts)
         states = self.emulate(ids)
         # Prompts are aligned on the right, so every separator stands in the last column.

@@ -1,0 +1,152 @@
+"""Numbers as people write them, read exactly: `1,200`, `−5`, `12 1/2`, `1.5e3`, `$9{,}500`, `\\frac{1}{2}`, `½`.
+
+Values are fractions, so that nothing is rounded. A percent sign is ignored: 50% is 50, as the data sets have it.
+"""
+
+import re
+from fractions import Fraction
+from typing import NamedTuple
+
+MAX_DIGITS = 400  # of a number, written out: more than a float reaches
+
+# One character stands for one character, so that places in a text stay what they are.
+_PLAIN = str.maketrans(
+    {
+        **dict.fromkeys("−‐‑‒–﹣－", "-"),
+        **dict.fromkeys("\u00a0\u2007\u2009\u202f", "\u202f"),  # spaces that do not break: they may group digits
+        **dict.fromkeys("’ʼ‘＇", "'"),
+        **{chr(0xFF10 + digit): str(digit) for digit in range(10)},
+        "，": ",",
+        "．": ".",
+        "％": "%",
+        "＋": "+",
+        "＄": "$",
+        "⁄": "/",
+        "×": "*",
+    }
+)
+_VULGAR = {
+    "½": Fraction(1, 2), "⅓": Fraction(1, 3), "⅔": Fraction(2, 3), "¼": Fraction(1, 4), "¾": Fraction(3, 4),
+    "⅕": Fraction(1, 5), "⅖": Fraction(2, 5), "⅗": Fraction(3, 5), "⅘": Fraction(4, 5), "⅙": Fraction(1, 6),
+    "⅚": Fraction(5, 6), "⅐": Fraction(1, 7), "⅛": Fraction(1, 8), "⅜": Fraction(3, 8), "⅝": Fraction(5, 8),
+    "⅞": Fraction(7, 8), "⅑": Fraction(1, 9), "⅒": Fraction(1, 10),
+}  # fmt: skip
+
+_CURRENCY = r"(?:(?:US|CA|AU)?\\?\$|[€£¥₹₩]|(?:USD|EUR|GBP|CAD|AUD|INR|Rs\.?)(?![A-Za-z]))"
+_BREAK = "\u202f"
+# Thousands: by comma (`{,}` in LaTeX), by two as in India, by a space that does not break (`\,` in LaTeX), by an apostrophe.
+_GROUPED = (
+    r"\d{1,3}(?:,\d{3})+(?![\d])",
+    r"\d{1,3}(?:\{,\}\d{3})+(?!\d)",
+    r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)",
+    rf"\d{{1,3}}(?:(?:{_BREAK}|\\[,!]){{1,2}}\d{{3}})+(?!\d)",
+    r"\d{1,3}(?:'\d{3})+(?!\d)",
+)
+_SPACED = r"[1-9]\d{0,2}(?: \d{3})+(?!\d)"  # by a plain space: only where nothing else can be meant
+_TIMES_TEN = r"\s?(?:\\times|\\cdot|\*|x)\s?10\s?\^\s?"
+_EXPONENT = rf"(?:[eE](?P<power>[-+]?\d+)(?![\w.])|{_TIMES_TEN}(?:\{{(?P<powerb>-?\d+)\}}|(?P<powerc>-?\d+)))"
+
+
+def _number_pattern(spaced: bool) -> str:
+    """The pattern of a number: sign, currency, digits with fraction or exponent, percent sign."""
+    grouped = [_SPACED, *_GROUPED] if spaced else list(_GROUPED)
+    unsigned = rf"(?:(?:{'|'.join(grouped)}|\d+)(?:\.\d+)?|\.\d+)"
+    vulgar = f"[{''.join(_VULGAR)}]"
+    below = r"(?:\{\s?(?P<above>\d+(?:\.\d+)?)\s?\}\{\s?(?P<below>\d+(?:\.\d+)?)\s?\}|(?P<above1>\d)(?P<below1>\d))"
+    return (
+        rf"(?P<sign>[-+]?)\s?(?:{_CURRENCY}\s?(?P<sign2>-?)\s?)?(?:"
+        rf"(?P<mixed>\d+)?\s?\\[dt]?frac\s?{below}"
+        rf"|(?P<mixed2>\d+)?\s?(?P<vulgar>{vulgar})"
+        rf"|(?P<mixed3>\d+)[ {_BREAK}](?P<above3>\d+)/(?P<below3>\d+)(?![\d/])"
+        rf"|(?P<above4>{unsigned})\s?/\s?(?P<below4>{unsigned})(?![\d/])"
+        rf"|(?P<digits>{unsigned}){_EXPONENT}?"
+        r")(?:\s?\\?%)?"
+    )
+
+
+_IN_TEXT = re.compile(r"(?<![\w.])(?:(?<![)\]}])|(?![-+]))" + _number_pattern(spaced=False))
+_WHOLE = re.compile(_number_pattern(spaced=True))
+
+
+class Number(NamedTuple):
+    """A number in a text: its exact value, and where it stands."""
+
+    value: Fraction
+    start: int
+    end: int
+
+
+def plain_signs(text: str) -> str:
+    """The text with plain minus signs, digits, apostrophes and spaces for typographic ones; its length stays the same."""
+    return text.translate(_PLAIN)
+
+
+def exact(text: str) -> Fraction | None:
+    """The value of a text that is one number and nothing else (a currency and a percent sign aside); None for any other.
+
+    `1,5` is none: it may be a decimal comma or a slip. `5.` is 5.
+    """
+    written = plain_signs(text).strip()
+    match = _WHOLE.fullmatch(written.removesuffix("."))
+    return _value(match) if match else None
+
+
+def numbers_in(text: str) -> list[Number]:
+    """The numbers of a text in prose, in their order, each read whole.
+
+    A minus sign counts unless it follows something to subtract from. `3/4` is one number; a digit inside a word is none.
+    """
+    found = []
+    for match in _IN_TEXT.finditer(plain_signs(text)):
+        value = _value(match)
+        if value is not None:
+            found.append(Number(value, match.start(), match.end()))
+    return found
+
+
+def decimal_text(value: Fraction) -> str | None:
+    """A number in decimal digits, without exponent (`0.5`, `1200`); None where its digits never end, as those of 1/3."""
+    rest, digits = value.denominator, 0
+    for prime in (2, 5):
+        count = 0
+        while rest % prime == 0:
+            rest, count = rest // prime, count + 1
+        digits = max(digits, count)
+    if rest != 1:
+        return None
+    whole = str(abs(value.numerator) * 10**digits // value.denominator).rjust(digits + 1, "0")
+    sign = "-" if value < 0 else ""
+    return f"{sign}{whole[:-digits]}.{whole[-digits:]}" if digits else f"{sign}{whole}"
+
+
+def _value(match: re.Match[str]) -> Fraction | None:
+    """The value of a match; None where it divides by zero or has too many digits."""
+    parts = match.groupdict()
+
+    def first(*names: str) -> str | None:
+        return next((parts[name] for name in names if parts[name] is not None), None)
+
+    above, below = first("above", "above1", "above3", "above4"), first("below", "below1", "below3", "below4")
+    whole = first("mixed", "mixed2", "mixed3")
+    if len(whole or "") + len(above or "") + len(below or "") > MAX_DIGITS:
+        return None
+    if parts["digits"] is not None:
+        written = first("power", "powerb", "powerc") or "0"
+        power = int(written[:9])  # longer ones are beyond the limit in any case
+        if abs(power) + len(parts["digits"]) > MAX_DIGITS:
+            return None
+        value = _digits(parts["digits"]) * Fraction(10) ** power
+    elif parts["vulgar"] is not None:
+        value = _VULGAR[parts["vulgar"]]
+    else:
+        divisor = _digits(below or "")
+        if divisor == 0:
+            return None
+        value = _digits(above or "") / divisor
+    value += int(whole or 0)
+    return -value if "-" in (parts["sign"], parts["sign2"]) else value
+
+
+def _digits(text: str) -> Fraction:
+    """Digits with their marks of thousands."""
+    return Fraction(re.sub(rf"[,{{}}' {_BREAK}\\!]", "", text))
