@@ -5,7 +5,7 @@ import json
 import pytest
 
 from retrace.errors import UserError
-from retrace.systems.learn_to_reason.teachers.base import split_thinking, without_system
+from retrace.systems.learn_to_reason.teachers.base import without_system
 from unit.chat_server import ChatServer, rightly
 from unit.teacher_world import ask, completion, error, recorded, report_of, rows_of
 
@@ -127,23 +127,6 @@ def test_the_system_text_of_a_folded_conversation_comes_first() -> None:
 
 
 # ---------------------------------------------------------------- models that think
-
-
-@pytest.mark.parametrize(
-    ("text", "answer", "thinking"),
-    [
-        ("<think>3 and 4?</think>\n\nIt is 7.", "It is 7.", "3 and 4?"),
-        ("<think>\n\n</think>\n\nIt is 7.", "It is 7.", ""),
-        ("3 and 4?\n</think>\nIt is 7.", "It is 7.", "3 and 4?"),
-        ("<think>3 and 4? it takes", "", "3 and 4? it takes"),
-        ("<THINKING>a</THINKING>One.<thinking>b</thinking> Two.", "One. Two.", "a\nb"),
-        ("[THINK]a[/THINK]One.", "One.", "a"),
-        ("One < 2 and 3 > 2.", "One < 2 and 3 > 2.", ""),
-        (" as it came ", " as it came ", ""),
-    ],
-)
-def test_thinking_is_kept_apart(text: str, answer: str, thinking: str) -> None:
-    assert split_thinking(text) == (answer, thinking)
 
 
 @pytest.mark.parametrize("form", ["reasoning_content", "reasoning", "block", "parts"])

@@ -2,27 +2,17 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
+from retrace.text.thoughts import split_thoughts
 
 Message = dict[str, str]  # {"role": ..., "content": ...}
 
 # Of max_tokens: room for the first answer, and for the next ones where thinking took all of it and no answer came.
 ROOM = (1, 4, 16)
-
-_TAG = r"think|thinking|thought|reasoning|reflection|seed:think"
-_THINKING = re.compile(
-    rf"<(?P<tag>{_TAG})>(?P<inside>.*?)(?:</(?P=tag)>|\Z)|\[THINK\](?P<bracketed>.*?)(?:\[/THINK\]|\Z)",
-    re.DOTALL | re.IGNORECASE,
-)
-# Some chat templates write the opening tag into the prompt, so that the answer begins inside.
-_BEGUN = re.compile(
-    rf"\A(?P<inside>(?:(?!<(?:{_TAG})>|\[THINK\]).)*?)(?:</(?:{_TAG})>|\[/THINK\])", re.DOTALL | re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -54,7 +44,7 @@ class Response:
 
     def without_thinking(self) -> "Response":
         """The answer alone: reasoning that was written into the text moves to `thinking`."""
-        text, thinking = split_thinking(self.text)
+        text, thinking = split_thoughts(self.text)
         if text == self.text:
             return self
         return replace(self, text=text, thinking="\n".join(part for part in (self.thinking, thinking) if part))
@@ -62,7 +52,7 @@ class Response:
     @property
     def ran_out_of_room(self) -> bool:
         """Whether the limit on the response came before any of the answer."""
-        return self.finish == "length" and not split_thinking(self.text)[0]
+        return self.finish == "length" and not split_thoughts(self.text)[0]
 
 
 class Teacher(Protocol):
@@ -77,17 +67,6 @@ class Teacher(Protocol):
     def known(self, requests: Sequence[Request]) -> list[bool]:
         """Which requests cost nothing, because their responses are there already."""
         ...
-
-
-def split_thinking(text: str) -> tuple[str, str]:
-    """A model's answer and its thinking: `<think>` blocks and their like. A block that is not closed runs to the end."""
-    begun = _BEGUN.match(text)
-    rest = text[begun.end() :] if begun else text
-    found = [*([begun] if begun else []), *_THINKING.finditer(rest)]
-    if not found:
-        return text, ""
-    thoughts = [(one["inside"] or one.groupdict().get("bracketed") or "").strip() for one in found]
-    return _THINKING.sub("", rest).strip(), "\n".join(thought for thought in thoughts if thought)
 
 
 def address_of(options: TeacherOptions) -> str:
