@@ -1,8 +1,11 @@
 """What a teacher's server sends over the wire: answers of every form, late, slow and endless ones; keys and proxies."""
 
+import copy
 import gzip
 import json
+import random
 import time
+from collections.abc import Iterator
 from email.utils import formatdate
 
 import pytest
@@ -50,6 +53,68 @@ def test_what_was_paid_for_is_recorded_whatever_its_form(tmp_path, change: dict,
         assert len(server.log) == 3
     assert [(row.text, row.verdict) for row in rows_of(tmp_path)] == [(text, verdict)] * 3
     assert len(recorded(tmp_path)) == 3
+
+
+ODD = [None, True, 0, -1, 1e308, 10**40, "", "x", "\ud800", [], {}, [None], [[]], [{}], {"a": 1}, {"message": 5}]
+ODD += [
+    [{"type": kind, "text": text}] for kind in ("text", 5, ["a"], "thinking") for text in ("x", None, ["a"], {"a": 1})
+]
+WHOLE = {
+    "id": "x",
+    "model": "m",
+    "choices": [
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {
+                "role": "assistant",
+                "content": "hi",
+                "refusal": None,
+                "reasoning_content": "r",
+                "tool_calls": [{}],
+            },
+        }
+    ],
+    "usage": {"prompt_tokens": 1, "completion_tokens": 2},
+}
+
+
+def places(value: object, path: tuple = ()) -> Iterator[tuple]:
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield (*path, key)
+        yield from places(value[key], (*path, key))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_whatever_stands_where_it_does_not_belong_is_read_or_called_malformed(seed: int) -> None:
+    from openai._models import construct_type
+    from openai.types.chat import ChatCompletion
+
+    draw = random.Random(seed)
+    read = 0
+    for _ in range(100):
+        document = copy.deepcopy(WHOLE)
+        for _ in range(draw.choice([1, 1, 2, 3])):
+            *above, last = draw.choice(list(places(document)))
+            holder = document
+            for key in above:
+                holder = holder[key]
+            holder[last] = copy.deepcopy(draw.choice(ODD))
+        try:
+            found = completions.read_completion(construct_type(type_=ChatCompletion, value=document))
+        except completions.Malformed:
+            continue
+        read += 1
+        json.dumps(vars(found), ensure_ascii=False).encode()  # as it is recorded
+    assert read > 50
+
+
+@pytest.mark.parametrize("beside", [5, {"a": 1}, [{"type": ["a"]}], [None, 7]])
+def test_an_odd_part_beside_the_answer_does_not_cost_it(tmp_path, beside: object) -> None:
+    message = {"reasoning_content": beside, "refusal": beside, "tool_calls": beside}
+    with ChatServer(refuses=lambda body: (200, json.dumps(completion(body, message=message)))) as server:
+        ask(tmp_path, server, 2)
+    assert [row.accepted for row in rows_of(tmp_path)] == [True] * 2
 
 
 @pytest.mark.parametrize(

@@ -69,16 +69,19 @@ def read_completion(completion: Any) -> Completion:
         fault = getattr(completion, "error", None)
         said = fault.get("message") if isinstance(fault, dict) else fault
         raise Malformed(f"an error instead of an answer: {said}" if said else "malformed")
-    content, thinking = _text_of(getattr(message, "content", None))
+    content = getattr(message, "content", None)
+    if not isinstance(content, str | list | None):
+        raise Malformed("malformed")
+    text, thinking = _text_of(content)
     refusal = _text_of(getattr(message, "refusal", None))[0]
-    beside = next((text for name in _THOUGHTS if (text := _text_of(getattr(message, name, None))[0])), "")
+    beside = next((said for name in _THOUGHTS if (said := "".join(_text_of(getattr(message, name, None))))), "")
     finish = "refusal" if refusal else getattr(choices[0], "finish_reason", None)
     usage = getattr(completion, "usage", None)
     model = getattr(completion, "model", None)
     return Completion(
-        text=content or refusal,
+        text=text or refusal,
         thinking="\n".join(part for part in (beside, thinking) if part),
-        finish=finish if isinstance(finish, str) else None,
+        finish=_whole(finish) if isinstance(finish, str) else None,
         model=_whole(model) if isinstance(model, str) and model else None,
         input_tokens=_count(getattr(usage, "prompt_tokens", None)),
         output_tokens=_count(getattr(usage, "completion_tokens", None)),
@@ -91,21 +94,23 @@ def fields_of(error: Any) -> str:
 
 
 def _text_of(content: Any) -> tuple[str, str]:
-    """Text and thinking of a message's content: a text, or a list of parts as some servers send."""
-    if content is None:
-        return "", ""
+    """Text and thinking of a message's content: a text, or a list of parts as some servers send.
+
+    What is neither is left out: the answer that stands beside it was paid for.
+    """
     if isinstance(content, str):
         return _whole(content), ""
-    if not isinstance(content, list):
-        raise Malformed("malformed")
     texts, thoughts = [], []
-    for part in content:
-        kind = part.get("type", "text") if isinstance(part, dict) else "text"
-        value = part.get(kind, part.get("text")) if isinstance(part, dict) else part
+    for part in content if isinstance(content, list) else []:
+        if not isinstance(part, dict):
+            texts.append(_text_of(part)[0])
+            continue
+        kind = str(part.get("type", "text"))
+        value = part.get(kind, part.get("text"))
         if kind in ("thinking", "reasoning"):
             thoughts.append("".join(_text_of(value)))
         elif kind in ("text", "output_text", "refusal"):
-            texts.append(_text_of(value)[0] if isinstance(value, str | None) else "")
+            texts.append(_text_of(value)[0])
     return "".join(texts), "\n".join(thoughts)
 
 
