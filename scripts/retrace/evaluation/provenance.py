@@ -104,7 +104,9 @@ class Provenance(Row):
 def _output(command: Sequence[str]) -> str | None:
     """Output of a program; None if it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        # Jobs that end at once do not wait for each other's lock on git's index.
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
@@ -123,9 +125,18 @@ def git_state(folder: str | Path | None = None) -> Git | None:
 
 def _changed_files(folder: Path) -> list[str] | None:
     """Files of the workflow that differ from the commit, deleted and new ones, too; None where git does not say."""
-    # Jobs that end at once do not wait for each other's lock on the index.
-    git = ["git", "--no-optional-locks", "-C", str(folder), "status", "--porcelain", "-z", "--untracked-files=all"]
-    text = _output([*git, "--no-renames", "--", *DECIDES, *(f":(exclude,glob){pattern}" for pattern in WRITTEN)])
+    git = [
+        "git",
+        "-C",
+        str(folder),
+        "-c",
+        "status.renames=false",
+        "status",
+        "--porcelain",
+        "-z",
+        "--untracked-files=all",
+    ]
+    text = _output([*git, "--", *DECIDES, *(f":(exclude,glob){pattern}" for pattern in WRITTEN)])
     return None if text is None else [entry[3:] for entry in text.split("\0") if entry]
 
 
