@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from retrace.errors import UserError
 from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
@@ -22,10 +23,17 @@ LEAVES_OUT = CHAT.replace("%}[{{", "%}{% if message['role'] != 'system' %}[{{", 
 TALK = (("system", "Teach."), ("user", "2 + 2?"), ("assistant", "It is 4."), ("user", "3 + 3?"))
 
 
-def local(folder: Path, recording, template: str | None, **options: object) -> Local:
+def local(folder: Path, recording, template: str | None, says: str | None = None, **options: object) -> Local:
+    """A teacher with random weights, or one that says the token `says` and nothing else."""
     model, tokenizer = tiny_generator(arithmetic_task(), problems(8), "decoder_only")
     tokenizer.add_special_tokens({"additional_special_tokens": ["<turn>"]})
     model.resize_token_embeddings(len(tokenizer))
+    if says is not None:
+        with torch.no_grad():
+            model.transformer.ln_f.weight.zero_()
+            model.transformer.ln_f.bias.fill_(1.0)
+            model.lm_head.weight.fill_(-1.0)
+            model.lm_head.weight[tokenizer.convert_tokens_to_ids(says)] = 1.0
     tokenizer.chat_template = template
     save_model(model, tokenizer, folder)
     return Local(TeacherOptions(kind="local", model="tiny", **options), recording, folder, "decoder_only")
@@ -69,6 +77,14 @@ def test_the_end_of_the_turn_ends_an_answer(tmp_path, recording) -> None:
     assert ends <= set(decoder.end_ids)
     assert not decoder.special_tokens, "the template brings the special tokens"
     assert local(tmp_path / "plain", recording, None)._opened().special_tokens
+
+
+@pytest.mark.parametrize(("template", "tokens", "finish"), [(CHAT, 1, "stop"), (None, 5, "length")])
+def test_a_model_stops_where_its_template_says(tmp_path, recording, template, tokens: int, finish: str) -> None:
+    teacher = local(tmp_path / "model", recording, template, says="<turn>", max_tokens=5, temperature=0)
+    teacher._write([Request("1", TALK[-1:])], room=1)
+    found, _ = recording.look_up(teacher._address, teacher.options, Request("1", TALK[-1:]))
+    assert (found.output_tokens, found.finish, found.text) == (tokens, finish, "")
 
 
 class Says:
