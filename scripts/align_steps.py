@@ -59,7 +59,10 @@ def collect(
         else:
             jobs.append(Job(trajectory.example_id, trajectory.steps, references[trajectory.example_id]))
     if not jobs:
-        raise UserError(f"{path}: no wrong solution can be aligned ({json.dumps(counts)}); sample more solutions")
+        mend = "sample more solutions"
+        if counts["no_reference"] and not any(example.steps for example in examples.values()):
+            mend = "the data has final answers only: put steps before '####', each on a line of its own"
+        raise UserError(f"{path}: no wrong solution can be aligned ({json.dumps(counts)}); {mend}")
     return jobs, counts
 
 

@@ -1,10 +1,11 @@
-"""The kinds of final answers in free text: a number, one of several options, words. Each reads them and compares them."""
+"""The kinds of final answers in free text: a number, an option, yes or no, words. Each reads answers and compares them."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from retrace.tasks import answers
 from retrace.tasks.answers import Kind
+from retrace.text.numbers import exact, numbers_in, same_value
 
 
 class AnswerKind:
@@ -18,7 +19,7 @@ class AnswerKind:
         return {}
 
     def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
-        """The answer in a text, behind the last of these phrases where one stands there; None where there is none."""
+        """The answer that a text states, behind one of the phrases for instance; None where it states none."""
         return answers.read_words(text, phrases)
 
     def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
@@ -45,7 +46,7 @@ class Number(AnswerKind):
     wanted = "number"
 
     def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
-        """The number behind the phrase, else the text's last one."""
+        """The number that a text states, else its last one."""
         return answers.read_number(text, phrases)
 
     def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
@@ -53,7 +54,10 @@ class Number(AnswerKind):
         return answers.same_number(found, right)
 
     def _exactly(self, tail: str, right: str) -> bool:
-        return answers.only_number(tail) and answers.same_number(tail, right)
+        if not answers.only_number(tail):
+            return False
+        found, stated = exact(answers.plain(tail)), numbers_in(right)
+        return found is not None and bool(stated) and same_value(found, stated[0].value)
 
     def stated(self, answer: str) -> bool:
         """Whether a number stands there."""
@@ -71,11 +75,33 @@ class Option(AnswerKind):
 
     def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
         """The text of the option that is named; without known options the label or the words."""
-        return answers.read_option(text, phrases, dict(options))
+        return answers.read_option(text, phrases, options)
 
     def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
         """Whether both name the same option."""
         return answers.same_words(found, right if options else (answers.label_or_words(right) or right))
 
 
-NUMBER, OPTION, WORDS = Number(), Option(), AnswerKind()
+class YesOrNo(AnswerKind):
+    """Yes or no."""
+
+    name = "yes_no"
+    wanted = "yes or no"
+
+    def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
+        """`yes` or `no`, whichever the text states."""
+        return answers.read_yes_or_no(text, phrases)
+
+
+class Letter(AnswerKind):
+    """The letter of a choice, a to e; `options`, where they are known, give the text of each."""
+
+    name = "letter"
+    wanted = "letter"
+
+    def read(self, text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
+        """The letter that a text states, in lower case."""
+        return answers.read_letter(text, phrases, options)
+
+
+NUMBER, OPTION, WORDS, YES_OR_NO, LETTER = Number(), Option(), AnswerKind(), YesOrNo(), Letter()

@@ -1,6 +1,5 @@
 """A task: how its questions are put, where its solutions are cut into steps, and how answers are judged."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -9,8 +8,7 @@ from retrace.schemas import Example
 from retrace.tasks import forms, steps
 from retrace.tasks.families import family_named
 from retrace.tasks.options import TaskConfig
-
-_NUMBER = re.compile(r"[-+]?\$?\s*[\d,]*\.?\d+(?:[eE][-+]?\d+)?\.?0*%?")
+from retrace.text.numbers import decimal_text, exact, significant
 
 
 class Task:
@@ -139,13 +137,9 @@ class Task:
 
 
 def canonical(answer: str) -> str:
-    """The form of an answer that equal answers share: numbers by value to ten digits, words in lower case."""
-    text = " ".join(answer.split()).strip()
-    if _NUMBER.fullmatch(text):
-        bare = text.replace(",", "").replace("$", "").replace(" ", "").rstrip("%").rstrip(".")
-        try:
-            # `+ 0.0` makes -0 and 0 one.
-            return f"{float(bare) + 0.0:.10g}"
-        except ValueError:
-            pass
+    """The form of an answer that equal answers share: whole numbers by value, others to ten digits, words in lower case."""
+    text = " ".join(answer.split())
+    value = exact(text)
+    if value is not None:
+        return decimal_text(significant(value)) or text
     return text.casefold().rstrip(".")

@@ -9,14 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import steps
+from retrace.tasks import golds, steps
 from retrace.tasks.answer_kinds import WORDS, AnswerKind
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.row_formats import RowFormat
 
-_NUMBER = re.compile(r"-?\$?-?(?:\d[\d,]*(?:\.\d+)?|\.\d+)")
 _EQUATION = re.compile(r"<<[^<>]*>>")
 _WORD = re.compile(r"[a-zA-Z]+")
 
@@ -80,20 +78,51 @@ class Family:
     # ---------------------------------------------------------------- from a row to an example
 
     def final_of(self, tail: str) -> str | None:
-        """The final answer in what stands behind `####` in a row; None where there is none."""
-        found = _NUMBER.search(tail)
-        return found.group().replace(",", "").replace("$", "") if found else None
+        """The final answer in what stands behind `####` in a row; None where there is none.
+
+        Raises retrace.tasks.golds.Unclear, saying why, for one that can be read in two ways.
+        """
+        return golds.final_text(tail)
+
+    def bare_final(self, answer: str) -> str | None:
+        """The final answer of a row that states nothing else, without `####`; None where something else stands there."""
+        if self.final_kind == "number":
+            return self.final_of(answer) if golds.alone(answer) else None
+        word = self.final_of(answer)
+        stated = word is not None and self.extract(f"{steps.MARKER} {word}") is not None
+        return word if stated and word == answer.strip("(). ") else None
+
+    def stated_final(self, where: str, answer: str) -> str:
+        """The final answer that a row states by itself, beside the text that ends in it (`groundtruth`)."""
+        if self.final_kind != "number":
+            return answer
+        final = self._read(where, self.final_of, answer)
+        return answer if final is None or golds.read_over(answer, final) else final
+
+    def _read(self, where: str, read: Callable[[str], str | None], answer: str) -> str | None:
+        try:
+            return read(answer)
+        except golds.Unclear as unclear:
+            raise golds.FaultyAnswer(f"{where}: the final answer {unclear}") from None
 
     def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
-        """A row's solution without its last line, and the final answer. Raises UserError where there is none."""
+        """A row's solution without its last line, and the final answer; a bare answer has no solution.
+
+        Raises FaultyAnswer where there is no final answer, or more than one.
+        """
         body, marker, tail = solution.partition(steps.MARKER)
-        final = self.final_of(tail)
-        if not marker or final is None:
-            raise UserError(
-                f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}' (it ends "
+        if (count := solution.count(steps.MARKER)) > 1:
+            raise golds.FaultyAnswer(
+                f"{where}: '{steps.MARKER}' stands there {count} times; keep the one before the final answer (it ends "
                 f"{solution[-40:]!r})"
             )
-        return body.strip(), final
+        final = self._read(where, self.final_of if marker else self.bare_final, tail if marker else solution.strip())
+        if final is None:
+            raise golds.FaultyAnswer(
+                f"{where}: the answer has no final value; end it with '{steps.MARKER} {self.final_kind}', or let it be a "
+                f"{self.final_kind} alone (it ends {solution[-40:]!r})"
+            )
+        return body.strip() if marker else "", final
 
     def check_row(self, where: str, question: str, final: str) -> None:
         """Raise UserError naming `where` for a row that no task of this family can hold."""
@@ -157,5 +186,8 @@ class FinalOnly(Family):
 
     def final_of(self, tail: str) -> str | None:
         """All that stands there; a number alone loses its commas and its dollar sign."""
-        words = " ".join(tail.split())
-        return super().final_of(words) if _NUMBER.fullmatch(words) else words or None
+        return golds.without_marks(" ".join(tail.split())) or None
+
+    def bare_final(self, answer: str) -> str | None:
+        """All of a single line."""
+        return None if "\n" in answer else self.final_of(answer)

@@ -10,7 +10,7 @@ from typing import Any
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import hub_data, steps
+from retrace.tasks import golds, hub_data, steps
 from retrace.tasks.base import Task
 from retrace.tasks.families import generators, row_format
 from retrace.tasks.family import Wanted
@@ -151,7 +151,7 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
     rows = _part(_unrepeated(task, base, base_name, everything), source, base)
     if base.equations_of:
         rows = [(number, _with_equations(row, task, base, mirror)) for number, row in rows]
-    examples = [_example(task, base, base_name, number, split, origin, row) for number, row in rows]
+    examples = list(_examples(task, base, base_name, split, origin, rows))
     return examples[: source.count] if source.count else examples
 
 
@@ -187,8 +187,8 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
     }
     path, origin = locate(task.path, f"splits.{split}", source, mirror)
     left_out = 0
-    for number, row in enumerate(rows_of(path, _format(task, source).layout, source.skip_faulty), start=1):
-        example = _example(task, source, split, number, split, origin, row)
+    rows = enumerate(rows_of(path, _format(task, source).layout, source.skip_faulty), start=1)
+    for example in _examples(task, source, split, split, origin, rows):
         if _asked(example) in taken:
             left_out += 1
         else:
@@ -257,12 +257,29 @@ def _raw(task: Task, base: Source, where: str, row: dict[str, Any]) -> Raw:
     return _format(task, base).read(where, row, fields)
 
 
+def _examples(
+    task: Task, base: Source, name: str, split: str, origin: str, rows: Iterable[tuple[int, Row]]
+) -> Iterator[Example]:
+    """The examples of numbered rows. Where faulty rows are skipped, so are answers that cannot be read; they are counted."""
+    faults: list[golds.FaultyAnswer] = []
+    for number, row in rows:
+        try:
+            yield _example(task, base, name, number, split, origin, row)
+        except golds.FaultyAnswer as fault:
+            if not base.skip_faulty:
+                raise
+            faults.append(fault)
+    if faults:
+        print(f"note: {len(faults)} rows with faulty answers were left out (first: {faults[0]})", file=sys.stderr)
+
+
 def _example(task: Task, base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
     where, row = located
     raw = _raw(task, base, where, row)
     if raw.final is None:
-        body, final = task.family.body_and_final(where, raw.solution)
-        line = _as_written(raw.solution) if _format(task, base).as_written else f"{steps.MARKER} {final}"
+        written = _format(task, base).as_written
+        body, final = _body_and_final(task, where, raw.solution, written)
+        line = _as_written(raw.solution, final) if written else f"{steps.MARKER} {final}"
         answer, parts, identifier = (
             f"{body}\n{line}".lstrip(),
             task.family.steps_of(body, task.delimiter),
@@ -271,7 +288,8 @@ def _example(task: Task, base: Source, name: str, number: int, split: str, origi
     elif steps.MARKER in "".join(raw):
         raise UserError(f"{where}: holds {steps.MARKER!r}, which separates solutions from answers here; reword it")
     else:
-        answer, final, parts, identifier = f"{raw.solution}\n{steps.MARKER} {raw.final}", raw.final, [], None
+        final = task.family.stated_final(where, raw.final)
+        answer, parts, identifier = f"{raw.solution}\n{steps.MARKER} {final}", [], None
     task.family.check_row(where, raw.question, final)
     identifier = row.get("id", identifier)
     return Example(
@@ -285,9 +303,19 @@ def _example(task: Task, base: Source, name: str, number: int, split: str, origi
     )
 
 
-def _as_written(answer: str) -> str:
-    """The answer with its marker as the authors of implicit chain of thought read it: without commas, else as it is."""
-    return steps.MARKER + answer.partition(steps.MARKER)[2].rstrip().replace(",", "")
+def _body_and_final(task: Task, where: str, solution: str, as_written: bool) -> tuple[str, str]:
+    """A solution and its final answer; as it is written in the data of implicit chain of thought, digits may stand apart."""
+    digits = golds.one_by_one(solution) if as_written and solution.count(steps.MARKER) == 1 else None
+    return (steps.body_of(solution).strip(), digits) if digits else task.family.body_and_final(where, solution)
+
+
+def _as_written(answer: str, final: str) -> str:
+    """The answer with its marker as the authors of implicit chain of thought read it: without commas, else as it is.
+
+    Their reading takes the first digits; an answer that goes on behind them, 1/2, is written as its value.
+    """
+    tail = answer.partition(steps.MARKER)[2].rstrip().replace(",", "")
+    return steps.MARKER + (tail if golds.read_over(tail, final) else f" {final}")
 
 
 def _asked(example: Example) -> str:

@@ -88,7 +88,8 @@ class Source(Section):
         "are left out and counted, and no other job looks for its own among them",
     )
     skip_faulty: bool = Field(
-        default=False, description="rows that cannot be read are left out and counted, as the authors' reader does it"
+        default=False,
+        description="rows that cannot be read, answers included, are left out and counted, as the authors' reader does it",
     )
     without: list[str] = Field(
         default=[],

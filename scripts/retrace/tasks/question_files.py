@@ -5,26 +5,46 @@ Each reader takes where a row stands and the row, and gives the question and the
 
 import ast
 import operator
+import re
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 from retrace.errors import UserError
 from retrace.tasks import steps
+from retrace.text.numbers import decimal_text, exact_value, significant
 
 LETTERS = "abcde"
 _OPERATORS = {ast.Add: "+", ast.Sub: "-", ast.Mult: "*", ast.Div: "/"}
-_COMPUTE: dict[str, Callable[[float, float], float]] = {
+_COMPUTE: dict[str, Callable[[Fraction, Fraction], Fraction]] = {
     "+": operator.add,
     "-": operator.sub,
     "*": operator.mul,
     "/": operator.truediv,
 }
+CHOICES = re.compile(r"\s*Answer choices:\s*(?=\(a\))")
 _LONGEST = 200  # characters of an equation
 
 
 def lettered(choices: list[str]) -> str:
     """Choices in one line: (a) bank (b) library."""
     return " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+
+
+def with_choices(question: str) -> tuple[str, list[str]]:
+    """The stem of a question and the texts of its choices, from the one line that `commonsense_qa` makes; no texts for a
+    question without choices."""
+    stem, *rest = CHOICES.split(question, maxsplit=1)
+    if not rest:
+        return question, []
+    found, left = [], rest[0].removeprefix("(a) ")
+    for letter in LETTERS[1:]:
+        choice, mark, after = left.partition(f" ({letter}) ")
+        if not mark:
+            break
+        found.append(choice.strip())
+        left = after
+    return stem, [*found, left.strip()]
 
 
 def _text(where: str, row: dict[str, Any], name: str) -> str:
@@ -88,13 +108,14 @@ def svamp(where: str, row: dict[str, Any]) -> tuple[str, str]:
 
 def _solution(where: str, equation: str, answer: Any) -> str:
     """The equation's operations as steps `<<32+42=74>>`; none where it does not come to the answer, which stands."""
-    if isinstance(answer, bool) or not isinstance(answer, int | float):
+    right = exact_value(answer)
+    if right is None:
         raise UserError(f"{where}: the answer {answer!r} is no number; mend the row")
     lines: list[str] = []
     value = _walk(where, _parsed(where, equation), lines)
-    if abs(value - answer) > 1e-6:
+    if abs(value - right) > 1e-6:
         lines = []
-    return "\n".join([*lines, f"{steps.MARKER} {_plain(float(answer))}"])
+    return "\n".join([*lines, f"{steps.MARKER} {decimal_text(right)}"])
 
 
 def _parsed(where: str, equation: str) -> ast.expr:
@@ -106,10 +127,13 @@ def _parsed(where: str, equation: str) -> ast.expr:
         raise UserError(f"{where}: {equation[:60]!r} is no equation of numbers with + - * /; mend the row") from None
 
 
-def _walk(where: str, node: ast.expr, lines: list[str]) -> float:
+def _walk(where: str, node: ast.expr, lines: list[str]) -> Fraction:
     """The value of a parsed equation, its operations written to `lines` from the inside out."""
     if isinstance(node, ast.Constant) and isinstance(node.value, int | float) and not isinstance(node.value, bool):
-        return float(node.value)
+        value = exact_value(node.value)
+        if value is None:
+            raise UserError(f"{where}: the equation holds a number with too many digits; mend the row")
+        return value
     if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
         left, right = _walk(where, node.left, lines), _walk(where, node.right, lines)
         sign = _OPERATORS[type(node.op)]
@@ -121,5 +145,5 @@ def _walk(where: str, node: ast.expr, lines: list[str]) -> float:
     raise UserError(f"{where}: an equation may hold numbers and + - * / only; mend the row")
 
 
-def _plain(value: float) -> str:
-    return f"{value:.10g}"
+def _plain(value: Fraction) -> str:
+    return decimal_text(significant(value)) or str(value)

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import math
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal
 
 from retrace.errors import UserError
 from retrace.tasks import steps
+from retrace.text.numbers import MAX_DIGITS, WrittenFloat, decimal_text, exact, exact_value
 
 Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
 # rows: a JSON object a line. document: one JSON document with a list. either: whichever it is. lines: `question||solution`.
@@ -46,7 +46,7 @@ def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterat
         if not line.strip():
             raise UserError(f"{path}:{number}: empty line; remove it")
         try:
-            row = json.loads(line)
+            row = json.loads(line, parse_float=WrittenFloat)
         except json.JSONDecodeError as error:
             raise UserError(
                 f"{path}:{number}: not JSON ({error.msg}, column {error.colno}); one object a line"
@@ -101,7 +101,7 @@ def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
 def _document_rows(path: Path, text: str) -> Iterator[Row]:
     """The rows of one JSON document: a list, or {"examples": [...]}."""
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_float=WrittenFloat)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
     except RecursionError:
@@ -133,19 +133,12 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
     value = row.get(name)
     if isinstance(value, list) and len(value) == 1:
         value = value[0]
-    if isinstance(row, CsvRow):
-        value = _number_in(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{where}: field {name!r} is {str(value)[:40]!r}; it must be one number")
-    return str(int(value)) if value == int(value) else repr(value)
-
-
-def _number_in(cell: Any) -> Any:
-    """The number that a text is; the text where it is none."""
-    try:
-        return float(cell.replace(",", ""))
-    except ValueError:
-        return cell
+    number = exact(value) if isinstance(row, CsvRow) and isinstance(value, str) else exact_value(value)
+    if number is None:
+        long = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
+        shown = f"of more than {MAX_DIGITS} digits" if long else repr(str(value)[:40])
+        raise UserError(f"{where}: field {name!r} is {shown}; it must be one number, in digits, as in 1234.5")
+    return decimal_text(number) or str(number)
 
 
 def joined(parts: list[str]) -> str:

@@ -10,12 +10,11 @@ from retrace.tasks.family import Family, first_word
 
 
 class ShortAnswers(Family):
-    """Base of the families whose answers are few. marked: an answer behind `####`; unmarked: one anywhere in a text."""
+    """Base of the families whose answers are few. marked: an answer behind `####`; `answers` reads texts without it."""
 
     cuts_references = True
     final_kind = "word"
     marked: ClassVar[re.Pattern[str]]
-    unmarked: ClassVar[re.Pattern[str]]
     answer_kind: ClassVar[str]  # for messages
 
     def final_of(self, tail: str) -> str | None:
@@ -23,13 +22,12 @@ class ShortAnswers(Family):
         return first_word(tail)
 
     def extract(self, text: str) -> str | None:
-        """The answer behind the first `####`, or, where there is none, the last one in the text; in lower case."""
+        """The answer behind the first `####`, or, where there is none, the one that the text states; in lower case."""
         _, marker, tail = text.partition(steps.MARKER)
         if marker:
             match = self.marked.match(tail)
             return match.group(1).lower() if match else None
-        found = self.unmarked.findall(text)
-        return found[-1].lower() if found else None
+        return self.answers.read(text, [], {})
 
     def _reference(self, gold: str) -> str:
         answer = self.extract(gold) if steps.MARKER in gold else None

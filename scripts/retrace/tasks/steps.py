@@ -17,28 +17,14 @@ def body_of(text: str) -> str:
     return text.split(MARKER, 1)[0]
 
 
-def split_steps(text: str, delimiter: str, official: bool = False) -> list[str]:
+def split_steps(text: str, delimiter: str) -> list[str]:
     """Cut a solution into its steps, without their delimiter.
 
     A step ends at the delimiter or at a line's end; a full stop at a line's end goes; white space is collapsed; what
     follows the first answer marker is no step, and neither are the `print` lines of a program (delimiter `;`).
-
-    official: as GRACE's pair builder does it for samples: every `A:` is removed, also inside a step ("District A: 5"),
-    and only a marker followed by a space counts. By default only a leading `A:` goes and a bare marker counts too.
     """
-    if official:
-        text = " ".join(text.replace("A:", "").strip().replace(".\n", "\n").replace("\n", delimiter).split())
-        text = text.split(MARKER + " ", 1)[0]
-    else:
-        text = body_of(text).lstrip().removeprefix("A:")
-        text = re.sub(r"\.?[ \t]*\r?\n", delimiter, text)
-    return _parts(text, delimiter)
-
-
-def reference_steps(text: str, delimiter: str) -> list[str]:
-    """The steps of a reference solution by GRACE's own rule (for samples see `split_steps`)."""
-    text = text.replace(".\n", "\n").replace("\n", delimiter).strip().split(MARKER + " ", 1)[0]
-    return _parts(text, delimiter)
+    text = body_of(text).lstrip().removeprefix("A:")
+    return _parts(re.sub(r"\.?[ \t]*\r?\n", delimiter, text), delimiter)
 
 
 def with_delimiter(steps: Sequence[str], delimiter: str) -> list[str]:

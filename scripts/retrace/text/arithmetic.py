@@ -1,30 +1,59 @@
-"""A safe evaluator of arithmetic in solutions.
+"""A safe and exact evaluator of arithmetic in solutions.
 
 `eval` is never used: expressions are parsed and their tree is walked, with limits on length, nesting
 and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`.)
+
+Values are whole numbers and fractions, so that no cent is lost. Floats stand in where there is no fraction, as for
+2**0.5, or where it would have more than a thousand bits, as for compound interest over 360 months.
 """
 
 import ast
-import math
 import operator
 import re
 from collections.abc import Callable
+from fractions import Fraction
 from functools import lru_cache
-from typing import Any
 
 MAX_CHARACTERS = 200
 MAX_DEPTH = 40
 MAX_BITS = 1024  # of an exact integer on the way: 308 decimal digits, as many as a float reaches
-MAX_RESULT = 1e18  # of what is written into a solution
+MAX_RESULT = 10**18  # of what is written into a solution
+MAX_DECIMALS = 12
 
-_OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
+Value = int | Fraction | float
+
+
+def _divide(left: Value, right: Value) -> Value:
+    both_whole = isinstance(left, int) and isinstance(right, int)
+    return Fraction(left, right) if both_whole else left / right
+
+
+def _power(base: Value, exponent: Value) -> Value:
+    """A power; a float where it is no fraction or one of too many bits."""
+    if isinstance(base, Fraction) and base.denominator == 1:
+        base = base.numerator
+    if isinstance(exponent, Fraction) and exponent.denominator == 1:
+        exponent = exponent.numerator
+    if isinstance(exponent, int) and not isinstance(base, float):
+        bits = max(abs(base.numerator).bit_length(), base.denominator.bit_length())
+        if abs(exponent) * bits <= 2 * MAX_BITS or abs(base) <= 1 == base.denominator:
+            return Fraction(base) ** exponent if exponent < 0 else base**exponent
+        if isinstance(base, int):
+            raise ArithmeticLimit(f"{base}**{exponent} is too large")
+    found = float(base) ** float(exponent)
+    if isinstance(found, complex):
+        raise ArithmeticLimit(f"{base}**{exponent} is no real number")
+    return found
+
+
+_OPERATORS: dict[type[ast.AST], Callable[..., Value]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: _divide,
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
+    ast.Pow: _power,
     ast.UAdd: operator.pos,
     ast.USub: operator.neg,
 }
@@ -34,50 +63,58 @@ _ADJACENT = re.compile(r"[\d.]\s+[\d.]")
 
 
 class ArithmeticLimit(ArithmeticError):
-    """An expression that is too long, too deep or too large."""
+    """An expression that is too long, too deep or too large, or whose value is no real number."""
 
 
-def walk(expression: str) -> int | float | complex:
+def walk(expression: str) -> Value:
     """The value of an arithmetic expression; raises as Python would, or ArithmeticLimit for a bomb."""
     if len(expression) > MAX_CHARACTERS:
         raise ArithmeticLimit(f"{len(expression)} characters; at most {MAX_CHARACTERS} are read")
+    text = expression.lstrip(" \t")
     try:
-        tree = ast.parse(expression.lstrip(" \t"), mode="eval")
+        tree = ast.parse(text, mode="eval")
     except (MemoryError, RecursionError):
         raise ArithmeticLimit("nested too deep") from None
-    return _value(tree.body, 0)
+    return _value(tree.body, text, 0)
 
 
-def _value(node: ast.AST, depth: int) -> Any:
+def _value(node: ast.AST, text: str, depth: int) -> Value:
     if depth > MAX_DEPTH:
         raise ArithmeticLimit(f"nested deeper than {MAX_DEPTH}")
     if isinstance(node, ast.Constant):
         if isinstance(node.value, int | float) and not isinstance(node.value, bool):
-            return _checked(node.value)
+            return _checked(_literal(node, text) if isinstance(node.value, float) else node.value)
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-        left, right = _value(node.left, depth + 1), _value(node.right, depth + 1)
-        if isinstance(node.op, ast.Pow):
-            _check_power(left, right)
+        left, right = _value(node.left, text, depth + 1), _value(node.right, text, depth + 1)
         return _checked(_OPERATORS[type(node.op)](left, right))
     elif isinstance(node, ast.UnaryOp) and type(node.op) in _OPERATORS:
-        return _OPERATORS[type(node.op)](_value(node.operand, depth + 1))
+        return _OPERATORS[type(node.op)](_value(node.operand, text, depth + 1))
     raise TypeError(f"no arithmetic: {type(node).__name__}")
 
 
-def _checked(value: Any) -> Any:
+def _literal(node: ast.Constant, text: str) -> Value:
+    """The value of a number with a point as it is written, of which a float may hold less."""
+    written = text[node.col_offset : node.end_col_offset] if node.lineno == 1 and text.isascii() else ""
+    digits = written.replace(".", "", 1)
+    if digits.isdigit():
+        return Fraction(int(digits), 10 ** (len(digits) - written.index(".")))
+    return node.value  # with an exponent; `evaluate` reads none
+
+
+def _checked(value: Value) -> Value:
+    """The value; a whole fraction as a whole number, one of too many bits as a float."""
+    if isinstance(value, Fraction):
+        if value.denominator == 1:
+            value = value.numerator
+        elif max(value.numerator.bit_length(), value.denominator.bit_length()) > MAX_BITS:
+            return float(value)
     if isinstance(value, int) and value.bit_length() > MAX_BITS:
         raise ArithmeticLimit(f"a number of {value.bit_length()} bits; at most {MAX_BITS} are held")
     return value
 
 
-def _check_power(base: Any, exponent: Any) -> None:
-    whole = isinstance(base, int) and isinstance(exponent, int)
-    if whole and abs(base) > 1 and abs(exponent) * abs(base).bit_length() > 2 * MAX_BITS:
-        raise ArithmeticLimit(f"{base}**{exponent} is too large")
-
-
 @lru_cache(maxsize=65536)
-def evaluate(expression: str) -> int | float | None:
+def evaluate(expression: str) -> Value | None:
     """The value of plain arithmetic (`+ - * / // **`, brackets, spaces, `1,000`), or None.
 
     None: anything that is no arithmetic, division by zero, overflow, a result that is no real number or beyond
@@ -90,22 +127,25 @@ def evaluate(expression: str) -> int | float | None:
         value = walk(text)
     except (ArithmeticError, SyntaxError, TypeError, ValueError):
         return None
-    return value if isinstance(value, int | float) and abs(value) <= MAX_RESULT else None
+    return value if abs(value) <= MAX_RESULT else None
 
 
-def format_number(value: int | float) -> str:
+def format_number(value: Value) -> str:
     """A result as solutions write it: `24`, `0.5`, `12.125`, `3.33`.
 
     Whole values without a point; up to four decimals where they are exact, two otherwise, and for small values as
-    many as show two digits. Never an exponent, never '-0'.
+    many as show two digits, twelve at most. Halves are rounded away from zero. Never an exponent, never '-0'.
+    A float counts with the fifteen digits that it holds for sure: 0.1 + 0.2 is 0.3.
     """
-    if isinstance(value, float) and abs(value - round(value)) < 1e-9 * max(1.0, abs(value)):
-        value = round(value)
-    if isinstance(value, int):
-        return str(value)
-    for decimals in range(1, 5):
-        if abs(value - round(value, decimals)) < 1e-9 * max(1.0, abs(value)):
-            return f"{value:.{decimals}f}"
-    decimals = 2 if abs(value) >= 0.1 else 1 - math.floor(math.log10(abs(value)))
-    text = f"{value:.{min(decimals, 12)}f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    if isinstance(value, float):
+        value = Fraction(f"{value:.15g}")
+    if value.denominator == 1:
+        return str(value.numerator)
+    decimals = 4 if 10**4 % value.denominator == 0 else 2
+    while decimals < MAX_DECIMALS and abs(value.numerator) * 10 ** (decimals - 1) < value.denominator:
+        decimals += 1
+    # To so many decimals, halves away from zero, without zeros at the end.
+    scaled = (2 * abs(value.numerator) * 10**decimals + value.denominator) // (2 * value.denominator)
+    whole, rest = divmod(scaled, 10**decimals)
+    text = f"{whole}.{rest:0{decimals}d}".rstrip("0").rstrip(".")
+    return f"-{text}" if value < 0 and scaled else text

@@ -3,9 +3,11 @@
 Values are fractions, so that nothing is rounded. A percent sign is ignored: 50% is 50, as the data sets have it.
 """
 
+import math
 import re
+from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 MAX_DIGITS = 400  # of a number, written out: more than a float reaches
 
@@ -65,6 +67,7 @@ def _number_pattern(spaced: bool) -> str:
 
 
 _IN_TEXT = re.compile(r"(?<![\w.])(?:(?<![)\]}])|(?![-+]))" + _number_pattern(spaced=False))
+_DIGITS_ALONE = re.compile(r"-?\d{1,300}(?:\.\d{1,100})?", re.ASCII)
 _WHOLE = re.compile(_number_pattern(spaced=True))
 
 
@@ -78,7 +81,7 @@ class Number(NamedTuple):
 
 def plain_signs(text: str) -> str:
     """The text with plain minus signs, digits, apostrophes and spaces for typographic ones; its length stays the same."""
-    return text.translate(_PLAIN)
+    return text if text.isascii() else text.translate(_PLAIN)
 
 
 def exact(text: str) -> Fraction | None:
@@ -87,8 +90,39 @@ def exact(text: str) -> Fraction | None:
     `1,5` is none: it may be a decimal comma or a slip. `5.` is 5.
     """
     written = plain_signs(text).strip()
+    if _DIGITS_ALONE.fullmatch(written):  # nearly all are; the other way takes ten times as long
+        return Fraction(written)
     match = _WHOLE.fullmatch(written.removesuffix("."))
     return _value(match) if match else None
+
+
+class WrittenFloat(float):
+    """A number in a JSON file that keeps its digits, of which a float has 17 at most: `json.loads(..., parse_float=...)`."""
+
+    def __new__(cls, text: str) -> "WrittenFloat":
+        found = super().__new__(cls, text)
+        found.text = text
+        return found
+
+    text: str
+
+    def __str__(self) -> str:
+        shortest = float.__repr__(self)
+        return shortest if exact(shortest) == exact(self.text) else self.text
+
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        return WrittenFloat, (self.text,)
+
+
+def exact_value(value: Any) -> Fraction | None:
+    """The value of a number in a file, 0.1 a tenth; None for what is no number (true, NaN) or has too many digits."""
+    if isinstance(value, Decimal):  # of a table
+        return exact(str(value))
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return Fraction(value) if abs(value) < 10**MAX_DIGITS else None
+    return exact(getattr(value, "text", float.__repr__(value))) if math.isfinite(value) else None
 
 
 def numbers_in(text: str) -> list[Number]:
@@ -97,11 +131,32 @@ def numbers_in(text: str) -> list[Number]:
     A minus sign counts unless it follows something to subtract from. `3/4` is one number; a digit inside a word is none.
     """
     found = []
-    for match in _IN_TEXT.finditer(plain_signs(text)):
+    signs = plain_signs(text)
+    for match in _IN_TEXT.finditer(signs):
         value = _value(match)
-        if value is not None:
+        if value is None:
+            continue
+        if match["sign"] and _subtracts(signs, match):
+            found.append(Number(abs(value), match.start() + 1, match.end()))
+        else:
             found.append(Number(value, match.start(), match.end()))
     return found
+
+
+def _subtracts(text: str, match: re.Match[str]) -> bool:
+    """Whether the sign before a number stands between two: `20 - 5`, `20 -5`, `what is left - 5`."""
+    before = text[max(match.start() - 20, 0) : match.start()].rstrip(" ")
+    if not before:
+        return False
+    apart = text[match.start("sign") + 1].isspace()
+    return before[-1].isdigit() or before[-1] in ")]}%" or (apart and before[-1].isalpha())
+
+
+def number_at_start(text: str) -> Number | None:
+    """The number with which a text begins, read whole: `1 200 pens` begins with 1200. None where it begins otherwise."""
+    match = _WHOLE.match(plain_signs(text))
+    value = _value(match) if match else None
+    return Number(value, 0, match.end()) if match and value is not None else None
 
 
 def decimal_text(value: Fraction) -> str | None:
@@ -117,6 +172,34 @@ def decimal_text(value: Fraction) -> str | None:
     whole = str(abs(value.numerator) * 10**digits // value.denominator).rjust(digits + 1, "0")
     sign = "-" if value < 0 else ""
     return f"{sign}{whole[:-digits]}.{whole[-digits:]}" if digits else f"{sign}{whole}"
+
+
+def same_value(found: Fraction, right: Fraction) -> bool:
+    """Whether a value is the right one but for the rounding of decimals: by a millionth of it, and never by half a cent."""
+    return abs(found - right) <= min(Fraction(1, 10**6) * max(1, abs(right)), Fraction(1, 200), abs(right) / 2 or 1)
+
+
+def significant(value: Fraction, digits: int = 10) -> Fraction:
+    """A value to so many significant digits, with never fewer than six decimals; a whole number stays as it is."""
+    if value.denominator == 1:
+        return value
+    whole = abs(value.numerator) // value.denominator
+    zeros = len(str(value.denominator // abs(value.numerator))) - 1  # behind the point, of a value below 1
+    return round(value, max(digits - len(str(whole)), 6) if whole else digits + zeros)
+
+
+def whole_number(line: str, end: int) -> Fraction | None:
+    """The value of the number at the start of a line, where it goes on behind its first `end` characters; else None.
+
+    For readers that take digits, points and commas alone: they cut `1/2`, `1e3` and `12 1/2` short.
+    """
+    if not line[end:].strip():
+        return None
+    value = exact(line)
+    if value is None:
+        found = number_at_start(line)
+        value = found.value if found is not None and found.end > end else None
+    return value if value is not None and value != exact(line[:end]) else None
 
 
 def _value(match: re.Match[str]) -> Fraction | None:

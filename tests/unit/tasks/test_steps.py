@@ -20,10 +20,8 @@ def test_a_bare_answer_has_no_steps(text):
     assert steps.split_steps(text, "|") == []
 
 
-def test_our_default_keeps_letters_that_the_official_rule_removes():
-    text = "A: District A: 5 | all: 6 | ####7"
-    assert steps.split_steps(text, "|") == ["District A: 5", "all: 6"]
-    assert steps.split_steps(text, "|", official=True) == ["District 5", "all: 6", "####7"]
+def test_only_a_leading_mark_of_the_answer_goes_and_a_bare_marker_ends_the_steps():
+    assert steps.split_steps("A: District A: 5 | all: 6 | ####7", "|") == ["District A: 5", "all: 6"]
 
 
 @pytest.mark.parametrize("delimiter", ["|", ";"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrace.text.numbers import decimal_text, exact, numbers_in, plain_signs
+from retrace.text.numbers import decimal_text, exact, number_at_start, numbers_in, plain_signs
 
 WHOLE = {
     "18": 18, "-5": -5, "−5": -5, "+3": 3, "1,200": 1200, "1,234,567.89": "1234567.89", "1 200": 1200,
@@ -44,6 +44,8 @@ def test_what_is_not_wholly_a_number_is_none(text: str) -> None:
         ("600-407 = 193.", [600, 407, 193]),
         ("It is −5, or -$7.50.", [-5, "-7.5"]),
         ("(3)-4", [3, 4]),
+        ("20 - 5, 20 -5 and what is left - 5", [20, 5, 20, 5, 5]),
+        ("It is -5, or = - 5, or (-5), 3 * -5", [-5, -5, -5, 3, -5]),
         ("x1 and 2nd", [2]),
         ("He eats 3/4 of 1/2.", ["3/4", "1/2"]),
         (r"so \boxed{18} pens for 3 bags", [18, 3]),
@@ -84,3 +86,25 @@ def test_numbers_of_thousands_of_digits_are_none(text: str) -> None:
 def test_digits_that_never_end_have_no_decimal_text() -> None:
     assert decimal_text(Fraction(1, 3)) is None
     assert decimal_text(Fraction(-1, 8)) == "-0.125"
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "written"),
+    [
+        ("1 200 pens", 1200, "1 200"),
+        ("1 2000", 1, "1"),
+        ("-$5.50!", "-5.5", "-$5.50"),
+        ("12 1/2 cups", "25/2", "12 1/2"),
+        ("18, 20", 18, "18"),
+        ("50% of 8", 50, "50%"),
+    ],
+)
+def test_the_number_at_the_start_is_read_whole(text: str, value: int | str, written: str) -> None:
+    number = number_at_start(text)
+    assert number is not None
+    assert (number.value, text[: number.end]) == (Fraction(value), written)
+
+
+@pytest.mark.parametrize("text", ["", "about 18", "(18)", "x1", "- "])
+def test_what_begins_otherwise_has_no_number_at_its_start(text: str) -> None:
+    assert number_at_start(text) is None

@@ -9,6 +9,7 @@ Decoder-only models read an instruction and write the reference as it is, `<<48/
 
 import re
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from retrace.errors import UserError
@@ -18,6 +19,7 @@ from retrace.tasks.base import Task
 from retrace.tasks.families.word_problems import WordProblems
 from retrace.tasks.forms import Form, register
 from retrace.tasks.options import TaskConfig
+from retrace.text.numbers import decimal_text, plain_signs, whole_number
 
 INSTRUCTION = (
     "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
@@ -46,12 +48,29 @@ def one_line(solution: str) -> str:
     return " ".join(line if line.startswith("##") or line.endswith(".") else f"{line}." for line in lines)
 
 
-def extract_value(text: str) -> float | str:
-    """The LAST number behind `#` and one space, commas removed; INVALID where there is none or it is no number."""
-    found = _ANSWER.findall(text)
+def last_answer(text: str) -> Fraction | None:
+    """The LAST number behind `#` and one space, commas removed; None where there is none or it is no number.
+
+    The authors' code takes digits, points and commas alone; a number that goes on behind them, 1/2, is read whole.
+    """
+    text = plain_signs(text)
+    found = list(_ANSWER.finditer(text))
+    if not found:
+        return None
+    taken = found[-1].group(1)
+    value = whole_number(text[found[-1].start(1) :].partition("\n")[0], len(taken))
     try:
-        return float(found[-1].replace(",", "")) if found else INVALID
+        return Fraction(taken.replace(",", "")) if value is None else value
     except ValueError:
+        return None
+
+
+def extract_value(text: str) -> float | str:
+    """The last answer as a float, as the authors' code has it, or INVALID."""
+    value = last_answer(text)
+    try:
+        return INVALID if value is None else float(value)
+    except OverflowError:
         return INVALID
 
 
@@ -116,15 +135,19 @@ class DpoStTask(Task):
 
     def extract(self, text: str) -> str | None:
         """The answer by DPO-ST's own extractor."""
-        value = extract_value(text)
-        return None if isinstance(value, str) else f"{value:.15g}"
+        value = last_answer(text)
+        return None if value is None else decimal_text(value) or str(value)
 
     def grade(self, text: str, gold: str) -> bool:
-        """DPO-ST's grader: the values differ by less than 1e-4. UserError where gold has no answer."""
+        """DPO-ST's grader: the values differ by less than 1e-4, exactly where floats are too coarse for it.
+
+        UserError where gold has no answer.
+        """
         reference, found = extract_value(gold), extract_value(text)
         if isinstance(reference, str):
             raise UserError(f"the reference solution has no '#### number': {gold[-80:]!r}; mend the data")
-        return not isinstance(found, str) and abs(found - reference) < 1e-4
+        near = not isinstance(found, str) and abs(found - reference) < 1e-4
+        return near and (abs(reference) < 2**53 or last_answer(text) == last_answer(gold))
 
 
 register(

@@ -5,8 +5,12 @@ as "(A)" names no option, and of "2 + 3 = 5" the first number counts.
 """
 
 import re
+from fractions import Fraction
 
+from retrace.tasks.answers import read_number
 from retrace.tasks.graders import Grader, register
+from retrace.tasks.statements import readable, statements_in
+from retrace.text.numbers import numbers_in
 
 PHRASE = "The answer is"
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")
@@ -19,6 +23,21 @@ def find_number(text: str) -> str | None:
         return behind[0].replace(",", "")
     everywhere = _NUMBER.findall(text)
     return everywhere[-1].replace(",", "") if everywhere else None
+
+
+def shown_number(text: str) -> str | None:
+    """The number that is shown and voted with: `find_number`'s where it is a whole number behind the phrase.
+
+    Of `9{,}500` or `-5` with a long minus sign the authors' reader takes a part, and a text that states its answer in other
+    words, in a box for instance, it does not understand: the answer is then read whole.
+    """
+    found = find_number(text)
+    if found is None or PHRASE in text:
+        behind = numbers_in(readable(text.rpartition(PHRASE)[2]))
+        whole = found is not None and any(number.value == Fraction(found) for number in behind)
+    else:
+        whole = not statements_in(text).found
+    return found if whole else read_number(text, [PHRASE])
 
 
 def same_number(text: str, right: str) -> bool:
@@ -41,5 +60,5 @@ def names_option(text: str, right: str) -> bool:
     return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)
 
 
-register(Grader("latro_number", "numeric", same_number, extract=find_number))
+register(Grader("latro_number", "numeric", same_number, extract=shown_number))
 register(Grader("latro_option", "multiple_choice", names_option))

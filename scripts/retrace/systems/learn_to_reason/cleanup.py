@@ -1,21 +1,25 @@
-"""The answer in free text: Learn-to-Reason's rule, for rationales that end in no agreed form (arXiv 2310.13332).
+"""The answer of a rationale, for students' samples in the exam and for teachers' rationales (arXiv 2310.13332).
 
-A rationale may end in `#### 5`, in a line `Answer: 5`, in `Therefore, the answer is 5`, or in no such words at all; then
-its last number counts. Students' samples in the exam and teachers' rationales are read this way.
+`cleanup` is the authors' rule, which reads up to the first blank line: students' samples in the authors' own form are
+read so. Everything else is read as a whole, by `stated_answer`.
 """
 
 import re
 from typing import NamedTuple
 
+from retrace.schemas import Example
 from retrace.tasks import steps
+from retrace.tasks.answers import stated_words
 from retrace.tasks.base import Task
+from retrace.tasks.question_files import LETTERS, with_choices
+from retrace.tasks.statements import statements_in
+from retrace.text.markup import without_thoughts
 
 ANSWER_LINE = "\nAnswer"
-_MARKERS = (ANSWER_LINE, "Therefore, the answer is")
+MARKERS = (ANSWER_LINE, "Therefore, the answer is")
 _NUMBER = re.compile(r"-?\d+\.?\d*")
 _RAW_NUMBER = re.compile(r"-?\d+\.?\$?,?\d*")
 _CHOICE = re.compile(r"\([a-e]\)")
-_NEVER_RIGHT = "will_never_be_the_right_answer"  # what the authors' code answers where it finds nothing
 
 
 class Cleaned(NamedTuple):
@@ -25,22 +29,15 @@ class Cleaned(NamedTuple):
     prediction: str | None
 
 
-def cleanup(text: str, kind: str, official: bool = False) -> Cleaned:
-    """Read a rationale of a kind of task: `number`, `yes_no` or `choice` (of (a) to (e)).
-
-    official: as the authors' code: a rationale that ends right behind the word Answer raises IndexError, and a missing
-    answer is the text `will_never_be_the_right_answer`.
-    """
+def cleanup(text: str, kind: str) -> Cleaned:
+    """Read a rationale of a kind of task by the authors' rule: `number`, `yes_no` or `choice` (of (a) to (e))."""
     readers = {"number": _number, "yes_no": _yes_no, "choice": _choice}
-    found = readers[kind](text, official)
-    if official and found.prediction is None:
-        return Cleaned(found.text, _NEVER_RIGHT)
-    return found
+    return readers[kind](text)
 
 
-def _number(text: str, official: bool) -> Cleaned:
+def _number(text: str) -> Cleaned:
     text = text.strip().split("\n\n")[0]
-    marker = next((marker for marker in _MARKERS if marker in text), None)
+    marker = next((marker for marker in MARKERS if marker in text), None)
     piece = text if marker is None else text.split(marker)[1].strip()
     numbers = [number.strip(".") for number in _NUMBER.findall(piece.replace(",", ""))]
     if marker is None:
@@ -52,7 +49,7 @@ def _number(text: str, official: bool) -> Cleaned:
     place = text.find(prediction, start) if prediction else -1
     if prediction and place >= 0:
         return Cleaned(text[: place + len(prediction)], prediction)
-    return Cleaned(text[:start] + marker + _first_word(piece, official), prediction)
+    return Cleaned(text[:start] + marker + _first_word(piece), prediction)
 
 
 def _cut_after(text: str, number: str) -> str:
@@ -63,19 +60,17 @@ def _cut_after(text: str, number: str) -> str:
     return text[: place + len(number)] if place >= 0 else text
 
 
-def _first_word(piece: str, official: bool) -> str:
+def _first_word(piece: str) -> str:
     """What is kept behind a marker where the number as read does not stand there."""
     words = piece.split()
     if not words:
-        if official:
-            raise IndexError("nothing behind the word Answer")
         return ""
     if words[0] == ":":
         return f": {words[1]}" if len(words) > 1 else " "
     return f" {words[0]}"
 
 
-def _yes_no(text: str, official: bool) -> Cleaned:
+def _yes_no(text: str) -> Cleaned:
     text = text.strip().split("\n\n")[0]
     marked = ANSWER_LINE in text
     piece = text.split(ANSWER_LINE)[1] if marked else text
@@ -84,7 +79,7 @@ def _yes_no(text: str, official: bool) -> Cleaned:
     return Cleaned(text, (answers[0] if marked else answers[-1]) if answers else None)
 
 
-def _choice(text: str, official: bool) -> Cleaned:
+def _choice(text: str) -> Cleaned:
     text = text.strip().split("\n\n")[0].split("\n")[0]
     first = _CHOICE.search(text)
     text = (text[: first.end() + 1] if first else text).strip()
@@ -94,20 +89,30 @@ def _choice(text: str, official: bool) -> Cleaned:
     return Cleaned(text, text if text in ("a", "b", "c", "d", "e") else None)
 
 
-def answer_in(task: Task, text: str) -> str | None:
-    """The answer of a rationale of this task, whether or not it ends in the project's own form `#### answer`.
+def answer_in(task: Task, text: str, example: Example | None = None) -> str | None:
+    """The answer of a student's solution: by the authors' rule in the authors' form, otherwise as `stated_answer`."""
+    return task.extract(text) if task.form.startswith("learn_to_reason") else stated_answer(task, text, example)
 
-    Programs and symbolic tasks have no free form: their own extractor reads them, as the authors' form does.
+
+def stated_answer(task: Task, text: str, example: Example | None = None) -> str | None:
+    """The answer that a text states, read as a whole: behind `####`, in an answer line, in a box, in a sentence.
+
+    A text in the project's own form, `step | step | #### answer` on one line, is read behind its marker, and one that was
+    cut off before it by the authors' rule. Programs are read by their own extractor. example: the question that the text
+    answers, whose options may be named by their text.
     """
-    kind = task.family.free_text
-    if kind is None or task.form.startswith("learn_to_reason"):
-        return task.extract(text)
-    body, marker, tail = text.partition(steps.MARKER)
-    if kind == "number":
-        return cleanup(f"{body.strip()}{ANSWER_LINE}: {tail.strip()}" if marker else text, kind).prediction
-    if not marker and ANSWER_LINE in text:
-        # The authors' rule reads one line of a choice only; ours were asked for an answer on a line of its own.
-        marker, tail = steps.MARKER, text.split(ANSWER_LINE)[1].lstrip(" :")
-    if marker:
-        return task.family.extract(f"{steps.MARKER} {tail}")
-    return cleanup(text, kind).prediction
+    family, said = task.family, without_thoughts(text).strip()
+    if not family.prose:
+        return family.extract(said)
+    if "\n" not in said and steps.MARKER in said:
+        said = f"{steps.MARKER} {said.split(steps.MARKER)[1].strip()}"
+    if family.free_text is not None:
+        steps_alone = "\n" not in said and ("<<" in said or f" {task.delimiter}" in said)
+        if steps_alone and not statements_in(said).found:
+            return cleanup(said, family.free_text).prediction
+        choices = with_choices(example.question)[1] if example and family.free_text == "choice" else []
+        return family.answers.read(said, [steps.MARKER], dict(zip(LETTERS, choices, strict=False)))
+    found = task.answer_of(said, example) if example else task.extract(said)
+    if found is None and steps.MARKER not in said and (words := stated_words(said, [])):
+        return task.extract(f"{steps.MARKER} {words}")
+    return found

@@ -72,5 +72,5 @@ def mark_released(
 
 
 def _marked(task: Task, example: Example, text: str) -> MarkedAnswer:
-    answer = answer_in(task, text)
+    answer = answer_in(task, text, example)
     return MarkedAnswer(example_id=example.id, text=text, answer=answer, correct=is_right(task, answer, example))

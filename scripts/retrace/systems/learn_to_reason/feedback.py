@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from retrace.errors import UserError
 from retrace.schemas import Example, MarkedAnswer, TeacherRationale
-from retrace.systems.learn_to_reason.cleanup import ANSWER_LINE, answer_in
+from retrace.systems.learn_to_reason.cleanup import stated_answer
 from retrace.systems.learn_to_reason.exam import is_right
 from retrace.systems.learn_to_reason.options import Feedback
+from retrace.systems.learn_to_reason.reasoning import reasoning_lines
 from retrace.systems.learn_to_reason.teachers.base import Request, Response, Teacher, estimated_tokens
-from retrace.tasks import steps
 from retrace.tasks.base import Task
+from retrace.text.markup import without_thoughts
 
 ACCEPTED = "accepted"
 _REFUSAL = re.compile(r"(?:i'm|i am) sorry|^sorry|^i can(?:no|')t|^i am unable|^i'm unable|^as an ai", re.IGNORECASE)
@@ -85,19 +86,20 @@ def judge(
     """`accepted`, or the first reason against a teacher's rationale."""
     if response is None:
         return "no_response"
-    text = response.text
+    text = without_thoughts(response.text)
     if response.finish in ("refusal", "content_filter"):
         return "refusal"
-    if not text.strip():
+    if not response.text.strip():
         return "empty"
     if len(text) > options.max_characters:
         return "too_long"
-    if not is_right(task, answer_in(task, text), example):
+    answer = stated_answer(task, text, example)
+    if not is_right(task, answer, example):
         if _REFUSAL.search(text.strip()):
             return "refusal"
         if response.finish == "length":
             return "unfinished"
-        return "no_answer" if answer_in(task, text) is None else "wrong_answer"
+        return "no_answer" if answer is None else "wrong_answer"
     if not rationale_of(text):
         return "no_rationale"
     if another_language(text, example.question, common):
@@ -106,11 +108,8 @@ def judge(
 
 
 def rationale_of(text: str) -> str:
-    """What stands before the answer."""
-    body = text.strip()
-    for marker in (steps.MARKER, ANSWER_LINE):
-        body = body.split(marker)[0]
-    return "" if body.lower().startswith("answer:") else body.strip(" |\n")
+    """The reasoning, without what states the answer; empty where there is none."""
+    return "\n".join(reasoning_lines(text)).strip(" |\n")
 
 
 def common_words(questions: Iterable[str]) -> frozenset[str]:

@@ -18,19 +18,19 @@ from typing import Literal
 from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.systems.learn_to_reason import cleanup
+from retrace.systems.learn_to_reason.reasoning import reasoning_lines
 from retrace.tasks import steps
 from retrace.tasks.base import Task, canonical
 from retrace.tasks.formats import locate
 from retrace.tasks.forms import Form, form_named, register
 from retrace.tasks.options import TaskConfig
-from retrace.tasks.question_files import LETTERS
+from retrace.tasks.question_files import LETTERS, with_choices
 from retrace.text.constants import string_constant
 
 FORM = "learn_to_reason"
 ZERO_SHOT = "learn_to_reason_zero_shot"
 Kind = Literal["number", "yes_no", "choice"]
 
-_CHOICES = re.compile(r"\s*Answer choices:\s*(?=\(a\))")  # as retrace.tasks.question_files writes them
 _LETTER = re.compile(r"\(([a-e])\)")
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 
@@ -54,19 +54,12 @@ def written_text(kind: Kind, rationale: str, answer: str, examples: bool = True)
     return rationale.strip() if examples else f" {answer}"
 
 
-def with_choices(question: str) -> tuple[str, list[str]]:
-    """The stem of a question and the texts of its choices, from the task's own one line."""
-    stem, *rest = _CHOICES.split(question, maxsplit=1)
-    if not rest:
+def choices_of(question: str) -> tuple[str, list[str]]:
+    """The stem of a question and the texts of its choices. Raises UserError for a question without any."""
+    stem, choices = with_choices(question)
+    if not choices:
         raise UserError(f"question {question[:60]!r} lists no choices behind 'Answer choices:'; mend the data")
-    found, left = [], rest[0].removeprefix("(a) ")
-    for letter in LETTERS[1:]:
-        choice, mark, after = left.partition(f" ({letter}) ")
-        if not mark:
-            break
-        found.append(choice.strip())
-        left = after
-    return stem, [*found, left.strip()]
+    return stem, choices
 
 
 def check_not_shown(examples: str, questions: Iterable[Example], path: str | Path) -> None:
@@ -75,7 +68,7 @@ def check_not_shown(examples: str, questions: Iterable[Example], path: str | Pat
     path: the task's YAML, for the message.
     """
     shown = {_words(line.removeprefix("Question:")) for line in examples.splitlines() if line.startswith("Question:")}
-    ids = [one.id for one in questions if {_words(one.question), _words(_CHOICES.split(one.question)[0])} & shown]
+    ids = [one.id for one in questions if {_words(one.question), _words(with_choices(one.question)[0])} & shown]
     if ids:
         raise UserError(
             f"{path}: splits.test: the worked examples of learn_to_reason show {', '.join(ids)} with the answer; leave "
@@ -116,23 +109,22 @@ class LearnToReasonTask(Task):
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "decoder_only") -> str:
         """The authors' worked examples and the question; `demonstrations` are not theirs and stay out."""
-        stem, choices = with_choices(question) if self.kind == "choice" else (" ".join(question.split()), [])
+        stem, choices = choices_of(question) if self.kind == "choice" else (" ".join(question.split()), [])
         return prompt_text(self.kind, stem, choices, self.examples)
 
     def written(self, rationale: str, example: Example) -> str:
         """A right rationale as a model learns to write it, with the reference's answer.
 
-        What states the answer again behind it goes; steps in the task's own form become sentences. Of a choice the
-        authors read the first letter in brackets, in the first line: a rationale where that is not the right one gets one
+        Lines that state the answer and marks of Markdown and LaTeX go; steps in the task's own form become sentences. Of a
+        choice the authors read the first letter in brackets, in the first line: a rationale where that is wrong gets one
         line, its letters lose their brackets, and the answer is added.
         """
-        body = rationale.strip()
-        if steps.MARKER in body:
-            body = self._sentences(steps.split_steps(body, self.config.delimiter))
-        body = f"\n{body}".split(cleanup.ANSWER_LINE)[0].strip()
+        body = "\n".join(reasoning_lines(rationale, sentences=False)).strip()
+        if steps.MARKER in rationale:
+            body = self._sentences(steps.split_steps(f"{body}\n", self.config.delimiter))
         answer = example.final_answer
         if self.kind == "choice" and cleanup.cleanup(body, "choice").prediction != answer:
-            _, choices = with_choices(example.question)
+            _, choices = choices_of(example.question)
             named = choices[LETTERS.index(answer)]
             said = _LETTER.sub(r"\1", " ".join(body.split()))
             body = f"{said} Therefore, the answer is {named} ({answer}).".strip()

@@ -20,7 +20,6 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from retrace.errors import UserError
 from retrace.prompting.prompting import Prompting
 from retrace.schemas import Example, MarkedAnswer
-from retrace.systems.learn_to_reason.cleanup import ANSWER_LINE
 from retrace.systems.learn_to_reason.contrastive import (
     ReflectionRow,
     collate_reflection,
@@ -30,6 +29,7 @@ from retrace.systems.learn_to_reason.contrastive import (
 )
 from retrace.systems.learn_to_reason.form import LearnToReasonTask
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
+from retrace.systems.learn_to_reason.reasoning import program_lines, reasoning_lines
 from retrace.tasks import steps
 from retrace.tasks.base import Task
 from retrace.training import parallel
@@ -39,21 +39,17 @@ from retrace.training.data import Row, collate_generator, length_of, report_long
 from retrace.training.sft import DevelopmentLoss, start_token
 from retrace.training.trainer import Evaluation, train, world_size
 
-_ANSWER_SENTENCE = "Therefore, the answer is"
-
 
 def in_task_form(task: Task, text: str, example: Example) -> str:
     """A rationale in the form that students write, with the reference's final answer.
 
-    In the plain form, `step | step | #### answer`, what stands before the answer line is cut into steps at line ends, or,
-    on one line, into sentences.
+    In the plain form, `step | step | #### answer`, the reasoning is cut into steps at line ends, or, on one line, into
+    sentences. What states the answer, and all marks of Markdown and LaTeX, are left out.
     """
     if isinstance(task, LearnToReasonTask):
         return task.written(text, example)
-    body = text.strip()
-    for marker in (steps.MARKER, ANSWER_LINE, _ANSWER_SENTENCE):
-        body = body.split(marker)[0].rstrip()
-    parts = task.split_steps(body)
+    lines = reasoning_lines(text) if task.family.prose else program_lines(text)
+    parts = task.split_steps("\n".join(lines))
     if len(parts) == 1 and task.family.prose:
         parts = steps.split_sentences(parts[0])
     return task.join_steps(parts, example.final_answer)

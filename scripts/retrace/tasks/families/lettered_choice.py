@@ -3,6 +3,7 @@
 import re
 
 from retrace.tasks import question_files
+from retrace.tasks.answer_kinds import LETTER
 from retrace.tasks.row_formats import worked
 from retrace.tasks.short_answers import ShortAnswers
 
@@ -11,10 +12,10 @@ class LetteredChoice(ShortAnswers):
     """The answer is the letter of a choice, (a) to (e)."""
 
     name = "lettered_choice"
+    answers = LETTER
     free_text = "choice"
     formats = (worked("commonsense_qa", question_files.commonsense_qa, solutions=False),)
     marked = re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])")
-    unmarked = re.compile(r"\(([A-Ea-e])\)")
     answer_kind = "letter"
 
     def shown_answer(self, final: str) -> str:

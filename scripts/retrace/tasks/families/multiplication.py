@@ -82,6 +82,7 @@ class Multiplication(Family):
     own_keys = frozenset({"digits"})
     generators = (Generator("multiplication", _drawn, streams=True),)
     joint = JOINT
+    final_kind = "digits"
 
     @classmethod
     def fault(cls, config: TaskConfig) -> str | None:

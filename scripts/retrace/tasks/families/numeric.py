@@ -1,8 +1,11 @@
 """Questions whose answer is a number, with nothing but the answer to judge (LaTRO's columns, data of the user's own)."""
 
 from retrace.errors import UserError
+from retrace.tasks import golds
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, FinalOnly
+
+_EXACT = ("phrase", "math_verify")  # graders of `chat.grader` that compare fractions; LaTRO's cuts them
 
 
 class Numeric(FinalOnly):
@@ -13,8 +16,12 @@ class Numeric(FinalOnly):
     final_kind = "number"
 
     def final_of(self, tail: str) -> str | None:
-        """The first number."""
-        return Family.final_of(self, tail)
+        """The number; 1/3 may stay a fraction where the grader compares fractions."""
+        return golds.final_text(tail, fractions=self.config.chat.grader in _EXACT)
+
+    def bare_final(self, answer: str) -> str | None:
+        """The number of an answer that is nothing else."""
+        return Family.bare_final(self, answer)
 
     def check_row(self, where: str, question: str, final: str) -> None:
         """Raise UserError for an answer that is no number."""

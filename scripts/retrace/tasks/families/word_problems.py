@@ -2,51 +2,63 @@
 
 import re
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 
 from retrace.errors import UserError
 from retrace.schemas import Example
-from retrace.tasks import question_files
+from retrace.tasks import golds, question_files
 from retrace.tasks.answer_kinds import NUMBER
 from retrace.tasks.family import Family, Generator, Wanted
 from retrace.tasks.row_formats import worked
+from retrace.text.numbers import decimal_text, exact, number_at_start, plain_signs, same_value, whole_number
 
-_OFFICIAL_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
-_OFFICIAL_EQUATION = re.compile(r"=(-?[0-9.]+)")
-_OFFICIAL_NUMBER = re.compile(r"\d+[.,]?\d*")
+_FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
-_EQUATION = re.compile(rf"=\s*(-?)\s?\$?\s?(-?)({_DIGITS})")
+_EQUALS = re.compile(r"=\s*")
 # A minus sign belongs to a bare number unless something to subtract from stands before it (600-407).
 _NUMBER = re.compile(rf"(?<![\w)\]])(-?)\$?(-?)({_DIGITS})|({_DIGITS})")
-_STRICT_ANSWER = re.compile(rf"####\s*(-?)\s?\$?\s?(-?)({_DIGITS})\s?%?\.?\s*\Z")
 
 
-def extract_answer(text: str, official: bool = False) -> str | None:
+def extract_answer(text: str) -> str | None:
     """The number after the first `#### `, commas removed; None where there is none.
 
-    official: as GRACE: whatever digits, points and commas follow counts, even none but a point.
+    As GRACE reads it, but for a number that goes on behind the digits: `1/2` is 0.5 and not 1, `1e3` 1000, `−5` -5.
     """
-    match = _OFFICIAL_ANSWER.search(text)
+    text = plain_signs(text)
+    match = _FIRST_ANSWER.search(text)
     if match is None:
         return None
-    answer = match.group(1).strip().replace(",", "")
-    return answer if official or any(character.isdigit() for character in answer) else None
+    value = whole_number(text[match.start(1) :].partition("\n")[0], len(match.group(1)))
+    if value is not None:
+        return decimal_text(value) or str(value)
+    answer = match.group(1).replace(",", "")
+    return answer if any(character.isdigit() for character in answer) else None
 
 
-def _float(text: str | None) -> float | None:
+def differ(found: str | None, right: str | None, least: float) -> bool:
+    """Whether two answers are no numbers, or differ by this much. Floats decide, as in the papers' graders; numbers so large
+    that floats cannot tell them apart are compared exactly."""
+    found, right = (found or "").rstrip("."), (right or "").rstrip(".")
     try:
-        return float(text.rstrip(".")) if text is not None else None
+        one, other = float(found), float(right)
+        if max(abs(one), abs(other)) < 2**53:
+            return abs(one - other) >= least
     except ValueError:
-        return None
+        pass
+    try:
+        return abs(Fraction(found) - Fraction(right)) >= least
+    except ValueError:
+        return True
 
 
 def grade(text: str, gold: str) -> bool:
     """GRACE's grader: the first answers of both texts differ by less than 1e-4. UserError where gold has no answer."""
-    reference = extract_answer(gold, official=True)
-    if reference is None:
+    if (digits := golds.one_by_one(gold)) is not None:
+        return golds.one_by_one(text) == digits
+    if _FIRST_ANSWER.search(plain_signs(gold)) is None:
         raise UserError(f"the reference solution has no '#### number': {gold[-80:]!r}; mend the data")
-    right, found = _float(reference), _float(extract_answer(text, official=True))
-    return right is not None and found is not None and abs(found - right) < 1e-4
+    return not differ(extract_answer(text), extract_answer(gold), 1e-4)
 
 
 def _signed(*parts: str | None) -> float:
@@ -55,30 +67,33 @@ def _signed(*parts: str | None) -> float:
     return -value if "-" in (first, second) else value
 
 
-def strict_value(text: str) -> float | None:
-    """The number after `####` at the very end of a text, read whole (1,200 is 1200; $ and % allowed)."""
-    match = _STRICT_ANSWER.search(text)
-    return _signed(*match.groups()) if match else None
+def strict_value(text: str) -> Fraction | None:
+    """The number after `####` at the very end of a text, read whole (1,200 is 1200, 1/2 a half; $ and % allowed)."""
+    _, marker, tail = text.rpartition("####")
+    return exact(tail) if marker else None
 
 
 def grade_strict(text: str, gold: str) -> bool:
     """Right only where the text ends in `#### value` and the whole value equals the reference's."""
     if text.count("####") != 1:
         return False
+    if (digits := golds.one_by_one(gold)) is not None:
+        return golds.one_by_one(text) == digits
     reference, found = strict_value(gold), strict_value(text)
     if reference is None:
         raise UserError(f"the reference solution does not end in '#### number': {gold[-80:]!r}; mend the data")
-    return found is not None and abs(found - reference) <= 1e-6 * max(1.0, abs(reference))
+    return found is not None and same_value(found, reference)
 
 
 def step_value(step: str) -> float | None:
     """What a step comes to: the number after its last `=`, else its last number; None where it has none.
 
-    Numbers are read whole: `=1,200` is 1200, `= 5` and `=$5` are 5.
+    Numbers are read whole: `=1,200` is 1200, `= 5` and `=$5` are 5, `= 1/2` is a half.
     """
-    equations = _EQUATION.findall(step)
-    if equations:
-        return _signed(*equations[-1])
+    step = plain_signs(step)
+    for equals in reversed(list(_EQUALS.finditer(step))):
+        if (found := number_at_start(step[equals.end() :])) is not None and abs(found.value) < golds.LARGEST:
+            return float(found.value)
     numbers = _NUMBER.findall(step)
     if not numbers:
         return None
@@ -86,21 +101,9 @@ def step_value(step: str) -> float | None:
     return _signed(first, second, digits or bare)
 
 
-def _official_step_value(step: str) -> float | None:
-    values = _OFFICIAL_EQUATION.findall(step) or _OFFICIAL_NUMBER.findall(step)
-    try:
-        return float(values[-1]) if values else None
-    except ValueError:
-        return None
-
-
-def step_correct(step: str, reference_step: str, official: bool = False) -> bool:
-    """Whether a sampled step comes to the reference step's value, within 1e-3; False where either has no value.
-
-    official: numbers as GRACE reads them (`=1,200` is 1; `= 5` is no equation; a bare `1,000` is no number).
-    """
-    value = _official_step_value if official else step_value
-    found, right = value(step), value(reference_step)
+def step_correct(step: str, reference_step: str) -> bool:
+    """Whether a sampled step comes to the reference step's value, within 1e-3; False where either has no value."""
+    found, right = step_value(step), step_value(reference_step)
     return found is not None and right is not None and abs(found - right) < 1e-3
 
 

@@ -140,7 +140,14 @@ def test_unknown_example(files):
 
 def test_nothing_to_align(files):
     write_jsonl(files / "trajectories.jsonl", TRAJECTORIES[2:])
-    assert "no wrong solution can be aligned" in fails(files)
+    message = fails(files)
+    assert "no wrong solution can be aligned" in message
+    assert message.endswith("sample more solutions")
+
+
+def test_data_with_final_answers_only(files):
+    write_jsonl(files / "train.jsonl", [example("1"), example("2"), example("3")])
+    assert fails(files).endswith("final answers only: put steps before '####', each on a line of its own")
 
 
 def test_reference_step_that_looks_like_a_gap(files):

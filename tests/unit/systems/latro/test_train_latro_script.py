@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from retrace.models.load import load_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
 from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
+from workflow_fixtures import WARM
 
 CONFIG = Path(__file__).parents[4] / "config"
 SCRIPT = Path(train_latro.__file__)
@@ -155,7 +155,7 @@ def test_an_answer_that_is_no_reference_is_named(tmp_path) -> None:
 
 def run(options: dict[str, object], **changes) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, str(SCRIPT), *words(options | changes)]
+    command = [str(WARM.python()), str(SCRIPT), *words(options | changes)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

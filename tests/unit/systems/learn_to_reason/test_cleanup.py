@@ -3,6 +3,7 @@
 import pytest
 
 from retrace.errors import UserError
+from retrace.schemas import Example
 from retrace.systems.learn_to_reason.cleanup import answer_in, cleanup
 from retrace.tasks.load import load_task
 from unit.tiny_models import arithmetic_task
@@ -67,10 +68,19 @@ def test_other_families_keep_their_own_extractor() -> None:
     assert answer_in(task, "it is heads up | #### yes") == task.extract("it is heads up | #### yes") == "yes"
 
 
-def test_the_official_crash_is_there_on_request_only() -> None:
+def test_the_authors_rule_stops_at_a_blank_line_and_ours_does_not() -> None:
+    text = "There are 3 bags.\n\nEach has 6 pens, so 3*6=18.\n\nAnswer: 18"
+    assert cleanup(text, "number") == ("There are 3", "3")
     assert cleanup("x\nAnswer", "number").prediction is None
-    with pytest.raises(IndexError):
-        cleanup("x\nAnswer", "number", official=True)
+    assert answer_in(arithmetic_task(), text) == "18"
+
+
+def test_choices_are_known_by_their_text_where_the_question_is(tmp_path) -> None:
+    task = choice_task("lettered_choice", tmp_path)
+    question = "Where is grass? Answer choices: (a) bank (b) park (c) new york"
+    row = Example(id="one", question=question, answer="#### b", steps=[], final_answer="b", split="train", source="")
+    assert answer_in(task, "Grass grows there.\n\n**Answer:** the park", row) == "b"
+    assert answer_in(task, "Grass grows there.\n\n**Answer:** the park") is None
 
 
 @pytest.mark.parametrize(
