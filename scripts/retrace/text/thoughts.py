@@ -29,4 +29,9 @@ def split_thoughts(text: str) -> tuple[str, str]:
     if place == 0:
         return text, ""
     (thoughts if inside else said).append(text[place:])
-    return "".join(said).strip(), "\n".join(thought.strip() for thought in thoughts if thought.strip())
+    return "".join(said), "\n".join(thought.strip() for thought in thoughts if thought.strip())
+
+
+def without_thoughts(text: str) -> str:
+    """What a model says behind its thoughts."""
+    return split_thoughts(text)[0]

@@ -2,18 +2,18 @@
 
 import pytest
 
-from retrace.text.thoughts import split_thoughts
+from retrace.text.thoughts import split_thoughts, without_thoughts
 
 
 @pytest.mark.parametrize(
     ("text", "said", "thought"),
     [
-        ("<think>3 and 4?</think>\n\nIt is 7.", "It is 7.", "3 and 4?"),
-        ("<think>\n\n</think>\n\nIt is 7.", "It is 7.", ""),
-        ("3 and 4?\n</think>\nIt is 7.", "It is 7.", "3 and 4?"),
-        ("It is 5. </think> No: 6. </think> It is 7.", "It is 7.", "It is 5.\nNo: 6."),
+        ("<think>3 and 4?</think>\n\nIt is 7.", "\n\nIt is 7.", "3 and 4?"),
+        ("<think>\n\n</think>\n\nIt is 7.", "\n\nIt is 7.", ""),
+        ("3 and 4?\n</think>\nIt is 7.", "\nIt is 7.", "3 and 4?"),
+        ("It is 5. </think> No: 6. </think> It is 7.", " It is 7.", "It is 5.\nNo: 6."),
         ("<think>3 and 4? it takes", "", "3 and 4? it takes"),
-        ("<think>one <think>two</think> It is 7.", "It is 7.", "one\ntwo"),
+        ("<think>one <think>two</think> It is 7.", " It is 7.", "one\ntwo"),
         ("<THINKING>a</THINKING>One.<thinking>b</thinking> Two.", "One. Two.", "a\nb"),
         ("[THINK]a[/THINK]One.", "One.", "a"),
         ("<|begin_of_thought|>a<|end_of_thought|>One.", "One.", "a"),
@@ -29,6 +29,7 @@ from retrace.text.thoughts import split_thoughts
 )
 def test_thoughts_are_kept_apart(text: str, said: str, thought: str) -> None:
     assert split_thoughts(text) == (said, thought)
+    assert without_thoughts(text) == said
 
 
 def test_a_long_text_takes_no_long_time() -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
-from retrace.text.thoughts import split_thoughts
+from retrace.text.thoughts import split_thoughts, without_thoughts
 
 Message = dict[str, str]  # {"role": ..., "content": ...}
 
@@ -47,12 +47,12 @@ class Response:
         text, thinking = split_thoughts(self.text)
         if text == self.text:
             return self
-        return replace(self, text=text, thinking="\n".join(part for part in (self.thinking, thinking) if part))
+        return replace(self, text=text.strip(), thinking="\n".join(part for part in (self.thinking, thinking) if part))
 
     @property
     def ran_out_of_room(self) -> bool:
         """Whether the limit on the response came before any of the answer."""
-        return self.finish == "length" and not split_thoughts(self.text)[0]
+        return self.finish == "length" and not without_thoughts(self.text).strip()
 
 
 class Teacher(Protocol):
