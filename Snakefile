@@ -6,6 +6,7 @@
 #   results/{task}/{model}/seed{seed}/{checkpoint}/model/                    a checkpoint (base: trained from scratch)
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{artifact}                what led to it: trajectories, alignments, pairs
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl   predictions, one line per question
+#   results/{task}/{model}/seed{seed}/{checkpoint}/model_card.md             its model card, with scores
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison

@@ -25,9 +25,28 @@ def common_params(section=None):
     return {"task": task_digest, "model": model_digest, **argv}
 
 
-def training_params(folder, section):
-    """Params of a training: those of `common_params`, and the folder of its trainer state."""
-    return {**common_params(section), "state": f"{folder}/state"}
+def training_params(folder, section, names_model=True):
+    """Params of a training: those of `common_params`, and the folder of its trainer state.
+
+    names_model: whether the rule's command has `{MODEL}`; otherwise the model's YAML is added for the model card alone.
+    """
+
+    def without_effect(wildcards, threads):
+        return [*speed(section)(wildcards, threads), *card_arguments(wildcards, names_model)]
+
+    return {**common_params(section), "state": f"{folder}/state", "speed": without_effect}
+
+
+def card_arguments(wildcards, names_model):
+    """Arguments of a training that only its model card tells: checkpoint, system, preset, and the base model.
+
+    They stand where what only changes speed stands, so that a change here (another preset with the same options) trains
+    nothing again.
+    """
+    name = checkpoint_of(wildcards) or "base"
+    told = {"--checkpoint": name, "--system": settings.checkpoints.system_of(name), "--preset": settings.preset_name}
+    words = [word for option, value in told.items() for word in (option, shlex.quote(value))]
+    return words if names_model else [*words, "--model-file", shell_yaml_path("models", wildcards.model)]
 
 
 def speed(section=None):

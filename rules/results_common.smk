@@ -3,6 +3,7 @@
 from snakemake.output_index import OutputIndex
 
 from retrace.systems.registry import tables
+from retrace.workflow.cards import measured
 from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.targets import results_of_table
@@ -108,6 +109,31 @@ SCORE = (
     " --predictions {input.predictions} --data {input.data} --configuration {params.configuration:q}"
     " --costs {params.costs:q} --output {output}"
 )
+
+# ---------------------------------------------------------------- model cards
+
+
+def measured_by_card(w):
+    """What the model card of the job's checkpoint measures."""
+    try:
+        return measured(settings, w.task, w.model, w.checkpoint)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def card_folder(w):
+    """Input function: folder of the weights that the card is of, the network itself if it guides a generator."""
+    named = settings.checkpoints.parse(w.checkpoint)
+    if named and named.generator:
+        return guide_folder(w, named.generator, named.kind.name)
+    return checkpoint_folder(w, measured_by_card(w).checkpoint)
+
+
+def card_predictions(w):
+    """Input function: predictions of the card's decoders, one file each."""
+    found = measured_by_card(w)
+    return [f"{run_folder(w)}/{found.checkpoint}/{decoder}/{found.split}.jsonl" for decoder in found.decoders]
+
 
 # ---------------------------------------------------------------- transfer
 

@@ -83,3 +83,31 @@ rule compare_methods:
             " --method-a {wildcards.method_a} --predictions-a {input.a}"
             " --method-b {wildcards.method_b} --predictions-b {input.b} --output {output}"
         )
+
+
+rule model_card:
+    """A checkpoint's model card with its scores, with the calculator and without; to be published as its README.md."""
+    input:
+        model=card_folder,
+        data=lambda w: data_file(w.task, measured_by_card(w).split),
+        predictions=card_predictions,
+    output:
+        run("{checkpoint}/model_card.md"),
+    log:
+        logs("{checkpoint}/model_card.log"),
+    localrule: True
+    resources:
+        **SMALL_JOB,
+    params:
+        **common_params(),
+        name=lambda w: f"{w.checkpoint} of {w.model}",
+        decoders=lambda w: [base_decoder(name) for name in measured_by_card(w).decoders],
+        calculator=lambda w: list(measured_by_card(w).decoders.values()),
+    message:
+        "Writing the model card of {wildcards.checkpoint} of {wildcards.model} on {wildcards.task}, seed {wildcards.seed}"
+    shell:
+        program(
+            "write_model_card {TASK} {SEED} --model {input.model} --name {params.name:q} --data {input.data}"
+            " --predictions {input.predictions} --decoders {params.decoders} --calculator {params.calculator}"
+            " --output {output}"
+        )

@@ -26,9 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the model")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, BaseTraining)
 
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_tokenizer
     from retrace.models.options import load_model_config
@@ -74,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, args.seed, args.state)
     masked = options.mask_calculator and bool(corpus)
-    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
+    on = {"worked solutions of the corpus": len(rows)} if corpus else {}
+    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked, trained=Trained(args, on, options))
     finish(args.state)
 
 

@@ -32,9 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, SeparatedTraining)
 
+    from retrace.evaluation.model_card import Trained
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
     from retrace.systems.icot.controls import as_large_as_both
@@ -58,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     keeping = keeps_each(options, args.state, write)
     training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
     curve = train_text(model, training, args.layout)
-    write_generator(model, tokenizer, curve, args.output, args.layout, state=args.state)
+    trained = Trained(args, {"examples": len(rows)}, options)
+    write_generator(model, tokenizer, curve, args.output, args.layout, state=args.state, trained=trained)
     finish(args.state)
 
 

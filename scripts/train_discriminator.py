@@ -21,10 +21,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judge_program.add_arguments(parser, "discriminator")
     parser.add_argument("--pairs", required=True, help="Pair rows, JSONL")
     cli.add_form(parser)
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, DiscriminatorTraining)
 
     from retrace.decoding.setup import best_device
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl
     from retrace.models.discriminator import StepDiscriminator
     from retrace.models.load import check_delimiter, check_family, load_model, load_tokenizer
@@ -73,7 +75,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report["pair_accuracy"] |= training.generator_pair_accuracy(
         generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, demonstrations
     )
-    judge_program.write_judge(args, "discriminator", network, curve, report)
+    trained = Trained(
+        args,
+        {"pairs of a right and a wrong step": len(pairs)},
+        options,
+        network="discriminator",
+        loader="retrace.models.discriminator.load_discriminator",
+        measured={"accuracy on held-out pairs": report["pair_accuracy"]["discriminator"]["accuracy"]},
+    )
+    judge_program.write_judge(args, "discriminator", network, curve, report, trained)
     for name, entry in report["pair_accuracy"].items():
         print(f"{name}: {entry['accuracy']:.3f} of {entry['n']} pairs ({entry['low']:.3f} to {entry['high']:.3f})")
     finish(args.state)

@@ -28,9 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--report", required=True, help="JSON report")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, DpoTraining)
 
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
@@ -78,7 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
     # Preferences do not teach arithmetic: keep calculator results masked if they were masked in earlier training.
     masked = has_masked_results(args.model)
-    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked)
+    trained = Trained(args, {"pairs of a right and a wrong solution": len(sides["train"])}, options, task)
+    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked, trained=trained)
     if is_first_process():
         write_json(
             args.report,

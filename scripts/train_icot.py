@@ -12,10 +12,14 @@ resumes from --state. With --released-student and --released-emulator nothing is
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from retrace import cli
 from retrace.errors import UserError
 from retrace.systems.icot.options import CoupledTraining
+
+if TYPE_CHECKING:
+    from retrace.evaluation.model_card import Trained
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -23,18 +27,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--student", help="folder of the checkpoint icot_student")
     parser.add_argument("--emulator", help="folder of the checkpoint icot_emulator")
     parser.add_argument("--model", help="folder of the base model, for released checkpoints")
+    parser.add_argument("--model-file", help="config/models/NAME.yaml, for the model card")
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--train", help="training examples, JSONL")
     parser.add_argument("--dev", help="development examples, JSONL")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, CoupledTraining)
 
     if options.released_student is not None:
         need(args, "model")
-        bring_in(options, args.model, args.output)
+        bring_in(args, options)
     else:
         need(args, "student", "emulator", "train", "dev")
         train(args, options)
@@ -46,18 +52,35 @@ def need(args: argparse.Namespace, *names: str) -> None:
         raise UserError(f"--{missing[0]}: is needed here; see --help")
 
 
-def bring_in(options: CoupledTraining, base: str, output: str) -> None:
+def bring_in(args: argparse.Namespace, options: CoupledTraining) -> None:
     """Convert the released student and emulator to a checkpoint."""
+    from retrace.evaluation.model_card import write_card
     from retrace.machine.storage import atomic_path
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
 
+    base = args.model
     student = load_student(str(options.released_student), base)
     emulator = load_emulator(str(options.released_emulator), base)
     Coupled(emulator, student)  # checks that sizes match
-    with atomic_path(output) as folder:
+    with atomic_path(args.output) as folder:
         folder.mkdir()
         write_parts(folder, load_parts_tokenizer(base), student, emulator)
+        write_card(folder, told(args, options, {}))
+
+
+def told(args: argparse.Namespace, options: CoupledTraining, on: dict[str, int]) -> "Trained":
+    """What the checkpoint's model card says. on: what it was trained on."""
+    from retrace.evaluation.model_card import Trained
+
+    return Trained(
+        args,
+        on,
+        options,
+        network="emulator and student",
+        loader="retrace.systems.icot.files.load_coupled",
+        asked="It writes the answer alone, behind the question and a separator, with `decode.py implicit`.",
+    )
 
 
 def train(args: argparse.Namespace, options: CoupledTraining) -> None:
@@ -76,7 +99,8 @@ def train(args: argparse.Namespace, options: CoupledTraining) -> None:
     keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
     training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
     curve = train_coupled(coupled, training)
-    write_stage(args.output, args.state, tokenizer, curve, student=student, emulator=emulator)
+    trained = told(args, options, {"examples": len(rows)})
+    write_stage(args.output, args.state, tokenizer, curve, student, emulator, trained)
 
 
 if __name__ == "__main__":

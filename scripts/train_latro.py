@@ -31,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--curves", required=True, help="curves.jsonl")
     parser.add_argument("--report", required=True, help="report.json: start, chosen checkpoint, and why it stopped")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, LatroTraining)
 
     from retrace.decoding.setup import check_references
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
@@ -95,7 +97,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     # Forced calculator tokens are not part of the loss, so this property of the model stays unchanged.
     masked = has_masked_results(args.model)
-    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
+    trained = Trained(args, {"questions with their final answers": len(train)}, options, task)
+    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked, trained=trained)
     if is_first_process():
         from retrace.machine.storage import atomic_path
 

@@ -40,10 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--report", required=True, help="JSON file that says what was trained on")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, LearnToReasonTraining)
 
     from retrace.decoding.setup import calculator_of
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl, write_json
     from retrace.models.load import check_tokenizer, load_model
     from retrace.models.options import load_model_config
@@ -113,7 +115,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         report["chosen_on"] = "test" if options.validation_is_test else "dev"
     masked = options.mask_calculator if report["steps"] else has_masked_results(args.model)
-    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked)
+    learned = len(lessons_to_learn) if report["steps"] else 0
+    trained = Trained(args, {"questions with rationales of a teacher": learned}, options, task)
+    sft.write_generator(model, tokenizer, curve, args.output, masked_results=masked, trained=trained)
     if is_first_process():
         write_json(args.report, report | {"rationales_left_out": len(rationales) - report.get("rationales", 0)})
     finish(args.state)

@@ -38,9 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
     parser.add_argument("--report", required=True, help="JSON report")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, RoundSft)
 
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_json, read_jsonl, write_json
     from retrace.models.load import check_tokenizer, load_model
     from retrace.models.options import load_model_config
@@ -89,7 +91,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     best = "loss" if options.keep == "best" else None
     curve = sft.train_generator(model, tokenizer, rows, dev_rows, options, args.seed, args.state, best=best)
-    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=options.mask_calculator)
+    on = {"reference solutions": count - sampled, "right solutions that were sampled": sampled}
+    trained = Trained(args, {what: number for what, number in on.items() if number}, options, task)
+    masked = options.mask_calculator
+    sft.write_generator(merged(model), tokenizer, curve, args.output, masked_results=masked, trained=trained)
     if is_first_process():
         measured = [row for row in curve if "dev_loss" in row]
         report = {

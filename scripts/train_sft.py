@@ -26,10 +26,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the trained model")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, SftTraining)
 
     from retrace.decoding.setup import calculator_of, check_references
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_tokenizer, load_model
     from retrace.models.options import load_model_config
@@ -82,7 +84,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     curve = sft.train_generator(
         model, tokenizer, rows, dev_rows, options, args.seed, args.state, best=best, accuracy=accuracy
     )
-    sft.write_generator(model, tokenizer, curve, args.output, prompting.layout, options.mask_calculator)
+    what = "final answers" if options.targets == "answers" else "worked solutions"
+    trained = Trained(args, {what: len(rows)}, options, prompting.task)
+    sft.write_generator(
+        model, tokenizer, curve, args.output, prompting.layout, options.mask_calculator, trained=trained
+    )
     finish(args.state)
 
 

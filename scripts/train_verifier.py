@@ -20,10 +20,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     judge_program.add_arguments(parser, "verifier")
     parser.add_argument("--data", required=True, help="the questions, Example rows")
     parser.add_argument("--trajectories", required=True, help="sampled solutions, Trajectory rows")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, VerifierTraining)
 
     from retrace.decoding.setup import best_device
+    from retrace.evaluation.model_card import Trained
     from retrace.machine.storage import read_jsonl
     from retrace.models.load import check_family
     from retrace.models.options import load_model_config
@@ -60,7 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         **{f"dev_{name}": value for name, value in metrics.items()},
     }
-    judge_program.write_judge(args, "verifier", network, curve, report)
+    trained = Trained(
+        args,
+        {"sampled solutions, right and wrong": len(rows)},
+        options,
+        network="verifier",
+        loader="retrace.models.verifier.load_verifier",
+        measured={
+            f"{name.replace('_', ' ')} on held-out solutions": metrics[name] for name in ("accuracy", "macro_f1")
+        },
+    )
+    judge_program.write_judge(args, "verifier", network, curve, report, trained)
     print(f"development accuracy {metrics['accuracy']:.3f}, macro-F1 {metrics['macro_f1']:.3f}")
     finish(args.state)
 

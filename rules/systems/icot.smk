@@ -132,7 +132,7 @@ rule train_icot_student:
     resources:
         **training_needs("icot_student", hours(48)),
     params:
-        **training_params(run("{checkpoint}"), "icot_student"),
+        **training_params(run("{checkpoint}"), "icot_student", names_model=False),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=optional_argument(cached_states, "--states", "states"),
     message:
@@ -161,7 +161,7 @@ rule train_icot_emulator:
     resources:
         **training_needs("icot_emulator", hours(48)),
     params:
-        **training_params(run("{checkpoint}"), "icot_emulator"),
+        **training_params(run("{checkpoint}"), "icot_emulator", names_model=False),
         of_states=options("icot_states", lambda w: part_of(w, "explicit_cot")),
         states=optional_argument(cached_states, "--states", "states"),
     message:
@@ -186,7 +186,7 @@ rule train_icot:
     resources:
         **training_needs("icot", hours(48)),
     params:
-        **training_params(run("{checkpoint}"), "icot"),
+        **training_params(run("{checkpoint}"), "icot", names_model=False),
         made_from=inputs_as_options(icot_inputs),
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"

@@ -14,6 +14,13 @@ from retrace.errors import UserError
 from retrace.machine.launch import join_launcher
 from retrace.machine.storage import refusal
 
+# What a training is told for the model card alone; it changes neither the weights nor the time that they take.
+OF_THE_CARD = {
+    "checkpoint": "the checkpoint's name",
+    "system": "the system that it belongs to",
+    "preset": "the preset that its options come from",
+}
+
 SectionType = typing.TypeVar("SectionType", bound=BaseModel)
 
 
@@ -70,6 +77,13 @@ def add_form(parser: argparse.ArgumentParser) -> None:
         help="text form that the checkpoint was trained in: steps, or a system's own, NAME or, with the worked examples in "
         "FILE, NAME:FILE (dpo_st, learn_to_reason:FILE; default steps)",
     )
+
+
+def add_card(parser: argparse.ArgumentParser) -> None:
+    """The options of a training that its checkpoint's model card alone tells."""
+    group = parser.add_argument_group("model card", "what README.md of the output folder says of it")
+    for name, about in OF_THE_CARD.items():
+        group.add_argument(f"--{name}", help=about)
 
 
 def section_from(arguments: argparse.Namespace, section: type[SectionType]) -> SectionType:

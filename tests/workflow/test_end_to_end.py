@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
+from huggingface_hub import ModelCard
 
 from retrace.evaluation.paired import Comparison
 from retrace.evaluation.result import Result, load_document
@@ -76,6 +77,15 @@ def test_comparisons_figure_table_and_configuration_are_there(smoke) -> None:
     assert Configuration.model_validate(values).preset == "smoke"
     headline = (smoke.folder / "results/arithmetic/grace_acc.json").read_bytes()
     assert headline == (smoke.folder / FOLDER / "grace_acc.json").read_bytes()
+
+
+def test_every_checkpoint_has_a_model_card(smoke) -> None:
+    folders = list((smoke.folder / "results").glob("*/*/seed*/*/model"))
+    assert {folder.parent.name for folder in folders} >= {"base", "base_discriminator", "base_verifier"}
+    for folder in folders:
+        metadata = ModelCard.load(folder / "README.md").data.to_dict()
+        assert "retrace" in metadata["tags"], folder
+        assert "model-index" not in metadata, folder  # nothing was measured yet
 
 
 def test_every_job_takes_seconds_and_leaves_nothing_behind(smoke) -> None:

@@ -30,6 +30,7 @@ TARGETS = [
     "results/gsm8k/{hub}/verifier_acc.json",
     "results/coin_flip/{hub}/grace_acc.json",
     "results/arithmetic/tiny_t5/greedy_acc.json",
+    "results/arithmetic/tiny_t5/seed0/base/model_card.md",
     "results/gsm8k/{hub}/dpo_st_acc.json",
     "results/gsm8k/{hub}/rft_acc.json",
     "results/gsm8k/{hub}/seed0/sft_continued_round1/model",
@@ -206,6 +207,22 @@ def test_rules_start_with_the_devices_that_they_ask_for(planned) -> None:
             assert nodes == 1, job["rule"]
         devices.add(gpus * nodes)
     assert devices >= {1, 8}
+
+
+def test_every_training_is_told_what_its_model_card_says(planned, preset) -> None:
+    trainings = [job for job in planned if job["rule"].startswith("train_")]
+    assert len({job["rule"] for job in trainings}) > 12
+    checkpoints = {file.stem: read_yaml(file) for file in (PROJECT / "config/checkpoints").glob("*.yaml")}
+    systems = {name: one["system"] for name, one in checkpoints.items() if "system" in one}
+    for job in trainings:
+        words = shlex.split(job["command"])
+        folder = next(file for file in job["output"] if file.endswith("/model"))
+        name = Path(folder).parent.name
+        kind = re.sub(r"_round\d+$", "", name)
+        kind = next(guide for guide in ("discriminator", "verifier", kind) if kind.endswith(guide))
+        given = {option: words[words.index(option) + 1] for option in ("--checkpoint", "--system", "--preset")}
+        assert given == {"--checkpoint": name, "--system": systems[kind], "--preset": preset}, job["rule"]
+        assert words.count("--model-file") == 1, job["rule"]
 
 
 def test_jobs_keep_to_the_run_time_of_their_own_partition(planned) -> None:

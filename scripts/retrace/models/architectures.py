@@ -7,7 +7,30 @@ from typing import Any
 
 ENCODERS = {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"}
 ENCODERS |= {"roberta", "xlm-roberta", "t5", "mt5"}  # T5's encoder alone is no encoder-decoder
+# A network that holds a model of the library has a type of its own, `retrace_KIND`. The library does not know the type and
+# refuses the folder; given the inner model's type, it would load that model with random weights.
+OWN_TYPE = "retrace_"
+WRAPPED = "wrapped_config"
 FAMILIES = {False: "decoder_only", True: "encoder_decoder"}
+
+
+def own_config(kind: str, network: str, wrapped: Mapping[str, Any]) -> dict[str, Any]:
+    """The config.json of a network that holds a model of the library, whose own configuration is `wrapped`."""
+    return {"architectures": [network], "model_type": f"{OWN_TYPE}{kind}", WRAPPED: dict(wrapped)}
+
+
+def kind_of(config: Mapping[str, Any]) -> str | None:
+    """What a network with a type of its own is (`discriminator`); None for a model of the library."""
+    kind = str(config.get("model_type", ""))
+    return kind.removeprefix(OWN_TYPE) if kind.startswith(OWN_TYPE) else None
+
+
+def wrapped_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The configuration of the model of the library that a network holds, or is; empty where the file lacks it."""
+    if kind_of(config) is None:
+        return config
+    inner = config.get(WRAPPED)
+    return inner if isinstance(inner, Mapping) else {}
 
 
 def is_encoder(config: Mapping[str, Any]) -> bool:
@@ -19,11 +42,17 @@ def is_encoder(config: Mapping[str, Any]) -> bool:
 def unfit(config: Mapping[str, Any], family: str, scores: bool = False) -> str | None:
     """Why a network cannot be a generator of this family, and what to do; None where it can. scores: it has a head that
     scores texts."""
+    own, config = kind_of(config), wrapped_in(config)
     kind = config.get("model_type")
     if scores or is_encoder(config):
         return (
             f"an encoder ({kind}), such as a discriminator or an embedder, which writes no text; a generator of "
             f"'family: {family}' is needed: point to the generator's folder"
+        )
+    if own:
+        return (
+            f"not a generator by itself but a part ({own}) around a {kind}; point to the folder of a generator of "
+            f"'family: {family}'"
         )
     found = FAMILIES[bool(config.get("is_encoder_decoder"))]
     if found != family:

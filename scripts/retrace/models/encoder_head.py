@@ -9,14 +9,15 @@ from typing import Any, Literal, get_args
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoConfig, AutoModel, T5Config, T5EncoderModel
+from transformers import AutoModel, T5Config, T5EncoderModel
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.machine.storage import REBUILD, read_json, write_json
+from retrace.models.architectures import described, kind_of
 from retrace.models.exact import is_exact, make_rows_independent
-from retrace.models.load import load_config, load_tokenizer
+from retrace.models.load import load_config, load_tokenizer, write_own_config
 from retrace.models.share import share
 
 Pooling = Literal["max", "mean", "cls"]
@@ -157,7 +158,7 @@ class EncoderHead(nn.Module):
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         save_file(self.weights(), path / "model.safetensors", metadata={"format": "pt"})
-        self.model.config.save_pretrained(path)
+        write_own_config(path, kind, type(self).__name__, self.model.config)
         self.tokenizer.save_pretrained(path)
         write_json(
             path / FORMAT_FILE,
@@ -195,13 +196,24 @@ def pad_rows(rows: list[tuple[int, ...]] | list[list[int]], pad: int) -> tuple[t
 
 
 def encoder_from_pretrained(path: str | Path) -> PreTrainedModel:
-    """The encoder of a model folder: T5's encoder alone, or an ELECTRA/RoBERTa-like network."""
-    config = AutoConfig.from_pretrained(path)
-    if config.model_type in ("t5", "mt5"):
-        return T5EncoderModel.from_pretrained(path)
-    if getattr(config, "is_encoder_decoder", False):
+    """The encoder of a model folder: T5's encoder alone, or an ELECTRA/RoBERTa-like network.
+
+    Raises UserError for a folder whose weights are not that model's: random ones would be trained in their place.
+    """
+    config = load_config(path)
+    if config.model_type not in ("t5", "mt5") and getattr(config, "is_encoder_decoder", False):
         raise UserError(f"{path}: no encoder known for a {config.model_type}; use a T5 or an ELECTRA-like model")
-    return AutoModel.from_pretrained(path)
+    kind = kind_of(described(path) or {})
+    automatic = T5EncoderModel if config.model_type in ("t5", "mt5") else AutoModel
+    missing: list[str] = []
+    if kind is None:
+        encoder, loading = automatic.from_pretrained(path, output_loading_info=True)
+        # The head reads positions: whether there is a pooler makes no difference.
+        missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
+    if kind or missing:
+        what = f"a {kind}" if kind else f"no {config.model_type} by itself (weight {missing[0]} is missing)"
+        raise UserError(f"{path}: {what}; a backbone is a pretrained encoder: point to the folder or Hub id of one")
+    return encoder
 
 
 def scratch_encoder(

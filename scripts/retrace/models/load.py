@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM, AutoTokenizer, PretrainedConfig
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils import logging
 
 from retrace.errors import UserError
-from retrace.machine.storage import BY_COMMAND
-from retrace.models.architectures import unfit
+from retrace.machine.storage import BY_COMMAND, write_json
+from retrace.models.architectures import WRAPPED, described, kind_of, own_config, unfit, wrapped_in
 from retrace.models.hub_files import damage, names_in, needed_files
 
 
@@ -27,7 +27,10 @@ def dtype_of(name: str) -> torch.dtype:
 
 
 def load_config(path: str | Path) -> Any:
-    """The Hugging Face configuration in a folder. Raises UserError if it is missing or unreadable."""
+    """The Hugging Face configuration in a folder; of a network that holds a model (a discriminator), that model's.
+
+    Raises UserError if it is missing or unreadable.
+    """
     path = Path(path)
     file = path / "config.json"
     if not path.is_dir():
@@ -35,24 +38,40 @@ def load_config(path: str | Path) -> Any:
     if not file.exists():
         raise UserError(f"{file}: missing, so this is no model folder in the Hugging Face layout; rebuild the folder")
     try:
-        json.loads(file.read_text(encoding="utf-8"))
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("no JSON object")
+        if kind_of(found):
+            inner = dict(wrapped_in(found))
+            if "model_type" not in inner:
+                raise ValueError(f"no `{WRAPPED}` with a `model_type`")
+            return AutoConfig.for_model(inner.pop("model_type"), **inner)
         return AutoConfig.from_pretrained(path)
-    except (ValueError, OSError, KeyError) as error:
+    except (ValueError, OSError, KeyError, TypeError) as error:
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{file}: unreadable model configuration ({fault}); delete the folder, rebuild it") from None
+
+
+def write_own_config(folder: Path, kind: str, network: str, wrapped: PretrainedConfig) -> None:
+    """Write the config.json of a network of class `network` that holds a model of the library, configured by `wrapped`."""
+    write_json(folder / "config.json", own_config(kind, network, json.loads(wrapped.to_json_string())))
 
 
 def check_family(path: str | Path, family: str) -> None:
     """Raise UserError if the checkpoint in `path` is not of `family` (encoder_decoder or decoder_only)."""
     scores = (Path(path) / "retrace.json").exists()  # a discriminator or a verifier of ours
-    if reason := unfit(load_config(path).to_dict(), family, scores):
+    config = load_config(path)
+    own = described(path)
+    if reason := unfit(own if own and kind_of(own) else config.to_dict(), family, scores):
         raise UserError(f"{Path(path) / 'config.json'}: {reason}")
 
 
 def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     """The tokenizer in a folder. Raises UserError if there is none."""
+    # Of a network with a type of its own the library would warn that it does not know the type.
+    inner = {"config": load_config(path)} if kind_of(described(path) or {}) else {}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        tokenizer = AutoTokenizer.from_pretrained(path, **inner)
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
         _check_files(path)
         fault = str(error).strip().split("\n")[0][:200]

@@ -20,6 +20,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from retrace.cli import OF_THE_CARD
 from retrace.planning.jobs import Job
 from retrace.planning.records import Record
 from retrace.planning.sizes import Sizes
@@ -103,12 +104,13 @@ class Guess:
 
 
 def same_settings(record: Job, job: Job) -> bool:
-    """Whether all options that both name agree; paths differ with the seed and are left out."""
+    """Whether all options that both name agree; paths differ with the seed and are left out, and so is what only a model
+    card tells."""
     if record.gpus != job.gpus or (not job.gpus and record.threads != job.threads):
         return False
     for name in record.options.keys() & job.options.keys():
         there, here = record.options[name], job.options[name]
-        if "/" not in there + here and name not in ("seed", "shard") and there != here:
+        if "/" not in there + here and name not in ("seed", "shard", *OF_THE_CARD) and there != here:
             return False
     return True
 

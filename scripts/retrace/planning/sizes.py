@@ -12,6 +12,7 @@ from retrace.models.options import ModelConfig, load_model_config
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.tasks.options import TaskConfig
+from retrace.tasks.row_files import row_count
 from retrace.yaml_files import read_yaml, validated
 
 BYTES_PER_TOKEN = 4.5  # of a row on disk
@@ -152,9 +153,8 @@ def planned_rows(task: TaskConfig, split: str) -> int | None:
     if split in task.rows:
         return task.rows[split]
     rows = source.count or source.rows or origin.count or origin.rows
-    if rows is None and (file := source.file or origin.file) and Path(file).is_file():
-        with open(file, "rb") as handle:
-            rows = sum(1 for _ in handle)
+    if rows is None and origin.file and Path(origin.file).exists():
+        rows = row_count(Path(origin.file), origin.hub_split or source.part_of or split, origin.subset)
     if rows is None or source.count or not source.part:
         return rows
     low, high = source.part

@@ -70,6 +70,9 @@ class Checkpoint(Variant):
     train: str | None = Field(
         default=None, description="option with the split it is trained on; results then name its file"
     )
+    computations: bool = Field(
+        default=True, description="whether its texts may hold computations that a calculator takes over in decoding"
+    )
     steps: bool = Field(default=True, description="whether it writes steps before the answer")
     decoder: Name | None = Field(default=None, description="the algorithm that alone can decode it; default: any")
     released: str | None = Field(default=None, description="option that names the authors' own, in place of a training")

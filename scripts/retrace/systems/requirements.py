@@ -7,7 +7,7 @@ from typing import Any, Literal
 from retrace.decoding.algorithms import Algorithm
 from retrace.models.options import ModelConfig
 from retrace.systems.declaration import Checkpoint
-from retrace.tasks.families import row_format
+from retrace.tasks.families import format_of
 from retrace.tasks.options import TaskConfig
 
 
@@ -117,7 +117,7 @@ def has_solutions(case: Case) -> bool:
         return False
     source = task.splits[case.splits[0]]
     origin = task.splits[source.part_of] if source.part_of else source
-    return row_format(origin.format or task.format).solutions
+    return format_of(task, origin).solutions
 
 
 @dataclass(frozen=True)

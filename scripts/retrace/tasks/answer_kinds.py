@@ -23,8 +23,8 @@ class AnswerKind:
         return answers.read_words(text, phrases)
 
     def same(self, found: str | None, right: str, options: Mapping[str, str]) -> bool:
-        """Whether what `read` found is the right answer, as the reference states it."""
-        return answers.same_words(found, right)
+        """Whether what `read` found is the right answer, as the reference states it, or as it would be read in a text."""
+        return answers.same_words(found, right) or answers.same_words(found, answers.read_words(right, []) or right)
 
     def stated(self, answer: str) -> bool:
         """Whether this can be a right answer of the kind."""

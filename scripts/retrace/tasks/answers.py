@@ -6,25 +6,14 @@ from fractions import Fraction
 from typing import Literal
 
 from retrace.tasks.stated_numbers import Refused, concluding_number, stated_number
+from retrace.tasks.stated_options import bare, choose_option, label_of, letter_in, plain
 from retrace.tasks.statements import Statement, statements_in
-from retrace.text.markup import plain_text
 from retrace.text.numbers import decimal_text, exact, number_at_start, numbers_in
 
 Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter"]
 
-# A label is in brackets, or a full stop, a colon, a comma or nothing follows it: "(B) wet", "B) wet", "B."; not "A cat".
-_AFTER_LABEL = r"(?=[).:,;\]]|\s+[-–—]\s|\s+(?:because|since|as|or|and)\b|\s*/|$)"
-_LABEL = re.compile(rf"[(\[{{](?P<a>[A-Za-z0-9])[)\]}}]|(?P<b>[A-Z0-9]){_AFTER_LABEL}|(?P<c>[a-z])(?=\))")
-_SMALL_LABEL = re.compile(rf"(?P<a>[a-e]){_AFTER_LABEL}")
-_ANOTHER_LABEL = re.compile(r"[)\]}]?\s*(?:or|and|/|&)\s*[(\[{]?[A-Za-z0-9](?:[)\]}.]|$)|.*?\([A-Ja-j]\)")
-_REASON = re.compile(r"\b(?:because|since|as|while|whereas|unlike|rather|not|which|so|but)\b|[.;—–]", re.IGNORECASE)
-_BEFORE_LABEL = re.compile(
-    r"(?:(?:the|option|choice|letter|answer|correct|is|:)[ \t]+)*(?=[(\[{]?[A-Za-z0-9](?!\w))", re.IGNORECASE
-)
 _ANY_LETTER = re.compile(r"\(([A-Ea-e])\)")
 _OPTION = re.compile(r"^\(([^()\s]+)\) (.+)$", re.MULTILINE)
-_BEHIND_LABEL = " ).:,;-–—]}"
-_QUOTES = "\"'`*[]“”‘’|"
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9\"')\]]{3}[.!?])\s+(?=[A-Z\"'(])")
 _YES_OR_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _LEADING_VERDICT = re.compile(
@@ -51,12 +40,6 @@ def last_line(text: str) -> str | None:
     """The last line that holds anything."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else None
-
-
-def plain(words: str) -> str:
-    """Words without what surrounds them: quotes, brackets, a full stop, white space."""
-    text = " ".join(words.split()).strip(_QUOTES + " ")
-    return text.rstrip(".").strip(_QUOTES + " ")
 
 
 def shown(value: Fraction) -> str:
@@ -103,7 +86,7 @@ def only_number(text: str) -> bool:
 
 def read_words(text: str, phrases: Sequence[str]) -> str | None:
     """The words that the text's last statement states, else its last line."""
-    found, body = statements_in(text, phrases)
+    found, body = statements_in(text, phrases, answer_first=False)
     stated = _stated_line(found)
     words = first_sentence(stated if stated is not None else (last_line(body) or ""))
     return words or None
@@ -111,7 +94,7 @@ def read_words(text: str, phrases: Sequence[str]) -> str | None:
 
 def stated_words(text: str, phrases: Sequence[str]) -> str | None:
     """The words that the text's last statement states; None for a text without a statement."""
-    return first_sentence(_stated_line(statements_in(text, phrases).found) or "") or None
+    return first_sentence(_stated_line(statements_in(text, phrases, answer_first=False).found) or "") or None
 
 
 def _stated_line(found: Sequence[Statement]) -> str | None:
@@ -120,7 +103,7 @@ def _stated_line(found: Sequence[Statement]) -> str | None:
 
 def first_sentence(line: str) -> str:
     """The first sentence of a line, without quotes and full stop."""
-    return plain(_SENTENCE_END.split(line, maxsplit=1)[0])
+    return bare(_SENTENCE_END.split(line, maxsplit=1)[0])
 
 
 def same_words(found: str | None, right: str) -> bool:
@@ -132,7 +115,9 @@ def read_yes_or_no(text: str, phrases: Sequence[str]) -> str | None:
     """`yes` or `no`, as the text's last statement says; else the sentence that begins or ends with one; else the last."""
     found, body = statements_in(text, phrases, short_lines=True)
     for statement in reversed(found):
-        if verdict := _YES_OR_NO.search(statement.text):
+        said = statement.text
+        verdict = _LEADING_VERDICT.match(said) or _CLOSING_VERDICT.search(said) or _YES_OR_NO.search(said)
+        if verdict:
             return verdict[1].lower()
     if any(not statement.heading for statement in found):
         return None
@@ -152,65 +137,23 @@ def options_of(reference: str) -> dict[str, str]:
     return dict(_OPTION.findall(reference.partition("####")[0]))
 
 
-def choose_option(words: str, options: Mapping[str, str]) -> str | None:
-    """The option that `words` name by its text or its label (its own, or A, B, C, ... by place); None for none or two."""
-    line = plain_text(words).strip(_QUOTES + " ")
-    wanted = plain(line).casefold()
-    texts = {plain(text).casefold(): text for text in options.values()}
-    if wanted in texts:
-        return texts[wanted]
-    if match := _label(line):
-        chosen = _by_label(_name(match).upper(), options)
-        said = plain(line[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
-        contradicted = said in texts and texts[said] != chosen
-        return None if contradicted or _names_another(line[match.end() :]) else chosen
-    named = [text for key, text in texts.items() if key and re.search(rf"(?<!\w){re.escape(key)}(?!\w)", wanted)]
-    # "dark green" names "green" as well; what lies inside a longer one that is named does not count.
-    named = [text for text in named if not any(text != other and text in other for other in named)]
-    return named[0] if len(named) == 1 else None
-
-
-def _label(line: str) -> re.Match[str] | None:
-    """The label with which a line begins: `(B) wet`, `B. wet`, `option B`."""
-    before = _BEFORE_LABEL.match(line)
-    return _LABEL.match(line, before.end() if before else 0)
-
-
-def _name(label: re.Match[str]) -> str:
-    return next(name for name in label.groups() if name)
-
-
-def _names_another(rest: str) -> bool:
-    """Whether the text behind a label names another one: `or (b)`, `bank, (b) park`; not in a reason, `since (b) is wet`."""
-    return _ANOTHER_LABEL.match(_REASON.split(rest.lstrip(".)]}"), maxsplit=1)[0]) is not None
-
-
-def _by_label(label: str, options: Mapping[str, str]) -> str | None:
-    if label in options:
-        return options[label]
-    place = ord(label) - ord("A")
-    return list(options.values())[place] if 0 <= place < len(options) else None
-
-
 def read_option(text: str, phrases: Sequence[str], options: Mapping[str, str]) -> str | None:
     """The text of the option that the last statement names, else of the one that the last line names.
 
     Without known options: the label that is stated, else the words.
     """
-    found, body = statements_in(text, phrases)
+    found, body = statements_in(text, phrases, labels=True)
     stated = [statement.text for statement in reversed(found) if not statement.heading]
     if not stated:
         stated = [last_line(body) or ""]
-    # A small letter alone is a label where nothing else is stated.
-    stated = [line.upper() if re.fullmatch(r"[a-j]\.?", line) else line for line in stated]
-    choices = (choose_option(line, options) if options else label_or_words(line) for line in stated)
+    choices = (choose_option(line, options, small=bool(found)) if options else label_or_words(line) for line in stated)
     return next((choice for choice in choices if choice), None)
 
 
 def label_or_words(line: str) -> str | None:
     """The label that a line begins with, `B` for `(B) wet`, or else its words."""
-    match = _label(line.strip(_QUOTES + " "))
-    return _name(match).upper() if match else first_sentence(line) or None
+    label = label_of(line)
+    return label.name.upper() if label else first_sentence(line) or None
 
 
 def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -> str | None:
@@ -218,9 +161,9 @@ def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -
 
     choices: text of each letter, where they are known. A text without a statement: its last letter in brackets.
     """
-    found, body = statements_in(text, phrases)
+    found, body = statements_in(text, phrases, labels=True)
     for statement in reversed(found):
-        if letter := _letter_of(statement.text, choices):
+        if letter := letter_in(statement.text, choices):
             return letter
     if any(not statement.heading for statement in found):
         return None
@@ -229,25 +172,6 @@ def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -
         return letters[-1].lower()
     line = last_line(body) or ""
     return line.strip(" .").lower() if re.fullmatch(r"[A-Ea-e]\.?", line) else None
-
-
-def _letter_of(line: str, choices: Mapping[str, str]) -> str | None:
-    bare = line.strip(_QUOTES + " :")
-    if by_text := [name for name, text in choices.items() if plain(text).casefold() == plain(bare).casefold()]:
-        return by_text[0]
-    before = _BEFORE_LABEL.match(bare)
-    start = before.end() if before else 0
-    match = _LABEL.match(bare, start) or _SMALL_LABEL.match(bare, start)
-    if match and not _name(match).isdigit():
-        letter = _name(match).lower()
-        said = plain(bare[match.end() :].lstrip(_BEHIND_LABEL)).casefold()
-        contradicted = any(plain(text).casefold() == said and name != letter for name, text in choices.items())
-        return None if letter not in "abcde" or contradicted or _names_another(bare[match.end() :]) else letter
-    bracketed = {letter.lower() for letter in _ANY_LETTER.findall(bare)}
-    if bracketed:
-        return bracketed.pop() if len(bracketed) == 1 else None
-    chosen = choose_option(bare, choices) if choices else None
-    return next((name for name, text in choices.items() if text == chosen), None) if chosen else None
 
 
 def final_line(text: str, phrases: Sequence[str]) -> str | None:

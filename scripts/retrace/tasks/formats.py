@@ -1,22 +1,25 @@
 """Raw rows of a task's sources -> examples in the one schema. Every fault names the file, the line and the mend."""
 
+import os
 import random
 import re
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from retrace.errors import UserError
+from retrace.machine.storage import refusal
 from retrace.schemas import Example
-from retrace.tasks import golds, hub_data, steps
+from retrace.tasks import hub_data, steps
 from retrace.tasks.base import Task
-from retrace.tasks.families import generators, row_format
+from retrace.tasks.data_files import kind_of
+from retrace.tasks.examples import examples_of, raw_of
+from retrace.tasks.families import format_of, generators
 from retrace.tasks.family import Wanted
 from retrace.tasks.options import Source, WorkedExamples
-from retrace.tasks.raw_rows import Row, rows_of
-from retrace.tasks.row_formats import Fields, Raw, RowFormat
+from retrace.tasks.raw_rows import Row, with_fields
+from retrace.tasks.row_files import rows_of
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, used_together
 from retrace.yaml_files import closest
 
@@ -137,32 +140,55 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
         return list(_bulky(task, split, source, mirror))
     if base.generator:
         raise UserError(f"{task.path}: splits.{split}: part_of: {base_name} is generated; generate {split} as well")
-    if base.hub:
-        path = origin = f"{base.hub}@{base.revision}"
-        everything = list(hub_data.rows(base, base_name, mirror))
-    else:
-        path, origin = locate(task.path, f"splits.{base_name}", base, mirror)
-        everything = list(rows_of(path, _format(task, base).layout, base.skip_faulty))
+    path, origin, found = _rows(task, base_name, base, mirror)
+    everything = list(found)
     if base.rows is not None and len(everything) != base.rows:
         raise UserError(
             f"{path}: holds {len(everything)} rows, {base.rows} are expected (splits.{base_name} of {task.path}); "
             "replace the file"
         )
-    rows = _part(_unrepeated(task, base, base_name, everything), source, base)
+    rows = _part(list(_numbered(_unrepeated(task, base, base_name, everything), base)), source, base)
     if base.equations_of:
-        rows = [(number, _with_equations(row, task, base, mirror)) for number, row in rows]
-    examples = list(_examples(task, base, base_name, split, origin, rows))
+        rows = [_with_equations(row, task, base, mirror) for row in rows]
+    examples = list(examples_of(task, base, base_name, split, origin, rows))
     return examples[: source.count] if source.count else examples
+
+
+def _rows(task: Task, split: str, base: Source, mirror: str | None) -> tuple[str, str, Iterator[Row]]:
+    """The path of a source, how examples name their origin, and the rows with the fields of their format."""
+    layout = format_of(task.config, base).layout
+    if base.hub:
+        path = origin = f"{base.hub}@{base.revision}"
+        rows = hub_data.rows(base, split, mirror, layout)
+    else:
+        place, origin = locate(task.path, f"splits.{split}", base, mirror)
+        for key in ("subset", "hub_split"):
+            if getattr(base, key) is not None and not place.is_dir() and (key == "subset" or kind_of(place) != "json"):
+                raise UserError(
+                    f"{task.path}: splits.{split}.{key}: only for a folder, and {place} is a file; remove it"
+                )
+        path, rows = str(place), rows_of(place, layout, base.skip_faulty, base.hub_split or split, base.subset)
+    given = base.fields if base.format else {**task.config.fields, **base.fields}
+    own = format_of(task.config, base).fields
+    return path, origin, (with_fields(row, own, given) for row in rows)
+
+
+def _numbered(rows: Iterable[Row], base: Source) -> Iterator[Row]:
+    """The rows with the numbers for their ids: their places in the user's file, whatever is left out of it.
+
+    Published files are counted without the rows that are left out, because existing results refer to these ids.
+    """
+    for number, row in enumerate(rows, start=1):
+        yield row._replace(number=number) if base.url else row
 
 
 def _with_equations(row: Row, task: Task, base: Source, mirror: str | None) -> Row:
     """The row with the annotated equations of the same question in other splits as its steps."""
-    where, values = row
     solutions = _solutions(task, tuple(base.equations_of), mirror)
-    question = " ".join(str(values.get("question", "")).split())
+    question = " ".join(str(row.values.get("question", "")).split())
     if question not in solutions:
-        raise UserError(f"{where}: question {question[:60]!r} stands in none of {', '.join(base.equations_of)}")
-    return where, {**values, "answer": solutions[question]}
+        raise UserError(f"{row.where}: question {question[:60]!r} stands in none of {', '.join(base.equations_of)}")
+    return row._replace(values={**row.values, "answer": solutions[question]})
 
 
 @lru_cache(maxsize=4)
@@ -185,14 +211,19 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
         if other != split and not given.bulky and not given.generator and used_together(task.config, (split, other))
         for example in read_split(task, other, mirror)
     }
-    path, origin = locate(task.path, f"splits.{split}", source, mirror)
+    path, origin, rows = _rows(task, split, source, mirror)
     left_out = 0
-    rows = enumerate(rows_of(path, _format(task, source).layout, source.skip_faulty), start=1)
-    for example in _examples(task, source, split, split, origin, rows):
+    known: set[str] = set()
+    for example in examples_of(task, source, split, split, origin, _numbered(rows, source)):
+        if example.id in known:
+            raise UserError(f"{path}: id {example.id!r} stands there twice; ids must differ")
+        known.add(example.id)
         if _asked(example) in taken:
             left_out += 1
         else:
             yield example
+    if not known:
+        raise UserError(f"{task.path}: splits.{split} ({path}): holds no rows; check the file")
     if left_out:
         print(f"note: {left_out} rows of {split} ask questions of other splits and were left out", file=sys.stderr)
 
@@ -204,12 +235,22 @@ def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str 
 
         return fetch(source.url, source.sha256, mirror), source.url
     path = Path(source.file or "")
-    beside = yaml.parent / path
-    if not path.is_file() and beside.is_file():
-        return beside, str(path)
-    if not path.is_file():
-        raise UserError(f"{path}: no such file ({where} of {yaml}; relative to the working folder, or to that YAML's)")
-    return path, str(path)
+    fault = "no such file"
+    if str(source.file).startswith("~"):
+        fault = "no such file; write the whole path, because ~ is not expanded"
+    elif str(source.file).startswith(("http://", "https://")):
+        fault = "not a path; write a URL as `url`, with the `sha256` of its file"
+    for found in (path, yaml.parent / path):
+        try:
+            if found.is_file() or (found.is_dir() and source.file and isinstance(source, Source)):
+                return found, str(path)
+            if found.is_symlink():
+                fault = f"a link to {os.readlink(found)}, which does not exist; correct the link"
+            elif found.exists():
+                fault = "not a regular file (a folder, a pipe or a device)"
+        except OSError as error:  # a name that is too long, a folder that may not be looked into
+            fault = f"cannot be read: {refusal(error, path.parent) or error.strerror or error}"
+    raise UserError(f"{path}: {fault} ({where} of {yaml}; relative to the working folder, or to that YAML's)")
 
 
 def _unrepeated(task: Task, base: Source, split: str, rows: list[Row]) -> list[Row]:
@@ -218,10 +259,10 @@ def _unrepeated(task: Task, base: Source, split: str, rows: list[Row]) -> list[R
         return rows
     asked: set[str] = set()
     kept = []
-    for where, row in rows:
-        question = " ".join(_raw(task, base, where, row).question.split())
+    for row in rows:
+        question = " ".join(raw_of(task, base, row).question.split())
         if question not in asked:
-            kept.append((where, row))
+            kept.append(row)
         asked.add(question)
     again = len(rows) - len(kept)
     if again > task.config.repeats_left_out:
@@ -232,90 +273,16 @@ def _unrepeated(task: Task, base: Source, split: str, rows: list[Row]) -> list[R
     return kept
 
 
-def _part(rows: list[Row], source: Source, base: Source) -> list[tuple[int, Row]]:
-    """The numbered rows (from 1) that belong to `source`: a share of a seeded shuffle, in the file's order."""
-    numbered = list(enumerate(rows, start=1))
+def _part(rows: list[Row], source: Source, base: Source) -> list[Row]:
+    """The rows that belong to `source`: a share of a seeded shuffle, in the file's order."""
     if source.part is None:
-        return numbered
+        return rows
     order = list(range(len(rows)))
     # The seed is the base's, so that a split and what is held out of it are shares of one and the same shuffle.
     generator = random.Random(f"held out {base.seed}")
     order.sort(key=lambda _: generator.random())
     first, last = (round(share * len(rows)) for share in source.part)
-    return [numbered[index] for index in sorted(order[first:last])]
-
-
-# ---------------------------------------------------------------- from a row to an example
-
-
-def _format(task: Task, base: Source) -> RowFormat:
-    return row_format(base.format or task.config.format)
-
-
-def _raw(task: Task, base: Source, where: str, row: dict[str, Any]) -> Raw:
-    fields = Fields(base.question_fields or [task.config.question_field], base.answer_field or task.config.answer_field)
-    return _format(task, base).read(where, row, fields)
-
-
-def _examples(
-    task: Task, base: Source, name: str, split: str, origin: str, rows: Iterable[tuple[int, Row]]
-) -> Iterator[Example]:
-    """The examples of numbered rows. Where faulty rows are skipped, so are answers that cannot be read; they are counted."""
-    faults: list[golds.FaultyAnswer] = []
-    for number, row in rows:
-        try:
-            yield _example(task, base, name, number, split, origin, row)
-        except golds.FaultyAnswer as fault:
-            if not base.skip_faulty:
-                raise
-            faults.append(fault)
-    if faults:
-        print(f"note: {len(faults)} rows with faulty answers were left out (first: {faults[0]})", file=sys.stderr)
-
-
-def _example(task: Task, base: Source, name: str, number: int, split: str, origin: str, located: Row) -> Example:
-    where, row = located
-    raw = _raw(task, base, where, row)
-    if raw.final is None:
-        written = _format(task, base).as_written
-        body, final = _body_and_final(task, where, raw.solution, written)
-        line = _as_written(raw.solution, final) if written else f"{steps.MARKER} {final}"
-        answer, parts, identifier = (
-            f"{body}\n{line}".lstrip(),
-            task.family.steps_of(body, task.delimiter),
-            row.get("ID"),
-        )
-    elif steps.MARKER in "".join(raw):
-        raise UserError(f"{where}: holds {steps.MARKER!r}, which separates solutions from answers here; reword it")
-    else:
-        final = task.family.stated_final(where, raw.final)
-        answer, parts, identifier = f"{raw.solution}\n{steps.MARKER} {final}", [], None
-    task.family.check_row(where, raw.question, final)
-    identifier = row.get("id", identifier)
-    return Example(
-        id=str(identifier) if isinstance(identifier, str | int) else f"{name}-{number:05d}",
-        question=raw.question,  # white space and all; what shall not depend on it removes it
-        answer=answer,
-        steps=parts,
-        final_answer=final,
-        split=split,
-        source=origin,
-    )
-
-
-def _body_and_final(task: Task, where: str, solution: str, as_written: bool) -> tuple[str, str]:
-    """A solution and its final answer; as it is written in the data of implicit chain of thought, digits may stand apart."""
-    digits = golds.one_by_one(solution) if as_written and solution.count(steps.MARKER) == 1 else None
-    return (steps.body_of(solution).strip(), digits) if digits else task.family.body_and_final(where, solution)
-
-
-def _as_written(answer: str, final: str) -> str:
-    """The answer with its marker as the authors of implicit chain of thought read it: without commas, else as it is.
-
-    Their reading takes the first digits; an answer that goes on behind them, 1/2, is written as its value.
-    """
-    tail = answer.partition(steps.MARKER)[2].rstrip().replace(",", "")
-    return steps.MARKER + (tail if golds.read_over(tail, final) else f" {final}")
+    return [rows[index] for index in sorted(order[first:last])]
 
 
 def _asked(example: Example) -> str:

@@ -6,15 +6,16 @@ from pathlib import Path
 from retrace.errors import UserError
 from retrace.tasks.answer_task import AnswerTask
 from retrace.tasks.base import Task
-from retrace.tasks.families import family_named, family_names
+from retrace.tasks.families import family_named, family_names, format_of
 from retrace.tasks.graders import grader_named
-from retrace.tasks.options import TaskConfig
+from retrace.tasks.options import Source, TaskConfig
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, STANDARD
-from retrace.yaml_files import read_named
+from retrace.yaml_files import closest, read_named
 
 # What a source says about how its rows are read.
-_READING = ("format", "question_fields", "answer_field", "repeats", "bulky", "skip_faulty", "equations_of")
+_READING = ("format", "fields", "repeats", "bulky", "skip_faulty", "equations_of")
 _COMMIT = re.compile(r"/[0-9a-f]{40}/")
+_SPLIT_NAME = re.compile(r"[\w.-]+")
 
 
 def task_names(config_dir: str | Path = "config") -> list[str]:
@@ -78,11 +79,22 @@ def _check(config: TaskConfig, path: Path) -> None:
                 f"{path}: {where}: revision: a data set of the Hub needs the commit that it is read at "
                 f"(https://huggingface.co/datasets/{source.hub}/commits/main)"
             )
+        _check_fields(config, source, path, where)
+        for key in ("subset", "hub_split"):
+            if (value := getattr(source, key)) is not None and not (source.hub or source.file):
+                raise UserError(f"{path}: {where}: {key}: only for `hub` and for a folder as `file`; remove {value!r}")
+        if source.hub_split is not None and not _SPLIT_NAME.fullmatch(source.hub_split):
+            raise UserError(
+                f"{path}: {where}: hub_split: {source.hub_split!r} is not a split name; instead of a slice use `part` "
+                "(a share) or `count` (the first rows)"
+            )
         if source.url and not source.sha256 and not (source.rows and _COMMIT.search(source.url)):
             raise UserError(
                 f"{path}: {where}: sha256: a url needs the checksum of its file (sha256sum FILE), or, where nobody "
                 "knows it, a commit in the url and the number of `rows`"
             )
+        if source.generator and source.fields:
+            raise UserError(f"{path}: {where}: fields: a generator has no columns; remove it")
         if source.generator and source.count is None:
             raise UserError(f"{path}: {where}: count: a generator needs to know how many rows to make")
         if source.part_of and any(getattr(source, name) for name in _READING):
@@ -90,13 +102,28 @@ def _check(config: TaskConfig, path: Path) -> None:
         if source.part_of and (source.part_of not in config.splits or config.splits[source.part_of].part_of):
             raise UserError(f"{path}: {where}: part_of: {source.part_of!r} is no split with a source of its own")
         parts = source.part or source.count or source.rows or source.equations_of
-        if source.bulky and (not (source.url or source.file) or parts):
-            raise UserError(f"{path}: {where}: bulky: for a whole file only, without part, count, rows or equations_of")
+        if source.bulky and (not (source.url or source.file or source.hub) or parts):
+            raise UserError(f"{path}: {where}: bulky: for whole files only, without part, count, rows or equations_of")
         for other in source.equations_of:
             if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
                 raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")
+
+
+def _check_fields(config: TaskConfig, source: Source, path: Path, where: str) -> None:
+    """Raise UserError for a field that the format does not read, and for several columns of any but the question."""
+    row_format = format_of(config, source)
+    given = [("fields", config.fields)] if source.format is None else []
+    for place, fields in [*given, (f"{where}: fields", source.fields)]:
+        for name, column in fields.items():
+            if name not in row_format.field_names:
+                fault = closest(name, row_format.field_names) if row_format.field_names else "remove `fields`"
+                raise UserError(f"{path}: {place}: format {row_format.name} has no field {name!r}; {fault}")
+            if isinstance(column, list) and name != "question":
+                raise UserError(
+                    f"{path}: {place}.{name}: must be one column; only `question` may have several (got {column})"
+                )
 
 
 def _check_family(config: TaskConfig, path: Path) -> None:

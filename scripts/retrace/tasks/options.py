@@ -1,6 +1,6 @@
 """A task's YAML: where its splits come from, how it is asked and how it is answered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -8,6 +8,31 @@ from retrace.discovery import OneOf
 from retrace.sections import Count, Name, Section
 from retrace.tasks.families import family_names, row_format_names
 from retrace.tasks.graders import grader_names
+
+FieldColumns = dict[
+    Name,
+    Annotated[str, Field(min_length=1)] | Annotated[list[Annotated[str, Field(min_length=1)]], Field(min_length=1)],
+]
+
+
+# Former keys and their replacements.
+_RENAMED = {
+    "question_field": "fields: {question: NAME}",
+    "question_fields": "fields: {question: [NAME, NAME]}",
+    "answer_field": "fields: {answer: NAME}",
+}
+
+
+class _WithFields(Section):
+    """A section with `fields`; for a former key the error says what to write now."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_former_key(cls, values: Any) -> Any:
+        for key in _RENAMED if isinstance(values, dict) else ():
+            if key in values:
+                raise ValueError(f"{key} was replaced; write {_RENAMED[key]}")
+        return values
 
 
 class ChatPrompt(Section):
@@ -51,19 +76,24 @@ class WorkedExamples(Section):
         return self
 
 
-class Source(Section):
+class Source(_WithFields):
     """Where the rows of one split come from."""
 
     url: str | None = Field(default=None, description="https URL at a pinned commit")
     sha256: str | None = Field(default=None, description="checksum of the file behind the URL")
     rows: int | None = Field(default=None, ge=1, description="how many rows the file must have")
     file: str | None = Field(
-        default=None, description="a local file (your own data); relative to the working folder or to this YAML's"
+        default=None,
+        description="a local file or folder (your own data): .jsonl, .json, .csv, .tsv, .txt (each also as .gz), .parquet, "
+        "a folder with one file per split, or one written by save_to_disk; relative to the working folder or to "
+        "this YAML's",
     )
     hub: str | None = Field(default=None, description="a data set on the Hub, for instance allenai/ai2_arc")
     revision: str | None = Field(default=None, description="its commit")
-    subset: str | None = Field(default=None, description="its configuration's name, where it has several")
-    hub_split: str | None = Field(default=None, description="its split's name there; default: the split's name here")
+    subset: str | None = Field(default=None, description="its configuration's name, or folder, where it has several")
+    hub_split: str | None = Field(
+        default=None, description="the split's name there, or in the folder `file`; default: the split's name here"
+    )
     generator: str | None = Field(default=None, description="name of a generator in retrace.tasks")
     settings: dict[str, float | int | str | bool | list[float]] = Field(
         default={}, description="the generator's own settings"
@@ -79,8 +109,10 @@ class Source(Section):
     format: Annotated[str, OneOf(row_format_names)] | None = Field(
         default=None, description="adapter for this source's rows, if not the task's"
     )
-    question_fields: list[str] = Field(default=[], description="fields that make the question, if not the task's one")
-    answer_field: str | None = Field(default=None, description="field of the answer, if not the task's")
+    fields: FieldColumns = Field(
+        default={},
+        description="like the task's `fields`, which these extend; with a `format` of its own a source has only these",
+    )
     repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
     bulky: bool = Field(
         default=False,
@@ -100,7 +132,7 @@ class Source(Section):
     )
 
 
-class TaskConfig(Section):
+class TaskConfig(_WithFields):
     """A task: config/tasks/NAME.yaml."""
 
     name: Name
@@ -110,7 +142,7 @@ class TaskConfig(Section):
         "yes_no: Learn-to-Reason's; numeric, multiple_choice and exact_match: answers behind a phrase, no steps"
     )
     format: Annotated[str, OneOf(row_format_names)] = Field(
-        description="adapter for the raw rows; question_number: JSON list or JSONL, answers are bare numbers; lines: "
+        description="adapter for the raw rows; question_number: answers are bare numbers; lines: "
         "`question||steps #### answer`"
     )
     delimiter: str = Field(default="|", min_length=1, max_length=4)
@@ -118,8 +150,11 @@ class TaskConfig(Section):
         default="none", description="which symbolic state a step holds"
     )
     digits: Annotated[int, Field(ge=1, le=9)] | None = Field(default=None, description="of a factor (multiplication)")
-    question_field: str = "question"
-    answer_field: str = "answer"
+    fields: FieldColumns = Field(
+        default={},
+        description="columns with other names: question (one, or a list of columns to join), answer, steps (answer is then "
+        "the final answer alone), choices, response, id; `data.text` is `text` inside `data`",
+    )
     prompt: str = Field(default="{question}", description="model input; {question} is replaced, nothing else")
     answer_prompt: str = Field(default="", description="text between question and solution for decoder-only models")
     chat: ChatPrompt = Field(default_factory=ChatPrompt, description="the same for models with a chat template")

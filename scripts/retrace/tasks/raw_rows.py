@@ -1,130 +1,149 @@
-"""Files of a task's sources -> raw rows, each with where it stands; and what is read from a row's fields."""
+"""Raw rows of a task's sources: their place in the file, their columns, and how a field is read."""
 
-import csv
-import io
-import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any, Literal
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from retrace.errors import UserError
-from retrace.tasks import steps
-from retrace.text.numbers import MAX_DIGITS, WrittenFloat, decimal_text, exact, exact_value
+from retrace.text.numbers import MAX_DIGITS, decimal_text, exact, exact_value
 
-Row = tuple[str, dict[str, Any]]  # where it stands (FILE:LINE), and what
-# rows: a JSON object a line. document: one JSON document with a list. either: whichever it is. lines: `question||solution`.
-FileLayout = Literal["rows", "document", "either", "lines"]
+Columns = Mapping[str, str | list[str]]  # field -> column; a question may be made of several columns
+_MISSING = object()
+_SHOWN = 40  # characters of a value in a message
 
 
-class CsvRow(dict[str, Any]):
+class Row(NamedTuple):
+    """A row of a source. where: FILE:LINE, for messages. number: the line in a JSONL file, the row in a table; from 1."""
+
+    where: str
+    number: int
+    values: dict[str, Any]
+
+
+class Record(dict[str, Any]):
+    """The values of a row by field. columns: the column that each field is read from. names: all columns of the file."""
+
+    columns: Mapping[str, str] = {}
+    names: Sequence[str] = ()
+
+
+class CsvRow(Record):
     """A row of a CSV file, whose values are all texts."""
 
 
-def rows_of(path: Path, layout: FileLayout, skip_faulty: bool = False) -> Iterator[Row]:
-    """The rows of a file in this layout, each with where it stands. Raises UserError naming file, line and mend.
+def with_fields(row: Row, own: Columns, given: Columns) -> Row:
+    """The row with each field of its format filled from its column.
 
-    A file NAME.csv stands for rows in JSON: its first line names the fields.
-
-    skip_faulty: rows of layout `lines` that cannot be read are left out and counted on stderr.
+    own: the format's default columns. given: the columns set in the task's YAML, which every row must have.
+    `data.text` means `text` inside `data`, and `texts.0` the first item of a list, unless a column has exactly that name.
     """
+    if not given and all(field == column for field, column in own.items()):
+        return row
+    values, where = row.values, row.where
+    kind = type(values) if isinstance(values, Record) else Record
+    filled = kind(values)
+    filled.names = [*map(str, values)]
+    filled.columns = {field: column for field, column in {**own, **given}.items() if isinstance(column, str)}
+    for field, column in {**own, **given}.items():
+        if isinstance(column, list):
+            parts = {name: _value_at(values, name) for name in column}
+            for name in column:
+                _require(where, field, name, parts[name], values)
+            filled[field] = joined([field_of(where, {**values, **parts}, name) for name in column])
+            continue
+        value = _value_at(values, column)
+        if field in given:
+            _require(where, field, column, value, values)
+        if value is not _MISSING:
+            filled[field] = value
+        elif field != column:
+            filled.pop(field, None)  # a column of that name is something else
+    return row._replace(values=filled)
+
+
+def _require(where: str, field: str, column: str, value: Any, values: Mapping[str, Any]) -> None:
+    if value is _MISSING:
+        has = ", ".join(map(str, values)) or "nothing"
+        raise UserError(f"{where}: no column {column!r}, set as fields.{field} (the row has {has}); correct `fields`")
+
+
+def _value_at(value: Any, path: str) -> Any:
+    """The value at a dotted path in a row, or _MISSING. A longer column name takes precedence over nesting."""
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        index, _, rest = path.partition(".")
+        if not (index.isascii() and index.isdigit() and len(index) < 7 and int(index) < len(value)):
+            return _MISSING
+        return _value_at(value[int(index)], rest) if rest else value[int(index)]
+    if not isinstance(value, Mapping):
+        return _MISSING
+    if path in value:
+        return value[path]
+    dots = [place for place, sign in enumerate(path) if sign == "."]
+    ways = (_value_at(value[path[:dot]], path[dot + 1 :]) for dot in reversed(dots) if path[:dot] in value)
+    return next((found for found in ways if found is not _MISSING), _MISSING)
+
+
+def column_of(row: Mapping[str, Any], field: str) -> str:
+    """The name of a field's column in the user's file."""
+    return getattr(row, "columns", {}).get(field, field)
+
+
+def shown(value: Any) -> str:
+    """The start of a value, for error messages."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # some editors put a mark in front
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    if layout == "document" or (layout == "either" and text.lstrip().startswith("[")):
-        yield from _document_rows(path, text)
-        return
-    if layout == "lines":
-        yield from _separated_rows(path, text, skip_faulty)
-        return
-    if path.suffix.lower() == ".csv":
-        yield from _csv_rows(path, text)
-        return
-    # Not splitlines: a JSON text may hold U+2028 and the like, which end no line.
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        if not line.strip():
-            raise UserError(f"{path}:{number}: empty line; remove it")
-        try:
-            row = json.loads(line, parse_float=WrittenFloat)
-        except json.JSONDecodeError as error:
-            raise UserError(
-                f"{path}:{number}: not JSON ({error.msg}, column {error.colno}); one object a line"
-            ) from None
-        except RecursionError:
-            raise UserError(f"{path}:{number}: not JSON (nested too deeply); one object a line") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: a row is a JSON object, this is a {type(row).__name__}")
-        yield f"{path}:{number}", row
-
-
-def _csv_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of a CSV file, by the names in its first line; texts in quotes may hold commas and line ends."""
-    table = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        names = next(table, [])
-        if len(set(names)) != len(names) or not all(name.strip() for name in names):
-            raise UserError(f"{path}:1: the first line must name the fields, each once (it has {', '.join(names)})")
-        for cells in table:
-            where = f"{path}:{table.line_num}"
-            if len(cells) != len(names):
-                fault = f"{len(cells)} fields, the first line names {len(names)}; put texts with commas in quotes"
-                raise UserError(f"{where}: {fault}")
-            yield where, CsvRow(zip(names, cells, strict=True))
-    except csv.Error as error:
-        raise UserError(f"{path}:{table.line_num}: not CSV ({error})") from None
-
-
-def _separated_rows(path: Path, text: str, skip_faulty: bool) -> Iterator[Row]:
-    """The rows of a text file with `question||steps #### answer` on each line."""
-    skipped: list[int] = []
-    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else [], start=1):
-        question, *rest = line.split("||")
-        marks = sum(part.count(steps.MARKER) for part in rest)
-        fault = None
-        if len(rest) != 1:
-            fault = f"a line needs '||' once, between question and solution, this has it {len(rest)} times"
-        elif not question.strip():
-            fault = "no question before '||'"
-        elif marks != 1:
-            fault = f"the solution needs '{steps.MARKER}' once, before the answer, this has it {marks} times"
-        if fault is None:
-            yield f"{path}:{number}", {"question": question, "answer": rest[0].strip()}
-        elif skip_faulty:
-            skipped.append(number)
-        else:
-            raise UserError(f"{path}:{number}: {fault}: 'question||steps {steps.MARKER} answer' (got {line[:60]!r})")
-    if skipped:
-        print(f"note: {path}: {len(skipped)} faulty lines were left out (first: {skipped[0]})", file=sys.stderr)
-
-
-def _document_rows(path: Path, text: str) -> Iterator[Row]:
-    """The rows of one JSON document: a list, or {"examples": [...]}."""
-    try:
-        document = json.loads(text, parse_float=WrittenFloat)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}:{error.lineno}: not JSON ({error.msg})") from None
-    except RecursionError:
-        raise UserError(f"{path}: not JSON (nested too deeply)") from None
-    name, examples = ("examples", document.get("examples")) if isinstance(document, dict) else ("", document)
-    if not isinstance(examples, list):
-        raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`")
-    for number, row in enumerate(examples, start=1):
-        if not isinstance(row, dict):
-            raise UserError(f"{path}: {name}[{number}]: a row is a JSON object")
-        yield f"{path}: {name}[{number}]", row
+        text = value if isinstance(value, str) else str(value)
+    except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+        return f"a {type(value).__name__} too large to show"
+    return repr(text[:_SHOWN])
 
 
 def field_of(where: str, row: dict[str, Any], name: str, numbers: bool = False) -> str:
-    """A field that must be a text; numbers: or a number, as text. Raises UserError naming place and field."""
+    """A text field; with `numbers` a number is accepted, too. Raises UserError naming the place and the field."""
     value = row.get(name)
-    if numbers and isinstance(value, int | float) and not isinstance(value, bool):
+    if numbers and not isinstance(value, bool) and (isinstance(value, int) or _finite(value)):
         value = str(value)
-    if not isinstance(value, str) or not value.strip():
-        fault = "is missing" if name not in row else "is empty" if value in ("", None) else f"is {str(value)[:40]!r}"
+    if isinstance(value, str) and value.strip():
+        return value
+    column = column_of(row, name)
+    if name not in row:
+        fault = "is missing"
+    elif value is None or value == "" or value != value:  # NaN, an empty cell in pandas
+        fault = "is empty"
+    elif isinstance(value, list) and value:
+        fault = f"is a list of {len(value)}; select one item in `fields`, as in '{column}.0'"
+    elif isinstance(value, str | int | float | list | dict):
+        fault = f"is {shown(value)}"
+    else:
+        fault = f"is a {type(value).__name__} ({shown(value)})"
+    has = ", ".join(getattr(row, "names", ()) or map(str, row)) or "nothing"
+    raise UserError(f"{where}: field {column!r} {fault}; it must be a text (the row has {has})")
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
+
+
+def text_or_number(where: str, row: dict[str, Any], name: str) -> str:
+    """A field with a text or a number; numbers are read exactly."""
+    value = row.get(name)
+    if isinstance(value, int | float) and not isinstance(value, bool) and value == value:
+        return number_of(where, row, name)
+    return field_of(where, row, name)
+
+
+def texts_of(where: str, row: dict[str, Any], name: str) -> list[str]:
+    """A field with a list of texts, or with one text that has one item per line; either may be empty."""
+    value, column = row.get(name), column_of(row, name)
+    if isinstance(value, str):
+        return [line for line in value.split("\n") if line.strip()]
+    if not isinstance(value, list):
+        fault = "is empty (write [] or '' for none)" if value is None or value != value else f"is {shown(value)}"
         raise UserError(
-            f"{where}: field {name!r} {fault}; it must be a text (the row has {', '.join(row) or 'nothing'})"
+            f"{where}: field {column!r} {fault}; it must be a list of texts, or one text with one item per line"
         )
+    for number, part in enumerate(value):
+        if not isinstance(part, str) or not part.strip():
+            raise UserError(f"{where}: field {column!r}: item {number} is {shown(part)}; it must be a text")
     return value
 
 
@@ -136,8 +155,10 @@ def number_of(where: str, row: dict[str, Any], name: str) -> str:
     number = exact(value) if isinstance(row, CsvRow) and isinstance(value, str) else exact_value(value)
     if number is None:
         long = isinstance(value, int) and abs(value) >= 10**MAX_DIGITS
-        shown = f"of more than {MAX_DIGITS} digits" if long else repr(str(value)[:40])
-        raise UserError(f"{where}: field {name!r} is {shown}; it must be one number, in digits, as in 1234.5")
+        fault = f"of more than {MAX_DIGITS} digits" if long else shown(value)
+        raise UserError(
+            f"{where}: field {column_of(row, name)!r} is {fault}; it must be one number, in digits, as in 1234.5"
+        )
     return decimal_text(number) or str(number)
 
 

@@ -17,6 +17,8 @@ _FILLER = re.compile(  # before the number: `about 18`, `= 18`, `x = 18`
 )
 _UNIT = r"(?:[A-Za-z%°²³$€£¥]+(?:/[A-Za-z]+)?\s?){0,3}"
 _OPERATOR = re.compile(rf"\s?{_UNIT}(?:[=≈]|[-+*/x÷·^]\s?[-($€£¥]*\s?\.?\d|\)\s?[-+*/x÷=])", re.IGNORECASE)
+_CALCULATION = re.compile(r"[\d\s().,*/+x÷·^!$€£¥%-]*[=≈]", re.IGNORECASE)
+_BETWEEN = re.compile(r"\b(?:between|from)\s+\S*\d", re.IGNORECASE)
 _CHOICE = re.compile(
     rf"\s?(?:(?:or|to|and|&|;|,|through)\s?(?:[A-Za-z]\s?=)?\s?[-$€£¥]?\.?\d|{_UNIT}\bor\s[-$€£¥]?\.?\d)", re.IGNORECASE
 )
@@ -62,13 +64,13 @@ def stated_number(text: str) -> Fraction | None:
 
 
 def concluding_number(text: str) -> Fraction | None:
-    """The number with which a text ends that states its answer nowhere, times such as 10:30 aside; None where there is none.
+    """The number with which a text ends that states its answer nowhere; None where there is none but in 10:30 or 12,34.
 
     It is the last one, but where the last sentence names several (`18 pens for 3 bags`), the one that the last calculation
     came to. A line with the calculator's notes is in the project's own form: there the last number counts.
     """
     signs = plain_signs(text)
-    found = [number for number in numbers_in(text) if not _in_a_time(signs, number)]
+    found = [number for number in numbers_in(text) if not _in_longer_digits(signs, number)]
     if not found:
         return None
     last = found[-1]
@@ -84,9 +86,10 @@ def concluding_number(text: str) -> Fraction | None:
     return last.value
 
 
-def _in_a_time(text: str, number: Number) -> bool:
+def _in_longer_digits(text: str, number: Number) -> bool:
+    """Whether a number is a part of a time, a list without blanks or the like: 10:30, 1.2.3, 12,34."""
     before, behind = text[: number.start], text[number.end :]
-    return bool(re.search(r"\d[:.]\Z", before) or re.match(r"[:.]\d", behind))
+    return bool(re.search(r"\d[:.,]\Z", before) or re.match(r"[:.,]\d", behind))
 
 
 def _value_of(line: str, first: Number) -> Fraction | None:
@@ -96,7 +99,7 @@ def _value_of(line: str, first: Number) -> Fraction | None:
         return first.value + Fraction(1, 2) if not _OPERATOR.match(rest[half.end() :]) else None
     if _CHOICE.match(rest):
         return None
-    if _OPERATOR.match(rest):
+    if _OPERATOR.match(rest) or _CALCULATION.match(rest):
         return _of_equation(line)
     return None if _GLUED.match(rest) else first.value
 
@@ -120,9 +123,11 @@ def _of_equation(line: str) -> Fraction | None:
 
 def _in_sentence(sentence: str) -> Fraction | None:
     """The number of a sentence that does not begin with it: behind what says that it is the result, else the first."""
+    if _BETWEEN.search(sentence):
+        return None
     if places := [match.end() for match in _COMES_TO.finditer(sentence)]:
         begun = sentence[places[-1] :].lstrip("( ")
         number = number_at_start(begun)
         return _value_of(begun, number) if number else None
     found = [number for number in numbers_in(sentence) if not _GLUED.match(sentence[number.end :])]
-    return found[0].value if found and not _in_a_time(sentence, found[0]) else None
+    return found[0].value if found and not _in_longer_digits(sentence, found[0]) else None

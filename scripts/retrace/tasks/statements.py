@@ -17,8 +17,8 @@ _KIND = (
 )
 _START = r"(?:^[^\w\n]*|(?<=[.!?;:)\]|])[ \t]+|(?<=[.!?])\[?[ \t]*(?=final answer))"
 _MARK = r"(?:[:：=→]|[-–—]+(?=[ \t])|\|)"  # between the word and the answer
-_VALUE = r"(?=[-+−–]?[ \t]?[$€£¥]?\.?\d|\([A-Ea-e]\)|[A-E](?![\w'])|(?:yes|no)\b)"
-_ASIDE = r"(?:[ \t]*\([^()\n]{1,40}\))?"  # Answer (in dollars): 18
+_VALUE = r"(?=\(?[-+−–]?[ \t]?[$€£¥]?\.?\d|\([A-Ea-e]\)|[A-E](?![\w'])|(?:yes|no)\b)"
+_ASIDE = r"(?:[ \t]*\((?=[^()\n]*[A-Za-z]{2})[^()\n]{1,40}\))?"  # Answer (in dollars): 18
 _TO = r"(?:[ \t]+(?:to|for|of|in|here|choice|option|therefore|then|thus|from)\b[^.\n:;]{0,80}?)?"
 _IS = r"(?:is|was|are|would be|will be|should be|must be|comes (?:out )?to|equals)"
 # `the answer is found by adding`: the answer itself comes later.
@@ -36,6 +36,20 @@ ANSWER_LINE = re.compile(
 ANSWER_SENTENCE = re.compile(
     rf"\b(?:answer|final result)\b{_ASIDE}{_TO}[ \t]+{_IS}\b(?:[ \t]*:)?|\bfinal answer[ \t]*{_MARK}", re.IGNORECASE
 )
+# The same of an option: `the correct choice is B`, `Option: B`, `I choose (b)`.
+_OPTION_CUE = re.compile(
+    rf"\b(?:correct|right|best|final|most (?:likely|appropriate|suitable|logical|fitting))[ \t]+(?:option|choice|letter)\b"
+    rf"{_TO}[ \t]*(?:{_IS}\b[ \t]*:?|{_MARK})|^[^\w\n]*(?:option|choice)[ \t]*:"
+    r"|\b(?:choose|select|pick|go with)[ \t]+(?=(?:option[ \t]+|choice[ \t]+)?\(?[A-Ea-e]\)?(?![\w']))",
+    re.IGNORECASE | re.MULTILINE,
+)
+# The answer first: `18 is the answer`, `option B is correct`; looked for where nothing else states one.
+_FIRST_START = r"(?:^|(?<=[.!?;,:])[ \t])((?:[^.!?;,:\n]|[.,:](?=\d)){1,60}?)[ \t]+(?:is|would be|must be)[ \t]+"
+ANSWER_FIRST = re.compile(
+    rf"{_FIRST_START}(?:the|my|our)[ \t]+(?:(?:final|correct|right|best)[ \t]+)*(?:answer|choice|option)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_IS_CORRECT = re.compile(rf"{_FIRST_START}(?:correct|right)\b", re.IGNORECASE | re.MULTILINE)
 SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
 # Another question behind the answer: the model goes on by itself.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
@@ -75,19 +89,29 @@ class Statements(NamedTuple):
     body: str
 
 
-def statements_in(text: str, phrases: Sequence[str] = (), short_lines: bool = False) -> Statements:
+def statements_in(
+    text: str, phrases: Sequence[str] = (), short_lines: bool = False, labels: bool = False, answer_first: bool = True
+) -> Statements:
     """Find the statements of a text.
 
     phrases: of the task, whatever their case; those of ordinary English are known. short_lines: whether `A: 18` states an
-    answer, which is the label of an option elsewhere.
+    answer, which is the label of an option elsewhere. labels: whether the answer is an option. answer_first: whether it
+    may stand first, `18 is the answer`.
     """
     shown = readable(text)
-    found = _statements(shown, phrases, short_lines)
+    cues = [ANSWER_LINE, ANSWER_SENTENCE, *([SHORT_LINE] if short_lines else []), *([_OPTION_CUE] if labels else [])]
+    cues += [re.compile(re.escape(phrase), re.IGNORECASE) for phrase in {*phrases, MARKER} if phrase]
+    found = _statements(shown, cues)
     before = shown[: another_question(shown)]
     if len(before) < len(shown):
-        stated = _statements(before, phrases, short_lines)
+        stated = _statements(before, cues)
         if stated or not found:
             shown, found = before, stated
+    if answer_first and not found:
+        answers = [
+            match[1] for cue in (ANSWER_FIRST, *([_IS_CORRECT] if labels else [])) for match in cue.finditer(shown)
+        ]
+        found = [Statement(answer.strip(), "", heading=False) for answer in answers[-1:]]
     return Statements(found, _without_afterthought(shown))
 
 
@@ -118,9 +142,7 @@ def without_list_numbers(text: str) -> str:
     return "\n".join(lines)
 
 
-def _statements(text: str, phrases: Sequence[str], short_lines: bool) -> list[Statement]:
-    cues = [ANSWER_LINE, ANSWER_SENTENCE, *([SHORT_LINE] if short_lines else [])]
-    cues += [re.compile(re.escape(phrase), re.IGNORECASE) for phrase in {*phrases, MARKER} if phrase]
+def _statements(text: str, cues: Sequence[re.Pattern[str]]) -> list[Statement]:
     ends: dict[int, bool] = {}  # where a phrase ends, and whether it may be a heading
     for cue in cues:
         for match in cue.finditer(text):

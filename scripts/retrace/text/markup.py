@@ -14,12 +14,13 @@ _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:=[ \t]*){3,})$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+(?!>)", re.MULTILINE)
 _HEADING = re.compile(r"^[ \t]*(?:#{1,3}|#{5,6})[ \t]+(?=\S)|[ \t]+#{1,3}[ \t]*$", re.MULTILINE)  # four are our own
-_BULLET = re.compile(r"^[ \t]*[-*•+▪●][ \t]+(?=\S)", re.MULTILINE)
+_BULLET = re.compile(r"^[ \t]*[-*•+▪●◦‣➤►✓✔✅][ \t]+(?=\S)", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\((?:https?://|www\.)[^()\s]*\)")
 _TAG = re.compile(
     r"(?<!<)</?(?:b|strong|i|em|u|p|br|code|pre|sup|sub|mark|span|div|ul|ol|li|h[1-6]|hr|center|small|s|del)\b[^<>\n]*>(?!>)",
     re.IGNORECASE,
 )
+_TOKEN = re.compile(r"<\|[\w-]{1,40}\|>|</?s>|<(?:eos|bos|pad|end_of_turn)>")  # a tokenizer's own
 _ENTITY = re.compile(r"&(?:[A-Za-z]+|#\d+);")
 _EMPHASIS = (
     re.compile(r"(?<![\w*\\])(\*{2,3})(?=[^\s*])(.+?)(?<=\S)\1(?!\*)"),
@@ -55,7 +56,7 @@ _COMMANDS = {
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _SIGN = re.compile(r"\\([\[\]()$%&#_{}])")
-_SIMPLE = re.compile(r"[\w.,$]+")
+_SIMPLE = re.compile(r"-?[\w.,$]+")
 _NESTED = 8  # levels of braces that are looked into
 
 
@@ -92,6 +93,7 @@ def plain_text(text: str) -> str:
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
     if "<" in text:
+        text = _TOKEN.sub("", text)
         text = _TAG.sub(lambda match: "\n" if match[0].lower().startswith(("<br", "<p", "<li", "<div")) else "", text)
     if "\\" in text or "$" in text:
         text = _without_latex(text)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
+from retrace.evaluation.model_card import Trained, write_card
 from retrace.machine.storage import atomic_path
 from retrace.models.load import is_known, resize_embeddings
 from retrace.models.share import share
@@ -157,12 +159,13 @@ def write_generator(
     layout: Layout | None = None,
     masked_results: bool = False,
     state: str | Path | None = None,
+    trained: Trained | None = None,
 ) -> None:
     """Write the checkpoint folder atomically; of several processes only the first one writes.
 
     layout: of the texts that the model was trained on, where it is not the usual one. masked_results: the calculator's
     results were masked from its loss. state: the training's folder for restarts, where checkpoints of other evaluations
-    may lie that are kept, too.
+    may lie that are kept, too. trained: what the folder's model card says; None: it gets none.
     """
     if not is_first_process():
         return
@@ -174,6 +177,8 @@ def write_generator(
             note_masked_results(folder)
         if state is not None:
             bring_each(state, folder)
+        if trained is not None:
+            write_card(folder, replace(trained, layout=layout, masked_results=masked_results))
 
 
 def write_generator_into(

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from retrace.errors import UserError
+from retrace.evaluation.model_card import SCORED_FILE
 from retrace.systems.registry import figures, files_of_a_model, tables
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
+from retrace.workflow.cards import measured
 from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, base_decoder
 from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
@@ -26,6 +28,7 @@ FORMS = [
     "MODEL/transfer/TASK/METHOD_acc.json",
     *(f"MODEL/{name}" for name in sorted(files_of_a_model())),
     "MODEL/seedN/CHECKPOINT/model",
+    f"MODEL/seedN/CHECKPOINT/{SCORED_FILE}",
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
 FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)}"
@@ -172,6 +175,9 @@ class Targets:
         named = known.parse(checkpoint)
         if named is None:
             raise UserError(f"checkpoint {checkpoint!r} is unknown; {closest(checkpoint, known.shown)}")
+        if list(file) == [SCORED_FILE]:
+            measured(settings, task, model, checkpoint)
+            return
         decoder = file[0]
         if len(file) > 1 and named.generator is None and decoder not in FOLDERS_OF_CHECKPOINTS:
             if decoder not in settings.decoders:

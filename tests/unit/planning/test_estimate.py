@@ -1,6 +1,7 @@
 """What an estimate rests on and how sure it says it is, and what the report adds up."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import estimate_cost
 import report_cost
 from retrace.errors import UserError
 from retrace.machine.storage import read_json
-from retrace.planning.estimate import estimate
+from retrace.planning.estimate import estimate, same_settings
 from retrace.planning.jobs import Job
 from retrace.planning.records import read_records
 from retrace.planning.spent import files_by_rule, report, written_by
@@ -78,6 +79,15 @@ def test_another_setting_or_task_scales_the_formula_by_what_was_measured(tmp_pat
     assert source.kind == "scaled"
     assert found.gpu_hours.likely == pytest.approx(ratio * work_of(planned, sizes).seconds / 3600)
     assert source.factor >= 2
+
+
+def test_what_only_a_model_card_tells_makes_no_other_settings() -> None:
+    job = sft_job()
+    told = {"checkpoint": "dpo_st_round1", "system": "dpo_st", "preset": "tiny"}
+    first, second = (replace(job, options={**job.options, **told, **more}) for more in ({}, {"preset": "small"}))
+    assert same_settings(first, second)
+    assert same_settings(first, replace(second, options={**second.options, "checkpoint": "dpo_st_round2"}))
+    assert not same_settings(first, replace(second, options={**second.options, "epochs": "7"}))
 
 
 def test_a_processor_is_no_measure_for_a_gpu(tmp_path: Path) -> None:

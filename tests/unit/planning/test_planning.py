@@ -1,5 +1,6 @@
 """Planned and measured jobs: options from commands and records, rules by path, formulas against hand-computed values."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,12 +111,16 @@ def test_rows_come_from_the_file_the_plan_or_the_task(tmp_path: Path) -> None:
         sizes_of([], tmp_path).text("gsm8k", "test")
 
 
-def test_rows_of_own_data_are_counted_and_shared_out(tmp_path: Path) -> None:
-    (tmp_path / "rows.jsonl").write_text("{}\n" * 50)
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv", "rows.json", "rows.jsonl.gz"])
+def test_rows_of_own_data_are_counted_and_shared_out(tmp_path: Path, name: str) -> None:
+    listed = "[" + ",\n".join(["{}"] * 50) + "]"
+    texts = {"rows.csv": "question,answer\n" + '"How\nmany?",3\n' * 50, "rows.json": listed}
+    text = texts.get(name, "{}\n" * 50).encode()
+    (tmp_path / name).write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
     task = load_task("gsm8k", PROJECT / "config").config
     source = type(task.splits["train"])
     splits = {
-        "train": source(file=str(tmp_path / "rows.jsonl"), part=[0.2, 1.0]),
+        "train": source(file=str(tmp_path / name), part=[0.2, 1.0]),
         "dev": source(part_of="train", part=[0.0, 0.2]),
     }
     own = task.model_copy(update={"splits": splits, "rows": {}})

@@ -71,7 +71,7 @@ def test_another_seed_holds_other_rows_out(tmp_path):
 
 def test_other_field_names_own_ids_and_a_limit(tmp_path):
     rows = lines(*({"q": f"Q{n}?", "a": f"#### {n}", "id": n} for n in range(9)))
-    fields = ("format: question_answer", "format: question_answer\nquestion_field: q\nanswer_field: a")
+    fields = ("format: question_answer", "format: question_answer\nfields: {question: q, answer: a}")
     task = own_task(tmp_path, rows, fields)
     assert read_split(task, "train", limit=2)[0].id.isdigit()
     assert len(read_split(task, "train", limit=2)) == 2
@@ -91,7 +91,7 @@ def test_a_solution_on_one_line_is_cut_into_sentences(tmp_path):
         ("[1]", "rows.jsonl:2: a row is a JSON object"),
         ({"question": "Q?"}, "rows.jsonl:2: field 'answer' is missing"),
         ({"question": " ", "answer": "#### 1"}, "rows.jsonl:2: field 'question'"),
-        ({"question": "Q?", "answer": 5}, "rows.jsonl:2: field 'answer' is '5'"),
+        ({"question": "Q?", "answer": True}, "rows.jsonl:2: field 'answer' is 'True'"),
         ({"question": "Q?", "answer": "it is 5"}, "rows.jsonl:2: the answer has no final value"),
         ({"question": "Q?", "answer": "#### five"}, "rows.jsonl:2: the answer has no final value"),
         (ROWS[0], "ask the same question"),
@@ -255,8 +255,7 @@ name: mine
 title: Mine
 family: word_problems
 format: question_number
-question_field: input
-answer_field: target
+fields: {question: input, answer: target}
 splits:
   test: {file: rows.json}
 """
@@ -273,7 +272,7 @@ def test_bare_numbers_as_answers(tmp_path):
     lines = '{"input": "A?", "target": 9}\n{"input": "B?", "target": 0.25}\n'
     assert [e.answer for e in numbers(tmp_path, lines)] == ["#### 9", "#### 0.25"]
     listed = '[{"body": "Tom has 3", "ask": " How many?", "n": [3.0]}]'
-    example = numbers(tmp_path, listed, ", question_fields: [body, ask], answer_field: n, rows: 1")[0]
+    example = numbers(tmp_path, listed, ", fields: {question: [body, ask], answer: n}, rows: 1")[0]
     assert (example.question, example.answer, example.steps) == ("Tom has 3. How many?", "#### 3", [])
 
 

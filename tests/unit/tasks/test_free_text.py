@@ -226,6 +226,13 @@ def test_lettered_and_yes_or_no_questions_are_read_in_chat(name: str) -> None:
     assert not task.grade(text, "#### no" if right == "yes" else "#### a")
 
 
+def test_right_words_may_hold_marks_and_full_stops() -> None:
+    for right in ("__init__", "*args*", "snake_case_name", "St. Louis", "Wait. What then?", "a|b"):
+        found = WORDS.read(f"It is simple.\nThe answer is {right}", PHRASES, {})
+        assert WORDS.same(found, right, {}), (right, found)
+    assert not WORDS.same(WORDS.read("The answer is main", PHRASES, {}), "__init__", {})
+
+
 def test_families_without_a_free_form_read_answer_lines_too() -> None:
     coin, product = load_task("coin_flip", CONFIG), load_task("mult_4x4", CONFIG)
     assert answer_in(coin, "It is heads up.\n\n**Answer:** yes") == "yes"

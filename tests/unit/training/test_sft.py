@@ -245,6 +245,10 @@ def test_scripts_make_a_base_model_and_fine_tune_it(family: str, tmp_path, capsy
     curve = read_curve(tmp_path / "sft")
     assert [row["step"] for row in curve if "dev_loss" in row] == [2, 4]
     assert [row["step"] for row in curve if "loss" in row] == [1, 2, 3, 4]
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("plain", "base", "sft")]
+    learned = ["nothing: the weights", "40 worked solutions of the corpus", "40 worked solutions |"]
+    assert all(f"| trained on | {what}" in card for what, card in zip(learned, cards, strict=True))
+    assert ["has not learned to compute" in card for card in cards] == masked
     other = "decoder_only" if family == "encoder_decoder" else "encoder_decoder"
     (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=other))
     with pytest.raises(UserError, match=f"set 'family: {family}'"):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from retrace.evaluation.model_card import Trained
     from retrace.models.encoder_head import EncoderHead
 
 
@@ -30,6 +31,7 @@ def write_judge(
     network: "EncoderHead",
     curve: Sequence[dict[str, float]],
     report: dict[str, Any],
+    trained: "Trained",
 ) -> None:
     """Write the trained network with its curve, and the report, atomically.
 
@@ -39,11 +41,14 @@ def write_judge(
         network: as it was trained.
         curve: of the training.
         report: what was measured on the development part.
+        trained: what the folder's model card says.
     """
+    from retrace.evaluation.model_card import write_card
     from retrace.machine.storage import atomic_path, write_json
     from retrace.training.trainer import write_curve
 
     with atomic_path(args.output) as folder:
         network.save(folder, kind)
         write_curve(folder / "curves.jsonl", curve)
+        write_card(folder, trained)
     write_json(args.report, report)

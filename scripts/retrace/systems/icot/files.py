@@ -21,7 +21,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.machine.storage import read_json, write_json
-from retrace.models.load import check_family, ensure_pad, load_config, load_tokenizer
+from retrace.models.load import check_family, ensure_pad, load_config, load_tokenizer, write_own_config
 from retrace.systems.icot.networks import Coupled, Emulator, Student
 
 Part = Literal["student", "emulator"]
@@ -77,7 +77,7 @@ def write_parts(
         place = folder / name
         place.mkdir()
         save_file(part.weights(), place / "model.safetensors", metadata={"format": "pt"})
-        part.base_model.config.save_pretrained(place)
+        write_own_config(place, f"icot_{name}", type(part).__name__, part.base_model.config)
         values: dict[str, Any] = {"kind": name}
         if isinstance(part, Emulator):
             values |= {"mixture_size": part.mixture_size, "softmax_temperature": part.temperature}

@@ -25,6 +25,8 @@ def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
+    parser.add_argument("--model-file", help="config/models/NAME.yaml, for the model card")
+    cli.add_card(parser)
     args = parser.parse_args(arguments)
     options, of_states = cli.section_from(args, section), cli.section_from(args, TeacherStates)
 

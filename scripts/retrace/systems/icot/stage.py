@@ -9,6 +9,7 @@ from torch import nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
 
 from retrace.errors import UserError
+from retrace.evaluation.model_card import Trained, write_card
 from retrace.machine.storage import atomic_path
 from retrace.models.load import load_model
 from retrace.systems.icot.files import write_parts
@@ -65,7 +66,15 @@ def train_part(part: str, args: argparse.Namespace, options: SeparatedTraining, 
     keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, **{part: network}))
     training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
     curve = train(network, training, sources["train"], sources["dev"])
-    write_stage(args.output, args.state, tokenizer, curve, **{part: network})
+    trained = Trained(
+        args,
+        {"examples": len(rows)},
+        options,
+        network=part,
+        loader=f"retrace.systems.icot.files.load_{part}",
+        part_of="icot",
+    )
+    write_stage(args.output, args.state, tokenizer, curve, trained=trained, **{part: network})
 
 
 def read_both(
@@ -91,12 +100,18 @@ def write_stage(
     curve: Sequence[dict[str, float]],
     student: Student | None = None,
     emulator: Emulator | None = None,
+    trained: Trained | None = None,
 ) -> None:
-    """Write a checkpoint's folder atomically (in the first process), and end the training."""
+    """Write a checkpoint's folder atomically (in the first process), and end the training.
+
+    trained: what its model card says; None: it gets none.
+    """
     if is_first_process():
         with atomic_path(output) as folder:
             folder.mkdir()
             write_parts(folder, tokenizer, student, emulator)
             write_curve(folder / "curves.jsonl", curve)
             bring_each(state, folder)
+            if trained is not None:
+                write_card(folder, trained)
     finish(state)

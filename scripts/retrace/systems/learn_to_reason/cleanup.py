@@ -9,10 +9,11 @@ from typing import NamedTuple
 
 from retrace.schemas import Example
 from retrace.tasks import steps
-from retrace.tasks.answers import stated_words
+from retrace.tasks.answers import shown, stated_words
 from retrace.tasks.base import Task
 from retrace.tasks.question_files import LETTERS, with_choices
 from retrace.tasks.statements import statements_in
+from retrace.text.numbers import exact
 from retrace.text.thoughts import without_thoughts
 
 ANSWER_LINE = "\nAnswer"
@@ -97,22 +98,37 @@ def answer_in(task: Task, text: str, example: Example | None = None) -> str | No
 def stated_answer(task: Task, text: str, example: Example | None = None) -> str | None:
     """The answer that a text states, read as a whole: behind `####`, in an answer line, in a box, in a sentence.
 
-    A text in the project's own form, `step | step | #### answer` on one line, is read behind its marker, and one that was
-    cut off before it by the authors' rule. Programs are read by their own extractor. example: the question that the text
-    answers, whose options may be named by their text.
+    Of `step | step | #### answer`, the project's own form, it is what stands behind the first marker. Programs are read by
+    their own extractor. example: the question that the text answers, whose options may be named by their text.
     """
     family, said = task.family, without_thoughts(text).strip()
     if not family.prose:
         return family.extract(said)
-    if "\n" not in said and steps.MARKER in said:
-        said = f"{steps.MARKER} {said.split(steps.MARKER)[1].strip()}"
-    if family.free_text is not None:
-        steps_alone = "\n" not in said and ("<<" in said or f" {task.delimiter}" in said)
-        if steps_alone and not statements_in(said).found:
-            return cleanup(said, family.free_text).prediction
-        choices = with_choices(example.question)[1] if example and family.free_text == "choice" else []
-        return family.answers.read(said, [steps.MARKER], dict(zip(LETTERS, choices, strict=False)))
-    found = task.answer_of(said, example) if example else task.extract(said)
-    if found is None and steps.MARKER not in said and (words := stated_words(said, [])):
-        return task.extract(f"{steps.MARKER} {words}")
-    return found
+    if family.free_text is None:
+        found = task.answer_of(said, example) if example else task.extract(said)
+        if found is None and steps.MARKER not in said and (words := stated_words(said, [])):
+            return task.extract(f"{steps.MARKER} {words}")
+        return found
+    if _in_own_form(task, said):
+        return _behind_marker(task, family.free_text, said)
+    choices = with_choices(example.question)[1] if example and family.free_text == "choice" else []
+    return family.answers.read(said, [steps.MARKER], dict(zip(LETTERS, choices, strict=False)))
+
+
+def _in_own_form(task: Task, text: str) -> bool:
+    """Whether a text is `step | step | #### answer`, on one line, or the beginning of it."""
+    if "\n" in text:
+        return False
+    if text.startswith(steps.MARKER):
+        return True
+    return ("<<" in text or f" {task.delimiter}" in text) and (steps.MARKER in text or not statements_in(text).found)
+
+
+def _behind_marker(task: Task, kind: str, text: str) -> str | None:
+    """The answer behind the first marker of a text in the project's own form; the authors' rule where it was cut off."""
+    body, marker, tail = text.partition(steps.MARKER)
+    if kind != "number":
+        return task.family.extract(f"{steps.MARKER} {tail}") if marker else cleanup(text, kind).prediction
+    if (value := exact(tail)) is not None:
+        return shown(value)
+    return cleanup(f"{body.strip()}{ANSWER_LINE}: {tail.strip()}" if marker else text, kind).prediction

@@ -5,10 +5,12 @@ a table become lines. A text in the project's own form, `step | step | #### answ
 """
 
 import re
+from collections.abc import Iterator
 
 from retrace.systems.learn_to_reason.cleanup import MARKERS
 from retrace.tasks import steps
 from retrace.tasks.statements import (
+    ANSWER_FIRST,
     ANSWER_LINE,
     ANSWER_SENTENCE,
     SHORT_LINE,
@@ -45,6 +47,7 @@ _DANGLING = re.compile(
 _VALUE_BECAUSE = re.compile(r"^[^\sA-Za-z]+(?:[ ][A-Za-z]+){0,2},?[ ](?:because|since|as)[ ]", re.IGNORECASE)
 _BOX_LINE = re.compile(r"^[\s$\\\[\]()*]*\\boxed[ ]?\{.*\}[\s$\\\[\]().*]*$")
 _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_SEVERAL_WORDS = 5
 _FEW_WORDS = 6  # a line with no more words below the word Answer is the answer
 
 
@@ -53,7 +56,7 @@ def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
 
     sentences: leave out sentences that state the answer, too (`Therefore, the answer is 18.`), not only lines.
     """
-    said = without_thoughts(text).strip()
+    said = without_thoughts(text).replace("\r\n", "\n").strip()
     if "\n" not in said:
         said = said.split(steps.MARKER)[0].rstrip()
     said = _ANSWER_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", said)
@@ -119,16 +122,22 @@ def _without_headings(lines: list[str]) -> list[str]:
         words = plain_text(match[1]).strip()
         if line.lstrip().startswith(steps.MARKER) and (exact(words) is not None or len(words.split()) == 1):
             found.append(f"Answer: {words}")
-        elif ANSWER_LINE.match(words) or _CALCULATION.search(words) or (match.re is _BOLD_LINE and words[-1:] in ".!?"):
+        elif ANSWER_LINE.match(words) or _CALCULATION.search(words) or (match.re is _BOLD_LINE and _says_more(words)):
             found.append(words)
     return found
+
+
+def _says_more(words: str) -> bool:
+    """Whether a line in bold is no heading: a sentence, or several words with a number."""
+    words = _STEP.sub("", words)
+    return words[-1:] in ".!?" or (len(words.split()) >= _SEVERAL_WORDS and any(map(str.isdigit, words)))
 
 
 def _joined(lines: list[str]) -> list[str]:
     """Lines in which an equation goes on (`= 18`) are joined to the line before."""
     found: list[str] = []
     for line in lines:
-        if found and line.startswith("="):
+        if found and line.startswith("=") and not line.startswith("=>"):
             found[-1] = f"{found[-1]} {line}"
         else:
             found.append(line)
@@ -140,7 +149,7 @@ def _before_the_answer(lines: list[str]) -> list[str]:
     kept: list[str] = []
     before = -1  # how many lines stand before the last answer line
     skip = False
-    for line in lines:
+    for line in _apart(lines):
         answer = ANSWER_LINE.match(line) or SHORT_LINE.match(line)
         if not answer:
             if not (skip and len(line.split()) <= _FEW_WORDS and not _CALCULATION.search(line)):
@@ -159,6 +168,16 @@ def _before_the_answer(lines: list[str]) -> list[str]:
     return kept if before < 0 else kept[:before]
 
 
+def _apart(lines: list[str]) -> Iterator[str]:
+    """The lines, with an answer line that stands behind a sentence on a line of its own."""
+    for line in lines:
+        inside = ANSWER_LINE.search(line, 1)
+        if inside and not ANSWER_LINE.match(line):
+            yield line[: inside.start()].rstrip()
+            line = line[inside.start() :].lstrip()
+        yield line
+
+
 def _without_statements(lines: list[str]) -> list[str]:
     """The lines without the sentences that only state the answer, and without what stands behind the last of them.
 
@@ -168,8 +187,10 @@ def _without_statements(lines: list[str]) -> list[str]:
     end: int | None = None  # how many lines are kept up to the last statement
     for line in lines:
         kept.append([])
-        for sentence in _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) else [line]:
-            match = ANSWER_SENTENCE.search(sentence)
+        for sentence in (
+            _SENTENCE_END.split(line) if ANSWER_SENTENCE.search(line) or ANSWER_FIRST.search(line) else [line]
+        ):
+            match = ANSWER_SENTENCE.search(sentence) or ANSWER_FIRST.search(sentence)
             rest = _beside_statement(sentence, match) if match else sentence
             if rest:
                 kept[-1].append(rest)
@@ -183,6 +204,12 @@ def _without_statements(lines: list[str]) -> list[str]:
 
 def _beside_statement(sentence: str, statement: re.Match[str]) -> str:
     """What a sentence says beside the answer; empty where it says nothing else."""
+    if statement.re is ANSWER_FIRST:
+        before = sentence[: statement.end(1)].rstrip()
+        if _CALCULATION.search(statement[1]):
+            return f"{before}."
+        before = sentence[: statement.start()].rstrip(" ,;:")
+        return "" if _OPENING.fullmatch(before) else f"{before}."
     before, tail = sentence[: statement.start()], sentence[statement.end() :].strip(" :")
     alone = _OPENING.fullmatch(before) is not None
     if _CALCULATION.search(tail):

@@ -15,6 +15,7 @@ from retrace.yaml_files import closest
 
 if TYPE_CHECKING:
     from retrace.tasks.family import Family, Generator
+    from retrace.tasks.options import Source, TaskConfig
 
 
 @cache
@@ -50,6 +51,11 @@ def row_format_names() -> list[str]:
 def row_format(name: str) -> RowFormat:
     """The format of raw rows with this name, which the types of a task's YAML have checked."""
     return _row_formats()[name]
+
+
+def format_of(config: "TaskConfig", source: "Source") -> RowFormat:
+    """The format of a source's rows: its own, or else the task's."""
+    return row_format(source.format or config.format)
 
 
 def generators() -> dict[str, "Generator"]:

@@ -16,7 +16,7 @@ from retrace.schemas import Example
 from retrace.tasks.family import Family, Generator, Wanted, first_word
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.raw_rows import field_of
-from retrace.tasks.row_formats import Fields, Raw, RowFormat, question_of, worked
+from retrace.tasks.row_formats import Raw, RowFormat, worked
 
 _ANSWER = re.compile(r"#### ([a-zA-Z]+)")
 _STRICT_ANSWER = re.compile(r"####\s*([a-zA-Z]+)\.?\s*\Z")
@@ -287,9 +287,8 @@ def _generator(name: str, generate: Callable[..., Iterator[Example]]) -> Generat
 # ---------------------------------------------------------------- the family
 
 
-def _coin_flip_row(where: str, row: dict[str, Any], fields: Fields) -> Raw:
-    question = question_of(where, row, fields)
-    return Raw(question, f"#### {field_of(where, row, fields.answer).strip()}")
+def _coin_flip_row(where: str, row: dict[str, Any]) -> Raw:
+    return Raw(field_of(where, row, "question"), f"#### {field_of(where, row, 'answer').strip()}")
 
 
 def _tracking_row(where: str, row: dict[str, Any]) -> tuple[str, str]:
@@ -308,7 +307,7 @@ class Symbolic(Family):
     tells_states = True
     own_keys = frozenset({"step_kind"})
     formats = (
-        RowFormat("coin_flip", _coin_flip_row, "document"),
+        RowFormat("coin_flip", _coin_flip_row, "document", fields={"question": "question", "answer": "answer"}),
         worked("object_tracking", _tracking_row, layout="document"),
     )
     generators = (

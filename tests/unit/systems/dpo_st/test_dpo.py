@@ -264,6 +264,9 @@ def test_the_script(tmp_path, family):
     assert {"dev_loss", "dev_accuracy", "dev_margin"} <= set(report)
     assert not (tmp_path / "state").exists()
     assert (tmp_path / "trained" / "curves.jsonl").exists()
+    card = (tmp_path / "trained" / "README.md").read_text()
+    assert "| trained on | 32 pairs of a right and a wrong solution |" in card
+    assert "has not learned to compute" in card
 
 
 @pytest.mark.parametrize("family", FAMILIES)

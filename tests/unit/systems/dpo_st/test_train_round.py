@@ -69,6 +69,8 @@ def test_only_the_first_references_are_known(run):
 def test_a_round_learns_from_references_and_pseudo_labels(run, tmp_path):
     report, model = run("--labels", str(tmp_path / "labels.jsonl"))
     assert (report["references"], report["pseudo_labels"], report["too_long"]) == (6, 4, 0)
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| trained on | 6 reference solutions, 4 right solutions that were sampled |" in card
     other = run()[1]
     assert any(not torch.equal(a, b) for a, b in zip(model.parameters(), other.parameters(), strict=True))
 

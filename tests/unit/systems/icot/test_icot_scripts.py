@@ -90,10 +90,23 @@ def decoded(project: Project, decoder: str, checkpoint: str, *more: str) -> list
     return read_jsonl(project.folder / "out.jsonl", Prediction)
 
 
+def card_of(project: Project, name: str) -> str:
+    return (project.folder / name / "README.md").read_text(encoding="utf-8")
+
+
 def test_every_checkpoint_is_there_and_no_state_is_left(made) -> None:
     assert not list(made.folder.glob("*_state"))
     for name in ("base", "no_cot", "explicit_cot", "deep", "icot_student", "icot_emulator", "icot"):
         assert (made.folder / name).is_dir()
+        assert "measured without a calculator" in card_of(made, name) or name in (
+            "base",
+            "icot_student",
+            "icot_emulator",
+        )
+    for part in ("student", "emulator"):
+        assert f"import load_{part}" in card_of(made, f"icot_{part}")
+        assert "a part of the checkpoint `icot`" in card_of(made, f"icot_{part}")
+    assert "import load_coupled" in card_of(made, "icot")
     assert [layout_of(made.folder / name) for name in ("base", "no_cot", "explicit_cot", "deep")] == [
         None,
         "no_cot",
@@ -244,6 +257,9 @@ def test_released_checkpoints_are_brought_in(released) -> None:
     bring_in(folder, student, emulator, "--model", str(folder / "base"))
     loaded, words = load_coupled(folder / "icot")
     assert loaded.emulator.temperature == 0.07
+    card = (folder / "icot" / "README.md").read_text(encoding="utf-8")
+    assert "| trained on | nothing: the weights are as they were made or given |" in card
+    assert str(folder) not in card
     assert len(words) == len(tokenizer())
     ids, places = torch.tensor([[6, 7, 1, 8]]), torch.tensor([2])
     with torch.no_grad():

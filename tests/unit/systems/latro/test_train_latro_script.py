@@ -70,6 +70,8 @@ def test_from_files_to_files(tmp_path) -> None:
     note_masked_results(tmp_path / "base")
     train_latro.main(options)
     assert has_masked_results(tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "| trained on | 12 questions with their final answers |" in card
     rows = lines(tmp_path / "curves.jsonl")
     training = [row for row in rows if "loss" in row]
     wanted = {"reward", "kl", "rationale_length", "finished_share", "equal_share", "learning_rate"}

@@ -42,6 +42,7 @@ def test_the_script_trains_a_round(family: str, tmp_path) -> None:
     assert not has_masked_results(tmp_path / "out")
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["questions"], report["rationales"], report["steps"]) == (24, 24, 8)
+    assert "| trained on | 24 questions with rationales of a teacher |" in (tmp_path / "out" / "README.md").read_text()
     assert report["development_rows"] == 8
     assert not (tmp_path / "state").exists()
     curve = [json.loads(line) for line in (tmp_path / "out" / "curves.jsonl").read_text().splitlines()]

@@ -72,6 +72,28 @@ RATIONALES = {
         "There are 3 bags.\nEach has 6 pens, so 3*6=18.\nAnswer: 18\n\nQuestion: Next?\nAnswer: 5",
         PLAIN,
     ),
+    "answer behind a sentence": ("There are 3 bags. Each has 6 pens, so 3*6=18. Answer: 18", [*PLAIN[:1], PLAIN[1][:-1]]),
+    "answer first in its sentence": (
+        "There are 3 bags.\nEach has 6 pens, so 3*6=18.\nTherefore, 18 is the answer.",
+        PLAIN,
+    ),
+    "calculation that is the answer": (
+        "There are 3 bags.\nThus 3*6=18 is the answer.",
+        ["There are 3 bags", "Thus 3*6=18."],
+    ),
+    "bold steps and an arrow": (
+        "**Step 1:** There are 3 bags.\n**Step 2:** Each has 6 pens, so 3*6=18.\n=> **Answer:** 18 pens",
+        PLAIN,
+    ),
+    "ticks and line ends of another system": (
+        "✅ There are 3 bags.\r\n✅ Each has 6 pens, so 3*6=18.\r\n\r\n✅ **Final Answer: 18**\r\n",
+        PLAIN,
+    ),
+    "sentences in bold": (
+        "**There are 3 bags in all**\n**Each has 6 pens, so 3*6=18.**\n\n**18**",
+        ["There are 3 bags in all", "Each has 6 pens, so 3*6=18."],
+    ),
+    "HTML": ("There are <b>3</b> bags.<br>Each has 6&nbsp;pens, so 3*6=18.<br>Answer: 18", PLAIN),
     "the project's own form": ("<<3+3=6>> | <<6*3=18>> | #### 18", ["<<3+3=6>>", "<<6*3=18>>"]),
     "money is no formula": (
         "2 pens at $1 each are 2*$1=$<<2*1=2>>2.\nThat and $16 are $18.\nAnswer: 18",
