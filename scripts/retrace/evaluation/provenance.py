@@ -28,6 +28,17 @@ from retrace.yaml_files import read_settings
 LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"
 ).split()
+# What decides results: a note that lies about does not make them doubtful.
+DECIDES = ("Snakefile", "rules", "scripts", "config", "profiles")
+# What the workflow itself writes there. A result names the lock's entry that it rests on by its checksum.
+WRITTEN = (
+    "config/models.lock.json",
+    "config/.models.lock.json*",
+    "config/.models.lock.json*/**",
+    "**/__pycache__/**",
+    "**/.snakemake/**",
+)
+_SHOWN = 50  # changed files that a result names
 # Places on the user's machines and addresses that may hold a key: no part of what was measured.
 PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 
@@ -35,6 +46,7 @@ PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 class Git(Row):
     commit: str
     dirty: bool = Field(description="tracked or new files of the workflow differ from the commit")
+    changed: list[str] = Field(default=[], description="these files, the first 50 of them")
 
 
 class FileRecord(Row):
@@ -92,7 +104,9 @@ class Provenance(Row):
 def _output(command: Sequence[str]) -> str | None:
     """Output of a program; None if it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        # Jobs that end at once do not wait for each other's lock on git's index.
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
@@ -105,9 +119,25 @@ def git_state(folder: str | Path | None = None) -> Git | None:
     commit = _output([*git, "rev-parse", "HEAD"])
     if commit is None:
         return None
-    # Only what decides results: a note lying about does not make them doubtful.
-    changes = _output([*git, "status", "--porcelain", "--", "Snakefile", "rules", "scripts", "config", "profiles"])
-    return Git(commit=commit.strip(), dirty=changes is None or bool(changes.strip()))
+    changed = _changed_files(folder)
+    return Git(commit=commit.strip(), dirty=changed is None or bool(changed), changed=(changed or [])[:_SHOWN])
+
+
+def _changed_files(folder: Path) -> list[str] | None:
+    """Files of the workflow that differ from the commit, deleted and new ones, too; None where git does not say."""
+    git = [
+        "git",
+        "-C",
+        str(folder),
+        "-c",
+        "status.renames=false",
+        "status",
+        "--porcelain",
+        "-z",
+        "--untracked-files=all",
+    ]
+    text = _output([*git, "--", *DECIDES, *(f":(exclude,glob){pattern}" for pattern in WRITTEN)])
+    return None if text is None else [entry[3:] for entry in text.split("\0") if entry]
 
 
 def versions(more: Sequence[str] = ()) -> dict[str, str]:
