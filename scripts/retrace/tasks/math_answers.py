@@ -12,7 +12,7 @@ from retrace.tasks import answers
 from retrace.tasks.answer_kinds import AnswerKind
 from retrace.tasks.graders import Grader, final_answer, register
 from retrace.tasks.math_process import math_key, same_math
-from retrace.text.markup import without_thoughts
+from retrace.text.thoughts import without_thoughts
 from retrace.text.numbers import decimal_text, exact, numbers_in, plain_signs
 
 if TYPE_CHECKING:
