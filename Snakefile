@@ -34,12 +34,14 @@ min_version("9.0")
 # Whether another workflow imports these rules as a module.
 is_module = not workflow.modifier.is_main_snakefile()
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=False))
-OWN_CONFIG = Path("config/config.yaml")
+
+
+include: "rules/configuration_common.smk"
 
 
 # From the working folder (--directory) if it has one, otherwise the one next to this file. A module gets its
 # configuration from the importing workflow.
-configfile: str(OWN_CONFIG if OWN_CONFIG.exists() and not is_module else ROOT / OWN_CONFIG)
+configfile: str(DEFAULT_CONFIG)
 
 
 include: "rules/common.smk"
@@ -74,7 +76,7 @@ wildcard_constraints:
 
 rule all:
     input:
-        default_targets(settings),
+        all_targets,
     localrule: True
 
 

@@ -12,20 +12,13 @@ from types import SimpleNamespace
 
 from snakemake.exceptions import WorkflowError
 
-if not (ROOT / "scripts/retrace").is_dir():
-    raise WorkflowError(
-        f"{ROOT}: the rules need the scripts in the same checkout; clone the repository and use its Snakefile"
-    )
-
-sys.path.insert(0, str(ROOT / "scripts"))
-from retrace.workflow import definitions
+from retrace.workflow import definitions, user_files
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
 from retrace.workflow.default_targets import default_targets
 from retrace.workflow import jobs
 from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of
 from retrace.sections import speed_options
-from retrace.errors import UserError
 from retrace.workflow.environment import prefix_of_jobs
 from retrace.workflow.shards import limit_of
 from retrace.workflow.declared import section_classes
@@ -42,7 +35,7 @@ CONFIG = ROOT / "config"
 
 try:
     # The user's own tasks, models, checkpoints, ... are read from config/ in the working folder, or from `own`.
-    settings = Settings(config, CONFIG, Path("config"))
+    settings = Settings(config, CONFIG, Path("config"), configuration_files)
 except UserError as error:
     raise WorkflowError(str(error)) from None
 
@@ -153,6 +146,78 @@ def model_digest(wildcards):
     return digest_of_model(wildcards.model)
 
 
+def noticing(param, files):
+    """Params function: `param`, and the checksum of the user's files that `files` gives for the wildcards, if there are any."""
+
+    def value(wildcards):
+        found = files(wildcards)
+        return f"{param(wildcards)} {user_files.digest_of(found)}" if found else param(wildcards)
+
+    return value
+
+
+def user_inputs(files, made):
+    """Input function: the user's files that `files` gives. Their dates mean nothing; see `noticing`.
+
+    A missing one is left to the job, which knows where it is named. Not so where the job's output exists: Snakemake would
+    delete that before the job fails, and stops before if the file is an input.
+
+    Args:
+        files: Function from wildcards to paths.
+        made: The job's output, with wildcards.
+    """
+
+    def inputs(wildcards):
+        found = files(wildcards)
+        for file in found:
+            note_missing(file)
+        kept = Path(made.format(**dict(wildcards.items()))).exists()
+        return [ancient(str(file)) for file in found if kept or file.exists()]
+
+    return inputs
+
+
+@lru_cache(maxsize=None)
+def note_missing(file):
+    """Print a note, once, about a file of the user's that does not exist."""
+    if workflow.is_main_process and not file.exists():
+        print(f"note: {file}: no such file, and what is planned needs it", file=sys.stderr)
+
+
+def files_of_split(wildcards):
+    """The user's files that a split is made from. A node plans nothing, and need not see them."""
+    return (
+        []
+        if workflow.remote_exec
+        else user_files.of_split(settings.task(wildcards.task), settings.file_of_task(wildcards.task), wildcards.split)
+    )
+
+
+def files_of_examples(wildcards):
+    """The user's file with worked examples for Learn-to-Reason's prompts."""
+    return (
+        []
+        if workflow.remote_exec
+        else user_files.of_examples(settings.task(wildcards.task), settings.file_of_task(wildcards.task))
+    )
+
+
+def files_of_model(wildcards):
+    """The files of a model in a folder of the user's."""
+    return [] if workflow.remote_exec else user_files.of_model(settings.model(wildcards.model))
+
+
+def files_of_options(*names):
+    """The user's files that options of the job's configuration name: a folder, a file, or a list of them."""
+
+    def files(wildcards):
+        values = [settings.option(values_of(wildcards), name) for name in names]
+        words = [word for value in values for word in (value if isinstance(value, list) else [value])]
+        return user_files.of_names(words, settings.models)
+
+    return files
+
+
 def examples_digest(wildcards):
     """Digest of the source of the worked examples in Learn-to-Reason's prompts."""
     authors_examples_file(wildcards.task)
@@ -190,6 +255,25 @@ def authors_examples_file(task):
             "(learn_to_reason), or set learn_to_reason.form to steps or learn_to_reason_zero_shot"
         )
     return f"results/data/{task}/learn_to_reason_examples.txt"
+
+
+def all_targets(wildcards):
+    """Input function: what `snakemake` alone makes."""
+    try:
+        return default_targets(settings)
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def all_data(wildcards):
+    """Input function: all splits of all tasks, and the authors' examples."""
+    try:
+        tasks = settings.all_tasks()
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+    files = [data_file(task.name, split) for task in tasks for split in task.splits]
+    files += [data_file(task.name, SAMPLING_DEMONSTRATIONS) for task in tasks if task.sampling_demonstrations]
+    return files + [authors_examples_file(task.name) for task in tasks if task.learn_to_reason]
 
 
 def run_folder(w):
@@ -280,7 +364,7 @@ def backbone_folder(section):
 
     def backbone(wildcards):
         name = section_of(wildcards, section).backbone
-        return {"backbone": hub_model_folder(name)} if name in settings.models else {}
+        return {"backbone": hub_model_folder(name)} if settings.has_model(name) else {}
 
     return backbone
 

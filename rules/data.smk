@@ -2,6 +2,8 @@
 
 
 rule prepare_data:
+    input:
+        user_inputs(files_of_split, "results/data/{task}/{split}.jsonl"),
     output:
         "results/data/{task}/{split}.jsonl",
     log:
@@ -13,7 +15,7 @@ rule prepare_data:
         **SMALL_JOB,
     params:
         task=task_digest,
-        split=split_digest,
+        split=noticing(split_digest, files_of_split),
         limit=lambda w: limit_of(settings, w.task, w.split),
     message:
         "Preparing {wildcards.split} of {wildcards.task}"
@@ -24,6 +26,7 @@ rule prepare_data:
 rule fetch_examples:
     """Worked examples at the start of Learn-to-Reason's own prompts; none may be a test question."""
     input:
+        user_inputs(files_of_examples, "results/data/{task}/learn_to_reason_examples.txt"),
         test="results/data/{task}/test.jsonl",
     output:
         "results/data/{task}/learn_to_reason_examples.txt",
@@ -33,7 +36,7 @@ rule fetch_examples:
     resources:
         **SMALL_JOB,
     params:
-        source=examples_digest,
+        source=noticing(examples_digest, files_of_examples),
     message:
         "Fetching Learn-to-Reason's worked examples of {wildcards.task}"
     shell:
@@ -43,11 +46,5 @@ rule fetch_examples:
 rule data:
     """All splits of all tasks and the authors' examples, for machines that will lose network access."""
     input:
-        [data_file(task, split) for task in settings.tasks for split in settings.task(task).splits],
-        [
-            data_file(task, SAMPLING_DEMONSTRATIONS)
-            for task in settings.tasks
-            if settings.task(task).sampling_demonstrations
-        ],
-        [authors_examples_file(task) for task in settings.tasks if settings.task(task).learn_to_reason],
+        all_data,
     localrule: True

@@ -2,6 +2,8 @@
 
 
 rule fetch_model:
+    input:
+        user_inputs(files_of_model, "results/models/{model}"),
     output:
         directory("results/models/{model}"),
     log:
@@ -17,7 +19,7 @@ rule fetch_model:
         # Concurrent downloads would share bandwidth, and both write the lock file.
         download=1,
     params:
-        model=model_digest,
+        model=noticing(model_digest, files_of_model),
         use=use_option,
     message:
         "Fetching {wildcards.model}"

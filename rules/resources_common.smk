@@ -25,16 +25,18 @@ def common_params(section=None):
     return {"task": task_digest, "model": model_digest, **argv}
 
 
-def training_params(folder, section, names_model=True):
+def training_params(folder, section, names_model=True, files=None):
     """Params of a training: those of `common_params`, and the folder of its trainer state.
 
     names_model: whether the rule's command has `{MODEL}`; otherwise the model's YAML is added for the model card alone.
+    files: gives further files of the user's that it reads.
     """
 
     def without_effect(wildcards, threads):
         return [*speed(section)(wildcards, threads), *card_arguments(wildcards, names_model)]
 
-    return {**common_params(section), "state": f"{folder}/state", "speed": without_effect}
+    noticed = {"model": noticing(model_digest, files)} if files else {}
+    return {**common_params(section), **noticed, "state": f"{folder}/state", "speed": without_effect}
 
 
 def card_arguments(wildcards, names_model):

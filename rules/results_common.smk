@@ -55,12 +55,24 @@ def extra_inputs(w):
     return found
 
 
+def accuracy_argument(grader):
+    """The words that tell a program which grader decides; none for the paper's."""
+    return [] if grader == "paper" else ["--accuracy", grader]
+
+
+def compared_grader(w):
+    """Params function: the grader of both methods of a comparison, as words."""
+    grader = settings.common_grader(w.method_a, w.method_b)
+    return [*accuracy_argument(grader), "--model-file", shell_yaml_path("models", w.model)] if grader != "paper" else []
+
+
 def extra_arguments(w):
     """Params function: `extra_inputs` as arguments of score_method.py."""
     added = extra_inputs(w)
+    accuracy = accuracy_argument(settings.method(w.method).accuracy)
     flags = {"trained_on": ["--inputs"], "reports": ["--reports"], "sampling": ["--sampling"]}
     flags["votes"] = ["--votes", settings.method(w.method).votes, "--vote-predictions"]
-    return [
+    return accuracy + [
         shlex.quote(word)  # the name of a report is free text
         for name, files in added.items()
         for word in (*flags[name], *([files] if isinstance(files, str) else files))

@@ -75,13 +75,15 @@ rule compare_methods:
     params:
         seeds=common_seeds,
         preset=settings.preset_name,
+        accuracy=compared_grader,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"
     shell:
         program(
             "compare_methods {TASK} --model {wildcards.model} --data {input.data} {SEEDS}"
             " --method-a {wildcards.method_a} --predictions-a {input.a}"
-            " --method-b {wildcards.method_b} --predictions-b {input.b} --output {output}"
+            " --method-b {wildcards.method_b} --predictions-b {input.b} --output {output}",
+            "{params.accuracy}",
         )
 
 

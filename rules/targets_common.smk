@@ -25,6 +25,12 @@ def check_targets():
         for word in requested_targets():
             if reason := targets.explain_word(word, Path.cwd(), names):
                 raise UserError(f"{word}: {reason}")
+        # Faults that input functions would come upon are said here, in short.
+        if "data" in requested_targets():
+            settings.all_tasks()
+        by_default = workflow.is_main_process and not is_module and not requested_targets()
+        for target in default_targets(settings) if by_default else ():
+            targets.check(target)
         for target in requested_files():
             targets.check(target)
             if not any(each.is_producer(target) for each in workflow.rules):
@@ -33,4 +39,12 @@ def check_targets():
         raise WorkflowError(str(error)) from None
 
 
+def show_faults():
+    """Say which YAMLs are left out because they are faulty; what needs one is refused."""
+    if workflow.is_main_process:
+        for fault in settings.faults():
+            print(f"note: left out, since nothing here needs it: {fault}", file=sys.stderr)
+
+
 check_targets()
+show_faults()

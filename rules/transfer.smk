@@ -62,7 +62,8 @@ rule score_transfer:
         preset=settings.preset_name,
         configuration=lambda w: result_configuration(source_wildcards(w), w.task),
         costs=benchmarks_behind,
+        accuracy=lambda w: accuracy_argument(settings.method(w.method).accuracy),
     message:
         "Scoring {wildcards.method} of {wildcards.model} from {wildcards.source_task} on {wildcards.task}"
     shell:
-        program("score_method", SCORE, "--source-task-file {params.source_file}")
+        program("score_method", SCORE, "--source-task-file {params.source_file}", "{params.accuracy}")

@@ -35,12 +35,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--model", help="name to show (default: by the path grammar)")
     parser.add_argument("--preset", help="name of the preset, to show")
+    parser.add_argument("--accuracy", default="paper", help="grader of both methods (default: paper, the task's own)")
+    parser.add_argument("--model-file", help="the model's YAML, which tells how it was asked; for another grader")
     parser.add_argument("--output", required=True, help="JSON file to write")
     args = parser.parse_args(arguments)
 
+    from retrace.errors import UserError
+    from retrace.evaluation.grading import answering, check_grader, judged
     from retrace.evaluation.paired import compare
     from retrace.evaluation.predictions import find_data, outcomes, read_examples, read_runs
     from retrace.machine.storage import sha256_of, write_json
+    from retrace.models.options import load_model_config
+    from retrace.tasks.graders import PAPER
     from retrace.tasks.load import load_task
 
     task = load_task(args.task_file)
@@ -48,6 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     examples = read_examples(data)
     a = read_runs(args.predictions_a, args.seeds, examples, data)
     b = read_runs(args.predictions_b, args.seeds, examples, data)
+    if args.accuracy != PAPER:
+        check_grader(args.accuracy, task)
+        if not args.model_file:
+            raise UserError("--accuracy: another grader than the paper's reads the texts; give --model-file")
+        asked = answering(task, load_model_config(args.model_file))
+        a, b = (judged(runs, asked, examples, args.accuracy) for runs in (a, b))
     files = [*args.predictions_a, *args.predictions_b]
     comparison = compare(
         outcomes(a),
@@ -59,6 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         split=args.split,
         model=args.model or model_of(args.predictions_a[0]),
         preset=args.preset,
+        graded_by=args.accuracy,
         method_a=args.method_a,
         method_b=args.method_b,
         predictions=[{"path": str(path), "sha256": sha256_of(path)} for path in files],

@@ -12,6 +12,7 @@ Output:  a Result document (scripts/retrace/evaluation/result.py says what its f
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,14 +105,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--sampling", nargs="*", default=[], help="what sampling found, SamplingCounts, one file per seed"
     )
+    parser.add_argument(
+        "--accuracy", default="paper", help="grader that the accuracy is by (default: paper, the task's own)"
+    )
     parser.add_argument("--output", required=True, help="JSON file to write")
     args = parser.parse_args(arguments)
 
     from retrace.evaluation import provenance, reported
+    from retrace.evaluation.grading import answering, check_grader, graders_beside, judged
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
     from retrace.evaluation.result import build_result, read_choices, read_sampling
     from retrace.machine.storage import write_json
     from retrace.models.options import load_model_config
+    from retrace.tasks.graders import grader_named
     from retrace.tasks.load import load_task
     from retrace.workflow.sections_behind import sections_behind
 
@@ -128,7 +134,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
     runs = read_runs(args.predictions, args.seeds, examples, data)
 
-    votes = (args.votes, read_runs(args.vote_predictions, args.seeds, examples, data)) if args.votes else None
+    check_grader(args.accuracy, task)
+    asked, grader = answering(task, model), grader_named(args.accuracy)
+    beside = {name: judged(runs, asked, examples, name) for name in graders_beside(task, args.accuracy)}
+    runs = judged(runs, asked, examples, args.accuracy)
+    libraries = {one for name in (args.accuracy, *beside) for one in grader_named(name).libraries}
+
+    votes = None
+    if args.votes:
+        drawn = read_runs(args.vote_predictions, args.seeds, examples, data)
+        votes = (args.votes, judged(drawn, asked, examples, args.accuracy))
 
     values, file = provenance.read_configuration(args.configuration) if args.configuration else (None, None)
     tasks = [args.task_file, *([args.source_task_file] if args.source_task_file else [])]
@@ -145,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         ),
         model=provenance.model_record(model, config_dir / "models.lock.json"),
         files=provenance.file_records([*args.predictions, *args.vote_predictions, *args.reports, *args.inputs]),
-        versions=provenance.versions(),
+        versions=provenance.versions(sorted(libraries)),
         machine=provenance.machine(),
         command=provenance.command_line(),
     )
@@ -153,7 +168,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         runs,
         task.config,
         model,
-        task.canonical,
+        partial(grader.key, asked),
         method=args.method,
         method_names=args.method_names,
         checkpoint=args.checkpoint,
@@ -172,6 +187,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         chosen_by=chosen_on_test(settings, settings.for_target(*names), args.checkpoint)
         if values and args.split == "test"
         else None,
+        grader=args.accuracy,
+        others=beside,
     )
     write_json(args.output, result)
     if unrecorded := result.cost.unrecorded:

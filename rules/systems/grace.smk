@@ -25,7 +25,9 @@ rule align_steps:
         options=options("align"),
         embedder=optional_argument(embedder_folder, "--embedder-folder", "embedder"),
         form=form_option,
-        family=lambda w: settings.model(w.model).family,
+        family=family_of_model,
+        # Equal to `family` without files: a param more would make every job run again.
+        embedder_files=noticing(family_of_model, files_of_options("align.embedder")),
     message:
         "Aligning wrong solutions of {wildcards.task} with the references, seed {wildcards.seed}"
     shell:
@@ -55,7 +57,9 @@ rule make_pairs:
         runtime=hours(1, gpus=judge_needs_gpu),
     params:
         options=options("pair"),
-        entailment=optional_argument(entailment_model_folder, "--entailment-model", "entailment_model"),
+        entailment=entailment_argument,
+        # Equal to `entailment` without files: a param more would make every job run again.
+        entailment_files=noticing(entailment_argument, files_of_entailment_model),
     message:
         "Making training pairs for {wildcards.task}, seed {wildcards.seed}"
     shell:
@@ -85,7 +89,7 @@ rule train_discriminator:
     resources:
         **training_needs("discriminator", hours(12, "discriminator")),
     params:
-        **training_params(run("{generator}_{guide}"), "discriminator"),
+        **training_params(run("{generator}_{guide}"), "discriminator", files=files_of_options("discriminator.backbone")),
         backbone=optional_argument(backbone_folder("discriminator"), "--backbone", "backbone"),
         form=form_option,
     message:
@@ -118,7 +122,7 @@ rule train_verifier:
     resources:
         **training_needs("verifier", hours(12, "verifier")),
     params:
-        **training_params(run("{generator}_{guide}"), "verifier"),
+        **training_params(run("{generator}_{guide}"), "verifier", files=files_of_options("verifier.backbone")),
         backbone=optional_argument(backbone_folder("verifier"), "--backbone", "backbone"),
     message:
         "Training the verifier for {wildcards.generator} of {wildcards.model} on {wildcards.task},"

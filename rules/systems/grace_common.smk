@@ -52,14 +52,28 @@ def use_option(wildcards):
 def embedder_folder(wildcards):
     """Input function: folder of the embedder, if it is a model in config/models."""
     name = values_of(wildcards).align.embedder
-    return {"embedder": hub_model_folder(name)} if name in settings.models else {}
+    return {"embedder": hub_model_folder(name)} if settings.has_model(name) else {}
 
 
 def entailment_model_folder(wildcards):
     """Input function: folder of the entailment model, if one judges steps and it is a model in config/models."""
     pair = values_of(wildcards).pair
-    used = pair.step_judge == "entailment" and pair.entailment_model in settings.models
+    used = pair.step_judge == "entailment" and settings.has_model(pair.entailment_model)
     return {"entailment_model": hub_model_folder(pair.entailment_model)} if used else {}
+
+
+entailment_argument = optional_argument(entailment_model_folder, "--entailment-model", "entailment_model")
+
+
+def files_of_entailment_model(wildcards):
+    """The files of the entailment model, if one judges steps and it is a folder of the user's."""
+    used = values_of(wildcards).pair.step_judge == "entailment"
+    return files_of_options("pair.entailment_model")(wildcards) if used else []
+
+
+def family_of_model(wildcards):
+    """Params function: the family of the job's model."""
+    return settings.model(wildcards.model).family
 
 
 def judge_needs_gpu(wildcards):

@@ -186,7 +186,12 @@ rule train_icot:
     resources:
         **training_needs("icot", hours(48)),
     params:
-        **training_params(run("{checkpoint}"), "icot", names_model=False),
+        **training_params(
+            run("{checkpoint}"),
+            "icot",
+            names_model=False,
+            files=files_of_options("icot.released_student", "icot.released_emulator"),
+        ),
         made_from=inputs_as_options(icot_inputs),
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"

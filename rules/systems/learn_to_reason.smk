@@ -44,7 +44,7 @@ rule mark_released_mistakes:
     resources:
         **SMALL_JOB,
     params:
-        task=task_digest,
+        task=noticing(task_digest, released_mistakes_files),
         form=form_option,
     message:
         "Marking released mistakes of {wildcards.task}, round {wildcards.round}"

@@ -36,10 +36,20 @@ def random_like_input(w):
     return {"like": f"{run_folder(w)}/{loops[0]}_round{w.round}/rationales.jsonl"}
 
 
+def released_mistakes_files(w):
+    """The released mistakes of the job's round as the user's files."""
+    return user_files.of_names([released_mistakes_file(w)], ())
+
+
 def released_rationales_input(w):
     """Input function: the released rationales of the job's round, if the configuration names them."""
     released = released_for(values_of(w).feedback.released_rationales, w.round)
     return {"released": released} if released else {}
+
+
+def released_rationales_files(w):
+    """The released rationales of the job's round as the user's files."""
+    return user_files.of_names(released_rationales_input(w).values(), ())
 
 
 def local_teacher_input(w):
@@ -90,7 +100,8 @@ def teacher_memory(w, attempt):
 def template_digest(w):
     """Digest of the text of the prompt template."""
     path = settings.file("prompts", values_of(w).feedback.template)
-    return definitions.digest(path.read_text(encoding="utf-8")) if path.exists() else "missing"
+    # What is no UTF-8 is refused by the job, with the line.
+    return definitions.digest(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else "missing"
 
 
 def template_path(w):
@@ -142,7 +153,7 @@ def learn_to_reason_results(w):
 
 # Params and arguments of asking the teacher, and of its price estimate.
 ASKING = dict(
-    task=task_digest,
+    task=noticing(task_digest, released_rationales_files),
     asked=teacher_arguments,
     speed=speed("teacher"),
     template=template_path,

@@ -9,7 +9,8 @@ Count = Annotated[int, Field(ge=1)]
 BatchSize = Count | Literal["auto"]  # auto: as many sequences as fit in device memory
 Share = Annotated[float, Field(ge=0, le=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(_[a-z0-9]+)*$")]
+NAME_PATTERN = r"^[a-z0-9]+(_[a-z0-9]+)*$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 
 
 # Marks an option that changes speed or safety but not results: changing it reruns nothing.
@@ -17,7 +18,7 @@ SPEED_ONLY: dict[str, Any] = {"changes_results": False}
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 def speed_options(section: BaseModel) -> set[str]:

@@ -24,8 +24,9 @@ class ChatServer:
     """Answers on 127.0.0.1. log: one (key, what happened) a request, in their order; bodies: the request of each key.
 
     faults: share of each of FAULTS; which request meets which is fixed by its key and by how often it came. reply: the
-    text for a request's body. key: the only one that is accepted. delay: seconds before an answer. refuses: status and
-    error for a request's body, where it is not to be answered at all.
+    text for a request's body. key: the only one that is accepted. delay: seconds before an answer. refuses: status, text
+    and headers for a request's body, where it is not to be answered as usual. raw: writes what goes over the wire by
+    itself, and returns whether it did.
     """
 
     def __init__(
@@ -37,10 +38,11 @@ class ChatServer:
         hang: float = 1.5,
         usage: bool = True,
         finish: str = "stop",
-        refuses: Callable[[dict], tuple[int, str] | None] | None = None,
+        refuses: Callable[[dict], tuple | None] | None = None,
+        raw: Callable[[BaseHTTPRequestHandler], bool] | None = None,
     ) -> None:
         self.faults, self.reply, self.key, self.delay, self.hang = faults, reply, key, delay, hang
-        self.usage, self.finish, self.refuses = usage, finish, refuses
+        self.usage, self.finish, self.refuses, self.raw = usage, finish, refuses, raw
         self.log: list[tuple[str, str]] = []
         self.bodies: dict[str, dict] = {}
         self.headers: list[dict[str, str]] = []
@@ -118,6 +120,9 @@ class ChatServer:
         if self.refuses is not None and (refused := self.refuses(body)):
             self._send(handler, *refused)
             return str(refused[0])
+        if self.raw is not None and self.raw(handler):
+            handler.close_connection = True
+            return "raw"
         if fault == "429":
             self._send(handler, 429, '{"error": {"message": "slow down"}}', {"Retry-After": "0.01"})
         elif fault == "500":

@@ -3,10 +3,11 @@
 import json
 from pathlib import Path
 
+import ask_teacher
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import MarkedAnswer, TeacherRationale
 from retrace.systems.learn_to_reason.teachers.recording import FILE
-from unit.chat_server import rightly
+from unit.chat_server import ChatServer, rightly
 from unit.tiny_models import problems
 
 ROOT = Path(__file__).parents[2]
@@ -59,3 +60,20 @@ def wrong_for_some(body: dict) -> str:
     """Right for nine questions of ten, always wrong for the others."""
     question = body["messages"][-1]["content"]
     return rightly(body) if len(question) % 10 else "I count.\nAnswer: 77777"
+
+
+def ask(folder: Path, server: ChatServer, count: int = 3, **options: object) -> None:
+    """Ask a server for a few rationales, each once."""
+    ask_teacher.main(world(folder, count, **{"base_url": server.url, "retries": 0, "attempts": 2, **options}))
+
+
+def error(message: str, **fields: object) -> str:
+    """The body of a refusal."""
+    return json.dumps({"error": {"message": message, **fields}})
+
+
+def completion(body: dict, **changes: object) -> dict:
+    """A whole completion, its message or other parts changed."""
+    message = {"role": "assistant", "content": rightly(body)} | changes.pop("message", {})
+    choice = {"index": 0, "finish_reason": changes.pop("finish", "stop"), "message": message}
+    return {"id": "x", "object": "chat.completion", "created": 1, "model": "wise-1", "choices": [choice], **changes}

@@ -5,12 +5,15 @@ import sys
 from pathlib import Path
 
 RULES = Path(__file__).parents[2] / "rules"
-SNAKEMAKES_OWN = ["workflow", "config", "shell", "expand"]
+SNAKEMAKES_OWN = ["workflow", "config", "shell", "expand", "ancient"]
 SNAKEFILES_OWN = ["ROOT", "is_module"]
 
 
 def test_every_name_in_the_helpers_is_defined(tmp_path) -> None:
-    files = [RULES / "common.smk", *sorted(RULES.rglob("*_common.smk")), RULES / "environment.smk", RULES / "slurm.smk"]
+    first = [RULES / "configuration_common.smk", RULES / "common.smk"]
+    files = dict.fromkeys(
+        [*first, *sorted(RULES.rglob("*_common.smk")), RULES / "environment.smk", RULES / "slurm.smk"]
+    )
     whole = tmp_path / "helpers.py"
     whole.write_text("\n".join(path.read_text(encoding="utf-8") for path in files))
     own = ",".join(f'"{name}"' for name in [*SNAKEMAKES_OWN, *SNAKEFILES_OWN])

@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -75,11 +76,21 @@ def module_file(name: str) -> Path | None:
     return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
 
 
+def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    """The statements that importing a module runs: not those of its functions, nor those for annotations alone."""
+    for inner in ast.iter_child_nodes(node):
+        for_annotations = isinstance(inner, ast.If) and "TYPE_CHECKING" in ast.unparse(inner.test)
+        if not for_annotations and not isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield inner
+            yield from run_at_import(inner)
+
+
 @cache
-def imported(file: Path) -> tuple[str, ...]:
-    """All that a file imports, also inside its functions."""
+def imported(file: Path, whole: bool = True) -> tuple[str, ...]:
+    """All that a file imports; whole: also inside its functions."""
     names = []
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree) if whole else run_at_import(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -90,20 +101,36 @@ def imported(file: Path) -> tuple[str, ...]:
 def uses_torch(script: str) -> bool:
     """Whether a script reaches torch in any way but the launcher's own, and so may compute on a device.
 
-    The workflow room knows decoding algorithms by name and options, and runs none.
+    The workflow room knows decoding algorithms by name and options, and runs none: of what lies behind it, only what its
+    import runs counts.
     """
-    seen = {module_file("retrace.machine.launch"), *(SCRIPTS / "retrace" / "workflow").glob("*.py")}
-    todo = [SCRIPTS / script]
+    launcher, room = module_file("retrace.machine.launch"), SCRIPTS / "retrace" / "workflow"
+    seen: set[tuple[Path, bool]] = set()
+    todo = [(SCRIPTS / script, True)]
     while todo:
-        file = todo.pop()
-        if file in seen:
+        file, whole = todo.pop()
+        whole = whole and file.parent != room
+        if file == launcher or (file, whole) in seen:
             continue
-        seen.add(file)
-        names = imported(file)
+        seen.add((file, whole))
+        names = imported(file, whole)
         if any(name.split(".")[0] == "torch" for name in names):
             return True
-        todo += [found for name in names if name.startswith("retrace") and (found := module_file(name))]
+        todo += [(found, whole) for name in names if name.startswith("retrace") and (found := module_file(name))]
     return False
+
+
+def test_the_workflow_room_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module of the room that imports torch makes every script that needs it one that computes."""
+    package = tmp_path / "retrace" / "workflow"
+    package.mkdir(parents=True)
+    (tmp_path / "plan.py").write_text("from retrace.workflow import names\n")
+    monkeypatch.setattr(sys.modules[__name__], "SCRIPTS", tmp_path)
+    for text, computes in (("import torch\n", True), ("def later():\n    import torch\n", False)):
+        (package / "names.py").write_text(text)
+        imported.cache_clear()
+        assert uses_torch("plan.py") is computes
+    imported.cache_clear()
 
 
 @cache

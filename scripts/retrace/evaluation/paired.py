@@ -9,6 +9,7 @@ from pydantic import Field
 
 from retrace.evaluation.intervals import RESAMPLES, Estimate, cluster_bootstrap
 from retrace.schemas import Row
+from retrace.tasks.graders import PAPER
 
 
 class Discordance(Row):
@@ -43,7 +44,10 @@ class Comparison(Row):
     method_b: str
     n: int = Field(ge=1, description="questions")
     seeds: list[int]
-    accuracy_a: float = Field(description="mean over seeds, by the paper's own grader")
+    graded_by: str = Field(
+        default=PAPER, exclude_if=lambda name: name == PAPER, description="the grader of both, if not the paper's own"
+    )
+    accuracy_a: float = Field(description="mean over seeds, by the paper's own grader, or by `graded_by`")
     accuracy_b: float
     difference: Estimate = Field(
         description="questions drawn again, differences averaged over the seeds: holds for these trained models"

@@ -16,7 +16,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import Field
 
 from retrace.errors import UserError
@@ -24,10 +23,22 @@ from retrace.machine.storage import read_json, sha256_of
 from retrace.models.options import ModelConfig
 from retrace.schemas import Row
 from retrace.tasks.options import TaskConfig
+from retrace.yaml_files import read_settings
 
 LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"
 ).split()
+# What decides results: a note that lies about does not make them doubtful.
+DECIDES = ("Snakefile", "rules", "scripts", "config", "profiles")
+# What the workflow itself writes there. A result names the lock's entry that it rests on by its checksum.
+WRITTEN = (
+    "config/models.lock.json",
+    "config/.models.lock.json*",
+    "config/.models.lock.json*/**",
+    "**/__pycache__/**",
+    "**/.snakemake/**",
+)
+_SHOWN = 50  # changed files that a result names
 # Places on the user's machines and addresses that may hold a key: no part of what was measured.
 PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 
@@ -35,6 +46,7 @@ PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 class Git(Row):
     commit: str
     dirty: bool = Field(description="tracked or new files of the workflow differ from the commit")
+    changed: list[str] = Field(default=[], description="these files, the first 50 of them")
 
 
 class FileRecord(Row):
@@ -92,7 +104,9 @@ class Provenance(Row):
 def _output(command: Sequence[str]) -> str | None:
     """Output of a program; None if it is missing, fails or hangs."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+        # Jobs that end at once do not wait for each other's lock on git's index.
+        environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout if done.returncode == 0 else None
@@ -105,15 +119,31 @@ def git_state(folder: str | Path | None = None) -> Git | None:
     commit = _output([*git, "rev-parse", "HEAD"])
     if commit is None:
         return None
-    # Only what decides results: a note lying about does not make them doubtful.
-    changes = _output([*git, "status", "--porcelain", "--", "Snakefile", "rules", "scripts", "config", "profiles"])
-    return Git(commit=commit.strip(), dirty=changes is None or bool(changes.strip()))
+    changed = _changed_files(folder)
+    return Git(commit=commit.strip(), dirty=changed is None or bool(changed), changed=(changed or [])[:_SHOWN])
 
 
-def versions() -> dict[str, str]:
-    """Installed versions of the libraries that results depend on, without importing them."""
+def _changed_files(folder: Path) -> list[str] | None:
+    """Files of the workflow that differ from the commit, deleted and new ones, too; None where git does not say."""
+    git = [
+        "git",
+        "-C",
+        str(folder),
+        "-c",
+        "status.renames=false",
+        "status",
+        "--porcelain",
+        "-z",
+        "--untracked-files=all",
+    ]
+    text = _output([*git, "--", *DECIDES, *(f":(exclude,glob){pattern}" for pattern in WRITTEN)])
+    return None if text is None else [entry[3:] for entry in text.split("\0") if entry]
+
+
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Installed versions of the libraries that results depend on, and of `more`, without importing them."""
     found = {}
-    for name in LIBRARIES:
+    for name in (*LIBRARIES, *more):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
@@ -161,23 +191,13 @@ def command_line(arguments: Sequence[str] | None = None) -> str:
 
 def read_configuration(text_or_file: str) -> tuple[dict[str, Any], str | None]:
     """A resolved configuration from JSON text, or from a YAML or JSON file; and the file's name, if it was one."""
-    name = None
-    text = text_or_file
-    if not text.lstrip().startswith("{"):
-        name = text
-        try:
-            text = Path(text_or_file).read_text(encoding="utf-8")
-        except OSError as error:
-            raise UserError(f"--configuration {text_or_file}: {error.strerror or error}") from None
+    if not text_or_file.lstrip().startswith("{"):
+        return read_settings(text_or_file), text_or_file
     try:
-        values = yaml.safe_load(text)  # JSON is YAML too
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark and name else ""
-        raise UserError(f"{name or '--configuration'}{line}: neither YAML nor JSON; save it again") from None
-    if not isinstance(values, dict):
-        raise UserError(f"{name or '--configuration'}: should hold `key: value` lines")
-    return values, name
+        values = json.loads(text_or_file)
+    except (ValueError, RecursionError):
+        raise UserError("--configuration: neither the name of a file nor JSON; save it again") from None
+    return values, None
 
 
 def without_private(values: Any) -> Any:

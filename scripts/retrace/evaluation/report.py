@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from retrace.evaluation.paired import Comparison
 from retrace.evaluation.reported import PaperFile, ReportedRow
 from retrace.evaluation.result import Result
+from retrace.tasks.graders import PAPER
 
 
 @dataclass(frozen=True)
@@ -66,9 +67,9 @@ def _printed(value: float | str) -> str:
 
 def _measured(result: Result, path: str) -> dict[str, str]:
     return {
-        "reproduced": percent(result.accuracy.value),
-        "low": percent(result.accuracy.low),
-        "high": percent(result.accuracy.high),
+        "reproduced": percent(result.paper_accuracy.value),
+        "low": percent(result.paper_accuracy.low),
+        "high": percent(result.paper_accuracy.high),
         "n": str(result.n),
         "seeds": str(len(result.seeds)),
         "model_run": result.model,
@@ -283,7 +284,7 @@ def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:
         lines += ["", f"{task}, model {model}, preset {preset}: accuracy in percent on {members[0].split} questions"]
         rows = [
             [
-                result.method,
+                result.method if result.graded_by == PAPER else f"{result.method} (by {result.graded_by})",
                 percent(result.accuracy.value),
                 f"{percent(result.accuracy.low)} to {percent(result.accuracy.high)}",
                 percent(result.accuracy_strict.value),
@@ -296,6 +297,10 @@ def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:
         ]
         header = ["method", "accuracy", "95 % interval", "strict", "n", "seeds", "decoding s", "paper"]
         lines += aligned(header, rows, right=(1, 2, 3, 4, 5, 6))
+        for result in members:
+            for name, other in result.accuracy_by.items():
+                interval = f"{percent(other.low)} to {percent(other.high)}"
+                lines.append(f"{result.method} by grader {name}: {percent(other.value)} ({interval})")
         for text in dict.fromkeys(result.made_from for result in members):
             lines.append(f"measured with {text}")
     return lines

@@ -1,6 +1,7 @@
 """The result document: one method on one model and task, over all seeds."""
 
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
 from retrace.machine.storage import read_json, read_jsonl
 from retrace.models.options import ModelConfig
 from retrace.schemas import Prediction, Row, SamplingCounts, counts_together
+from retrace.tasks.graders import PAPER
 from retrace.tasks.options import TaskConfig
 from retrace.tasks.splits import plain_split
 
@@ -26,8 +28,11 @@ class SeedResult(Row):
     """One run of everything."""
 
     seed: int
-    accuracy: float = Field(description="by the paper's own grader, share of 1")
+    accuracy: float = Field(description="by the result's grader, the paper's own if it names none; share of 1")
     accuracy_strict: float = Field(description="by the strict grader")
+    accuracy_by: dict[str, float] = Field(
+        default={}, exclude_if=operator.not_, description="by further graders, as the result's `accuracy_by`"
+    )
     invalid_share: float = Field(description="questions without an answer that could be read")
     tokens_per_question: float
     seconds: float | None = Field(description="of decoding; None: not measured")
@@ -79,8 +84,19 @@ class Result(Row):
     seeds: list[int]
     n: int = Field(ge=1, description="questions, the same for every seed")
     samples: int = Field(ge=1, description="samples a question")
-    accuracy: Estimate = Field(description="by the paper's own extractor and grader")
+    graded_by: str = Field(
+        default=PAPER,
+        exclude_if=lambda name: name == PAPER,
+        description="the grader of `accuracy`, maj_at_k, pass_at_k and invalid_share, if not the paper's own extractor and "
+        "grader",
+    )
+    accuracy: Estimate = Field(description="by the paper's own extractor and grader, or by `graded_by`")
     accuracy_strict: Estimate = Field(description="the text must end in '#### value' with exactly the right value")
+    accuracy_by: dict[str, Estimate] = Field(
+        default={},
+        exclude_if=operator.not_,
+        description="by further graders: the paper's where `accuracy` is another one's, and math_verify for mathematics",
+    )
     per_seed: list[SeedResult]
     votes_from: str | None = Field(
         default=None, description="the decoder whose samples maj_at_k and pass_at_k are of, if not the result's own"
@@ -98,17 +114,23 @@ class Result(Row):
     cost: Cost
     provenance: Provenance
 
+    @property
+    def paper_accuracy(self) -> Estimate:
+        """The accuracy by the paper's own grader, which alone may stand beside the paper's number."""
+        return self.accuracy_by.get(PAPER, self.accuracy)
+
 
 def _invalid(rows: Sequence[Prediction]) -> float:
     return sum(row.answer is None or not row.answer.strip() for row in rows) / len(rows)
 
 
-def _seed_result(run: Run) -> SeedResult:
+def _seed_result(run: Run, others: Mapping[str, Run]) -> SeedResult:
     count = len(run.rows)
     return SeedResult(
         seed=run.seed,
         accuracy=sum(row.correct for row in run.rows) / count,
         accuracy_strict=sum(row.correct_strict for row in run.rows) / count,
+        accuracy_by={name: sum(row.correct for row in other.rows) / count for name, other in others.items()},
         invalid_share=_invalid(run.rows),
         tokens_per_question=round(sum(row.tokens for row in run.rows) / count, 2),
         seconds=None if run.seconds is None else round(run.seconds, 3),
@@ -217,6 +239,8 @@ def build_result(
     choices: Sequence[CheckpointChoice] = (),
     sampling: Sequence[SampledSolutions] = (),
     chosen_by: str | None = None,
+    grader: str = PAPER,
+    others: Mapping[str, Sequence[Run]] | None = None,
 ) -> Result:
     """Assemble the result document.
 
@@ -224,10 +248,13 @@ def build_result(
     changed: options that differ from the paper's preset, None where that is not known. source: the task that the
     checkpoint was trained on, if it is another one. votes: another decoder and its runs, for maj@k and pass@k. choices:
     how the checkpoints were chosen. sampling: what a discriminator or verifier was trained on. chosen_by: what decided
-    (loss, accuracy) where it was measured on the questions that are scored.
+    (loss, accuracy) where it was measured on the questions that are scored. grader: what judged `runs` and the votes.
+    others: the same runs as further graders judge them.
     """
     accuracy = estimate(outcomes(runs))
-    per_seed = [_seed_result(run) for run in runs]
+    others = others or {}
+    per_seed = [_seed_result(run, {name: other[at] for name, other in others.items()}) for at, run in enumerate(runs)]
+    accuracy_by = {name: estimate(outcomes(other)) for name, other in others.items()}
     majority, passed = sample_curves([run.rows for run in (votes[1] if votes else runs)], canonical)
     n = len(runs[0].rows)
     trained_on = source.paper_names if source else ()
@@ -247,7 +274,9 @@ def build_result(
         seeds=[run.seed for run in runs],
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),
+        graded_by=grader,
         accuracy=accuracy,
+        accuracy_by=accuracy_by,
         accuracy_strict=estimate(outcomes(runs, strict=True)),
         per_seed=per_seed,
         votes_from=votes[0] if votes else None,
@@ -256,7 +285,9 @@ def build_result(
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),
-        reported=judge(found, accuracy, task, model, checkpoint, split, n, preset, changed) if found else None,
+        reported=judge(found, accuracy_by.get(PAPER, accuracy), task, model, checkpoint, split, n, preset, changed)
+        if found
+        else None,
         cost=measure_cost(runs, benchmarks, gpus),
         provenance=provenance,
     )

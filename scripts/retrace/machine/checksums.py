@@ -4,16 +4,23 @@ Records are in the folder RETRACE_CHECKSUMS, mirroring the file's path, in the f
 checksums/data/gsm8k/test.jsonl.sha256 is for results/data/gsm8k/test.jsonl. A folder's record has one line per file.
 """
 
+import contextlib
 import hashlib
+import json
 import os
-from collections.abc import Iterator
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from retrace.errors import UserError
 
 VARIABLE = "RETRACE_CHECKSUMS"
 RESULTS = "results"
+_MUCH = 2_000_000_000  # bytes
+_SETTLED_NS = 2_000_000_000  # more than the steps of any file system's clock
 _PASSING = {"shards", "state"}  # folders of temporary files
 
 
@@ -29,6 +36,57 @@ def digest_of(path: str | Path) -> str:
     """Hexadecimal SHA-256 of a file."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+class Remembered:
+    """Checksums of files that may change, kept in a JSON file beside what tells a change: size, times and inode.
+
+    So large files are read once, and again only where one of these differs.
+    """
+
+    def __init__(self, kept: str | Path) -> None:
+        self.kept = Path(kept)
+
+    def of(self, files: Iterable[Path]) -> dict[Path, str]:
+        """Checksums of files that exist. Says so on standard error where much is to be read."""
+        known = self._read()
+        marks = {file: _mark(file) for file in files}
+        unread = [file for file, mark in marks.items() if known.get(_place(file), {}).get("mark") != mark]
+        size = sum(marks[file][0] for file in unread)
+        if size > _MUCH:
+            print(f"note: reading {size / 1e9:.1f} GB of your files for their checksums, this once", file=sys.stderr)
+        with ThreadPoolExecutor(min(4, len(unread) or 1)) as threads:
+            sums = dict(zip(unread, threads.map(digest_of, unread), strict=True))
+        found = {file: sums.get(file) or known[_place(file)]["sha256"] for file in marks}
+        # A file that changed just now may change again without another time.
+        now = time.time_ns()
+        fresh = {file for file in unread if now - max(marks[file][1:3]) < _SETTLED_NS or _mark(file) != marks[file]}
+        if kept := set(unread) - fresh:
+            self._write({_place(file): {"mark": marks[file], "sha256": found[file]} for file in kept})
+        return found
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            known = json.loads(self.kept.read_text(encoding="utf-8"))
+            return {place: one for place, one in known.items() if {"mark", "sha256"} == set(one)}
+        except (OSError, ValueError, AttributeError, TypeError):  # nothing is lost but the time to read the files again
+            return {}
+
+    def _write(self, new: Mapping[str, Any]) -> None:
+        beside = self.kept.with_name(f".{self.kept.name}.{os.getpid()}")
+        with contextlib.suppress(OSError):  # a folder that cannot be written: read again next time
+            beside.write_text(json.dumps({**self._read(), **new}), encoding="utf-8")
+            os.replace(beside, self.kept)
+
+
+def _place(file: Path) -> str:
+    return os.path.realpath(file)
+
+
+def _mark(file: Path) -> list[int]:
+    """What differs where a file's contents do: size, times of contents and inode, and the inode."""
+    found = os.stat(file)
+    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
 
 
 def record_path(artifact: str | Path, records: str | Path) -> Path | None:

@@ -1,5 +1,7 @@
 """SLURM requests of jobs, for Snakemake's plugin, which reads resources, and for our own commands."""
 
+import shlex
+
 from retrace.machine.slurm_options import Slurm
 
 Told = dict[str, str | int | None]
@@ -39,7 +41,7 @@ def sbatch_options(told: Told) -> list[str]:
             argv.append(f"--{option}={told[name]}")
     if told["gpu"]:
         argv.append(f"--gpus={told['gpu_model']}:{told['gpu']}" if told["gpu_model"] else f"--gpus={told['gpu']}")
-    return argv + (str(told["slurm_extra"]).split() if told["slurm_extra"] else [])
+    return argv + (shlex.split(str(told["slurm_extra"])) if told["slurm_extra"] else [])
 
 
 def grown(first: float, attempt: int, most: float | None) -> int:

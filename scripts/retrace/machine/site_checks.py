@@ -6,6 +6,7 @@ partition's limit), and problems that only a job would notice (a folder that nod
 
 import re
 import secrets
+import shlex
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,12 @@ NETWORK_FILE_SYSTEMS = (
 ).split()
 
 
+_SINFO = "%R|%D|%c|%m|%G|%l|%a"
+_TIME = re.compile(r"(?:(\d+)-)?(\d+)(?::(\d+))?(?::(\d+))?")
+_UNITS = ["", "K", "M", "G", "T", "P"]  # each 1024 times the one before
+_AMOUNT = re.compile(r"(\d+(?:\.\d+)?)([KMGTP]?)B?[+*]?")
+
+
 @dataclass(frozen=True)
 class Node:
     """Hardware of a group of identical nodes. gpus: number per type; `gpu` if the site names no type."""
@@ -39,12 +46,19 @@ class Node:
 
 @dataclass
 class Found:
-    """A partition as shown by `sinfo`. minutes: run time limit, None if unlimited."""
+    """A partition as shown by `sinfo`, and its limits on one job as shown by `scontrol`; None where there is none.
+
+    minutes: run time limit. memory: in MB.
+    """
 
     up: bool
     minutes: int | None
     nodes: list[Node] = field(default_factory=list)
     count: int = 0
+    memory_a_node: int | None = None
+    memory_a_processor: int | None = None
+    processors_a_node: int | None = None
+    nodes_a_job: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,34 +84,84 @@ class Job:
 
 
 def minutes_of(text: str) -> int | None:
-    """Parse a SLURM time limit (`days-hours:minutes:seconds`, leading parts optional) into minutes."""
-    if text in ("infinite", "UNLIMITED", "n/a"):
+    """Parse a SLURM time limit (`days-hours:minutes:seconds`, leading parts optional) into minutes; None: no limit.
+
+    A number alone is minutes, two are minutes and seconds, behind days they are hours and minutes.
+    """
+    if not (found := _TIME.fullmatch(text.strip())):
+        return None  # infinite, UNLIMITED, n/a
+    days, *clock = (int(part) if part else None for part in found.groups())
+    parts = [part for part in clock if part is not None]
+    hours, minutes = [*parts, 0][:2] if days is not None or len(parts) == 3 else [0, parts[0]]
+    return (days or 0) * 1440 + hours * 60 + minutes
+
+
+def amount_of(text: str, unit: str = "") -> int | None:
+    """A number as SLURM prints it: `64`, `64+` (at least), `1.5K`, `64G`; None where none is given (`UNLIMITED`, `N/A`).
+
+    unit: of a number that has none, and of the result (M for memory).
+    """
+    if not (found := _AMOUNT.fullmatch(text.strip().upper())):
         return None
-    days, _, clock = text.rpartition("-")
-    parts = [int(part) for part in clock.split(":")]
-    hours, minutes = [*parts, 0][:2] if days or len(parts) == 3 else [0, parts[0]]
-    return int(days or 0) * 1440 + hours * 60 + minutes
+    power = _UNITS.index(found[2] or unit) - _UNITS.index(unit)
+    return int(float(found[1]) * 1024.0**power)
 
 
 def gpus_of(text: str) -> dict[str, int]:
-    """The GPUs in a node's generic resources, by type: `gpu:a100:4(S:0-1),shard:8` holds 4 of type a100."""
+    """The GPUs in a node's generic resources, by type: `gpu:a100:4(S:0-1),shard:8` holds 4 of type a100.
+
+    Also as trackable resources, which say the sum beside its parts: `gres/gpu=4,gres/gpu:a100=4`.
+    """
     found: dict[str, int] = {}
-    for words in re.findall(r"(?:^|,)gpu((?::[^:,(]+){1,2})", text):
-        *kind, count = words[1:].split(":")
-        name = kind[0] if kind else "gpu"
-        found[name] = found.get(name, 0) + int(count)
-    return found
+    sums = 0
+    for entry in re.sub(r"\([^()]*\)", "", text).split(","):
+        name, *words = re.split(r"[:=]", entry.strip().removeprefix("gres/").removeprefix("gres:"))
+        if name != "gpu":
+            continue
+        words = [word for word in words if word and word != "no_consume"]
+        count = amount_of(words[-1]) if words else None
+        kind = words[: len(words) - (count is not None)]
+        count = 1 if count is None else count
+        if "/gpu=" in entry:
+            sums += count
+        else:
+            found[kind[0] if kind else "gpu"] = found.get(kind[0] if kind else "gpu", 0) + count
+    return found or ({"gpu": sums} if sums else {})
 
 
 def read_partitions(text: str) -> dict[str, Found]:
-    """Partitions by name, from lines `name|nodes|cpus|memory in MB|generic resources|time limit|up or not`."""
+    """Partitions by name, from lines `name|nodes|cpus|memory in MB|generic resources|time limit|up or not`.
+
+    Raises UserError for a line that is none of these.
+    """
     partitions: dict[str, Found] = {}
     for line in text.splitlines():
-        name, count, cpus, memory, resources, limit, state = (part.strip() for part in line.split("|"))
-        found = partitions.setdefault(name, Found(state == "up", minutes_of(limit)))
-        found.count += int(count)
-        found.nodes.append(Node(int(cpus.rstrip("+")), int(memory.rstrip("+")), gpus_of(resources)))
+        if not line.strip() or line.startswith("CLUSTER:"):  # of several clusters, each has a heading
+            continue
+        try:
+            name, count, cpus, memory, resources, limit, state = (part.strip() for part in line.split("|"))
+        except ValueError:
+            raise UserError(
+                f"sinfo answered {line.strip()!r} where a partition was expected; try `sinfo --noheader --exact --format "
+                f"'{_SINFO}'`, and unset the SINFO_ variables of the environment"
+            ) from None
+        # The asterisk marks the default partition.
+        found = partitions.setdefault(name.rstrip("*"), Found(state.lower() == "up", minutes_of(limit)))
+        found.count += amount_of(count) or 0
+        found.nodes.append(Node(amount_of(cpus) or 0, amount_of(memory, "M") or 0, gpus_of(resources)))
     return partitions
+
+
+def add_limits(partitions: dict[str, Found], text: str) -> None:
+    """Note the limits on jobs that `scontrol --oneliner show partition` lists."""
+    for line in text.splitlines():
+        told = dict(re.findall(r"(\w+)=(\S*)", line))
+        if (found := partitions.get(told.get("PartitionName", ""))) is None:
+            continue
+        found.memory_a_node = amount_of(told.get("MaxMemPerNode", ""), "M")
+        found.memory_a_processor = amount_of(told.get("MaxMemPerCPU", ""), "M")
+        found.processors_a_node = amount_of(told.get("MaxCPUsPerNode", ""))
+        found.nodes_a_job = amount_of(told.get("MaxNodes", ""))
 
 
 def _call(command: Sequence[str], seconds: float = 60) -> tuple[int, str, str]:
@@ -116,18 +180,20 @@ def ask_sinfo() -> dict[str, Found]:
             f"no {missing[0]} on PATH, so this is no machine that jobs can be submitted from: log in on the cluster's login "
             "node, or load SLURM's module there; on one machine: --workflow-profile profiles/default"
         )
-    code, text, fault = _call(["sinfo", "--noheader", "--exact", "--format", "%R|%D|%c|%m|%G|%l|%a"])
+    code, text, fault = _call(["sinfo", "--noheader", "--exact", "--format", _SINFO])
     if code:
         raise UserError(f"SLURM does not answer (sinfo: {fault}); try again when it does, `sinfo` shows it")
-    return read_partitions(text)
+    partitions = read_partitions(text)
+    if shutil.which("scontrol"):
+        add_limits(partitions, _call(["scontrol", "--oneliner", "show", "partition"])[1])
+    return partitions
 
 
 # ---------------------------------------------------------------- what does not fit
 
 
-def misfit(job: Job, found: Found, site: Slurm) -> str | None:
-    """Why no node of its partition can run the job, with a fix; None if one can."""
-    name = job.told["slurm_partition"]
+def misfit(job: Job, name: str, found: Found, site: Slurm) -> str | None:
+    """Why no node of the partition `name` can run the job, with a fix; None if one can."""
     key = f"slurm.{'gpu' if job.gpus else 'cpu'}"
     asks = f"{job.rule} ({job.about})"
     if job.memory_mb < job.weights_mb:
@@ -154,21 +220,36 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
             f"lower launch.gpus, or set slurm.gpu.gpu_type in {SITE_FILE}"
         )
     memory = max(node.memory_mb for node in with_gpus)
-    if job.memory_mb > memory:
+    if job.memory_mb > min(memory, found.memory_a_node or memory):
+        whose = f"the largest node of partition {name} has {memory:,}"
+        if found.memory_a_node is not None and found.memory_a_node < memory:
+            memory = found.memory_a_node
+            whose = f"partition {name} gives a job {memory:,} on a node (MaxMemPerNode)"
         return (
-            f"{asks} needs {job.memory_mb:,} MB of memory, the largest node of partition {name} has {memory:,}: use a "
+            f"{asks} needs {job.memory_mb:,} MB of memory, {whose}: use a "
             f"partition with larger nodes ({key}.partition in {SITE_FILE}), a smaller model, or less: --set-resources "
             f"{job.rule}:mem_mb={memory}"
         )
     cpus = max(node.cpus for node in with_gpus)
-    if job.threads > cpus:
+    if job.threads > min(cpus, found.processors_a_node or cpus):
+        whose = f"the largest node of partition {name} has {cpus}"
+        if found.processors_a_node is not None and found.processors_a_node < cpus:
+            whose = f"partition {name} gives a job {found.processors_a_node} on a node (MaxCPUsPerNode)"
+        return f"{asks} asks for {job.threads} processors, {whose}: lower `threads` in the configuration"
+    # SLURM gives a job more processors where its memory is more than those it asked for may have.
+    share = found.memory_a_processor
+    needed = -(-job.memory_mb // share) if share else 0
+    if needed > min(cpus, found.processors_a_node or cpus):
         return (
-            f"{asks} asks for {job.threads} processors, the largest node of partition {name} has {cpus}: lower `threads` in "
-            "the configuration"
+            f"{asks} needs {job.memory_mb:,} MB of memory, partition {name} gives {share:,} for each processor "
+            f"(MaxMemPerCPU), and no node has {needed} processors: use another partition ({key}.partition in "
+            f"{SITE_FILE}), or less: --set-resources {job.rule}:mem_mb={share * cpus}"
         )
     nodes = int(job.told["nodes"] or 1)
     if nodes > found.count:
         return f"{asks} asks for {nodes} nodes, partition {name} has {found.count}: lower launch.nodes"
+    if found.nodes_a_job is not None and nodes > found.nodes_a_job:
+        return f"{asks} asks for {nodes} nodes, partition {name} gives a job {found.nodes_a_job}: lower launch.nodes"
     if found.minutes is not None and job.minutes > found.minutes:
         return (
             f"{asks} asks for {job.minutes / 60:.1f} hours, partition {name} allows {found.minutes / 60:.1f}: set "
@@ -178,19 +259,25 @@ def misfit(job: Job, found: Found, site: Slurm) -> str | None:
 
 
 def impossible_jobs(jobs: Iterable[Job], partitions: dict[str, Found], site: Slurm) -> list[str]:
-    """Jobs that no node can run: one line per rule and partition."""
+    """Jobs that no node can run: one line per rule and partition.
+
+    Of several partitions (`gpu,gpu_long`) SLURM starts a job in the first that can, so one that fits is enough.
+    """
     faults: dict[tuple, str | None] = {}
     for job in jobs:
-        name = str(job.told["slurm_partition"])
+        names = str(job.told["slurm_partition"]).split(",")
         key = f"slurm.{'gpu' if job.gpus else 'cpu'}.partition"
         if job.gpus and site.gpu is None:
             faults["no gpu",] = f"{job.rule} ({job.about}) needs a GPU and slurm.gpu in {SITE_FILE} is null"
-        elif name not in partitions:
+        elif unknown := [name for name in names if name not in partitions]:
+            name = unknown[0]
             faults[name,] = f"partition {name!r} is unknown; {closest(name, partitions)}: set {key} in {SITE_FILE}"
-        elif not partitions[name].up:
-            faults[name,] = f"partition {name} is down (sinfo shows it): wait, or set {key} in {SITE_FILE}"
-        elif not faults.get((name, job.rule)):
-            faults[name, job.rule] = misfit(job, partitions[name], site)
+        elif not (open_ones := [name for name in names if partitions[name].up]):
+            named = f"partition {names[0]} is" if len(names) == 1 else f"partitions {', '.join(names)} are"
+            faults[named,] = f"{named} down (sinfo shows it): wait, or set {key} in {SITE_FILE}"
+        elif not faults.get((*names, job.rule)):
+            found = [misfit(job, name, partitions[name], site) for name in open_ones]
+            faults[*names, job.rule] = None if None in found else found[0]
     return list(dict.fromkeys(fault for fault in faults.values() if fault))
 
 
@@ -246,9 +333,10 @@ def folder_fault(folder: Path, told: Told, wanted: Iterable[Path], seconds: int 
     """
     word = secrets.token_hex(8)
     asked, answer = (folder / f".retrace-{word}-{name}" for name in ("asked", "answer"))
-    files = " ".join(f"'{path}'" for path in wanted)
+    files = " ".join(shlex.quote(str(path)) for path in wanted)
+    source, target = shlex.quote(str(asked)), shlex.quote(str(answer))
     script = (
-        f"[ -e '{asked}' ] && cat '{asked}' > '{answer}' || exit 3; "
+        f"[ -e {source} ] && cat {source} > {target} || exit 3; "
         f'for file in {files}; do [ -e "$file" ] || {{ echo "$file"; exit 4; }}; done'
     )
     limits = ["--ntasks=1", "--mem=50", "--time=1", f"--immediate={seconds}", "--job-name=retrace_folder", "--chdir=/"]

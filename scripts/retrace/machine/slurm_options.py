@@ -1,8 +1,10 @@
 """The configuration's sections on a SLURM cluster: what a site sets, and how much of it jobs ask for."""
 
+import re
+import shlex
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from retrace.sections import Count, Section
 
@@ -17,7 +19,10 @@ class ResourceFactors(Section):
 class Partition(Section):
     """A partition, and the most that one of its nodes gives to a job."""
 
-    partition: str = Field(min_length=1, description="name, as `sinfo` lists it")
+    partition: str = Field(
+        min_length=1,
+        description="name, as `sinfo` lists it; of several (`gpu,gpu_long`) SLURM takes the first that can",
+    )
     qos: str | None = Field(default=None, description="quality of service, where the site wants one")
     constraint: str | None = Field(default=None, description="features that a node must have, as for sbatch -C")
     memory_gb: Count | None = Field(
@@ -25,16 +30,34 @@ class Partition(Section):
     )
     hours: Count | None = Field(default=None, description="longest run time; no job asks for more")
 
+    @field_validator("partition")
+    @classmethod
+    def _names(cls, text: str) -> str:
+        """Without spaces, and without the asterisk that marks the default partition in `sinfo`'s list."""
+        names = [name.strip().removesuffix("*") for name in text.split(",")]
+        if not all(names) or any(sign.isspace() or sign in "'\"" for name in names for sign in name):
+            raise ValueError(f"{text!r}: give a name, or several with a comma between them")
+        return ",".join(dict.fromkeys(names))
+
 
 class GpuPartition(Partition):
     """A partition with GPUs."""
 
-    gpu_type: str | None = Field(
-        default=None, pattern=r"^[A-Za-z0-9_.]+$", description="type, as `sinfo -o %G` lists it; null: any"
-    )
+    gpu_type: str | None = Field(default=None, description="type, as `sinfo -o %G` lists it; null: any")
     ask_by: Literal["gres", "gpus"] = Field(
         default="gres", description="how the site wants GPUs asked for: --gres=gpu:TYPE:N or --gpus=TYPE:N"
     )
+
+    @field_validator("gpu_type")
+    @classmethod
+    def _type(cls, text: str | None) -> str | None:
+        """Snakemake's SLURM plugin lets no other signs through."""
+        if text is not None and not re.fullmatch(r"[A-Za-z0-9_.]+", text):
+            raise ValueError(
+                f"{text!r}: only letters, digits, `_` and `.` can be asked for; with another sign in the type's name leave "
+                "gpu_type null, and choose the nodes by `constraint` or `partition`"
+            )
+        return text
 
 
 class Slurm(Section):
@@ -52,6 +75,15 @@ class Slurm(Section):
         description="try on a node, before the first job, whether it sees the working folder; auto: only where the "
         "folder's file system is no network one",
     )
+
+    @field_validator("extra")
+    @classmethod
+    def _words(cls, text: str) -> str:
+        try:
+            shlex.split(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} cannot be cut into words ({error})") from None
+        return text
 
     def partition_of(self, gpus: int) -> Partition:
         """Where a job with so many GPUs runs; the CPU partition's values where the site has no GPUs."""

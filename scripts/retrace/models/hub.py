@@ -10,70 +10,32 @@ A mirror is a folder that keeps a model's files at MIRROR/huggingface.co/ID/reso
 MIRROR/huggingface.co/ID/FILE.
 """
 
-import errno
-import fnmatch
+import fcntl
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrace.errors import UserError
 from retrace.machine.download import mirror_folder
 from retrace.machine.locks import exclusive
-from retrace.machine.storage import atomic_path, read_json, sha256_of, write_json
+from retrace.machine.storage import atomic_path, read_json, refusal, sha256_of, write_json
 from retrace.models.architectures import check_generator
+from retrace.models.hub_cache import cache_folder, from_cache
+from retrace.models.hub_files import WEIGHTS, Snapshot, damage, missing_shards, names_in, needed_files
 from retrace.models.options import ModelConfig
 
 HOST = "huggingface.co"
-DESCRIPTIONS = [
-    "config.json",
-    "generation_config.json",
-    "tokenizer*",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.*",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece*.model",
-    "chat_template*",
-    # Of sentence-transformers: without them a text's vector would be the mean over its tokens, whatever the model says.
-    "modules.json",
-    "sentence_bert_config.json",
-    "config_sentence_transformers.json",
-]
-# The folders of the modules behind the encoder; pooling has no weights.
-MODULES = re.compile(r"\d+_\w+/config\.json|\d+_Dense/(model\.safetensors|pytorch_model\.bin)")
-SAFE_WEIGHTS = ["model.safetensors", "model-*.safetensors", "model.safetensors.index.json"]
-OTHER_WEIGHTS = ["pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"]
+_FICLONE = 0x40049409  # Linux: make a file share the blocks of another
 
 
-class Snapshot(NamedTuple):
-    """A folder with a model's files, and the revision that they are of (empty where a mirror does not say)."""
-
-    folder: Path
-    revision: str
-    files: list[str]
-
-
-def needed_files(names: Iterable[str]) -> list[str]:
-    """Of a repository's files those that Retrace uses: configuration, tokenizer, and weights as safetensors if there
-    are any, as pytorch_model.bin otherwise; of an embedder what comes behind the encoder, too."""
-    names = sorted(names)
-    modules = [name for name in names if MODULES.fullmatch(name)] if "modules.json" in names else []
-    names = [name for name in names if "/" not in name]  # other variants stand in folders of their own
-
-    def matching(patterns: list[str]) -> list[str]:
-        return [name for name in names if any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)]
-
-    safe = matching(SAFE_WEIGHTS)
-    return matching(DESCRIPTIONS) + modules + (safe or matching(OTHER_WEIGHTS))
-
-
-def _names_in(folder: Path) -> list[str]:
-    """Files of a folder and its direct subfolders, by their repository names."""
-    return [path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*"))]
+def model_files(folder: str | Path) -> list[Path]:
+    """Files of a model's folder that Retrace uses; none if the folder does not exist."""
+    folder = Path(folder)
+    return [folder / name for name in needed_files(names_in(folder))] if os.path.isdir(folder) else []
 
 
 def fetch_model(
@@ -92,11 +54,12 @@ def fetch_model(
     """
     if model.file is not None:
         folder = Path(model.file)
-        if not (folder / "config.json").exists():
+        files = needed_files(names_in(folder))
+        if "config.json" not in files:
             raise UserError(f"{folder / 'config.json'}: missing; `file` of model {model.name} must be a model folder")
-        files = needed_files(_names_in(folder))
+        _check_files(str(folder), folder, files)
         _check_use(model, folder, try_out)
-        _place(folder, files, output)
+        _place(folder, files, output, shared=False)
         return {"revision": None, "files": {name: sha256_of(folder / name) for name in files}}
     if model.hub is None:
         raise UserError(f"model {model.name} is trained from scratch: use train_base.py")
@@ -108,13 +71,7 @@ def fetch_model(
         )
     revision = locked["revision"] if locked else model.revision
     found = snapshot(model.hub, revision or None, mirror, model.license_note, locked["files"] if locked else ())
-    if not any(name.endswith((".safetensors", ".bin")) for name in found.files):
-        raise UserError(f"{model.hub}: holds no weights as safetensors or pytorch_model.bin; choose another model")
-    if lacking := missing_shards(found.folder, found.files):
-        raise UserError(
-            f"{found.folder}: {lacking[0]} is missing ({len(lacking)} of the weights' files); complete the folder, or "
-            "delete it to download anew"
-        )
+    _check_files(model.hub, found.folder, found.files)
     _check_use(model, found.folder, try_out)
     if not locked:
         checksums = {name: sha256_of(found.folder / name) for name in found.files}
@@ -128,23 +85,23 @@ def fetch_model(
     return locked
 
 
+def _check_files(source: str, folder: Path, files: list[str]) -> None:
+    """Raise UserError for a model without weights, or with a file that is missing or something else."""
+    if not any(name.endswith(WEIGHTS) for name in files):
+        raise UserError(f"{source}: holds no weights as safetensors or pytorch_model.bin; choose another model")
+    if fault := damage(folder, files):
+        raise UserError(fault)
+    if lacking := missing_shards(folder, files):
+        raise UserError(
+            f"{folder}: {lacking[0]} is missing ({len(lacking)} of the weights' files); complete the folder, or "
+            "delete it to download anew"
+        )
+
+
 def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]) -> None:
     if reason := check_generator(folder, model.family, f"config/models/{model.name}.yaml"):
         raise UserError(f"model {model.name}: {reason}")
     try_out(folder)
-
-
-def missing_shards(folder: Path, files: Iterable[str]) -> list[str]:
-    """Weight shards that the index lists but the folder lacks."""
-    named: set[str] = set()
-    for name in files:
-        if name.endswith(".index.json"):
-            document = read_json(folder / name)
-            parts = document.get("weight_map") if isinstance(document, dict) else None
-            if not isinstance(parts, dict):
-                raise UserError(f"{folder / name}: holds no `weight_map`; delete the file to download it anew")
-            named |= set(map(str, parts.values()))
-    return sorted(name for name in named if not (folder / name).exists())
 
 
 def read_lock(lock: str | Path) -> dict[str, Any]:
@@ -199,72 +156,99 @@ def _from_mirror(hub: str, revision: str | None, mirror: Path) -> Snapshot | Non
             raise UserError(f"{resolved}: holds {len(revisions)} revisions; name one as `revision` in the model's YAML")
         revision = revisions[0]
     for folder in ([resolved / revision] if revision else []) + [base]:
-        files = needed_files(_names_in(folder)) if folder.is_dir() else []
+        files = needed_files(names_in(folder)) if folder.is_dir() else []
         if files:
             return Snapshot(folder, revision or "", files)
     return None
 
 
 def _from_hub(hub: str, revision: str | None, license_note: str, wanted: Iterable[str] = ()) -> Snapshot:
-    from huggingface_hub import HfApi, constants, errors, snapshot_download
+    from huggingface_hub import HfApi, constants, snapshot_download
 
-    ways = (
-        f"Two ways on: put the model's files into MIRROR/{HOST}/{hub}/ and set RETRACE_MIRROR (or fill the Hub's "
-        "cache, HF_HOME); or run the tiny preset, which downloads no model (--workflow-profile profiles/tiny)"
-    )
-    http_error = errors.HfHubHTTPError.__bases__[0]  # of the HTTP library that this version of the Hub's client uses
-    page = f"https://{HOST}/{hub}"
-    try:
-        if revision or constants.HF_HUB_OFFLINE:
-            cached = _from_cache(hub, revision, wanted)
-            if cached:
-                return cached
-            if constants.HF_HUB_OFFLINE:
-                raise UserError(f"{hub}: not in the Hub's cache, and HF_HUB_OFFLINE is set. {ways}")
-        info = HfApi().model_info(hub, revision=revision)
-        files = needed_files(sibling.rfilename for sibling in info.siblings)
-        folder = Path(snapshot_download(hub, revision=info.sha, allow_patterns=files))
-        return Snapshot(folder, info.sha, files)
-    except errors.GatedRepoError:
-        note = f" {license_note}" if license_note else ""
+    offline = constants.HF_HUB_OFFLINE
+    cached = from_cache(hub, revision, wanted) if revision or offline else ""
+    if isinstance(cached, str):
+        if offline:
+            raise UserError(f"{hub}: {cached}, and HF_HUB_OFFLINE is set. {_WAYS.format(hub=hub)}")
+        try:
+            info = HfApi().model_info(hub, revision=revision)
+            files = needed_files(sibling.rfilename for sibling in info.siblings)
+            found = Snapshot(Path(snapshot_download(hub, revision=info.sha, allow_patterns=files)), info.sha, files)
+        except Exception as error:  # nothing but the Hub, its client and the network is asked here
+            cached = from_cache(hub, revision, wanted)
+            fault = _fault_of(error, hub, revision, license_note)
+            if isinstance(cached, str):
+                raise UserError(fault) from None
+            print(f"note: {fault.partition('. ')[0]}. The Hub's cache has it: {cached.folder}", file=sys.stderr)
+            found = cached
+    else:
+        found = cached
+    if revision and found.revision != revision:
         raise UserError(
+            f"{hub}: revision {revision!r} is a branch, a tag or the beginning of a commit, which may come to mean other "
+            f"files; give the commit that it means now: {found.revision} (`revision` in the model's YAML)"
+        )
+    return found
+
+
+_WAYS = (
+    f"Two ways on: put the model's files into MIRROR/{HOST}/{{hub}}/ and set RETRACE_MIRROR (or fill the Hub's "
+    "cache, HF_HOME); or run the tiny preset, which downloads no model (--workflow-profile profiles/tiny)"
+)
+
+
+def _fault_of(error: Exception, hub: str, revision: str | None, license_note: str) -> str:
+    """What went wrong at the Hub, and the mend."""
+    from huggingface_hub import errors
+
+    page = f"https://{HOST}/{hub}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if isinstance(error, errors.GatedRepoError):
+        note = f" {license_note}" if license_note else ""
+        return (
             f"{hub}: gated. Accept its license at {page} with your account, make a read token at "
             f"https://{HOST}/settings/tokens and set it as HF_TOKEN.{note}"
-        ) from None
-    except errors.RevisionNotFoundError:
-        raise UserError(f"{hub}: has no revision {revision!r}; mend `revision` in the model's YAML") from None
-    except errors.RepositoryNotFoundError:
-        raise UserError(f"{hub}: no such model, or a private one; check {page}, or set HF_TOKEN") from None
-    except (http_error, OSError) as error:
-        if getattr(error, "errno", None) == errno.ENOSPC:
-            raise UserError(
-                f"{hub}: the disk of the Hub's cache is full; free some space or move it (HF_HOME)"
-            ) from None
-        # Addresses of files are signed; what is behind the question mark is nobody else's business.
-        fault = re.sub(r"\?\S*", "", str(error).strip().split("\n")[0])[:120]
-        raise UserError(f"{hub}: the Hub cannot be reached ({fault or type(error).__name__}). {ways}") from None
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return f"{hub}: has no revision {revision!r}; mend `revision` in the model's YAML"
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return f"{hub}: no such model, or a private one; check {page}, or set HF_TOKEN"
+    if isinstance(error, errors.HFValidationError):
+        return f"{hub!r}: no name of a model on the Hub (OWNER/NAME); mend `hub` in the model's YAML"
+    if status in (401, 403):
+        return f"{hub}: the Hub refuses it ({status}); set HF_TOKEN to a token of yours that may read {page}"
+    if (fault := refusal(error, cache_folder())) or _is_of_the_cache(error):
+        if fault and fault.startswith("the disk is full"):
+            return f"{hub}: the disk of the Hub's cache is full; free some space or move it (HF_HOME)"
+        return (
+            f"{hub}: the Hub's cache {cache_folder()} cannot be used ({fault or error}); set HF_HOME to another folder"
+        )
+    fault = _public(str(error).strip().split("\n")[0])[:120]
+    return f"{hub}: the Hub cannot be reached ({fault or type(error).__name__}). {_WAYS.format(hub=hub)}"
 
 
-def _from_cache(hub: str, revision: str | None, wanted: Iterable[str] = ()) -> Snapshot | None:
-    """A model that was downloaded before, with its weights and the `wanted` files, from the Hub's cache."""
-    from huggingface_hub import errors, snapshot_download
-
-    for weights in (SAFE_WEIGHTS, OTHER_WEIGHTS):
-        patterns = DESCRIPTIONS + weights
-        try:
-            found = snapshot_download(hub, revision=revision, local_files_only=True, allow_patterns=patterns)
-        except errors.LocalEntryNotFoundError:
-            continue
-        files = needed_files(_names_in(Path(found)))
-        whole = set(wanted) <= set(files) and not missing_shards(Path(found), files)
-        if whole and any(name.endswith((".safetensors", ".bin")) for name in files):
-            return Snapshot(Path(found), Path(found).name, files)
-    return None
+def _is_of_the_cache(error: Exception) -> bool:
+    """Whether a system call on a file of the cache failed."""
+    name = getattr(error, "filename", None)
+    return isinstance(error, OSError) and name is not None and str(name).startswith(str(cache_folder().parent))
 
 
-def _place(folder: Path, files: list[str], output: str | Path) -> None:
-    """The files in a folder of their own: weights as hard links where the file system allows it, copies otherwise.
+def _public(text: str) -> str:
+    """A message without what is nobody else's business: tokens, passwords, and what signs an address."""
+    from huggingface_hub import get_token
 
+    text = re.sub(r"\?\S*", "", text)
+    text = re.sub(r"//[^/@\s]*@", "//", text)
+    text = re.sub(r"(?i)bearer\s+\S+|hf_\w{8,}", "[token]", text)
+    token = get_token()
+    return text.replace(token, "[token]") if token else text
+
+
+def _place(folder: Path, files: list[str], output: str | Path, shared: bool = True) -> None:
+    """The files in a folder of their own.
+
+    shared: weights are hard links where the file system allows it, since nobody edits those of the Hub's cache and of the
+    mirror. The user's own may be edited: they are copied, with shared blocks where the file system has them (Btrfs, XFS).
     Small files are copied, so that nobody who edits one changes the Hub's cache or the mirror.
     """
     with atomic_path(output) as target:
@@ -272,8 +256,17 @@ def _place(folder: Path, files: list[str], output: str | Path) -> None:
         for name in files:
             source = (folder / name).resolve()
             (target / name).parent.mkdir(exist_ok=True)
-            if not (name.endswith((".safetensors", ".bin")) and _linked(source, target / name)):
-                shutil.copyfile(source, target / name)
+            if not (shared and name.endswith(WEIGHTS) and _linked(source, target / name)):
+                _copy(source, target / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; its blocks stay shared until one of both changes, where the file system can do that."""
+    with open(source, "rb") as read, open(target, "wb") as written:
+        try:
+            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
+        except OSError:
+            shutil.copyfileobj(read, written, 1 << 20)
 
 
 def _linked(source: Path, target: Path) -> bool:

@@ -15,6 +15,7 @@ from transformers.utils import logging
 from retrace.errors import UserError
 from retrace.machine.storage import BY_COMMAND, write_json
 from retrace.models.architectures import WRAPPED, described, kind_of, own_config, unfit, wrapped_in
+from retrace.models.hub_files import damage, names_in, needed_files
 from retrace.text.token_text import SPARE
 
 
@@ -73,12 +74,19 @@ def load_tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
     try:
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, **inner)
     except (ValueError, OSError, KeyError, TypeError, ImportError) as error:
+        _check_files(path)
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(f"{path}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None
     tokenizer.clean_up_tokenization_spaces = False  # the spaces belong to the solution's text
     # Whether the network was allowed is no property of a tokenizer; it would be saved with it.
     tokenizer.init_kwargs.pop("local_files_only", None)
     return tokenizer
+
+
+def _check_files(path: str | Path) -> None:
+    """Raise UserError for a file that a copy left out, or put something else in its place."""
+    if fault := damage(Path(path), needed_files(names_in(Path(path)))):
+        raise UserError(fault)
 
 
 def ensure_pad(tokenizer: PreTrainedTokenizerBase) -> None:
@@ -129,6 +137,7 @@ def load_model(
             **_straight_to(device),
         )
     except (ValueError, OSError, RuntimeError, EOFError, SafetensorError, UnpicklingError) as error:
+        _check_files(path)
         fault = str(error).strip().split("\n")[0][:200]
         raise UserError(
             f"{path}: the weights cannot be read ({fault}); delete the folder and rebuild it ({BY_COMMAND})"

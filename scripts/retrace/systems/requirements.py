@@ -8,6 +8,7 @@ from retrace.decoding.algorithms import Algorithm
 from retrace.models.options import ModelConfig
 from retrace.systems.declaration import Checkpoint
 from retrace.tasks.families import format_of
+from retrace.tasks.graders import PAPER
 from retrace.tasks.options import TaskConfig
 
 
@@ -19,6 +20,7 @@ class Case:
     checkpoint is made from. guide: the network of the decoder. values, values_of_guide: the configuration as it holds
     here. splits: the task's splits that the checkpoint's system reads as train and dev. target: the task whose questions
     are answered, where it is another one. rounds: those of the checkpoint's loop by configuration; None where it has none.
+    grader: what the result's accuracy is by.
     """
 
     task: TaskConfig
@@ -36,6 +38,7 @@ class Case:
     splits: tuple[str, str] = ("train", "dev")
     target: TaskConfig | None = None
     rounds: int | None = None
+    grader: str = PAPER
 
     @property
     def system(self) -> str:
@@ -130,3 +133,16 @@ class Requirement:
     met: Callable[[Case], bool]
     why: Callable[[Case], str]
     mend: Literal["task", "model", "method"] | None
+
+
+def plain_text(system: str, title: str, learned: str) -> Requirement:
+    """The requirement of a system without a prompt for models with a chat template. learned: what it learns."""
+    return Requirement(
+        f"plain text ({title})",
+        about=lambda c: c.system == system,
+        met=lambda c: not c.model.chat,
+        why=lambda c: (
+            f"{learned} are learned as plain text, and the model has a chat template (a model file with `chat: false` does)"
+        ),
+        mend="model",
+    )

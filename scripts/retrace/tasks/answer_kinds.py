@@ -13,6 +13,9 @@ class AnswerKind:
 
     name: ClassVar[Kind] = "exact_match"
     wanted = "answer"  # what a message says is missing
+    graders: ClassVar[
+        tuple[str, ...]
+    ] = ()  # whose accuracies every result shows, beside the paper's and the strict one
 
     def options(self, reference: str) -> dict[str, str]:
         """The options between which a question lets one choose, from its reference; none for other kinds."""
@@ -29,6 +32,10 @@ class AnswerKind:
     def stated(self, answer: str) -> bool:
         """Whether this can be a right answer of the kind."""
         return bool(answer)
+
+    def key(self, answer: str) -> str | None:
+        """The text that equal answers share in a vote; None: as numbers and words do everywhere (Task.canonical)."""
+        return None
 
     def ends_in(self, text: str, phrases: Sequence[str], right: str) -> bool:
         """Whether the text ENDS in one of the phrases and exactly the right answer, a full stop aside."""

@@ -9,7 +9,7 @@ from retrace.tasks import steps
 from retrace.tasks.answer_kinds import AnswerKind
 from retrace.tasks.base import Task
 from retrace.tasks.families import row_format
-from retrace.tasks.graders import Grader, grader_named
+from retrace.tasks.graders import PHRASE, Grader, final_answer, grader_named
 
 _CALCULATION = re.compile(r"<<[^<>]*>>")
 
@@ -105,15 +105,13 @@ class AnswerTask(Task):
     # ---------------------------------------------------------------- answers
 
     @property
-    def grader(self) -> Grader | None:
-        """The paper's own grader (`chat.grader`) where the answer stands behind a phrase and there is one."""
-        return grader_named(self.config.chat.grader) if self.in_words else None
+    def grader(self) -> Grader:
+        """The paper's own grader: `chat.grader` where the answer stands behind a phrase, else what stands behind `####`."""
+        return grader_named(self.config.chat.grader if self.in_words else PHRASE)
 
     def extract(self, text: str) -> str | None:
         """The answer in a text; of a choice the words or the label as they stand there."""
-        if self.grader and self.grader.extract:
-            return self.grader.extract(text)
-        return self.kind.read(text, self.phrases, {})
+        return self.grader.extract(self, text)
 
     def answer_of(self, text: str, example: Example) -> str | None:
         """The answer in a text; of a choice the text of the option that it names."""
@@ -122,21 +120,16 @@ class AnswerTask(Task):
 
     def grade(self, text: str, gold: str) -> bool:
         """Whether the text's answer is right; `gold` ends in '#### answer', after the options where there are some."""
-        right = self._right(gold)
-        if self.grader:
-            return self.grader.right(text, right)
-        options = self.kind.options(gold)
-        return self.kind.same(self.kind.read(text, self.phrases, options), right, options)
+        return self.grader.right(self, text, gold)
 
     def grade_strict(self, text: str, gold: str) -> bool:
         """Whether the text ENDS in the phrase and exactly the right answer."""
-        return self.kind.ends_in(text, self.phrases, self._right(gold))
+        return self.kind.ends_in(text, self.phrases, final_answer(self, gold))
 
-    def _right(self, gold: str) -> str:
-        right = gold.rpartition(self.answer_marker)[2].strip() if self.answer_marker in gold else ""
-        if not self.kind.stated(right):
-            raise UserError(f"the reference has no '#### {self.kind.wanted}': {gold[-80:]!r}; mend the data")
-        return right
+    def canonical(self, answer: str) -> str:
+        """The key under which equal answers meet in a vote."""
+        key = self.kind.key(answer)
+        return super().canonical(answer) if key is None else key
 
     def step_correct(self, step: str, reference_step: str, prefix: Sequence[str] = ()) -> bool:
         """Never asked for: these tasks have no steps to judge."""

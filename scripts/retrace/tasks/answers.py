@@ -10,7 +10,7 @@ from retrace.tasks.stated_options import bare, choose_option, label_of, letter_i
 from retrace.tasks.statements import Statement, statements_in
 from retrace.text.numbers import decimal_text, exact, number_at_start, numbers_in
 
-Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter"]
+Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter", "math"]
 
 _ANY_LETTER = re.compile(r"\(([A-Ea-e])\)")
 _OPTION = re.compile(r"^\(([^()\s]+)\) (.+)$", re.MULTILINE)

@@ -20,6 +20,7 @@ class Task:
     answer_marker = steps.MARKER
     form = "steps"  # of the texts; see `in_form`
     joint = " "  # between prompt and solution, for a decoder-only model
+    in_words = False  # whether the answer stands behind a phrase, and not behind the marker
     stops: tuple[str, ...] = ()  # texts that end a solution of this form, whoever writes it
     calculator_notation: Literal["angle", "bracket"] = "angle"
     calculator_closing: str | None = None  # see retrace.text.calculator.Calculator
@@ -29,8 +30,8 @@ class Task:
         self.config = config
         self.path = path
         self.name = config.name
-        self.delimiter = config.delimiter
         self.family = family_named(config.family)(config)
+        self.delimiter = self.family.delimiter
 
     def __repr__(self) -> str:
         return f"Task({self.name!r})"
@@ -104,6 +105,11 @@ class Task:
         return f"{text} {self.config.answer_prompt}".strip()
 
     # ---------------------------------------------------------------- answers
+
+    @property
+    def phrases(self) -> list[str]:
+        """Where an answer is looked for."""
+        return [self.answer_marker]
 
     def extract(self, text: str) -> str | None:
         """The answer in a solution's text by the paper's own extractor; None where it finds none."""

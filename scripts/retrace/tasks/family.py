@@ -61,6 +61,8 @@ class Family:
     prose: ClassVar[bool] = True  # whether a solution on one line can be cut into sentences
     # Whether the steps of a reference on one line are its sentences, as GRACE's sampling script cuts references.
     cuts_references: ClassVar[bool] = False
+    computes: ClassVar[bool] = False  # whether an answer is what a solution computes, and is stated nowhere in it
+    plain_delimiter: ClassVar[str] = "|"  # between steps, where the task's YAML names none
     own_keys: ClassVar[frozenset[str]] = frozenset()  # keys of a task's YAML that other families have no use for
     formats: ClassVar[tuple[RowFormat, ...]] = ()
     generators: ClassVar[tuple[Generator, ...]] = ()
@@ -74,6 +76,11 @@ class Family:
     def fault(cls, config: TaskConfig) -> str | None:
         """What is wrong with a task's YAML, beginning with the key; None where nothing is."""
         return None
+
+    @property
+    def delimiter(self) -> str:
+        """What stands between two steps."""
+        return self.config.delimiter if "delimiter" in self.config.model_fields_set else self.plain_delimiter
 
     # ---------------------------------------------------------------- from a row to an example
 

@@ -7,7 +7,7 @@ from retrace.errors import UserError
 from retrace.tasks.answer_task import AnswerTask
 from retrace.tasks.base import Task
 from retrace.tasks.families import family_named, family_names, format_of
-from retrace.tasks.graders import grader_named
+from retrace.tasks.graders import grader_fault
 from retrace.tasks.options import Source, TaskConfig
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS, STANDARD
 from retrace.yaml_files import closest, read_named
@@ -129,12 +129,8 @@ def _check_fields(config: TaskConfig, source: Source, path: Path, where: str) ->
 def _check_family(config: TaskConfig, path: Path) -> None:
     """What a family asks of its tasks, and what only other families have a use for."""
     family = family_named(config.family)
-    grader = grader_named(config.chat.grader)
-    if grader is not None and grader.kind != family.answers.name:
-        raise UserError(
-            f"{path}: chat.grader: {config.chat.grader} reads {grader.kind} answers, and those of family {config.family} "
-            f"are {family.answers.name}; leave it out"
-        )
+    if (fault := grader_fault(config.chat.grader, family)) is not None:
+        raise UserError(f"{path}: chat.grader: {fault}; leave it out")
     if (fault := family.fault(config)) is not None:
         raise UserError(f"{path}: {fault}")
     for other in family_names():

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from retrace.discovery import OneOf
 from retrace.sections import Count, Name, Section
 from retrace.tasks.families import family_names, row_format_names
-from retrace.tasks.graders import grader_names
+from retrace.tasks.graders import paper_grader_names
 
 FieldColumns = dict[
     Name,
@@ -50,10 +50,10 @@ class ChatPrompt(Section):
         default=None,
         description="the user's message in LaTRO's fine-tuning baseline (latro_sft.texts); none: `prompt`",
     )
-    grader: Annotated[str, OneOf(grader_names)] = Field(
+    grader: Annotated[str, OneOf(paper_grader_names)] = Field(
         default="phrase",
         description="what decides the paper's accuracy: the answer read whole behind the phrase, or the graders of "
-        "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer)",
+        "LaTRO's code (the first number behind the phrase; the option's text anywhere in the answer), or math-verify",
     )
 
 

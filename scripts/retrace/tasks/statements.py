@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from retrace.tasks.steps import MARKER
-from retrace.text.markup import open_boxes, plain_text, without_thoughts
+from retrace.text.markup import open_boxes, plain_text
+from retrace.text.thoughts import without_thoughts
 
 _LEAD = r"(?:(?:so|thus|therefore|hence|then|and|finally|overall|in conclusion|ok|okay)[,:]?[ \t]+)*"
 _KIND = (

@@ -1,18 +1,12 @@
 """Text without its markup: what a chat model writes in Markdown, LaTeX or HTML, as plain lines.
 
-Thoughts (`<think> ... </think>`) are no part of what a model says. Marks of the project's own stay what they are: `####`,
-`|` between steps, `<<3+4=7>>`.
+Marks of the project's own stay what they are: `####`, `|` between steps, `<<3+4=7>>`.
 """
 
 import html
 import re
 from collections.abc import Callable
 
-_THOUGHTS = re.compile(
-    r"(?P<open><think(?:ing)?>|\[THINK\]|<\|begin_of_thought\|>|◁think▷)"
-    r"|(?P<close></think(?:ing)?>|\[/THINK\]|<\|end_of_thought\|>|◁/think▷)",
-    re.IGNORECASE,
-)
 _BOXED = re.compile(r"(-\s?)?\\(?:boxed|fbox)\s*\{")
 _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DOTALL)
 
@@ -64,27 +58,6 @@ _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
 _SIGN = re.compile(r"\\([\[\]()$%&#_{}])")
 _SIMPLE = re.compile(r"-?[\w.,$]+")
 _NESTED = 8  # levels of braces that are looked into
-
-
-def without_thoughts(text: str) -> str:
-    """What a model says behind its thoughts: blocks of `<think>` are left out, with what stands before a lone `</think>`.
-
-    A thought that never ends hides everything behind it.
-    """
-    kept, place, depth = [], 0, 0
-    for mark in _THOUGHTS.finditer(text):
-        if mark["open"]:
-            if depth == 0:
-                kept.append(text[place : mark.start()])
-            depth += 1
-        else:
-            if depth == 0:  # its beginning stood in the prompt
-                kept.clear()
-            depth = 0
-            place = mark.end()
-    if depth == 0:
-        kept.append(text[place:])
-    return "".join(kept)
 
 
 def open_boxes(text: str, shown: Callable[[str], str]) -> str:

@@ -11,6 +11,8 @@ from retrace.models.architectures import check_generator, lacks_chat_template
 from retrace.models.options import ModelConfig
 from retrace.systems.registry import all_systems
 from retrace.systems.requirements import Case, Requirement, has_solutions
+from retrace.tasks.families import family_named
+from retrace.tasks.graders import grader_fault
 
 
 def _missing(case: Case) -> list[str]:
@@ -90,6 +92,13 @@ OF_DATA_AND_DECODERS = (
         mend="task",
     ),
     Requirement(
+        "grader",
+        about=lambda c: True,
+        met=lambda c: grader_fault(c.grader, family_named(c.answered.family)) is None,
+        why=lambda c: f"accuracy: {grader_fault(c.grader, family_named(c.answered.family))}",
+        mend="task",
+    ),
+    Requirement(
         "worked solutions",
         about=lambda c: c.needs_solutions is not None,
         met=has_solutions,
@@ -101,8 +110,8 @@ OF_DATA_AND_DECODERS = (
         about=lambda c: c.algorithm.in_steps and c.form == "steps",
         met=lambda c: not c.model.chat,
         why=lambda c: (
-            f"stepwise decoding needs solutions in steps (`step {c.task.delimiter} step`), and {c.model.name} answers in "
-            "prose, through its chat template"
+            f"stepwise decoding needs solutions in steps (`step {family_named(c.task.family)(c.task).delimiter} step`), and "
+            f"{c.model.name} answers in prose, through its chat template"
         ),
         mend="model",
     ),

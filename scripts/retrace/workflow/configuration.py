@@ -6,9 +6,9 @@ decoding algorithms add their own sections.
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, create_model, model_validator
+from pydantic import AfterValidator, Field, create_model, model_validator
 
 from retrace.machine.launch_options import Launch
 from retrace.machine.logging_options import Logging
@@ -18,6 +18,8 @@ from retrace.systems.algorithms import option_sections
 from retrace.systems.registry import all_systems
 from retrace.training.options import BaseTraining, Training
 from retrace.workflow.seeds import Seeds, SeedsOfSystems
+
+HEADLINE = {"default": "flan_t5_large"}
 
 
 class Shards(Section):
@@ -81,8 +83,8 @@ class ConfigurationBase(Section):
     container: str | None = Field(
         default=None, description="image that jobs run in with --sdm apptainer: a .sif file, or docker://NAME"
     )
-    headline_models: dict[str, Name] = Field(
-        default={"default": "flan_t5_large"},
+    headline_models: Annotated[dict[str, Name], AfterValidator(lambda given: {**HEADLINE, **given})] = Field(
+        default=HEADLINE,
         description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
     )
     shards: Shards = Shards()

@@ -1,6 +1,8 @@
 """The configuration of a run, resolved per target, and its tasks, models, decoders and methods by name."""
 
+import difflib
 import os
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
@@ -19,15 +21,9 @@ from retrace.workflow.layers import Layers
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
-from retrace.workflow.names import GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
-from retrace.workflow.variants import (
-    check_names_of_methods,
-    check_systems,
-    check_variants,
-    declare_variants_of_methods,
-    pairs,
-)
-from retrace.yaml_files import closest
+from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.variants import leave_out_faulty, pairs
+from retrace.yaml_files import Refused, check_plain, closest
 
 OWN_KINDS = ("tasks", "models", "checkpoints", "decoders", "methods", "prompts", "presets")
 
@@ -45,11 +41,17 @@ class Declared:
         user: user settings (config.yaml, further files, `--config`), already merged by Snakemake.
         config_dir: the folder with the shipped tasks/, models/, checkpoints/, ...
         own: a folder with the user's own; the configuration option `own` takes precedence.
+        files: contents of the user's files by path, so that faults name the file.
     """
 
     def __init__(
-        self, user: Mapping[str, Any], config_dir: str | Path = "config", own: str | Path | None = None
+        self,
+        user: Mapping[str, Any],
+        config_dir: str | Path = "config",
+        own: str | Path | None = None,
+        files: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> None:
+        check_plain(user, "configuration")
         self.folder = Path(config_dir)
         self.own = self._own_folder(user.get("own"), own)
         self.folders = [self.folder, *([self.own] if self.own else [])]
@@ -58,21 +60,29 @@ class Declared:
         self.method_files = Library(MethodConfig, "method", self.folders)
         self._task_files = Library(TaskConfig, "task", self.folders)
         self._model_files = Library(ModelConfig, "model", self.folders)
-        declare_variants_of_methods(self.method_files, self.checkpoints, self.decoder_files)
-        check_variants(self.checkpoints, self.decoder_files)
-        check_names_of_methods(self.method_files, self.checkpoints, self.decoders)
-        check_systems(self.method_files, self.checkpoints)
-        self.layers = Layers(user, self.folders)
+        leave_out_faulty(self.method_files, self.checkpoints, self.decoder_files)
+        self._task_files.check(self._check_task)
+        self._model_files.check(self.model)
+        self.layers = Layers(user, self.folders, files or {})
         self.preset_name = self.layers.preset_name
         self.values = self._checked(None, None, {}, "configuration")
-        self.layers.check_overrides(self.tasks, self.models)
+        # Overrides may be of what is faulty and not needed here.
+        known = [[*files, *files.faults] for files in (self._task_files, self._model_files)]
+        self.layers.check_overrides(*known)
 
     def _own_folder(self, given: str | None, otherwise: str | Path | None) -> Path | None:
         """The user's folder; None if there is none or it is the shipped one."""
-        if given is not None and not (isinstance(given, str) and Path(given).is_dir()):
+        if given is not None and not (isinstance(given, str) and os.path.isdir(given)):
             raise UserError(f"own: {given}: no such folder; name one with {'/, '.join(OWN_KINDS)}/ in it")
         folder = Path(given or otherwise or self.folder)
         return None if not folder.is_dir() or folder.resolve() == self.folder.resolve() else folder
+
+    def faults(self) -> list[str]:
+        """The faults of all files that are left out, each once."""
+        kinds: list[Library[Any]] = [self._task_files, self._model_files, self.checkpoints.files]
+        kinds += [self.decoder_files, self.method_files]
+        found = dict.fromkeys(fault.message for kind in kinds for fault in kind.faults.values())
+        return [*found, *self.layers.faults()]
 
     # ------------------------------------------------------------ the configuration
 
@@ -110,7 +120,14 @@ class Declared:
     def _checked(self, task: str | None, model: str | None, variant: Mapping[str, Any], where: str) -> Configuration:
         """Validate values. Raises UserError for a wrong key or value, or an unknown model."""
         values = self.layers.values(task, model, variant, where)
-        check_named_models(values, {name: self.model(name).family for name in self.models}, where)
+        # What is faulty is known, and refused where a job needs it.
+        families = dict.fromkeys(self._model_files.faults, "encoder")
+        families |= {name: self.model(name).family for name in self.models}
+        try:
+            check_named_models(values, families, where)
+        except Refused as error:
+            named = ".".join(error.place) in variant
+            raise UserError(f"{'' if named else self.layers.said_by(error.place)}{error}") from None
         return values
 
     def option(self, values: Configuration, dotted: str) -> Any:
@@ -148,6 +165,26 @@ class Declared:
     def task(self, name: str) -> TaskConfig:
         return load_task(self._task_files.path(name)).config
 
+    def has_model(self, name: str) -> bool:
+        """Whether there is a file for a model. Raises UserError if it is faulty."""
+        if name in self._model_files.faults:
+            self._model_files.path(name)
+        return name in self._model_files
+
+    def _check_task(self, name: str) -> None:
+        """Raise UserError for a faulty task, or one whose results would lie among those of all tasks."""
+        if name in FOLDERS_OF_RESULTS:
+            raise UserError(f"{self._task_files.path(name)}: results/{name}/ is no task's folder; rename the task")
+        self.task(name)
+
+    def file_of_task(self, name: str) -> Path:
+        """Path of a task's YAML."""
+        return self._task_files.path(name)
+
+    def all_tasks(self) -> list[TaskConfig]:
+        """All tasks. Raises UserError if the file of one is faulty."""
+        return [self.task(name) for name in (*self._task_files.faults, *self.tasks)]
+
     @lru_cache(maxsize=256)  # noqa: B019
     def model(self, name: str) -> ModelConfig:
         return load_model_config(self._model_files.path(name))
@@ -162,6 +199,9 @@ class Declared:
         for files, paths in ((self._task_files, tasks), (self._model_files, models)):
             for path in paths:
                 files.paths[Path(path).stem] = Path(path)
+                files.faults.pop(Path(path).stem, None)
+        self.task.cache_clear()
+        self.model.cache_clear()
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
         """The checkpoint, or for a user's own one, the shipped one that it extends."""
@@ -183,18 +223,18 @@ class Declared:
 
     def generator_model(self, name: str) -> ModelConfig:
         """A model that can generate. Raises UserError for an unknown model or an encoder."""
-        if name in self.models and (model := self.model(name)).family != "encoder":
+        if self.has_model(name) and (model := self.model(name)).family != "encoder":
             return model
         writers = [other for other in self.models if self.model(other).family != "encoder"]
         if name in self.models:
             raise UserError(f"model {name!r} is an encoder and writes no solutions; valid: {', '.join(writers)}")
+        self._model_files.refuse_other_ending(name)
         raise UserError(f"model {name!r} is unknown; {closest(name, writers)}")
 
     @cached_property
     def decoders(self) -> list[str]:
         """Names of decoders, including those without calculator."""
-        plain = list(self.decoder_files)
-        return [*plain, *(name + WITHOUT_CALCULATOR for name in plain if not self.decoder_files[name].never_calculates)]
+        return self.decoder_files.names()
 
     def decoder(self, name: str) -> DecoderConfig:
         """The decoder of a name; that of `greedy` for `greedy_no_calculator`."""
@@ -205,6 +245,9 @@ class Declared:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
         these with the suffix `_no_calculator`."""
+        for one in (name, name.removesuffix(WITHOUT_CALCULATOR)):
+            if one in self.method_files.faults:
+                raise UserError(self.method_files.faults[one].message)
         plain = self._method(name)
         if plain is not None:
             return plain
@@ -215,10 +258,24 @@ class Declared:
             changes["title"] = f"{found.title}, without the calculator"
             changes["votes"] = found.votes and found.votes + WITHOUT_CALCULATOR
             return found.model_copy(update=changes)
-        raise UserError(
-            f"method {name!r} is unknown; {closest(name, self.methods)}; or CHECKPOINT_DECODER, "
-            f"with a checkpoint of {', '.join(self.checkpoints.shown)} and a decoder of "
-            f"{', '.join(self.decoder_files)}; any of these may end in {WITHOUT_CALCULATOR}"
+        raise self._unknown_method(name)
+
+    def _unknown_method(self, name: str) -> UserError:
+        """What is raised for the name of no method: the fault of a file that it needs, or else the closest names."""
+        plain = name.removesuffix(WITHOUT_CALCULATOR)
+        for one, fault in self.decoder_files.faults.items():
+            if f"_{name}".endswith(f"_{one}") or f"_{plain}".endswith(f"_{one}"):
+                return UserError(fault.message)
+        if fault_of_checkpoint := self.checkpoints.fault_in(plain):
+            return UserError(fault_of_checkpoint)
+        number = "".join(re.findall(r"_round(\d+)", plain)[:1]) or "1"
+        trained = [one.replace("roundN", f"round{number}") for one in self.checkpoints.shown]
+        known = [*self.methods, *self.decoder_files, *(f"{one}_{end}" for one in trained for end in self.decoder_files)]
+        close = difflib.get_close_matches(plain, dict.fromkeys(known), n=3)
+        guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+        return UserError(
+            f"method {name!r} is unknown; {guess}Methods are the names in config/methods and config/decoders, and "
+            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}"
         )
 
     def _method(self, name: str) -> MethodConfig | None:
@@ -243,6 +300,14 @@ class Declared:
         if name in self.decoder_files:
             return MethodConfig(name=name, title=self.decoder(name).title, checkpoint=GENERATOR, decoder=name)
         return None
+
+    def common_grader(self, *methods: str) -> str:
+        """The grader of several methods. Raises UserError where they do not have the same one."""
+        graders = {name: self.method(name).accuracy for name in methods}
+        if len(set(graders.values())) > 1:
+            said = ", ".join(f"{name} is judged by {grader}" for name, grader in graders.items())
+            raise UserError(f"{said}; give the methods the same `accuracy` to compare them")
+        return graders[methods[0]]
 
     def headline_model(self, task: str, method: str | None = None) -> str:
         """The model of `results/{task}/{method}_acc.json`: that of the method's paper, of the task, or the default."""

@@ -17,7 +17,7 @@ from retrace.systems.algorithms import algorithms
 from retrace.systems.declaration import Variant
 from retrace.workflow.configuration import Configuration
 from retrace.workflow.library import Library
-from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, WITHOUT_CALCULATOR
+from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, WITHOUT_CALCULATOR, check_comparable
 from retrace.yaml_files import closest
 
 
@@ -46,9 +46,11 @@ class Decoders(Library[DecoderConfig]):
 
     def __init__(self, folders: Sequence[Path]) -> None:
         super().__init__(DecoderConfig, "decoder", folders)
-        for name in self:
-            self._check_name(name, self.path(name))
-            self._check(self[name])
+        self.check(self._complete)
+
+    def _complete(self, name: str) -> None:
+        self._check_name(name, self.path(name))
+        self._check(self[name])
 
     def add(self, value: DecoderConfig, path: Path) -> None:
         """See Library. UserError also for a name that no decoder can have."""
@@ -58,12 +60,17 @@ class Decoders(Library[DecoderConfig]):
     @staticmethod
     def _check_name(name: str, path: Path) -> None:
         """Raise UserError for a name that a target or a folder would read as something else."""
+        check_comparable(name, path)
         if name.endswith(WITHOUT_CALCULATOR):
             raise UserError(
                 f"{path}: names that end in {WITHOUT_CALCULATOR} are those of decoders without it; rename it"
             )
         if name in FOLDERS_OF_CHECKPOINTS:
             raise UserError(f"{path}: {name} is a folder of every checkpoint; rename it")
+
+    def names(self) -> list[str]:
+        """Names of decoders, including those without calculator."""
+        return [*self, *(name + WITHOUT_CALCULATOR for name in self if not self[name].never_calculates)]
 
     def algorithm(self, name: str) -> Algorithm:
         """The algorithm of a decoder."""
@@ -86,6 +93,8 @@ class Decoders(Library[DecoderConfig]):
         if section not in fitting:
             named = f"section {section!r} holds no options of" if section else "section is missing, with the options of"
             raise UserError(f"{path}: {named} {decoder.algorithm}; {closest(section, fitting)}")
+        if decoder.reranks in self.faults:
+            raise UserError(f"{path}: reranks: {self.faults[decoder.reranks].message}")
         if decoder.reranks and (decoder.reranks not in self or not decoder.guide):
             raise UserError(
                 f"{path}: reranks: needs another decoder and a `guide` that chooses; {closest(decoder.reranks, self)}"

@@ -43,6 +43,27 @@ def of_split(task: TaskConfig, split: str) -> str:
     return digest([source.model_dump(mode="json"), origin, [other.model_dump(mode="json") for other in others]])
 
 
+def sources_beside(task: TaskConfig, split: str) -> list[Source]:
+    """Other sources whose rows decide which rows a split has, or what they say.
+
+    Generated splits, and those of bulky files, leave out questions of the other splits; others take their steps from them.
+    """
+    source = task.splits.get(split) or examples_apart(task, split)
+    if source is None:
+        return []
+    base = task.splits[source.part_of] if source.part_of else source
+    found = {
+        name: other
+        for name, other in task.splits.items()
+        if name != split and not other.generator and (base.generator or (base.bulky and not other.bulky))
+    }
+    for name in base.equations_of:
+        if other := task.splits.get(name) or examples_apart(task, name):
+            found[name] = other
+    behind = {other.part_of: task.splits[other.part_of] for other in found.values() if other.part_of}
+    return list({**found, **(behind if base.bulky or base.equations_of else {})}.values())
+
+
 def examples_apart(task: TaskConfig, name: str) -> Source | None:
     """Source of the worked examples of that name that are not a split; None if the task has none."""
     return getattr(task, name) if name in (DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS) else None

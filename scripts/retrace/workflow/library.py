@@ -3,20 +3,30 @@
 A file may say `extends: OTHER` to inherit all values that it does not set; `set` is merged option by option.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from retrace.errors import UserError
 from retrace.sections import Section
-from retrace.yaml_files import closest, read_yaml, validated
+from retrace.yaml_files import closest, named_as_its_file, read_yaml, validated
 
 Kind = TypeVar("Kind", bound=Section)
 NOT_INHERITED = ("name", "extends", "paper_names")  # a variant is not in the paper's table
 
 
+class Fault(NamedTuple):
+    """Why a file is left out."""
+
+    path: Path
+    message: str
+
+
 class Library(Mapping[str, Kind], Generic[Kind]):
     """The files of one kind by name.
+
+    A faulty file is left out, so that it stops only what needs it: asking for its name raises its fault.
 
     Args:
         section: the class of a file's contents.
@@ -25,16 +35,19 @@ class Library(Mapping[str, Kind], Generic[Kind]):
     """
 
     def __init__(self, section: type[Kind], what: str, folders: Sequence[Path]) -> None:
-        self.section, self.what = section, what
+        self.section, self.what, self.folders = section, what, folders
         self.paths: dict[str, Path] = {}
         self.shipped: set[str] = set()
+        self.faults: dict[str, Fault] = {}
         for number, folder in enumerate(folders):
             for path in sorted((folder / f"{what}s").glob("*.yaml")):
                 other = self.paths.setdefault(path.stem, path)
                 if other != path:
-                    raise UserError(f"{path}: {other} also has that name; choose another one")
+                    self.faults[path.stem] = Fault(path, f"{path}: {other} also has that name; choose another one")
                 if number == 0:
                     self.shipped.add(path.stem)
+        for name in self.faults:
+            del self.paths[name]
         self._found: dict[str, Kind] = {}
 
     def __iter__(self) -> Iterator[str]:
@@ -47,20 +60,43 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         return name in self.paths
 
     def path(self, name: str) -> Path:
-        """Path of a name's file. Raises UserError, with the valid names, for an unknown one."""
+        """Path of a name's file. Raises UserError: the valid names for an unknown one, its fault for a faulty one."""
+        if name in self.faults:
+            raise UserError(self.faults[name].message)
         if name not in self.paths:
+            self.refuse_other_ending(name)
             raise UserError(f"{self.what} {name!r} is unknown; {closest(name, self.paths)}")
         return self.paths[name]
+
+    def refuse_other_ending(self, name: str) -> None:
+        """Raise UserError if there is a file NAME.yml, which nobody reads."""
+        for folder in self.folders:
+            other = folder / f"{self.what}s" / f"{name}.yml"
+            if os.path.exists(other):
+                raise UserError(f"{other}: names of these files end in .yaml; rename it to {name}.yaml")
 
     def __getitem__(self, name: str) -> Kind:
         """Raises UserError for an unknown name or a wrong file."""
         if name not in self._found:
             path = self.path(name)
             values = self._merged(name, ())
-            self._found[name] = found = validated(self.section, values, str(path))
-            if found.name != path.stem:  # type: ignore[attr-defined]
-                raise UserError(f"{path}: its name is {found.name!r}; make it {path.stem!r}")  # type: ignore[attr-defined]
+            self._found[name] = named_as_its_file(validated(self.section, values, str(path)), path)
         return self._found[name]
+
+    def check(self, fault_of: Callable[[str], object]) -> None:
+        """Leave out the entries that `fault_of` raises UserError for."""
+        for name in list(self):
+            try:
+                fault_of(name)
+            except UserError as error:
+                self.leave_out(Fault(self.paths[name], str(error)))
+
+    def leave_out(self, fault: Fault) -> None:
+        """Leave out all entries that a faulty file declares."""
+        for name in [one for one, path in self.paths.items() if path == fault.path]:
+            del self.paths[name]
+            self._found.pop(name, None)
+            self.faults[name] = fault
 
     def add(self, value: Kind, path: Path) -> None:
         """Add an entry without a file of this kind; path: the file that implies it. UserError if the name is taken."""
@@ -79,12 +115,18 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         parent = values.get("extends")
         if parent is None or "extends" not in self.section.model_fields:
             return values
+        if not isinstance(parent, str):
+            raise UserError(f"{path}: extends: should be the name of a {self.what} (got {str(parent)[:80]})")
+        if parent in self.faults:
+            raise UserError(f"{path}: extends: {self.faults[parent].message}")
         if parent not in self.paths:
-            raise UserError(f"{path}: extends: {self.what} {parent!r} is unknown; {closest(str(parent), self.paths)}")
+            raise UserError(f"{path}: extends: {self.what} {parent!r} is unknown; {closest(parent, self.paths)}")
         if parent in (*below, name):
             circle = " -> ".join((*below, name, parent))
             raise UserError(f"{path}: extends: {self.what}s extend each other in a circle: {circle}")
         inherited = self._inherited(values, self._merged(parent, (*below, name)))
+        if any(not isinstance(one.get("set") or {}, Mapping) for one in (inherited, values)):
+            return {**inherited, **values}  # refused by its type
         changed = {**(inherited.get("set") or {}), **(values.get("set") or {})}
         title = {"title": f"{inherited['title']} ({name})"} if inherited.get("title") else {}
         kept = {key: value for key, value in inherited.items() if key not in NOT_INHERITED}

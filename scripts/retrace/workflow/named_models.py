@@ -1,43 +1,48 @@
 """Checks of models named by options: each must be in config/models, a folder or a Hub id, and fit its role."""
 
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-from retrace.errors import UserError
 from retrace.workflow.configuration import Configuration
-from retrace.yaml_files import closest
+from retrace.yaml_files import SHOWN, Refused, closest
 
+OWN_ENCODERS = ("scratch", "generator")  # backbones without a model of their own
+EMBEDDED = "minilm"
+NO_PLACES = (*OWN_ENCODERS, EMBEDDED)  # no folders, whatever lies in the working folder
 PLACES = "a folder, or a Hub id (OWNER/NAME)"
 
 
 def is_place(name: str) -> bool:
     """Whether a name may be a folder or a Hub id."""
-    return "/" in name or Path(name).exists()
+    return "/" in name or os.path.exists(name)
 
 
 def check_named_models(values: Configuration, families: Mapping[str, str], where: str) -> None:
-    """Raise UserError for an unknown backbone, embedder, step judge or released discriminator.
+    """Raise UserError (Refused) for an unknown backbone, embedder, step judge or released discriminator.
 
     families: family of each model in config/models.
     """
     encoders = [name for name, family in families.items() if family == "encoder"]
     for section in ("discriminator", "verifier"):
-        _known(f"{where}: {section}.backbone", getattr(values, section).backbone, ["scratch", "generator", *families])
+        _known(where, f"{section}.backbone", getattr(values, section).backbone, [*OWN_ENCODERS, *families])
     released = values.discriminator.released
     if released is not None and released not in encoders:
-        raise UserError(f"{where}: discriminator.released {released!r} is unknown; {closest(released, encoders)}")
-    _known(f"{where}: pair.entailment_model", values.pair.entailment_model, encoders)
+        said = f"{where}: discriminator.released {released[:SHOWN]!r} is unknown; {closest(released, encoders)}"
+        raise Refused(said, ("discriminator", "released"))
+    _known(where, "pair.entailment_model", values.pair.entailment_model, encoders)
     embedder = values.align.embedder
     kind, _, model = embedder.partition(":")
     if kind != "openai":
-        _known(f"{where}: align.embedder", embedder, ["minilm", *encoders], "; or openai:MODEL")
+        _known(where, "align.embedder", embedder, [EMBEDDED, *encoders], "; or openai:MODEL")
     elif not model:
-        raise UserError(
+        raise Refused(
             f"{where}: align.embedder {embedder!r}: name the model, openai:text-embedding-ada-002 as in GRACE's code, and "
-            "set OPENAI_API_KEY; without a key: roscoe, simcse, mpnet or minilm"
+            "set OPENAI_API_KEY; without a key: roscoe, simcse, mpnet or minilm",
+            ("align", "embedder"),
         )
 
 
-def _known(option: str, name: str, known: Iterable[str], more: str = "") -> None:
+def _known(where: str, option: str, name: str, known: Iterable[str], more: str = "") -> None:
     if name not in known and not is_place(name):
-        raise UserError(f"{option} {name!r} is unknown; {closest(name, known)}{more}; or {PLACES}")
+        said = f"{where}: {option} {name[:SHOWN]!r} is unknown; {closest(name, known)}{more}; or {PLACES}"
+        raise Refused(said, tuple(option.split(".")))

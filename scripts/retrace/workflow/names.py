@@ -1,7 +1,7 @@
 """Names of checkpoints and decoders, parsed into kind, round and generator."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -10,10 +10,21 @@ from retrace.errors import UserError
 from retrace.evaluation.rounds import Round
 from retrace.systems.declaration import Checkpoint
 from retrace.workflow.library import Library
+from retrace.yaml_files import closest
 
+FOLDERS_OF_RESULTS = ("data", "models", "tables", "figures", "dag")  # of results/, beside those of tasks
 GENERATOR = "generator"  # stands for the checkpoint that the model's methods decode
 LAST = "_last"  # suffix for the last configured round in a method's file: dpo_st_last
 _ROUND = re.compile(r"(.+)_round(0|[1-9]\d*)")
+
+
+def check_comparable(name: str, path: Path) -> None:
+    """Raise UserError for the name of a checkpoint, decoder or method that a comparison's file would take apart."""
+    if "vs" in name.split("_"):
+        raise UserError(
+            f"{path}: `vs` stands between the two methods of a comparison (grace_vs_greedy.json) and may be no word of the "
+            "name of a checkpoint, decoder or method; rename it"
+        )
 
 
 @dataclass(frozen=True)
@@ -31,14 +42,25 @@ class Checkpoints(Mapping[str, Checkpoint]):
     def __init__(self, folders: Sequence[Path]) -> None:
         self.files = Library(Checkpoint, "checkpoint", folders)
         self._named: dict[str, Named | None] = {}
-        for name in list(self.files):
-            self._add_followers(name)
-        for name, kind in self.files.items():
-            self._check(name, kind)
+        self.files.check(lambda name: self.files[name])
+        self.files.check(self._add_followers)
+        self.check()
+
+    def check(self, further: Callable[[str], object] = lambda name: None) -> None:
+        """Leave out what is ambiguous or refers to an unknown checkpoint, what `further` raises UserError for, and what
+        rests on that."""
+        known = -1
+        while known != len(self.files):
+            known = len(self.files)
+            self.files.check(lambda name: (self._check(name, self.files[name]), further(name)))
+            self.forget()
 
     def _check(self, name: str, kind: Checkpoint) -> None:
         """Raise UserError for a file whose name is ambiguous or that refers to an unknown checkpoint."""
         path = self.files.path(name)
+        check_comparable(name, path)
+        if kind.extends in self.files.faults:
+            raise UserError(f"{path}: extends: {self.files.faults[kind.extends].message}")
         if name == GENERATOR:
             raise UserError(f"{path}: {GENERATOR} means the model's own choice of a checkpoint; give it another name")
         if re.fullmatch(r".*_(round\d+|last)", name):
@@ -53,6 +75,8 @@ class Checkpoints(Mapping[str, Checkpoint]):
         for field, names in others.items():
             for other in filter(None, names):
                 if other != GENERATOR and self.parse(other) is None and other not in self.files:
+                    if fault := self.fault_in(other):
+                        raise UserError(f"{path}: {field}: {fault}")
                     raise UserError(f"{path}: {field}: there is no checkpoint {other!r}; {', '.join(self.shown)}")
 
     def __getitem__(self, name: str) -> Checkpoint:
@@ -71,10 +95,26 @@ class Checkpoints(Mapping[str, Checkpoint]):
         """Add a checkpoint without a file of its own; path: the file that implies it."""
         self.files.add(kind, path)
         self._add_followers(kind.name)
+        self.forget()
+        self._check(kind.name, kind)
+
+    def forget(self) -> None:
+        """Forget what was found out about names, after entries came or went."""
         self._named.clear()
         for cached in ("guides", "shown"):
             self.__dict__.pop(cached, None)
-        self._check(kind.name, kind)
+
+    def fault_in(self, name: str) -> str | None:
+        """The fault of a checkpoint that was left out, if a name holds that of it; else None."""
+        for left_out, fault in self.files.faults.items():
+            if f"_{left_out}_" in f"_{name}_":
+                return fault.message
+        return None
+
+    def unknown(self, name: str) -> UserError:
+        """What is raised for the name of no checkpoint."""
+        fault = self.fault_in(name)
+        return UserError(fault or f"checkpoint {name!r} is unknown; {closest(name, self.shown)}")
 
     def _add_followers(self, loop: str) -> None:
         """Give a variant of a loop its own steps and controls: `mine_dpo` for `mine`, like `dpo` for `dpo_st`."""
@@ -166,7 +206,7 @@ class Checkpoints(Mapping[str, Checkpoint]):
         """The system that produces a checkpoint, which determines its seeds and splits."""
         named = self.parse(name)
         if named is None:
-            raise UserError(f"checkpoint {name!r} is unknown; valid: {', '.join(self.shown)}")
+            raise self.unknown(name)
         return named.kind.system
 
     def own_trajectories(self, guide: str) -> str | None:

@@ -40,6 +40,8 @@ class Settings(Declared):
         if checkpoint.endswith(LAST):
             loop = checkpoint.removesuffix(LAST)
             if loop not in self.checkpoints or not self.checkpoints[loop].rounds:
+                if fault := self.checkpoints.fault_in(loop):
+                    raise UserError(f"method {method!r}: {fault}")
                 rounds = [name for name, kind in self.checkpoints.items() if kind.rounds]
                 raise UserError(f"method {method!r}: {loop!r} has no rounds; {closest(loop, rounds)}")
             checkpoint = f"{loop}_round{self.rounds(task, model, loop)}"
@@ -49,7 +51,11 @@ class Settings(Declared):
         named = self.checkpoints.decodable(resolved)
         if named is None:
             raise UserError(
-                f"method {method!r}: there is no checkpoint {resolved!r}; {closest(resolved, self.checkpoints.shown)}"
+                f"method {method!r}: "
+                + (
+                    self.checkpoints.fault_in(resolved)
+                    or f"there is no checkpoint {resolved!r}; {closest(resolved, self.checkpoints.shown)}"
+                )
             )
         decoder = self.decoder(asked.decoder)
         guide = self.checkpoints[decoder.guide] if decoder.guide else None
@@ -69,6 +75,7 @@ class Settings(Declared):
             splits=(self.split(task, model, resolved, "train"), self.split(task, model, resolved, "dev")),
             target=self.task(target) if target else None,
             rounds=self.rounds(task, model, loop) if loop else None,
+            grader=asked.accuracy,
         )
 
     def _others(self, kind: str, case: Case) -> list[str]:

@@ -174,13 +174,14 @@ class Targets:
         settings, known = self.settings, self.settings.checkpoints
         named = known.parse(checkpoint)
         if named is None:
-            raise UserError(f"checkpoint {checkpoint!r} is unknown; {closest(checkpoint, known.shown)}")
+            raise known.unknown(checkpoint)
         if list(file) == [SCORED_FILE]:
             measured(settings, task, model, checkpoint)
             return
         decoder = file[0]
         if len(file) > 1 and named.generator is None and decoder not in FOLDERS_OF_CHECKPOINTS:
             if decoder not in settings.decoders:
+                settings.decoder(decoder)  # raises the fault of a decoder that is left out
                 raise UserError(f"decoder {decoder!r} is unknown; {closest(decoder, settings.decoders)}")
             self._check_split(task, file[1:])
             method = f"{checkpoint}_{decoder}"

@@ -46,6 +46,67 @@ def test_dirty_means_that_the_workflow_differs(tmp_path: Path) -> None:
     assert provenance.git_state(tmp_path).dirty  # type: ignore[union-attr]
 
 
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A committed workflow of three files."""
+    git(tmp_path, "init", "-q")
+    for name in ("Snakefile", "config/config.yaml", "scripts/decode.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("as it was\n")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "start")
+    return tmp_path
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_what_the_workflow_writes_is_no_change_of_it(checkout: Path, tracked: bool) -> None:
+    lock = checkout / "config/models.lock.json"
+    if tracked:
+        lock.write_text("{}\n")
+        git(checkout, "add", ".")
+        git(checkout, "commit", "-qm", "lock")
+    written = ["config/models.lock.json", "config/.models.lock.json.guard", "config/.models.lock.json.host.x/old"]
+    written += [
+        "results/a.json",
+        "logs/a.log",
+        ".snakemake/x",
+        "profiles/slurm/.snakemake/x",
+        "scripts/__pycache__/a.pyc",
+    ]
+    for name in written:
+        (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+        (checkout / name).write_text("new\n")
+    state = provenance.git_state(checkout)
+    assert state is not None
+    assert (state.dirty, state.changed) == (False, [])
+
+
+def test_what_was_changed_is_named(checkout: Path) -> None:
+    (checkout / "config/tasks").mkdir()
+    (checkout / "config/tasks/größe two.yaml").write_text("name: mine\n")
+    (checkout / "scripts/decode.py").rename(checkout / "scripts/decoding.py")
+    (checkout / "notes.txt").write_text("lunch")
+    git(checkout, "add", "scripts")
+    state = provenance.git_state(checkout)
+    assert state is not None
+    assert state.dirty
+    assert sorted(state.changed) == ["config/tasks/größe two.yaml", "scripts/decode.py", "scripts/decoding.py"]
+
+
+def test_of_many_changes_some_are_named(checkout: Path) -> None:
+    (checkout / "rules").mkdir()
+    for number in range(80):
+        (checkout / f"rules/{number}.smk").write_text("")
+    state = provenance.git_state(checkout)
+    assert state is not None
+    assert state.dirty
+    assert len(state.changed) == 50
+
+
+def test_results_of_before_can_still_be_read() -> None:
+    assert provenance.Git.model_validate({"commit": "0" * 40, "dirty": True}).changed == []
+
+
 def test_nothing_of_the_environment_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "sk-very-secret")
     monkeypatch.setenv("HF_TOKEN", "hf_very_secret")
@@ -74,10 +135,12 @@ def test_configuration_comes_from_text_or_file(tmp_path: Path) -> None:
     file.write_text("preset: tiny\n")
     assert provenance.read_configuration(str(file)) == ({"preset": "tiny"}, str(file))
     file.write_text("preset: [tiny\n")
-    with pytest.raises(UserError, match=r"configuration\.yaml:\d+: neither YAML nor JSON"):
+    with pytest.raises(UserError, match=r"configuration\.yaml:\d+: not YAML"):
         provenance.read_configuration(str(file))
-    with pytest.raises(UserError, match="No such file"):
+    with pytest.raises(UserError, match=r"nothing\.yaml: no such file"):
         provenance.read_configuration(str(tmp_path / "nothing.yaml"))
+    with pytest.raises(UserError, match="neither the name of a file nor JSON"):
+        provenance.read_configuration('{"preset": ')
 
 
 def test_command_can_be_typed_again_and_stays_short() -> None:

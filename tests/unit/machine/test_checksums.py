@@ -1,5 +1,6 @@
 """Records of what finished files are made of, and what is found by them."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -83,3 +84,63 @@ def test_a_record_that_cannot_be_written_costs_nothing_else() -> None:
     Path("checksums").write_text("a file")
     write_text("results/task/rows.jsonl", "one\n")
     assert Path("results/task/rows.jsonl").read_text() == "one\n"
+
+
+def old(path: Path, text: str, seconds: int = 1_000_000_000) -> Path:
+    """A file that was written long ago."""
+    path.write_text(text)
+    os.utime(path, (seconds, seconds))
+    return path
+
+
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if all files had been left alone for a while."""
+    monkeypatch.setattr(checksums, "_SETTLED_NS", 0)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files whose contents are read from now on."""
+    read: list[Path] = []
+    whole = checksums.digest_of
+    monkeypatch.setattr(checksums, "digest_of", lambda path: read.append(path) or whole(path))
+    return read
+
+
+def test_a_file_is_read_again_only_where_it_may_have_changed(settled, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, known = old(Path("weights"), "abc"), checksums.Remembered("known.json")
+    first = known.of([file])[file]
+    assert first == checksums.digest_of(file)
+    read = counted(monkeypatch)
+    assert checksums.Remembered("known.json").of([file]) == {file: first}
+    assert read == []
+    old(file, "abd")  # the same size, the same date
+    assert known.of([file])[file] != first
+    old(Path("other"), "abc", 900_000_000)
+    os.replace("other", file)  # older than what was there
+    assert known.of([file])[file] == first
+    assert len(read) == 2
+
+
+def test_a_link_is_followed(settled) -> None:
+    old(Path("one"), "a"), old(Path("two"), "b")
+    Path("link").symlink_to("one")
+    known = checksums.Remembered("known.json")
+    first = known.of([Path("link")])
+    Path("link").unlink()
+    Path("link").symlink_to("two")
+    assert known.of([Path("link")]) != first
+
+
+def test_a_file_that_was_written_just_now_is_not_remembered() -> None:
+    Path("rows").write_text("a")
+    checksums.Remembered("known.json").of([Path("rows")])
+    assert not Path("known.json").exists()
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"x": 3}', "null", '"a"'])
+def test_what_is_remembered_may_be_lost(settled, text: str) -> None:
+    file = old(Path("rows"), "a")
+    Path("known.json").write_text(text)
+    assert checksums.Remembered("known.json").of([file]) == {file: checksums.digest_of(file)}
+    assert checksums.Remembered("no/such/folder.json").of([file]) == {file: checksums.digest_of(file)}

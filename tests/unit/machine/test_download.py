@@ -1,5 +1,6 @@
 """Downloads against a real local server: what goes well, and every way in which it goes wrong."""
 
+import contextlib
 import hashlib
 import http.server
 import resource
@@ -8,6 +9,8 @@ import struct
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -30,6 +33,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_error(404)
         elif self.path == "/broken" or (self.path == "/flaky" and count < 3):
             self.send_error(503)
+        elif self.path == "/busy" and count == 1:
+            self.send_response(429)
+            self.send_header("Retry-After", self.server.pause)  # type: ignore[attr-defined]
+            self.end_headers()
+        elif self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.server.elsewhere)  # type: ignore[attr-defined]
+            self.end_headers()
+        elif self.path.startswith("/drip"):
+            self.drip(b"HTTP/1.0 200 OK\r\nX-Long: " if self.path == "/drip_head" else b"HTTP/1.0 200 OK\r\n\r\n")
         else:
             self.send_response(200)
             cut = self.path == "/cut" or (self.path == "/cut_once" and count == 1)
@@ -48,6 +61,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 return
             self.wfile.write(BODY[: len(BODY) // 2] if cut else BODY)
 
+    def drip(self, head: bytes) -> None:
+        """A byte now and then, for ever: no single read ever waits long."""
+        self.wfile.write(head)
+        with contextlib.suppress(OSError):
+            while not self.server.gone_on.wait(0.02):  # type: ignore[attr-defined]
+                self.wfile.write(b"x" * (3 if self.path == "/drip_endless" else 1))
+                self.wfile.flush()
+
     def log_message(self, *_: object) -> None:
         pass
 
@@ -63,6 +84,7 @@ def server(monkeypatch):
     thread.start()
     running.url = f"http://127.0.0.1:{running.server_port}"
     yield running
+    running.gone_on.set()
     running.shutdown()
     running.server_close()
     thread.join()
@@ -216,3 +238,78 @@ def test_a_url_with_a_password_is_refused_and_not_shown(tmp_path):
     with pytest.raises(UserError, match=r"a URL of data\.invalid holds a user name or password") as caught:
         get("https://me:secret@data.invalid/rows.jsonl", tmp_path / "rows.jsonl")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("page", "message"), [("/drip_head", r"no answer in 0\.4 s"), ("/drip", r"too slow: \d+ bytes in \d+ s")]
+)
+def test_a_server_that_sends_drop_by_drop_is_given_up(server, tmp_path, page, message):
+    with pytest.raises(UserError, match=rf"not reached in 2 attempts \(.*{message}"):
+        download(server.url + page, GOOD, tmp_path / "rows.jsonl", pause=0.01, timeout=0.2, attempts=2)
+    assert server.asked == [page] * 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_download_has_a_time_limit_in_all(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(retrace.machine.download, "SLOWEST", 1)  # fast enough, and without end
+    with pytest.raises(UserError, match=r"not reached in 1 attempts \(not done in the time allowed, \d+ bytes came\)"):
+        download(server.url + "/drip_endless", None, tmp_path / "rows.jsonl", timeout=5, pause=0.01, longest=0.5)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("pause", "least"), [("0.3", 0.3), ("soon", 0.01)])
+def test_a_busy_server_says_how_long_to_wait(server, tmp_path, pause, least):
+    server.pause = pause
+    began = time.monotonic()
+    assert get(server.url + "/busy", tmp_path / "rows.jsonl").read_bytes() == BODY
+    assert time.monotonic() - began >= least
+
+
+def test_a_pause_without_end_is_not_waited_for(server, tmp_path):
+    server.pause = "inf"
+    with pytest.raises(UserError, match="the server answered 429"):
+        get(server.url + "/busy", tmp_path / "rows.jsonl", longest=5)
+    assert server.asked == ["/busy"]
+
+
+def test_a_redirection_is_followed(server, tmp_path):
+    server.elsewhere = f"{server.url}/good"
+    assert get(server.url + "/to/good", tmp_path / "rows.jsonl").read_bytes() == BODY
+
+
+@pytest.mark.parametrize("elsewhere", ["file:///etc/hosts", "ftp://127.0.0.1/rows", "gopher://x"])
+def test_a_redirection_to_another_kind_of_address_is_refused(server, tmp_path, elsewhere):
+    server.elsewhere = f"{elsewhere}?token=hidden"
+    with pytest.raises(UserError, match=rf"sends on to {elsewhere}, which is no http or https address") as caught:
+        get(server.url + "/to/there", tmp_path / "rows.jsonl")
+    assert "hidden" not in str(caught.value)
+
+
+def test_a_redirection_from_https_to_http_is_refused():
+    handler = retrace.machine.download._Redirection()
+    request = urllib.request.Request("https://data.invalid/rows.jsonl")
+    for code in (301, 302, 303, 307, 308):
+        follow = getattr(handler, f"http_error_{code}")
+        with pytest.raises(UserError, match="which is no https address"):
+            follow(request, None, code, "Found", {"location": "http://data.invalid/rows.jsonl"})
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/a b", "http://127.0.0.1:1/a\nb", "http://127.0.0.1:x/a", "http://[b/a"]
+)
+def test_an_address_that_is_none_is_named_at_once(tmp_path, url):
+    with pytest.raises(UserError, match="URL"):
+        download(url, GOOD, tmp_path / "rows.jsonl", pause=0.01, attempts=1)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:9x", "nonsense:"])
+def test_a_proxy_that_cannot_be_used_is_named(server, tmp_path, monkeypatch, proxy):
+    monkeypatch.setenv("http_proxy", proxy)
+    monkeypatch.setenv("no_proxy", "")
+    with pytest.raises(UserError, match=r"rows\.jsonl: .*https_proxy"):
+        get("http://data.invalid/rows.jsonl", tmp_path / "rows.jsonl")
+
+
+def test_letters_of_any_alphabet_may_stand_in_a_url(server, tmp_path):
+    assert get(server.url + "/größe", tmp_path / "rows.jsonl").read_bytes() == BODY
+    assert server.asked == ["/gr%C3%B6%C3%9Fe"]

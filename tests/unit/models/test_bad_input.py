@@ -268,7 +268,9 @@ def run(script: str, *arguments: object, limit: int | None = None) -> subprocess
 
     command = [sys.executable, str(SCRIPTS / script), *map(str, arguments)]
     if limit is not None:
-        command = ["bash", "-c", f'ulimit -f {limit // 1024}; exec "$@"', "limited", *command]
+        # Python would leave compiled modules cut off at the limit, which no later process could import.
+        bare = f'ulimit -f {limit // 1024}; export PYTHONDONTWRITEBYTECODE=1; exec "$@"'
+        command = ["bash", "-c", bare, "limited", *command]
     done = subprocess.run(
         command,
         capture_output=True,

@@ -143,6 +143,16 @@ def test_without_network_two_ways_are_named(tmp_path, environment) -> None:
     assert "tiny preset" in done.stderr
 
 
+@pytest.mark.parametrize("home", ["file", "file/below", "/proc/nowhere"])
+def test_a_cache_that_cannot_be_made_is_named(tmp_path, endpoint, home: str) -> None:
+    (tmp_path / "file").write_text("")
+    done = fetch(tmp_path, endpoint, HF_HOME=str(tmp_path / home))
+    assert done.returncode == 2, done.stderr
+    assert f"owner/tiny: the Hub's cache {tmp_path / home}/hub cannot be used (" in done.stderr
+    assert "set HF_HOME to another folder" in done.stderr
+    assert not (tmp_path / "models.lock.json").exists()
+
+
 def write(folder: Path, names: list[str]) -> Path:
     folder.mkdir(parents=True)
     for name in names:
@@ -258,6 +268,11 @@ def test_a_cache_that_a_download_left_incomplete_is_completed(tmp_path, endpoint
     assert "owner/tiny: not in the Hub's cache" in offline.stderr
     assert fetch(tmp_path, endpoint, output="again").returncode == 0
     assert sha256_of(tmp_path / "again") == sha256_of(tmp_path / "model")
+    for part in (tmp_path / "hub").rglob("blobs/*"):  # the links stay
+        part.unlink()
+    (tmp_path / "models.lock.json").unlink()
+    assert fetch(tmp_path, endpoint, output="once more").returncode == 0
+    assert sha256_of(tmp_path / "once more") == sha256_of(tmp_path / "model")
 
 
 ADD = """

@@ -93,7 +93,11 @@ def test_formats_without_worked_solutions() -> None:
     ("key", "value", "message"),
     [
         ("family: word_problems", "family: word_problem", "family: did you mean 'word_problems'? valid: exact_match, "),
-        ("format: question_answer", "format: question_answers", "format: did you mean 'question_answer'? valid: arc, "),
+        (
+            "format: question_answer",
+            "format: question_answers",
+            "format: did you mean 'question_answer'? valid: aqua, arc, ",
+        ),
         ("format: question_answer", "format: lines\ndigits: 3", "digits: is for tasks of family multiplication"),
         (
             "format: question_answer",

@@ -1,14 +1,13 @@
-"""Text forms and graders: systems register them, tasks look them up by name."""
+"""Text forms: systems register them, tasks look them up by name."""
 
 from pathlib import Path
 
 import pytest
 
 from retrace.errors import UserError
-from retrace.tasks import forms, graders
+from retrace.tasks import forms
 from retrace.tasks.base import Task
 from retrace.tasks.forms import Form, form_named, form_names, vocabulary_forms
-from retrace.tasks.graders import grader_named, grader_names
 from retrace.tasks.load import load_task
 
 CONFIG = Path(__file__).parents[3] / "config"
@@ -50,12 +49,3 @@ def test_forms_whose_texts_a_tokenizer_must_know() -> None:
     assert [one.form for one in vocabulary_forms(load_task("gsm8k", CONFIG), "decoder_only")] == ["dpo_st"]
     assert vocabulary_forms(load_task("gsm8k", CONFIG), "encoder_decoder") == []
     assert vocabulary_forms(load_task("coin_flip", CONFIG), "decoder_only") == []
-
-
-def test_the_graders_of_all_systems_are_found() -> None:
-    assert grader_names() == ["phrase", "latro_number", "latro_option"]
-    assert grader_named("phrase") is None
-    number = graders.grader_named("latro_number")
-    assert number is not None
-    assert number.kind == "numeric"
-    assert number.right("The answer is 1,200 or 7", "1200")

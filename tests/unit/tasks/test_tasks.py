@@ -127,7 +127,7 @@ def test_a_faulty_task_file_names_itself_and_the_fault(tmp_path, old, new, messa
 
 
 def test_a_list_is_no_task(tmp_path):
-    with pytest.raises(UserError, match="holds list"):
+    with pytest.raises(UserError, match="holds a list"):
         load_task(write(tmp_path, yaml.safe_dump(["a"])))
 
 

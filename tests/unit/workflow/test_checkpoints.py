@@ -87,8 +87,11 @@ def test_the_number_of_rounds_is_configuration():
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("dpo_st_round", "method 'dpo_st_round' is unknown; did you mean 'dpo_st'"),
-        ("dpo_sr_round2", "a checkpoint of base, dpo_roundN, dpo_st_roundN"),
+        ("dpo_st_round", "method 'dpo_st_round' is unknown; did you mean .*'dpo_st"),
+        (
+            "dpo_sr_round2_greedy",
+            "did you mean 'dpo_st_round2_greedy' or .* Methods are the names in config/methods and",
+        ),
         ("verifier_no_calculator", "the verifier ranks samples"),
         ("nothing_no_calculator", "method 'nothing_no_calculator' is unknown"),
     ],

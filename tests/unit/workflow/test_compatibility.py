@@ -20,7 +20,8 @@ SCRATCH = {"tiny_t5", "tiny_gpt2", "small_gpt2"}
 PRETRAINED = set(GENERATORS) - SCRATCH
 UNSOLVED = {"commonsense_qa", "arc_challenge"}  # final answers only
 NOT_WORD_PROBLEMS = {
-    *("arc_challenge", "coin_flip", "commonsense_qa", "mathqa", "strategy_qa", "tso"),
+    *("aqua", "arc_challenge", "coin_flip", "commonsense_qa", "last_letters", "mathqa", "object_tracking"),
+    *("strategy_qa", "tso"),
     *("mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5"),
 }
 # (methods, tasks that cannot be, models that cannot be); asdiv, which has test questions only, is apart.
@@ -74,7 +75,7 @@ def test_every_combination_of_the_configuration(methods: str, tasks: set[str], m
         (
             ("commonsense_qa", "flan_t5_large", "grace"),
             "'grace' of flan_t5_large on commonsense_qa: a discriminator is trained on wrong steps beside the references', "
-            "and commonsense_qa has final answers only; valid tasks: arithmetic, coin_flip, gsm8k, ",
+            "and commonsense_qa has final answers only; valid tasks: addsub, aqua, arithmetic, coin_flip, gsm8k, ",
         ),
         (
             ("gsm8k", "phi35_mini", "grace"),

@@ -87,18 +87,23 @@ def test_a_decoder_extends_another(tmp_path: Path) -> None:
     ],
 )
 def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    known = decoders(tmp_path, mine=text, other="extends: mine")
     with pytest.raises(UserError, match=message):
-        decoders(tmp_path, mine=text, other="extends: mine")
+        known["mine"]
+    with pytest.raises(UserError, match=message):
+        known["other"]
+    assert set(known) == set(SHIPPED)
 
 
 def test_a_guide_is_a_network_that_is_declared(tmp_path: Path) -> None:
     decoders(tmp_path, mine="algorithm: greedy\nguide: teacher")
+    known = Settings({"preset": "paper"}, CONFIG, tmp_path)
     with pytest.raises(UserError, match=r"mine.yaml: guide: 'teacher' is no such network; valid: discriminator, verif"):
-        Settings({"preset": "paper"}, CONFIG, tmp_path)
+        known.decoder("mine")
 
 
 def test_unknown_and_doubled_names(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="decoder 'bean' is unknown; did you mean 'beam'"):
         SHIPPED["bean"]
     with pytest.raises(UserError, match=r"greedy.yaml: .*config/decoders/greedy.yaml also has that name; choose"):
-        decoders(tmp_path, greedy="algorithm: greedy")
+        decoders(tmp_path, greedy="algorithm: greedy")["greedy"]

@@ -120,7 +120,10 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ({"pair": {"entailment_model": "mnli"}}, "pair.entailment_model 'mnli' is unknown; .*roberta_large_mnli"),
         ({"overrides": [{"when": {"task": "gsmk"}, "set": {"grace.beta": 0}}]}, "when.task: 'gsmk' .*mean 'gsm8k'"),
         ({"overrides": [{"when": {"model": ["gpt2", "gpt3"]}, "set": {}}]}, "when.model: 'gpt3' is unknown; did you"),
-        ({"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]}, "'overrides.0.when.tsk'; did you mean 'task'"),
+        (
+            {"overrides": [{"when": {"tsk": "gsm8k"}, "set": {}}]},
+            "overrides.0: unknown key 'when.tsk'; did you mean 'task'",
+        ),
         ({"launch": {"trainings": {"gpus": {"gpu": 1}}}}, "'launch.trainings.gpus.gpu'; did you mean 'gpus'"),
         ({"seeds": [0, 1, 0]}, "seeds.default: .*each seed counts once"),
         ({"grace": {"beta": 1.2}}, "grace.beta: .*less than or equal to 1.*1.2"),

@@ -21,7 +21,7 @@ T5 = "results/gsm8k/flan_t5_large"
     ("target", "message"),
     [
         ("results/gms8k/grace_acc.json", "task 'gms8k' is unknown; did you mean 'gsm8k'\\? valid: "),
-        ("results/gsm8k/grase_acc.json", "method 'grase' is unknown; did you mean 'grace'\\? valid: "),
+        ("results/gsm8k/grase_acc.json", "method 'grase' is unknown; did you mean 'grace' or"),
         ("results/gsm8k/flan_t5_lage/grace_acc.json", "'flan_t5_lage' is unknown; did you mean 'flan_t5_large'"),
         ("results/gsm8k/roscoe/grace_acc.json", "model 'roscoe' is an encoder and writes no solutions; valid: "),
         (f"{T5}/compare/grace_vs_gredy.json", "method 'gredy' is unknown; did you mean 'greedy'"),

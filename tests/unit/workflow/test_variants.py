@@ -1,5 +1,6 @@
 """Variants: what is made from a checkpoint, decoder or method by a few other options has names of its own."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -157,9 +158,13 @@ def test_what_a_variant_rests_on_is_what_the_original_does(tmp_path: Path) -> No
         ({"method_latro_beam": "extends: greedy"}, r"latro_beam is latro decoded with beam; give it another name"),
     ],
 )
-def test_what_is_refused(tmp_path: Path, files: dict[str, str], message: str) -> None:
+def test_what_is_faulty_stops_only_what_needs_it(tmp_path: Path, files: dict[str, str], message: str) -> None:
+    known = settings(tmp_path, **files)
+    kind, _, name = next(iter(files)).partition("_")
     with pytest.raises(UserError, match=message):
-        settings(tmp_path, **files)
+        known.checkpoint("gsm8k", "flan_t5_large", f"{name}_greedy" if kind == "checkpoint" else name)
+    assert re.search(message, known.faults()[0])
+    assert known.checkpoint("gsm8k", "flan_t5_large", "base_beam") == "base"
 
 
 def test_a_wrong_value_names_the_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import re
 from fractions import Fraction
 
 from retrace.tasks.answers import read_number
-from retrace.tasks.graders import Grader, register
+from retrace.tasks.graders import Grader, final_answer, register
 from retrace.tasks.statements import readable, statements_in
 from retrace.text.numbers import numbers_in
 
@@ -60,5 +60,20 @@ def names_option(text: str, right: str) -> bool:
     return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)
 
 
-register(Grader("latro_number", "numeric", same_number, extract=shown_number))
-register(Grader("latro_option", "multiple_choice", names_option))
+register(
+    Grader(
+        "latro_number",
+        lambda task, text, gold: same_number(text, final_answer(task, gold)),
+        extract=lambda task, text: shown_number(text),
+        kinds=frozenset({"numeric"}),
+        of_papers=True,
+    )
+)
+register(
+    Grader(
+        "latro_option",
+        lambda task, text, gold: names_option(text, final_answer(task, gold)),
+        kinds=frozenset({"multiple_choice"}),
+        of_papers=True,
+    )
+)

@@ -13,8 +13,8 @@ from retrace.tasks.answers import shown, stated_words
 from retrace.tasks.base import Task
 from retrace.tasks.question_files import LETTERS, with_choices
 from retrace.tasks.statements import statements_in
-from retrace.text.markup import without_thoughts
 from retrace.text.numbers import exact
+from retrace.text.thoughts import without_thoughts
 
 ANSWER_LINE = "\nAnswer"
 MARKERS = (ANSWER_LINE, "Therefore, the answer is")

@@ -15,7 +15,7 @@ from retrace.systems.learn_to_reason.options import Feedback
 from retrace.systems.learn_to_reason.reasoning import reasoning_lines
 from retrace.systems.learn_to_reason.teachers.base import Request, Response, Teacher, estimated_tokens
 from retrace.tasks.base import Task
-from retrace.text.markup import without_thoughts
+from retrace.text.thoughts import without_thoughts
 
 ACCEPTED = "accepted"
 _REFUSAL = re.compile(r"(?:i'm|i am) sorry|^sorry|^i can(?:no|')t|^i am unable|^i'm unable|^as an ai", re.IGNORECASE)
@@ -272,5 +272,6 @@ def estimate(
         "most_output_tokens": len(new) * max_tokens,
         "estimated_cost": round(cost, 4),
         "most_cost": round(most, 4),
-        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again",
+        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again, and so, "
+        "with more room, are those for which a model's thinking left none",
     }

@@ -45,7 +45,11 @@ class Teacher(Section):
         json_schema_extra=SPEED_ONLY,
     )
     temperature: float = Field(default=0.7, ge=0)
-    max_tokens: Count = Field(default=512, description="longest response")
+    max_tokens: Count = Field(
+        default=512,
+        description="longest response; where a model's thinking takes all of it and no answer comes, it is asked again "
+        "with 4 and with 16 times as many",
+    )
     length_option: Literal["max_tokens", "max_completion_tokens"] = Field(
         default="max_tokens", description="what the server calls the limit on a response"
     )
@@ -54,7 +58,12 @@ class Teacher(Section):
         description="requests in flight at once, or rows that a local model decodes",
         json_schema_extra=SPEED_ONLY,
     )
-    timeout_seconds: float = Field(default=120.0, gt=0, json_schema_extra=SPEED_ONLY)
+    timeout_seconds: float = Field(
+        default=120.0,
+        gt=0,
+        description="longest wait for a whole response of max_tokens; a longer response has as much more",
+        json_schema_extra=SPEED_ONLY,
+    )
     attempts: Count = Field(
         default=8,
         description="how often a request is sent that the server does not answer",

@@ -17,8 +17,9 @@ from retrace.tasks.statements import (
     another_question,
     without_list_numbers,
 )
-from retrace.text.markup import plain_text, without_thoughts
+from retrace.text.markup import plain_text
 from retrace.text.numbers import exact
+from retrace.text.thoughts import without_thoughts
 
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)")
 _HEADING = re.compile(r"^[ \t]*#{1,6}[ \t]+(.*?)[ \t#]*$")

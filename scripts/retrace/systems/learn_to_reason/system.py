@@ -2,7 +2,7 @@
 
 from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.systems.registry import System, Table
-from retrace.systems.requirements import Case, Requirement, has_solutions
+from retrace.systems.requirements import Case, Requirement, has_solutions, plain_text
 from retrace.tasks.forms import form_named
 
 
@@ -55,16 +55,7 @@ SYSTEM = System(
     },
     figures={"learn_to_reason_TASK": (".json", ".svg")},
     requirements=(
-        Requirement(
-            "plain text (Learn-to-Reason)",
-            about=lambda c: c.system == "learn_to_reason",
-            met=lambda c: not c.model.chat,
-            why=lambda c: (
-                "a teacher's rationales are learned as plain text, and the model has a chat template (a model file with "
-                "`chat: false` does)"
-            ),
-            mend="model",
-        ),
+        plain_text("learn_to_reason", "Learn-to-Reason", "a teacher's rationales"),
         Requirement(
             "Learn-to-Reason's own form",
             about=lambda c: c.system == "learn_to_reason" and c.form != "steps",

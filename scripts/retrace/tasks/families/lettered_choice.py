@@ -1,4 +1,4 @@
-"""Questions with choices, the answer a letter (commonsense_qa), as Learn-to-Reason has them."""
+"""Questions with choices, the answer a letter (commonsense_qa, aqua), as Learn-to-Reason has them."""
 
 import re
 
@@ -14,7 +14,10 @@ class LetteredChoice(ShortAnswers):
     name = "lettered_choice"
     answers = LETTER
     free_text = "choice"
-    formats = (worked("commonsense_qa", question_files.commonsense_qa, solutions=False),)
+    formats = (
+        worked("commonsense_qa", question_files.commonsense_qa, solutions=False),
+        worked("aqua", question_files.aqua),
+    )
     marked = re.compile(r"\s*\(?([A-Ea-e])\)?(?![A-Za-z])")
     answer_kind = "letter"
 

@@ -97,6 +97,7 @@ class Programs(Family):
 
     name = "programs"
     answers = NUMBER
+    computes = True
     prose = False
 
     def plain_body(self, body: str) -> str:

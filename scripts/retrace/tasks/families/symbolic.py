@@ -15,6 +15,7 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks.family import Family, Generator, Wanted, first_word
 from retrace.tasks.options import TaskConfig
+from retrace.tasks.question_files import right_choice
 from retrace.tasks.raw_rows import field_of
 from retrace.tasks.row_formats import Raw, RowFormat, worked
 
@@ -293,11 +294,7 @@ def _coin_flip_row(where: str, row: dict[str, Any]) -> Raw:
 
 def _tracking_row(where: str, row: dict[str, Any]) -> tuple[str, str]:
     """BIG-bench's tracking of shuffled objects: the choice that scores 1, as one word."""
-    question, scores = field_of(where, row, "input"), row.get("target_scores")
-    right = [choice for choice, score in scores.items() if score == 1] if isinstance(scores, dict) else []
-    if len(right) != 1:
-        raise UserError(f"{where}: target_scores must give 1 to exactly one choice (got {str(scores)[:80]})")
-    return question, f"#### {one_word(right[0])}"
+    return field_of(where, row, "input"), f"#### {one_word(right_choice(where, row))}"
 
 
 class Symbolic(Family):

@@ -123,6 +123,7 @@ class WordProblems(Family):
     formats = (
         worked("multiarith", question_files.multiarith, layout="document"),
         worked("svamp", question_files.svamp, layout="document"),
+        worked("one_unknown", question_files.one_unknown, layout="document"),
     )
     generators = (Generator("arithmetic", _arithmetic),)
 

@@ -100,6 +100,11 @@ def test_a_server_that_counts_no_tokens(tmp_path) -> None:
     ("options", "message"),
     [
         ({"base_url": "localhost:8000"}, "give an address such as http://localhost:8000/v1"),
+        ({"base_url": "http://localhost:port/v1"}, "give an address such as"),
+        ({"base_url": "http://[local/v1"}, "give an address such as"),
+        ({"base_url": "http://localhost:8000 /v1"}, "give an address such as"),
+        ({"base_url": "ftp://me:secret@host/v1?secret"}, "base_url 'host/v1': give an address such as"),
+        ({"base_url": "http://localhost:8000/v1/chat/completions/"}, "give it without /chat/completions"),
         ({"base_url": "https://me:secret@host/v1"}, "the address of host holds a name, a password or a query"),
         ({"base_url": "https://host/v1?api_key=secret"}, "the address of host holds"),
         ({"model": ""}, "teacher.model: give the name of the model on the server"),

@@ -25,7 +25,7 @@ _PLACES = {
 class PromptTemplate(Section):
     """config/prompts/NAME.yaml: the parts of a conversation, with {places} that are filled in."""
 
-    system: str = Field(description="what the teacher is told first")
+    system: str = Field(description="what the teacher is told first; empty: nothing")
     demonstration: str = Field(description="the user's part of a worked example")
     solution: str = Field(description="the teacher's part of a worked example")
     with_mistake: str = Field(description="the user's question where the student's mistake is shown")
@@ -64,7 +64,7 @@ def conversation(
     template: PromptTemplate, task: Task, example: Example, mistake: str | None, demonstrations: Sequence[Example]
 ) -> tuple[tuple[str, str], ...]:
     """The messages (role, content) that ask for a rationale of `example`, for a mistake where one is given."""
-    messages = [("system", template.system.strip())]
+    messages = [("system", template.system.strip())] if template.system.strip() else []
     for shown in demonstrations:
         reference = shown_answer(task, shown)
         question = " ".join(shown.question.split())

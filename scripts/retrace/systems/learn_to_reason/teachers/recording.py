@@ -16,7 +16,8 @@ from typing import Any
 from retrace.errors import UserError
 from retrace.machine.locks import FileLock
 from retrace.machine.storage import refusal
-from retrace.systems.learn_to_reason.teachers.base import Response
+from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
+from retrace.systems.learn_to_reason.teachers.base import ROOM, Request, Response, body_of, key_of
 
 FILE = "responses.jsonl"
 
@@ -65,7 +66,7 @@ class Recording:
             row = json.loads(line)
             response = Response(**row["response"])
             key = row["key"]
-            if not (isinstance(key, str) and isinstance(response.text, str)):
+            if not (isinstance(key, str) and isinstance(response.text, str) and isinstance(response.thinking, str)):
                 raise TypeError
             self.totals.input_tokens += response.input_tokens
             self.totals.output_tokens += response.output_tokens
@@ -80,10 +81,27 @@ class Recording:
         return len(self._found)
 
     def get(self, key: str) -> Response | None:
+        """The response under a key, as it was recorded."""
         return self._found.get(key)
 
+    def look_up(self, address: str, options: TeacherOptions, request: Request) -> tuple[Response | None, int | None]:
+        """The answer to a request without the model's thinking, and the room that it is to be asked with next.
+
+        The answer is None where there is none yet, the room None where nothing is left to ask: the answer is there, or it
+        stayed empty with the most room.
+        """
+        answer = None
+        for room in ROOM:
+            found = self.get(key_of(address, body_of(options, request, room), request.attempt))
+            if found is None:
+                return answer, room
+            answer = found.without_thinking()
+            if not found.ran_out_of_room:
+                break
+        return answer, None
+
     def add(self, key: str, address: str, request: dict[str, Any], attempt: int, response: Response) -> None:
-        """Store a response for good: on the disk when this returns."""
+        """Store a response for good: on the disk when this returns. request: as it was sent."""
         row = {"key": key, "address": address, "request": request, "attempt": attempt, "response": vars(response)}
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
         try:

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from retrace.errors import UserError
 from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
-from retrace.systems.learn_to_reason.teachers.base import Request, Response, key_of
+from retrace.systems.learn_to_reason.teachers.base import Request, Response, address_of
 from retrace.systems.learn_to_reason.teachers.recording import Recording
-from retrace.systems.learn_to_reason.teachers.served import address_of, body_of
 
 
 class Replay:
@@ -17,15 +16,16 @@ class Replay:
         self.options = options
         self.recording = recording
 
-    def _key(self, request: Request) -> str:
-        return key_of(address_of(self.options), body_of(self.options, request), request.attempt)
+    def _recorded(self, requests: Sequence[Request]) -> list[Response | None]:
+        address = address_of(self.options)
+        return [self.recording.look_up(address, self.options, request)[0] for request in requests]
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
         """The recorded responses; None for a request that was never answered.
 
         Raises UserError where none was, to which first attempts are put: the recording is of something else.
         """
-        found = [self.recording.get(self._key(request)) for request in requests]
+        found = self._recorded(requests)
         if requests and not any(found) and not any(request.attempt for request in requests):
             raise UserError(
                 f"{self.options.recording}: holds no answer of {self.name!r} at {address_of(self.options)} to any of the "
@@ -34,4 +34,4 @@ class Replay:
         return found
 
     def known(self, requests: Sequence[Request]) -> list[bool]:
-        return [self.recording.get(self._key(request)) is not None for request in requests]
+        return [response is not None for response in self._recorded(requests)]

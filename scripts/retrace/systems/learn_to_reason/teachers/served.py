@@ -2,14 +2,14 @@
 
 Requests are few at a time; what fails for a passing reason is sent again after growing pauses, and when the server says
 that it is asked too often, all requests pause. The first request goes alone, so that a wrong key or model costs one
-request. Every response is recorded before the next request of its kind is sent (`recording`); each request
-carries its key as `Idempotency-Key`, for servers that know it.
+request. Every response is recorded as it came, before it is judged and before the next request of its kind is sent
+(`recording`); each request carries the checksum of what is sent as `Idempotency-Key`, for servers that know it.
 
-The key is read from the environment. It is in no option, file, log or error.
+A server that does not know an option says so, and is asked without (`fitting`). A model whose thinking took all the room
+is asked again with more (`ROOM`).
 """
 
 import asyncio
-import os
 import random
 import sys
 import time
@@ -20,24 +20,43 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from retrace.errors import UserError
+from retrace.machine.download import asked_pause
 from retrace.systems.learn_to_reason.options import Teacher as TeacherOptions
-from retrace.systems.learn_to_reason.teachers.base import Request, Response, estimated_tokens, key_of
+from retrace.systems.learn_to_reason.teachers.base import (
+    Request,
+    Response,
+    address_of,
+    body_of,
+    estimated_tokens,
+    key_of,
+)
+from retrace.systems.learn_to_reason.teachers.completions import (
+    Malformed,
+    TooLarge,
+    bounded_client,
+    fields_of,
+    read_completion,
+)
+from retrace.systems.learn_to_reason.teachers.fitting import Fitting
+from retrace.systems.learn_to_reason.teachers.keys import Hidden, key_from_environment
 from retrace.systems.learn_to_reason.teachers.recording import Recording
 
-OPENAI = "api.openai.com"
 _FIRST_WAIT = 0.5  # seconds before the second attempt; doubled each time
 _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 
 
-class Malformed(Exception):
-    """A response that is no completion."""
-
-
 def check_options(options: TeacherOptions) -> None:
     """Raise UserError for an address that is none or may hold a secret, and for a missing model name."""
-    parts = urlsplit(options.base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"teacher.base_url {options.base_url!r}: give an address such as http://localhost:8000/v1")
+    shown = options.base_url.rpartition("@")[2].partition("?")[0]
+    try:
+        parts = urlsplit(options.base_url)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        known = False
+    if not known or any(sign.isspace() for sign in options.base_url):
+        raise UserError(f"teacher.base_url {shown!r}: give an address such as http://localhost:8000/v1")
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        raise UserError(f"teacher.base_url {shown!r}: give it without /chat/completions, which is put behind it")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UserError(
             f"teacher.base_url: the address of {parts.hostname} holds a name, a password or a query; put the key into the "
@@ -45,30 +64,6 @@ def check_options(options: TeacherOptions) -> None:
         )
     if not options.model:
         raise UserError("teacher.model: give the name of the model on the server")
-
-
-def address_of(options: TeacherOptions) -> str:
-    return options.base_url.rstrip("/") + "/chat/completions"
-
-
-def body_of(options: TeacherOptions, request: Request) -> dict[str, Any]:
-    """The whole request, as it is sent."""
-    return {
-        "model": options.model,
-        "messages": request.body(),
-        "temperature": options.temperature,
-        options.length_option: options.max_tokens,
-    }
-
-
-def key_from_environment(options: TeacherOptions) -> str:
-    """The key; a server other than OpenAI's may need none. Raises UserError where it is missing."""
-    key = os.environ.get(options.key_variable, "").strip()
-    if not key and urlsplit(options.base_url).hostname == OPENAI:
-        raise UserError(
-            f"the environment variable {options.key_variable} is not set; it must hold the key for {OPENAI}"
-        )
-    return key
 
 
 class Served:
@@ -83,16 +78,19 @@ class Served:
         self.counts: Counter[str] = Counter()
         self._address = address_of(options)
         self._key = "" if dry else key_from_environment(options)
+        self._hidden = Hidden(self._key)
+        self._fitting = Fitting(options, self._address)
         self._stop: UserError | None = None
+        self._cause = ""  # of the last connection that failed
         self._resume = 0.0  # until then (monotonic) nothing is sent
         self._reserved: dict[str, tuple[int, int]] = {}  # in flight: tokens of the request, and of the longest response
         self._jitter = random.Random(0)
 
-    def _key_of(self, request: Request) -> str:
-        return key_of(self._address, body_of(self.options, request), request.attempt)
+    def _look_up(self, request: Request) -> tuple[Response | None, int | None]:
+        return self.recording.look_up(self._address, self.options, request)
 
     def known(self, requests: Sequence[Request]) -> list[bool]:
-        return [self.recording.get(self._key_of(request)) is not None for request in requests]
+        return [self._look_up(request)[1] is None for request in requests]
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
         """The responses, recorded ones first; None for a request that the server refuses for what it holds.
@@ -100,184 +98,216 @@ class Served:
         Raises UserError where nobody can go on: a wrong key or model, a limit that is reached, a server that does not
         answer. What was answered by then is recorded.
         """
-        keys = [self._key_of(request) for request in requests]
         todo = {
-            key: request
-            for key, request in zip(keys, requests, strict=True)
-            if self.recording.get(key) is None  # equal requests are sent once
+            key_of(self._address, body_of(self.options, request), request.attempt): request
+            for request, known in zip(requests, self.known(requests), strict=True)
+            if not known  # equal requests are sent once
         }
-        self.counts["recorded"] += len(requests) - len(todo)
+        self.counts["recorded"] += sum(self.known(requests))
+        before = len(self.recording)
         if todo:
-            asyncio.run(self._ask(todo))
+            asyncio.run(self._ask(list(todo.values())))
+        for change in self._fitting.made:
+            self.counts[change] = 1
         if self._stop is not None:
-            left = sum(self.recording.get(key) is None for key in todo)
-            raise UserError(f"{self._stop} ({len(todo) - left} new responses are recorded, {left} requests are left)")
-        return [self.recording.get(key) for key in keys]
+            left = sum(self._look_up(request)[0] is None for request in todo.values())
+            new = len(self.recording) - before
+            raise UserError(f"{self._stop} ({new} new responses are recorded, {left} requests are left)")
+        return [self._look_up(request)[0] for request in requests]
 
     # ------------------------------------------------------------ sending
 
-    async def _ask(self, todo: dict[str, Request]) -> None:
+    async def _ask(self, todo: Sequence[Request]) -> None:
         from openai import AsyncOpenAI
         from tqdm import tqdm
 
-        waiting = iter(todo.items())
+        waiting = iter(todo)
         with tqdm(total=len(todo), desc="teacher", unit="request", file=sys.stderr, mininterval=2) as bar:
             client = AsyncOpenAI(
                 base_url=self.options.base_url,
                 api_key=self._key or "none",
                 max_retries=0,  # this class retries
                 timeout=self.options.timeout_seconds,
+                http_client=self._connection(),
             )
             async with client:
-                await self._send_until_answered(client, *next(waiting))
+                await self._settle(client, next(waiting))
                 bar.update()
                 workers = [self._work(client, waiting, bar) for _ in range(self.options.concurrency)]
                 await asyncio.gather(*workers)
 
-    async def _work(self, client: Any, waiting: Iterator[tuple[str, Request]], bar: Any) -> None:
-        for key, request in waiting:
+    def _connection(self) -> Any:
+        try:
+            return bounded_client(timeout=self.options.timeout_seconds)
+        except Exception as error:  # it reads nothing but the environment
+            fault = self._hidden.in_message(str(error))
+            raise UserError(
+                f"{self._address}: the proxy or the certificates that the environment names cannot be used ({fault}); mend "
+                "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE, or name the server in NO_PROXY"
+            ) from None
+
+    async def _work(self, client: Any, waiting: Iterator[Request], bar: Any) -> None:
+        for request in waiting:
             if self._stop is not None:
                 return
-            await self._send_until_answered(client, key, request)
+            await self._settle(client, request)
             bar.set_postfix(again=self.counts["sent"] - self.counts["answered"] - len(self._reserved), refresh=False)
             bar.update()
 
-    async def _send_until_answered(self, client: Any, key: str, request: Request) -> None:
+    async def _settle(self, client: Any, request: Request) -> None:
+        """Send a request until it is answered, with more room where an answer had none; or until it is refused."""
+        while (room := self._look_up(request)[1]) is not None:
+            if room > 1:
+                self.counts["with_more_room"] += 1
+            if not await self._send_until_answered(client, request, room):
+                return
+
+    async def _send_until_answered(self, client: Any, request: Request, room: int) -> bool:
+        """Whether the response has come, and is recorded."""
         fault = ""
-        for attempt in range(self.options.attempts):
-            if attempt:
+        asked = body_of(self.options, request, room)
+        key = key_of(self._address, asked, request.attempt)
+        attempt = 0
+        while attempt < self.options.attempts:
+            if fault:
                 await asyncio.sleep(self._pause(attempt))
             while (wait := self._resume - time.monotonic()) > 0:
                 await asyncio.sleep(wait)
-            if self._stop is not None or not await self._reserve(key, request):
-                return
+            if self._stop is not None or not await self._reserve(key, request, room):
+                return False
             self.counts["sent"] += 1
+            body = self._fitting.fit(asked)
             try:
-                response = await self._send(client, key, request)
+                response = await self._send(client, body, request, room)
             except Exception as error:
-                fault = self._judge(error)
+                if self._is_fitted(error, body):
+                    continue
+                fault = self._judge(error, room)
                 if not fault:
-                    return
-                self.counts[f"again: {fault}"] += 1
+                    return False
+                self.counts[f"again: {fault.partition(':')[0]}"] += 1
+                attempt += 1
             else:
                 self.counts["answered"] += 1
-                body = body_of(self.options, request)
                 self.recording.add(key, self._address, body, request.attempt, response)
-                return
+                return True
             finally:
                 self._reserved.pop(key, None)
+        cause = f": {self._cause}" if fault == "connection" and self._cause else ""
         self._halt(
             f"{self._address}: no answer after {self.options.attempts} attempts (the last: {fault}); run again when the "
-            "server is well"
+            f"server is well{cause}"
         )
+        return False
 
     def _pause(self, attempt: int) -> float:
         """Seconds before an attempt: doubled each time, with some chance, so that requests do not come in step."""
         return min(_FIRST_WAIT * 2 ** (attempt - 1), self.options.max_wait_seconds) * (0.5 + self._jitter.random() / 2)
 
-    async def _send(self, client: Any, key: str, request: Request) -> Response:
-        async with asyncio.timeout(self.options.timeout_seconds):
-            completion = await client.chat.completions.create(
-                **body_of(self.options, request), extra_headers={"Idempotency-Key": key}
-            )
-        return self._read(completion, request)
-
-    def _read(self, completion: Any, request: Request) -> Response:
-        """The library checks nothing: a response may lack any part."""
-        choices = getattr(completion, "choices", None)
-        message = getattr(choices[0], "message", None) if isinstance(choices, list) and choices else None
-        if message is None:
-            raise Malformed
-        refusal = getattr(message, "refusal", None)
-        text = getattr(message, "content", None) or refusal or ""
-        if not isinstance(text, str):
-            raise Malformed
-        finish = "refusal" if refusal else getattr(choices[0], "finish_reason", None)
-        usage = getattr(completion, "usage", None)
-        counted = [getattr(usage, name, None) for name in ("prompt_tokens", "completion_tokens")]
-        guessed = [self._size(request), estimated_tokens(text)]
-        tokens = [count if isinstance(count, int) else guess for count, guess in zip(counted, guessed, strict=True)]
+    async def _send(self, client: Any, body: dict[str, Any], request: Request, room: int) -> Response:
+        seconds = self.options.timeout_seconds * room
+        headers = {"Idempotency-Key": key_of(self._address, body, request.attempt), "Accept-Encoding": "identity"}
+        async with asyncio.timeout(seconds):  # in all; the library's own limit is one for each part that comes
+            completion = await client.chat.completions.create(**body, extra_headers=headers, timeout=seconds)
+        read = read_completion(completion)
         return Response(
-            text=self._without_key(text),
-            model=self._without_key(str(getattr(completion, "model", None) or self.options.model)),
+            text=self._hidden.in_answer(read.text),
+            model=self._hidden.in_answer(read.model or self.options.model),
             time=datetime.now(UTC).isoformat(timespec="seconds"),
-            finish=finish if isinstance(finish, str) else None,
-            input_tokens=tokens[0],
-            output_tokens=tokens[1],
+            finish=read.finish,
+            input_tokens=self._size(request) if read.input_tokens is None else read.input_tokens,
+            output_tokens=estimated_tokens(read.text + read.thinking)
+            if read.output_tokens is None
+            else read.output_tokens,
+            thinking=self._hidden.in_answer(read.thinking),
         )
 
     def _size(self, request: Request) -> int:
         return sum(estimated_tokens(content) + 4 for _, content in request.messages)
-
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
 
     # ------------------------------------------------------------ what can go wrong
 
     def _halt(self, reason: str) -> None:
         """Let nothing more be sent; the first reason counts."""
         if self._stop is None:
-            self._stop = UserError(self._without_key(reason))
+            self._stop = UserError(reason)
 
-    def _judge(self, error: Exception) -> str:
+    def _is_fitted(self, error: Exception, sent: dict[str, Any]) -> bool:
+        """Whether the server refuses only the form of the request, which can be changed."""
+        import openai
+
+        if not isinstance(error, openai.APIStatusError) or error.status_code in (401, 403, 404, 429):
+            return False
+        return self._fitting.learn(fields_of(error), error.param, sent)
+
+    def _judge(self, error: Exception, room: int) -> str:
         """A passing fault's name; nothing where the request shall not be sent again (and perhaps none shall)."""
         import openai
 
-        if isinstance(error, openai.AuthenticationError | openai.PermissionDeniedError):
+        if isinstance(error, openai.APIStatusError):
+            return self._judge_status(error, room)
+        if isinstance(error, openai.APITimeoutError | TimeoutError):
+            return "timeout"
+        if isinstance(error, TooLarge):
+            return "an answer without end"
+        if isinstance(error, openai.APIConnectionError):
+            self._cause = self._hidden.in_message(str(error.__cause__ or ""))
+            return "connection"
+        if isinstance(error, Malformed):
+            return self._hidden.in_message(str(error)) or "malformed"
+        if isinstance(error, ValueError | TypeError | AttributeError | RecursionError | openai.APIError):
+            return "malformed"  # the library reads a response without checking it
+        raise error
+
+    def _judge_status(self, error: Any, room: int) -> str:
+        """The same, of an answer with a status that is no success."""
+        status = error.status_code
+        if status in (401, 403, 407):
+            whose = "the key" if status != 407 else "the proxy's password"
             self._halt(
-                f"{self._address}: the key is refused ({error.status_code}); set the environment variable "
-                f"{self.options.key_variable} to a valid one"
+                f"{self._address}: {whose} is refused ({status}); set the environment variable "
+                f"{self.options.key_variable if status != 407 else 'HTTPS_PROXY'} to a valid one"
             )
-            return ""
-        if isinstance(error, openai.NotFoundError):
+        elif status == 404:
             self._halt(
                 f"{self._address}: not found (404); check teacher.base_url and teacher.model {self.options.model!r}"
             )
-            return ""
-        if isinstance(error, openai.RateLimitError):
-            if error.code in _QUOTA:
-                self._halt(
-                    f"{self._address}: the quota of this key is used up ({error.code}); run again when it is not"
-                )
-                return ""
-            self._resume = max(self._resume, time.monotonic() + self._asked_pause(error.response))
-            return "429"
-        if isinstance(error, openai.APITimeoutError | TimeoutError):
-            return "timeout"
-        if isinstance(error, openai.APIConnectionError):
-            return "connection"
-        if isinstance(error, openai.APIStatusError):
-            if error.status_code >= 500 or error.status_code in (408, 409, 425):
-                return str(error.status_code)
-            self._refused(error)
-            return ""
-        if isinstance(error, Malformed | ValueError | openai.APIResponseValidationError):
-            return "malformed"
-        raise error
+        elif status == 402 or (status == 429 and (error.code in _QUOTA or error.type in _QUOTA)):
+            self._halt(
+                f"{self._address}: the quota of this key is used up ({error.code or status}); run again when it is not"
+            )
+        elif status < 400:
+            target = urlsplit(error.response.headers.get("location", ""))
+            self._halt(
+                f"{self._address}: the server sends requests on ({status}) to {target.scheme or 'http'}://"
+                f"{target.hostname or urlsplit(self._address).hostname}{target.path}, where the key is not sent; if that is "
+                "right, set teacher.base_url to it, without /chat/completions"
+            )
+        elif status == 429 or status >= 500 or status in (408, 409, 425):
+            pause = asked_pause(error.response.headers.get("retry-after"))
+            if pause is not None or status == 429:
+                wait = min(_FIRST_WAIT if pause is None else pause, self.options.max_wait_seconds)
+                self._resume = max(self._resume, time.monotonic() + wait)
+            return str(status)
+        else:
+            self._refused(error, room)
+        return ""
 
-    def _refused(self, error: Any) -> None:
+    def _refused(self, error: Any, room: int) -> None:
         """The server refuses what this request holds; before any answer to these, that is a fault of the options."""
         self.counts["refused"] += 1
-        if not self.counts["answered"] and not self.counts["recorded"]:
-            said = str(error.message)[:200]
+        if room == 1 and not self.counts["answered"] and not self.counts["recorded"]:
+            said = self._hidden.in_message(str(error.message))
             self._halt(
                 f"{self._address}: the server refuses the request ({error.status_code}: {said}); check teacher.*"
             )
 
-    def _asked_pause(self, response: Any) -> float:
-        """Seconds that the server asks to wait, as far as it says so and within the limit."""
-        try:
-            asked = float(response.headers.get("retry-after", ""))
-        except ValueError:
-            asked = _FIRST_WAIT
-        return min(max(asked, 0.0), self.options.max_wait_seconds)
-
-    async def _reserve(self, key: str, request: Request) -> bool:
+    async def _reserve(self, key: str, request: Request, room: int) -> bool:
         """Whether the limits allow this request beside those in flight, each counted with its longest response.
 
         Where they do not, those in flight are waited for, whose responses may turn out shorter.
         """
-        mine = (self._size(request), self.options.max_tokens)
+        mine = (self._size(request), self.options.max_tokens * room)
         while over := self._over(mine):
             if self._stop is not None:
                 return False

@@ -1,0 +1,62 @@
+"""Predictions judged again, from their texts, by another grader than the one that judged them when they were decoded."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from retrace.errors import UserError
+from retrace.evaluation.predictions import Run
+from retrace.models.options import ModelConfig
+from retrace.schemas import Example, Prediction
+from retrace.tasks.answer_task import in_chat
+from retrace.tasks.base import Task
+from retrace.tasks.graders import PAPER, Grader, grader_fault, grader_named, grader_names
+from retrace.yaml_files import closest
+
+
+def answering(task: Task, model: ModelConfig) -> Task:
+    """The task as a model answers it: in words, if it has a chat template."""
+    return in_chat(task) if model.chat else task
+
+
+def check_grader(name: str, task: Task) -> None:
+    """Raise UserError for a grader that is unknown or cannot judge the task's answers."""
+    if name not in grader_names():
+        raise UserError(f"--accuracy: grader {name!r} is unknown; {closest(name, grader_names())}")
+    if fault := grader_fault(name, type(task.family)):
+        raise UserError(f"--accuracy: {fault}; choose another grader")
+
+
+def graders_beside(task: Task, grader: str) -> list[str]:
+    """The graders whose accuracies stand in a result beside that of its own and the strict one.
+
+    The paper's is never lost, and a kind of answers may have graders that every result of it shows.
+    """
+    return [name for name in (PAPER, *task.family.answers.graders) if name != grader]
+
+
+def judged(runs: Sequence[Run], task: Task, examples: Sequence[Example], name: str) -> list[Run]:
+    """The runs as a grader judges them. examples: of the split, in the order of the runs' rows."""
+    if name == PAPER:
+        return list(runs)
+    grader = grader_named(name)
+    return [
+        replace(
+            run,
+            rows=[_judged(row, task, example, grader) for row, example in zip(run.rows, examples, strict=True)],
+        )
+        for run in runs
+    ]
+
+
+def _judged(row: Prediction, task: Task, example: Example, grader: Grader) -> Prediction:
+    samples = [
+        sample.model_copy(
+            update={
+                "answer": grader.extract(task, sample.text),
+                "correct": grader.right(task, sample.text, example.answer),
+            }
+        )
+        for sample in row.samples
+    ]
+    counts = samples[row.chosen]
+    return row.model_copy(update={"samples": samples, "answer": counts.answer, "correct": counts.correct})
