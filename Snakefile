@@ -45,6 +45,7 @@ configfile: str(DEFAULT_CONFIG)
 
 
 include: "rules/common.smk"
+include: "rules/user_files_common.smk"
 include: "rules/resources_common.smk"
 include: "rules/results_common.smk"
 include: "rules/shards_common.smk"

@@ -10,7 +10,7 @@ SNAKEFILES_OWN = ["ROOT", "is_module"]
 
 
 def test_every_name_in_the_helpers_is_defined(tmp_path) -> None:
-    first = [RULES / "configuration_common.smk", RULES / "common.smk"]
+    first = [RULES / name for name in ("configuration_common.smk", "common.smk", "user_files_common.smk")]
     files = dict.fromkeys(
         [*first, *sorted(RULES.rglob("*_common.smk")), RULES / "environment.smk", RULES / "slurm.smk"]
     )

@@ -23,9 +23,9 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.prompting.layouts import layout_of
 from retrace.schemas import Prediction
-from retrace.systems.icot.files import load_coupled, load_emulator, load_student, write_parts
+from retrace.systems.icot.files import load_coupled, load_emulator, load_student
 from retrace.systems.icot.speed import Speed
-from unit.implicit_world import CONFIG, base, coupled, examples, save_base, tokenizer
+from unit.implicit_world import CONFIG, coupled, examples, save_base, tokenizer
 
 TASK = str(CONFIG / "tasks" / "mult_2x2.yaml")
 MODEL = {"name": "tiny", "title": "T", "family": "decoder_only"}
@@ -391,16 +391,3 @@ def test_an_error_is_one_line_and_status_2(made) -> None:
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr
-
-
-def test_parts_are_written_and_read_again(tmp_path) -> None:
-    model = coupled("llama")
-    (tmp_path / "icot").mkdir()
-    write_parts(tmp_path / "icot", tokenizer(), model.student, model.emulator)
-    again, _ = load_coupled(tmp_path / "icot")
-    for name, weight in again.state_dict().items():
-        assert torch.equal(weight, model.state_dict()[name]), name
-    (tmp_path / "icot" / "emulator" / "icot.json").write_text('{"kind": "emulator", "mixture_size": 0}')
-    with pytest.raises(UserError, match=r"mixture_size 0 or softmax_temperature 0.05 is no positive number"):
-        load_emulator(tmp_path / "icot")
-    assert base().config.n_layer == 3

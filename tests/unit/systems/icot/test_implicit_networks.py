@@ -7,6 +7,7 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from retrace.errors import UserError
+from retrace.systems.icot.files import load_coupled, load_emulator, write_parts
 from retrace.systems.icot.layers import blocks_of, compile_blocks, entering, put, stop, take
 from retrace.systems.icot.networks import (
     Coupled,
@@ -17,7 +18,7 @@ from retrace.systems.icot.networks import (
     teacher_states,
     without_dropout,
 )
-from unit.implicit_world import FAMILIES, LAYERS, WIDTH, base, coupled
+from unit.implicit_world import FAMILIES, LAYERS, WIDTH, base, coupled, tokenizer
 
 IDS = torch.tensor([[6, 7, 1, 8, 9, 10, 1, 0, 0], [6, 1, 8, 9, 10, 11, 12, 13, 1], [6, 7, 8, 1, 1, 0, 0, 0, 0]])
 FIRST, SECOND = torch.tensor([2, 1, 3]), torch.tensor([6, 8, 4])
@@ -213,3 +214,16 @@ def test_compiled_layers_give_the_same(family: str) -> None:
         compile_blocks(part.base_model)
     torch.testing.assert_close(again(IDS, IDS[:, :4], FIRST), plain, atol=1e-4, rtol=1e-3)
     assert set(again.state_dict()) == set(model.state_dict())
+
+
+def test_parts_are_written_and_read_again(tmp_path) -> None:
+    model = coupled("llama")
+    (tmp_path / "icot").mkdir()
+    write_parts(tmp_path / "icot", tokenizer(), model.student, model.emulator)
+    again, _ = load_coupled(tmp_path / "icot")
+    for name, weight in again.state_dict().items():
+        assert torch.equal(weight, model.state_dict()[name]), name
+    (tmp_path / "icot" / "emulator" / "icot.json").write_text('{"kind": "emulator", "mixture_size": 0}')
+    with pytest.raises(UserError, match=r"mixture_size 0 or softmax_temperature 0.05 is no positive number"):
+        load_emulator(tmp_path / "icot")
+    assert base().config.n_layer == 3
