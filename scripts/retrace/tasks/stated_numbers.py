@@ -16,7 +16,10 @@ _FILLER = re.compile(  # before the number: `about 18`, `= 18`, `x = 18`
     re.IGNORECASE,
 )
 _UNIT = r"(?:[A-Za-z%°²³$€£¥]+(?:/[A-Za-z]+)?\s?){0,3}"
-_OPERATOR = re.compile(rf"\s?{_UNIT}(?:[=≈]|[-+*/x÷·^]\s?[-($€£¥]*\s?\.?\d|\)\s?[-+*/x÷=])", re.IGNORECASE)
+_OPERATOR = re.compile(
+    rf"\s?{_UNIT}(?:[=≈]|[-+*/x÷·^]\s?[-($€£¥]*\s?\.?\d|\)\s?[-+*/x÷=])|\s?\*?\s?(?:π|√|(?:pi|sqrt)\b)|\^[{{(]",
+    re.IGNORECASE,
+)
 _CALCULATION = re.compile(r"[\d\s().,*/+x÷·^!$€£¥%-]*[=≈]", re.IGNORECASE)
 _BETWEEN = re.compile(r"\b(?:between|from)\s+\S*\d", re.IGNORECASE)
 _CHOICE = re.compile(
@@ -24,6 +27,20 @@ _CHOICE = re.compile(
 )
 _GLUED = re.compile(r"[:.,'/_^]\d|(?:-|–)\d")
 _HALF = re.compile(r"\s?and (?:a|one) half\b", re.IGNORECASE)
+_SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9, "bn": 9}
+_SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_SCALE_OF_MONEY = re.compile(r"(k|M|m|B|bn)(?!\w)", re.IGNORECASE)  # $20k; 20k alone may be a race
+_SHARE = re.compile(r"(?:(?<=%)|\s?per\s?cent\b)\s?of\s(?:the\s)?[$€£¥]?\.?\d", re.IGNORECASE)
+_PART_OF = re.compile(r"\b(?:half|twice|double|triple|thrice|third|quarter)(?:\s+of)?\s+(?:the\s+)?\Z", re.IGNORECASE)
+# Two units of one measure: `1 hour and 30 minutes` is neither 1 nor 30.
+_TWO_UNITS = re.compile(
+    r"\s?(?:(?:hours?|hrs?)\b[ ,]*(?:and )?\d+ ?(?:min|sec)|(?:minutes?|mins?)\b[ ,]*(?:and )?\d+ ?sec"
+    r"|(?:feet|foot|ft)\b[ ,]*(?:and )?\d+ ?in(?:ch|\b)|dollars?\b[ ,]*(?:and )?\d+ ?cent"
+    r"|(?:pounds?|lbs?)\b[ ,]*(?:and )?\d+ ?(?:ounce|oz\b)|years?\b[ ,]*(?:and )?\d+ ?(?:month|week|day)"
+    r"|months?\b[ ,]*(?:and )?\d+ ?(?:week|day)|weeks?\b[ ,]*(?:and )?\d+ ?day"
+    r"|days?\b[ ,]*(?:and )?\d+ ?h(?:ou)?rs?)",
+    re.IGNORECASE,
+)
 _AND_FRACTION = re.compile(r"(\d) and (\d+/\d+)")
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z])\^\{?[23]\}?")
 _MINUS = re.compile(r"(?<![\d)\]] )\b(?:minus|negative)\s+(?=[$€£¥]?\.?\d)", re.IGNORECASE)
@@ -36,7 +53,7 @@ _RESULT = re.compile(r"[=≈]\s*(?=[-+]?\s?[$€£¥]?\s?-?\.?\d)")
 _NOT = re.compile(r"\s*(?:not\b|n't\b|unclear\b|undetermined\b)", re.IGNORECASE)
 _BUT = re.compile(r"\b(?:but|it is|it's)\b(?: rather| actually)?", re.IGNORECASE)
 _COMES_TO = re.compile(
-    r"(?:\b(?:is|are|equals?|equal to|total(?:s|ing)?(?: of)?|sum of|comes to|makes|leaves|gives|costs)|[=:≈])"
+    r"(?:\b(?:is|are|equals?|equal to|total(?:s|ing)?(?: of)?|sum of|comes to|makes|leaves|gives|costs|i\.e\.,?)|[=:≈])"
     r"\s*(?:(?:about|approximately|exactly|only|just|a total of|then|still)\s+)*(?=[-+(]?\s?[$€£¥]?\s?-?\.?\d)",
     re.IGNORECASE,
 )
@@ -75,7 +92,7 @@ def concluding_number(text: str) -> Fraction | None:
         return None
     last = found[-1]
     if "<<" in text and "\n" not in text.strip():
-        return last.value
+        return _scaled(signs, last)
     starts = [match.end() for match in _SENTENCE_OR_LINE.finditer(signs, 0, last.start)]
     sentence = [number.value for number in found if number.start >= (starts[-1] if starts else 0)]
     results = [match.end() for match in _RESULT.finditer(signs)]
@@ -83,13 +100,21 @@ def concluding_number(text: str) -> Fraction | None:
         result = number_at_start(signs[results[-1] :])
         if result and result.value in sentence and not _OPERATOR.match(signs[results[-1] + result.end :]):
             return result.value
-    return last.value
+    return _scaled(signs, last)
 
 
 def _in_longer_digits(text: str, number: Number) -> bool:
     """Whether a number is a part of a time, a list without blanks or the like: 10:30, 1.2.3, 12,34."""
-    before, behind = text[: number.start], text[number.end :]
+    before, behind = text[max(number.start - 2, 0) : number.start], text[number.end : number.end + 2]
     return bool(re.search(r"\d[:.,]\Z", before) or re.match(r"[:.,]\d", behind))
+
+
+def _scaled(text: str, number: Number) -> Fraction:
+    """The value of a number with the word of scale behind it: `1.5 million`, `$20k`."""
+    scale = _SCALE.match(text, number.end)
+    if scale is None and re.search(r"[$€£¥]", text[number.start : number.end]):
+        scale = _SCALE_OF_MONEY.match(text, number.end)
+    return number.value * 10 ** _SCALES[scale[1].lower()] if scale else number.value
 
 
 def _value_of(line: str, first: Number) -> Fraction | None:
@@ -97,11 +122,14 @@ def _value_of(line: str, first: Number) -> Fraction | None:
     rest = line[first.end :]
     if half := _HALF.match(rest):
         return first.value + Fraction(1, 2) if not _OPERATOR.match(rest[half.end() :]) else None
-    if _CHOICE.match(rest):
+    if _CHOICE.match(rest) or _TWO_UNITS.match(rest):
         return None
+    if _SHARE.match(line, first.end):  # 50% of 36 = 18; 50% of 36, which is 18
+        value = _of_equation(line)
+        return _behind_result(_SENTENCE_END.split(line)[0]) if value is None else value
     if _OPERATOR.match(rest) or _CALCULATION.match(rest):
         return _of_equation(line)
-    return None if _GLUED.match(rest) else first.value
+    return None if _GLUED.match(rest) else _scaled(line, first)
 
 
 def _of_equation(line: str) -> Fraction | None:
@@ -125,9 +153,25 @@ def _in_sentence(sentence: str) -> Fraction | None:
     """The number of a sentence that does not begin with it: behind what says that it is the result, else the first."""
     if _BETWEEN.search(sentence):
         return None
-    if places := [match.end() for match in _COMES_TO.finditer(sentence)]:
-        begun = sentence[places[-1] :].lstrip("( ")
-        number = number_at_start(begun)
-        return _value_of(begun, number) if number else None
+    if _COMES_TO.search(sentence):
+        return _behind_result(sentence)
     found = [number for number in numbers_in(sentence) if not _GLUED.match(sentence[number.end :])]
-    return found[0].value if found and not _in_longer_digits(sentence, found[0]) else None
+    if not found or _in_longer_digits(sentence, found[0]):
+        return None
+    before, behind = sentence[: found[0].start], sentence[found[0].end :]
+    if (
+        _PART_OF.search(before)
+        or re.search(r"[/*^√]\s?\Z", before)
+        or _OPERATOR.match(behind)
+        or _TWO_UNITS.match(behind)
+    ):
+        return None
+    return _scaled(sentence, found[0])
+
+
+def _behind_result(sentence: str) -> Fraction | None:
+    """The number behind the last of the words that announce a result, `which is 18`; None where none stands there."""
+    places = [match.end() for match in _COMES_TO.finditer(sentence)]
+    begun = sentence[places[-1] :].lstrip("( ") if places else ""
+    number = number_at_start(begun)
+    return _value_of(begun, number) if number else None

@@ -53,6 +53,19 @@ _IS_CORRECT = re.compile(rf"{_FIRST_START}(?:correct|right)\b", re.IGNORECASE | 
 SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
 # Another question behind the answer: the model goes on by itself.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
+# A chat model that goes on with a turn of its user.
+_ANOTHER_TURN = re.compile(r"\n[ \t]*(?:#+[ \t]*)?(?:instruction|human|user)[ \t]*[:：]", re.IGNORECASE)
+# {"answer": 18, "confidence": 0.9}: the member is an answer line.
+_MEMBER = re.compile(
+    r"[\"'](?:final[_ ]?|correct[_ ]?)?answer[\"'][ \t]*:[ \t]*"
+    r"(?:\"((?:[^\"\\\n]|\\.)*)\"|'([^'\n]*)'|([^\s\"',{}\[\]]+))[ \t]*,?",
+    re.IGNORECASE,
+)
+# The answer stands alone in the first line, and an explanation follows.
+_ALONE_FIRST = re.compile(
+    r"\A\s*(\S[^\n]{0,60})\n\s*(?:explanation|reasoning|rationale|justification|solution)[ \t]*:", re.IGNORECASE
+)
+_CELEBRATED = re.compile(r"(?<=\S)(?:[ \t]*[✅✔✓☑❌✗✘🎉🎊💯👍😊🙂😀]\ufe0f?)+[ \t]*$", re.MULTILINE)
 _AFTERTHOUGHT = re.compile(
     r"^[ \t]*(?:(?:to|let's|let us|let me|we can|now,? let's)[ \t]+(?:double[- ]?)?(?:check|verify|confirm)\b"
     r"|(?:double[- ]?)?(?:check|checking|verification|proof|note|sanity check)[ \t]*:)",
@@ -107,6 +120,10 @@ def statements_in(
         stated = _statements(before, cues)
         if stated or not found:
             shown, found = before, stated
+    if (turn := _ANOTHER_TURN.search(shown)) and (stated := _statements(shown[: turn.start()], cues)):
+        shown, found = shown[: turn.start()], stated
+    if not found and (alone := _ALONE_FIRST.match(shown)):
+        found = [Statement(alone[1].strip(), "", heading=False)]
     if answer_first and not found:
         answers = [
             match[1] for cue in (ANSWER_FIRST, *([_IS_CORRECT] if labels else [])) for match in cue.finditer(shown)
@@ -125,7 +142,9 @@ def readable(text: str) -> str:
     said = without_thoughts(text)
     if "\\" in said or "<" in said:
         said = open_boxes(said, lambda content: f"\nAnswer: {content}\n")
-    return without_list_numbers(plain_text(said))
+    if "nswer" in said.casefold() and (":" in said and ("'" in said or '"' in said)):
+        said = _MEMBER.sub(lambda member: f"\nAnswer: {next(filter(None, member.groups()), '')}\n", said)
+    return _CELEBRATED.sub("", without_list_numbers(plain_text(said)))
 
 
 def without_list_numbers(text: str) -> str:

@@ -13,7 +13,9 @@ _ANSWER_TAG = re.compile(r"<answer>(.*?)(?:</answer>|\Z)", re.IGNORECASE | re.DO
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~).*$", re.MULTILINE)
 _RULE = re.compile(r"^[ \t]*(?:(?:-[ \t]*){3,}|(?:\*[ \t]*){3,}|(?:_[ \t]*){3,}|(?:=[ \t]*){3,})$", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*(?:>[ \t]?)+(?!>)", re.MULTILINE)
-_HEADING = re.compile(r"^[ \t]*(?:#{1,3}|#{5,6})[ \t]+(?=\S)|[ \t]+#{1,3}[ \t]*$", re.MULTILINE)  # four are our own
+_HEADING = re.compile(
+    r"^[ \t]*(?:#{1,3}|#{5,6})[ \t]+(?=\S)|(?<![ \t])[ \t]+#{1,3}[ \t]*$", re.MULTILINE
+)  # four are our own
 _BULLET = re.compile(r"^[ \t]*[-*•+▪●◦‣➤►✓✔✅][ \t]+(?=\S)", re.MULTILINE)
 _LINK = re.compile(r"!?\[([^\[\]\n]*)\]\((?:https?://|www\.)[^()\s]*\)")
 _TAG = re.compile(
@@ -27,8 +29,9 @@ _EMPHASIS = (
     re.compile(r"(?<![\w\\])(__)(?=[^\s_])(.+?)(?<=\S)\1(?!\w)"),
     re.compile(r"(?<![\w*)\]\\])(\*)(?=[^\s*])([^*\n]+?)(?<=[^\s*])\1(?![\w*(])"),
     re.compile(r"(?<![\w\\])(_)(?=[^\s_])([^_\n]+?)(?<=[^\s_])\1(?!\w)"),
-    re.compile(r"(~~|`{1,2})(?=\S)(.+?)(?<=\S)\1"),
+    re.compile(r"(`{1,2})(?=\S)(.+?)(?<=\S)\1"),
 )
+_STRUCK = re.compile(r"~~(?=[^\s~])[^~\n]+(?<=\S)~~[ \t]?")  # what the writer took back
 _LOOSE_BOLD = re.compile(r"(?<![\w)\]])\*\*(?!\*)|(?<!\*)\*\*(?![\w(\[])")
 _POWER = re.compile(r"[\d)]\s*\*\*\s*[\d(]")
 
@@ -99,7 +102,7 @@ def plain_text(text: str) -> str:
         text = _without_latex(text)
     for lines in (_FENCE, _RULE, _QUOTE, _HEADING, _BULLET):
         text = lines.sub("", text)
-    text = _LINK.sub(r"\1", text)
+    text = _STRUCK.sub("", _LINK.sub(r"\1", text))
     for emphasis in _EMPHASIS:
         text = emphasis.sub(r"\2", text)
     if "**" in text and not _POWER.search(text):

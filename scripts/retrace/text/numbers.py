@@ -38,11 +38,11 @@ _CURRENCY = r"(?:(?:US|CA|AU)?\\?\$|[€£¥₹₩]|(?:USD|EUR|GBP|CAD|AUD|INR|R
 _BREAK = "\u202f"
 # Thousands: by comma (`{,}` in LaTeX), by two as in India, by a space that does not break (`\,` in LaTeX), by an apostrophe.
 _GROUPED = (
-    r"\d{1,3}(?:,\d{3})+(?![\d])",
-    r"\d{1,3}(?:\{,\}\d{3})+(?!\d)",
-    r"\d{1,2}(?:,\d{2})+,\d{3}(?!\d)",
-    rf"\d{{1,3}}(?:(?:{_BREAK}|\\[,!]){{1,2}}\d{{3}})+(?!\d)",
-    r"\d{1,3}(?:'\d{3})+(?!\d)",
+    r"\d{1,3}(?:,\d{3}){1,140}(?![\d])",
+    r"\d{1,3}(?:\{,\}\d{3}){1,140}(?!\d)",
+    r"\d{1,2}(?:,\d{2}){1,9},\d{3}(?!\d)",
+    rf"\d{{1,3}}(?:(?:{_BREAK}|\\[,!]){{1,2}}\d{{3}}){{1,140}}(?!\d)",
+    r"\d{1,3}(?:'\d{3}){1,140}(?!\d)",
 )
 _SPACED = r"[1-9]\d{0,2}(?: \d{3})+(?!\d)"  # by a plain space: only where nothing else can be meant
 _TIMES_TEN = r"\s?(?:\\times|\\cdot|\*|x)\s?10\s?\^\s?"
@@ -66,7 +66,9 @@ def _number_pattern(spaced: bool) -> str:
     )
 
 
-_IN_TEXT = re.compile(r"(?<![\w.])(?:(?<![)\]}])|(?![-+]))" + _number_pattern(spaced=False))
+# Scripts without spaces between words: a number may follow a word.
+_UNSPACED = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
+_IN_TEXT = re.compile(rf"(?<![^\W{_UNSPACED}])(?<!\.)(?:(?<![)\]}}])|(?![-+]))" + _number_pattern(spaced=False))
 _DIGITS_ALONE = re.compile(r"-?\d{1,300}(?:\.\d{1,100})?", re.ASCII)
 _WHOLE = re.compile(_number_pattern(spaced=True))
 
