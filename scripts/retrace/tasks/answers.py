@@ -15,9 +15,15 @@ Kind = Literal["numeric", "multiple_choice", "exact_match", "yes_no", "letter", 
 _ANY_LETTER = re.compile(r"\(([A-Ea-e])\)")
 _OPTION = re.compile(r"^\(([^()\s]+)\) (.+)$", re.MULTILINE)
 _SENTENCE_END = re.compile(r"(?<=[a-z0-9\"')\]]{3}[.!?])\s+(?=[A-Z\"'(])")
+_COURTESY = re.compile(r"[.!]\s+(?=(?:I hope|Let me know|Please let|Is there|Feel free)\b)")
+_QUOTED = re.compile(r"[\"“‘`]([^\"“”‘’`\n]+)[\"”’`](?=\s*(?:\(|[.;—–-]\s|,\s(?![\"“])|[.,]?$))")
 _YES_OR_NO = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
 _LEADING_VERDICT = re.compile(
-    r"\W*(?:(?:so|thus|therefore|hence|then|and)\b\W*)*(yes|no)\b(?=\s*(?:[.,;:!)—–-]|$))", re.IGNORECASE
+    r"\W*(?:(?:so|thus|therefore|hence|then|and)\b\W*)*(yes|no)\b(?=\s*(?:[.,;:!)—–]|-(?!\w)|$))", re.IGNORECASE
+)
+_BOTH = re.compile(
+    r"\W*(?:either\s+)?(?:yes\s+(?:and|or)\s+no|no\s+(?:and|or)\s+yes)\b|\W*not\s+(?:an?\s+)?\W?(?:yes|no)\b",
+    re.IGNORECASE,
 )
 _CLOSING_VERDICT = re.compile(r"\b(yes|no)\W*$", re.IGNORECASE)
 
@@ -103,7 +109,9 @@ def _stated_line(found: Sequence[Statement]) -> str | None:
 
 def first_sentence(line: str) -> str:
     """The first sentence of a line, without quotes and full stop."""
-    return bare(_SENTENCE_END.split(line, maxsplit=1)[0])
+    if quoted := _QUOTED.match(line):
+        return bare(quoted[1])
+    return bare(_COURTESY.split(_SENTENCE_END.split(line, maxsplit=1)[0], maxsplit=1)[0])
 
 
 def same_words(found: str | None, right: str) -> bool:
@@ -116,6 +124,8 @@ def read_yes_or_no(text: str, phrases: Sequence[str]) -> str | None:
     found, body = statements_in(text, phrases, short_lines=True)
     for statement in reversed(found):
         said = statement.text
+        if _BOTH.match(said):
+            return None
         verdict = _LEADING_VERDICT.match(said) or _CLOSING_VERDICT.search(said) or _YES_OR_NO.search(said)
         if verdict:
             return verdict[1].lower()
@@ -123,6 +133,8 @@ def read_yes_or_no(text: str, phrases: Sequence[str]) -> str | None:
         return None
     sentences = [sentence for line in body.split("\n") for sentence in re.split(r"(?<=[.!?])\s+", line)]
     for sentence in reversed(sentences):
+        if _BOTH.match(sentence):
+            return None
         if verdict := _LEADING_VERDICT.match(sentence) or _CLOSING_VERDICT.search(sentence):
             return verdict[1].lower()
     everywhere = _YES_OR_NO.findall(body)

@@ -19,6 +19,7 @@ _BEFORE_LABEL = re.compile(
 )
 _BRACKETED = re.compile(r"\(([A-Ea-e])\)")
 _BEHIND_LABEL = " ).:,;-–—]}"
+_FULL_WIDTH = str.maketrans("（）［］：。，；！", "()[]:.,;!")  # signs of Chinese and Japanese
 _QUOTES = "\"'`*[]"
 _AROUND = _QUOTES + "“”‘’«»| "  # what may stand around a stated answer
 
@@ -46,7 +47,7 @@ def label_of(line: str, small: bool = False) -> Label | None:
 
     small: whether a small letter alone is one, as behind a phrase.
     """
-    line = line.strip(_AROUND + ":")
+    line = line.translate(_FULL_WIDTH).strip(_AROUND + ":")
     before = _BEFORE_LABEL.match(line)
     start = before.end() if before else 0
     match = _LABEL.match(line, start) or (_SMALL_LABEL.match(line, start) if small else None)
