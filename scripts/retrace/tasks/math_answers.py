@@ -24,6 +24,13 @@ _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 _SPAN = r"(?:(?<!\\)\$\$(?:[^$\\]|\\.)+\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$|\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\])"
 _SPANS = re.compile(rf"{_SPAN}(?:\s*(?:,|,?\s?and|,?\s?or)\s*{_SPAN})*", re.DOTALL)
 _ONE_SPAN = re.compile(_SPAN, re.DOTALL)
+# A formula on lines of its own becomes one line; `**Answer:**` loses the marks behind its colon.
+_DISPLAYED = re.compile(
+    r"(?<!\\)\$\$((?:[^$\\]|\\.){1,2000}?)\$\$|\\\[((?:(?!\\[\[\]]).){1,2000}?)\\\]"
+    r"|\\begin\{(?:align|equation|gather|displaymath)\*?\}((?:(?!\\begin).){1,2000}?)\\end\{(?:align|equation|gather|displaymath)\*?\}",
+    re.DOTALL,
+)
+_BOLD_COLON = re.compile(r"(?<=:)(?:\*\*|__)[ \t]*")
 _DELIMITERS = (("$$", "$$"), ("$", "$"), (r"\(", r"\)"), (r"\[", r"\]"), ("**", "**"), ("`", "`"))
 _BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _FUNCTIONS = r"(?:sin|cos|tan|cot|sec|csc|log|ln|sqrt|pi|exp|max|min|mod)\b"
@@ -105,7 +112,7 @@ def read_math(text: str, phrases: Sequence[str]) -> str | None:
     Where there is neither, the last mathematics between delimiters in the last line, else the text's last number. What a
     model thought in <think> is no answer.
     """
-    text = without_thoughts(text)
+    text = _BOLD_COLON.sub(" ", _DISPLAYED.sub(_in_one_line, without_thoughts(text)))
     box = _last_box(text)
     place = max((text.lower().rfind(phrase.lower()) for phrase in phrases if phrase), default=-1)
     if box and box[0] > place:
@@ -119,6 +126,16 @@ def read_math(text: str, phrases: Sequence[str]) -> str | None:
         return spans[-1]
     numbers = numbers_in(text)
     return text[numbers[-1].start : numbers[-1].end].strip() if numbers else None
+
+
+def _in_one_line(match: re.Match[str]) -> str:
+    """A displayed formula between single delimiters; one of several lines that are aligned stays as it is."""
+    content = " ".join(next(part for part in match.groups() if part is not None).split())
+    if match[3] is not None:
+        if "\\\\" in content:
+            return match[0]
+        content = content.replace("&", "")
+    return f"\\[{content}\\]" if content else match[0]
 
 
 def _mathematics(line: str) -> list[str]:

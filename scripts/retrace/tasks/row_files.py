@@ -209,15 +209,27 @@ def _csv_rows(path: Path) -> Iterator[Row]:
     start = 1
     try:
         names = [name.strip() for name in next(table, [])]
-        if len(set(names)) != len(names) or not all(names):
+        # Columns without a name: the first one, which pandas writes for its index, and empty ones at the end (Excel).
+        named = [place for place, name in enumerate(names) if name] or [0]
+        used = slice(min(named[0], 1), named[-1] + 1)
+        fields = names[used]
+        if len(set(fields)) != len(fields) or not all(fields):
             raise UserError(f"{path}:1: the first line must name the fields, each once (it has {', '.join(names)})")
         start = table.line_num + 1
         for number, cells in enumerate(table, start=1):
             where = f"{path}:{start}"
+            if not cells and not any(table):  # empty lines at the end
+                break
+            if not cells:
+                raise UserError(f"{where}: empty line; remove it")
+            if unnamed := [cell for cell in cells[used.stop : len(names)] if cell]:
+                raise UserError(
+                    f"{where}: {shown(unnamed[0])} stands in a column without a name; name it in the first line"
+                )
             if len(cells) != len(names):
                 fault = f"{len(cells)} fields, the first line names {len(names)}; put texts with commas in quotes"
                 raise UserError(f"{where}: {fault}")
-            yield Row(where, number, CsvRow(zip(names, cells, strict=True)))
+            yield Row(where, number, CsvRow(zip(fields, cells[used], strict=True)))
             start = table.line_num + 1
     except csv.Error as error:
         fault = "a quote opened here is never closed" if "end of data" in str(error) else str(error)

@@ -58,6 +58,7 @@ _COMMANDS = {
     "circ": "°", "sqrt": "sqrt", "limits": "", "nonumber": "",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
+_BLANKS = re.compile(r"[ \t]{64,}")  # more would cost the patterns of lines a time that grows with their square
 _SIGN = re.compile(r"\\([\[\]()$%&#_{}])")
 _SIMPLE = re.compile(r"-?[\w.,$]+")
 _NESTED = 8  # levels of braces that are looked into
@@ -100,6 +101,7 @@ def plain_text(text: str) -> str:
         text = _TAG.sub(lambda match: "\n" if match[0].lower().startswith(("<br", "<p", "<li", "<div")) else "", text)
     if "\\" in text or "$" in text:
         text = _without_latex(text)
+    text = _BLANKS.sub(" " * 64, text)
     for lines in (_FENCE, _RULE, _QUOTE, _HEADING, _BULLET):
         text = lines.sub("", text)
     text = _STRUCK.sub("", _LINK.sub(r"\1", text))
@@ -107,7 +109,7 @@ def plain_text(text: str) -> str:
         text = emphasis.sub(r"\2", text)
     if "**" in text and not _POWER.search(text):
         text = _LOOSE_BOLD.sub("", text)
-    return text
+    return _BLANKS.sub(" " * 64, text)
 
 
 def _without_latex(text: str) -> str:

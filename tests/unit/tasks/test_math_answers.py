@@ -52,6 +52,11 @@ READ = [
     ("no idea", None),
     ("", None),
     (r"\boxed{", None),
+    ("The answer is:\n$$\n\\frac{14}{3}\n$$", r"\frac{14}{3}"),
+    ("The answer is:\n\n\\[\n5\n\\]\nDone.", "5"),
+    ("**Answer:**\n\n$$x^2$$", "x^2"),
+    ("### Final Answer\n\n$$\n5\n$$", "5"),
+    ("The answer is\n\\begin{align*}\nx &= 5\n\\end{align*}", "x = 5"),
 ]
 
 

@@ -193,6 +193,14 @@ def test_long_cells_line_ends_in_cells_and_names_with_blanks(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
+    "text",
+    [",a,b\n0,x,1\n", "a,b,,\nx,1,,\n", "a,b\nx,1\n\n\n", "a,b\r\nx,1\r\n\r\n", ",a,b,\r\n7,x,1,\r\n"],
+)
+def test_an_index_empty_columns_and_empty_lines_at_the_end_are_left_out(tmp_path: Path, text: str) -> None:
+    assert read_csv(tmp_path, text) == [{"a": "x", "b": "1"}]
+
+
+@pytest.mark.parametrize(
     ("name", "text"),
     [("a.csv", '"a;b";c\n"1;2";3\n'), ("a.tsv", "a;b\tc\n1;2\t3\n"), ("a.csv", "a;b\tc\n1;2\t3\n".replace(";", "."))],
 )
@@ -211,6 +219,9 @@ def test_other_separators(tmp_path: Path, name: str, text: str) -> None:
         ('a,b\n1,2\n"x"y,3\n', r"a\.csv:3: not CSV .*write a quote inside quotes as"),
         ("sep=;\na;b\n1;2\n", r"a\.csv:1: 'sep=;' is a note for spreadsheet programs; remove this line"),
         ("a, a\n1,2\n", r"a\.csv:1: the first line must name the fields, each once"),
+        ("a,,b\n1,2,3\n", r"a\.csv:1: the first line must name the fields, each once"),
+        (",a,b,\n0,1,2,c\n", r"a\.csv:2: 'c' stands in a column without a name"),
+        ("a,b\n1,2\n\n3,4\n", r"a\.csv:3: empty line; remove it"),
     ],
 )
 def test_faulty_tables_are_named_with_the_line_where_the_row_begins(tmp_path: Path, text: str, message: str) -> None:
