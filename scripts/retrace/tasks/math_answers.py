@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 MATH_VERIFY = "math_verify"
 _BOXED = re.compile(r"\\f?boxed\s*(?=\{)")
 # Mathematics between its delimiters; \$ is a currency.
-_SPAN = r"(?:(?<!\\)\$\$(?:[^$\\]|\\.)+\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$|\\\((?:(?!\\\)).)+\\\)|\\\[(?:(?!\\\]).)+\\\])"
+_SPAN = r"(?:(?<!\\)\$\$(?:[^$\\]|\\.)+\$\$|(?<!\\)\$(?:[^$\\]|\\.)+\$"
+_SPAN += r"|\\\((?:(?!\\[()]).)+\\\)|\\\[(?:(?!\\\]).){1,1000}\\\])"
 _SPANS = re.compile(rf"{_SPAN}(?:\s*(?:,|,?\s?and|,?\s?or)\s*{_SPAN})*", re.DOTALL)
 _ONE_SPAN = re.compile(_SPAN, re.DOTALL)
 # A formula on lines of its own becomes one line; `**Answer:**` loses the marks behind its colon.

@@ -34,7 +34,7 @@ _SHARE = re.compile(r"(?:(?<=%)|\s?per\s?cent\b)\s?of\s(?:the\s)?[$€£¥]?\.?\
 _PART_OF = re.compile(r"\b(?:half|twice|double|triple|thrice|third|quarter)(?:\s+of)?\s+(?:the\s+)?\Z", re.IGNORECASE)
 # Two units of one measure: `1 hour and 30 minutes` is neither 1 nor 30.
 _TWO_UNITS = re.compile(
-    r"\s?(?:(?:hours?|hrs?)\b[ ,]*(?:and )?\d+ ?(?:min|sec)|(?:minutes?|mins?)\b[ ,]*(?:and )?\d+ ?sec"
+    r"\s?(?:(?:hours?|hrs?|h)\b[ ,]*(?:and )?\d+ ?(?:min|sec|m\b)|h\d|(?:minutes?|mins?)\b[ ,]*(?:and )?\d+ ?sec"
     r"|(?:feet|foot|ft)\b[ ,]*(?:and )?\d+ ?in(?:ch|\b)|dollars?\b[ ,]*(?:and )?\d+ ?cent"
     r"|(?:pounds?|lbs?)\b[ ,]*(?:and )?\d+ ?(?:ounce|oz\b)|years?\b[ ,]*(?:and )?\d+ ?(?:month|week|day)"
     r"|months?\b[ ,]*(?:and )?\d+ ?(?:week|day)|weeks?\b[ ,]*(?:and )?\d+ ?day"

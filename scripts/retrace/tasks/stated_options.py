@@ -15,7 +15,10 @@ _ANOTHER_LABEL = re.compile(
 )
 _REASON = re.compile(r"\b(?:because|since|as|while|whereas|unlike|rather|not|which|so|but)\b|[.;—–]", re.IGNORECASE)
 _BEFORE_LABEL = re.compile(
-    r"(?:(?:the|option|choice|letter|answer|correct|is|:)[ \t]+)*(?=[(\[{]?[A-Za-z0-9](?!\w))", re.IGNORECASE
+    r"(?:(?:the|option|choice|letter|answer|correct|is|:|so|thus|therefore|hence|then|my|it is|it's"
+    r"|i think|i choose),?[ \t]+)*"
+    r"(?=[(\[{]?[A-Za-z0-9](?!\w))",
+    re.IGNORECASE,
 )
 _BRACKETED = re.compile(r"\(([A-Ea-e])\)")
 _BEHIND_LABEL = " ).:,;-–—]}"

@@ -13,7 +13,8 @@ from retrace.text.thoughts import without_thoughts
 
 _LEAD = r"(?:(?:so|thus|therefore|hence|then|and|finally|overall|in conclusion|ok|okay)[,:]?[ \t]+)*"
 _KIND = (
-    r"(?:the|my|your|our)?[ \t]*(?:(?:final|correct|right|best|numeric(?:al)?|exact|overall|short|most likely)[ \t]+)*"
+    r"(?:the|my|your|our)?[ \t]*(?:(?:final|correct|right|best|selected|chosen|numeric(?:al)?|exact|overall|short"
+    r"|most likely)[ \t]+)*"
 )
 _START = r"(?:^[^\w\n]*|(?<=[.!?;:)\]|])[ \t]+|(?<=[.!?])\[?[ \t]*(?=final answer))"
 _MARK = r"(?:[:：=→]|[-–—]+(?=[ \t])|\|)"  # between the word and the answer
@@ -57,13 +58,15 @@ _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]
 _ANOTHER_TURN = re.compile(r"\n[ \t]*(?:#+[ \t]*)?(?:instruction|human|user)[ \t]*[:：]", re.IGNORECASE)
 # {"answer": 18, "confidence": 0.9}: the member is an answer line.
 _MEMBER = re.compile(
-    r"[\"'](?:final[_ ]?|correct[_ ]?)?answer[\"'][ \t]*:[ \t]*"
+    r"[\"'](?:(?:final|correct)[-_ ]?)?answer[\"'][ \t]*:[ \t]*"
     r"(?:\"((?:[^\"\\\n]|\\.)*)\"|'([^'\n]*)'|([^\s\"',{}\[\]]+))[ \t]*,?",
     re.IGNORECASE,
 )
-# The answer stands alone in the first line, and an explanation follows.
+# A number or a label alone in the first line, and an explanation below.
 _ALONE_FIRST = re.compile(
-    r"\A\s*(\S[^\n]{0,60})\n\s*(?:explanation|reasoning|rationale|justification|solution)[ \t]*:", re.IGNORECASE
+    r"\A\s*([-+]?[$€£¥]?\d[\d,.]*%?(?:[ \t][A-Za-z]+){0,2}|\(?[A-Ea-e](?:\)|[.:])[^\n]{0,50}|\(?[A-E]\)?)[ \t]*\n"
+    r"\s*(?:explanation|reasoning|rationale|justification)[ \t]*:",
+    re.IGNORECASE,
 )
 _CELEBRATED = re.compile(r"(?<=\S)(?:[ \t]*[✅✔✓☑❌✗✘🎉🎊💯👍😊🙂😀]\ufe0f?)+[ \t]*$", re.MULTILINE)
 _AFTERTHOUGHT = re.compile(

@@ -58,7 +58,7 @@ _COMMANDS = {
     "circ": "°", "sqrt": "sqrt", "limits": "", "nonumber": "",
 }  # fmt: skip
 _COMMAND = re.compile(r"\\([A-Za-z]+)\*?")
-_BLANKS = re.compile(r"[ \t]{64,}")  # more would cost the patterns of lines a time that grows with their square
+_BLANKS = re.compile(r"[ \t]{65,}")
 _SIGN = re.compile(r"\\([\[\]()$%&#_{}])")
 _SIMPLE = re.compile(r"-?[\w.,$]+")
 _NESTED = 8  # levels of braces that are looked into
@@ -101,7 +101,7 @@ def plain_text(text: str) -> str:
         text = _TAG.sub(lambda match: "\n" if match[0].lower().startswith(("<br", "<p", "<li", "<div")) else "", text)
     if "\\" in text or "$" in text:
         text = _without_latex(text)
-    text = _BLANKS.sub(" " * 64, text)
+    text = short_blanks(text)
     for lines in (_FENCE, _RULE, _QUOTE, _HEADING, _BULLET):
         text = lines.sub("", text)
     text = _STRUCK.sub("", _LINK.sub(r"\1", text))
@@ -109,6 +109,11 @@ def plain_text(text: str) -> str:
         text = emphasis.sub(r"\2", text)
     if "**" in text and not _POWER.search(text):
         text = _LOOSE_BOLD.sub("", text)
+    return short_blanks(text)
+
+
+def short_blanks(text: str) -> str:
+    """The text with 64 blanks in place of more, on which patterns of lines would spend the square of their number."""
     return _BLANKS.sub(" " * 64, text)
 
 

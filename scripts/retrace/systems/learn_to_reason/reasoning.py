@@ -17,7 +17,7 @@ from retrace.tasks.statements import (
     another_question,
     without_list_numbers,
 )
-from retrace.text.markup import plain_text
+from retrace.text.markup import plain_text, short_blanks
 from retrace.text.numbers import exact
 from retrace.text.thoughts import without_thoughts
 
@@ -33,7 +33,7 @@ _LABEL = re.compile(
     r"|given|calculations?|working)[ \t]*:[ \t]*",
     re.IGNORECASE,
 )
-_CALCULATION = re.compile(r"\d[^=\n]*=|=[^=\n]*\d")
+_CALCULATION = re.compile(r"\d[^=\d\n]*=|=[^=\d\n]*\d")
 _ANSWER_CELL = re.compile(r"(?:(?:the|final|correct)\s+)*answer:?", re.IGNORECASE)
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"'(])")
 _OPENING = re.compile(
@@ -56,7 +56,7 @@ def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
 
     sentences: leave out sentences that state the answer, too (`Therefore, the answer is 18.`), not only lines.
     """
-    said = without_thoughts(text).replace("\r\n", "\n").strip()
+    said = short_blanks(without_thoughts(text).replace("\r\n", "\n").strip())
     if "\n" not in said:
         said = said.split(steps.MARKER)[0].rstrip()
     said = _ANSWER_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", said)
