@@ -63,12 +63,12 @@ _MEMBER = re.compile(
     re.IGNORECASE,
 )
 # A number or a label alone in the first line, and an explanation below.
-_ALONE_FIRST = re.compile(
+ALONE_FIRST = re.compile(
     r"\A\s*([-+]?[$€£¥]?\d[\d,.]*%?(?:[ \t][A-Za-z]+){0,2}|\(?[A-Ea-e](?:\)|[.:])[^\n]{0,50}|\(?[A-E]\)?)[ \t]*\n"
     r"\s*(?:explanation|reasoning|rationale|justification)[ \t]*:",
     re.IGNORECASE,
 )
-_CELEBRATED = re.compile(r"(?<=\S)(?:[ \t]*[✅✔✓☑❌✗✘🎉🎊💯👍😊🙂😀]\ufe0f?)+[ \t]*$", re.MULTILINE)
+CELEBRATED = re.compile(r"(?<=\S)(?:[ \t]*[✅✔✓☑❌✗✘🎉🎊💯👍😊🙂😀]\ufe0f?)+[ \t]*$", re.MULTILINE)
 _AFTERTHOUGHT = re.compile(
     r"^[ \t]*(?:(?:to|let's|let us|let me|we can|now,? let's)[ \t]+(?:double[- ]?)?(?:check|verify|confirm)\b"
     r"|(?:double[- ]?)?(?:check|checking|verification|proof|note|sanity check)[ \t]*:)",
@@ -125,7 +125,7 @@ def statements_in(
             shown, found = before, stated
     if (turn := _ANOTHER_TURN.search(shown)) and (stated := _statements(shown[: turn.start()], cues)):
         shown, found = shown[: turn.start()], stated
-    if not found and (alone := _ALONE_FIRST.match(shown)):
+    if not found and (alone := ALONE_FIRST.match(shown)):
         found = [Statement(alone[1].strip(), "", heading=False)]
     if answer_first and not found:
         answers = [
@@ -147,7 +147,7 @@ def readable(text: str) -> str:
         said = open_boxes(said, lambda content: f"\nAnswer: {content}\n")
     if "nswer" in said.casefold() and (":" in said and ("'" in said or '"' in said)):
         said = _MEMBER.sub(lambda member: f"\nAnswer: {next(filter(None, member.groups()), '')}\n", said)
-    return _CELEBRATED.sub("", without_list_numbers(plain_text(said)))
+    return CELEBRATED.sub("", without_list_numbers(plain_text(said)))
 
 
 def without_list_numbers(text: str) -> str:

@@ -4,15 +4,18 @@ Left out are thoughts, headings, what states the answer, what stands behind it, 
 a table become lines. A text in the project's own form, `step | step | #### answer`, stays as it is up to its marker.
 """
 
+import json
 import re
 from collections.abc import Iterator
 
 from retrace.systems.learn_to_reason.cleanup import MARKERS
 from retrace.tasks import steps
 from retrace.tasks.statements import (
+    ALONE_FIRST,
     ANSWER_FIRST,
     ANSWER_LINE,
     ANSWER_SENTENCE,
+    CELEBRATED,
     SHORT_LINE,
     another_question,
     without_list_numbers,
@@ -47,6 +50,8 @@ _DANGLING = re.compile(
 _VALUE_BECAUSE = re.compile(r"^[^\sA-Za-z]+(?:[ ][A-Za-z]+){0,2},?[ ](?:because|since|as)[ ]", re.IGNORECASE)
 _BOX_LINE = re.compile(r"^[\s$\\\[\]()*]*\\boxed[ ]?\{.*\}[\s$\\\[\]().*]*$")
 _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_OBJECT = re.compile(r"(?:```\w*\n)?\s*(\{.*\})\s*(?:```)?", re.DOTALL)
+_ANSWER_KEY = re.compile(r"(?:(?:final|correct)[-_ ]?)?answer", re.IGNORECASE)
 _SEVERAL_WORDS = 5
 _FEW_WORDS = 6  # a line with no more words below the word Answer is the answer
 
@@ -57,18 +62,38 @@ def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
     sentences: leave out sentences that state the answer, too (`Therefore, the answer is 18.`), not only lines.
     """
     said = short_blanks(without_thoughts(text).replace("\r\n", "\n").strip())
+    said = _of_json(said)
     if "\n" not in said:
         said = said.split(steps.MARKER)[0].rstrip()
     said = _ANSWER_TAG.sub(lambda tag: "\n" if tag[1] else "\nAnswer: ", said)
     said = said[: another_question(said)]
     plain = without_list_numbers(plain_text("\n".join(_without_headings(_without_tables(said.split("\n"))))))
+    plain = CELEBRATED.sub("", plain)
+    if alone := ALONE_FIRST.match(plain):
+        plain = plain[alone.end(1) :]
     lines = [_LABEL.sub("", _STEP.sub("", line)).strip() for line in plain.split("\n")]
     lines = _before_the_answer(_joined([line for line in lines if line]))
     if sentences:
         lines = _without_statements(lines)
     while len(lines) > 1 and exact(lines[-1]) is not None:  # a number alone is no step
         lines.pop()
+    if len(lines) > 1 and exact(lines[0]) is not None:  # nor is the answer that stands first
+        lines.pop(0)
     return lines
+
+
+def _of_json(text: str) -> str:
+    """The texts of a JSON object that has a member for the answer, that member left out; any other text as it is."""
+    found = _OBJECT.fullmatch(text)
+    try:
+        members = json.loads(found[1], strict=False) if found else None
+    except (ValueError, RecursionError):
+        return text
+    if not isinstance(members, dict) or not any(_ANSWER_KEY.fullmatch(name) for name in members):
+        return text
+    values = (value for name, value in members.items() if not _ANSWER_KEY.fullmatch(name))
+    parts = (part for value in values for part in (value if isinstance(value, list) else [value]))
+    return "\n".join(part for part in parts if isinstance(part, str))
 
 
 def program_lines(text: str) -> list[str]:

@@ -57,6 +57,18 @@ RATIONALES = {
         ["There are 3 bags", "So 3*6=18"],
     ),
     "box alone": ("There are 3 bags.\nEach has 6 pens, so 3*6=18.\n\\[\\boxed{18 \\text{ pens}}\\]", PLAIN),
+    "json": (
+        '```json\n{"reasoning": ["There are 3 bags.", "Each has 6 pens, so 3*6=18."], "answer": 18}\n```',
+        PLAIN,
+    ),
+    "answer alone in the first line": (
+        "**18**\n\n**Explanation:** There are 3 bags.\nEach has 6 pens, so 3*6=18.",
+        PLAIN,
+    ),
+    "ticks and struck text": (
+        "There are ~~4~~ 3 bags. ✅\nEach has 6 pens, so 3*6=18. ✅\n**Final answer: 18** 🎉",
+        PLAIN,
+    ),
     "answer tag": ("There are 3 bags.\nEach has 6 pens, so 3*6=18.\n<answer>18</answer>", PLAIN),
     "short answer line": ("There are 3 bags.\nEach has 6 pens, so 3*6=18.\nA: 18", PLAIN),
     "thoughts": ("<think>Maybe 5?\nAnswer: 5</think>There are 3 bags.\nEach has 6 pens, so 3*6=18.\nAnswer: 18", PLAIN),
