@@ -25,8 +25,8 @@ _LATEX_TEXT = re.compile(r"\\(?:text|textrm|mathrm|mbox)\s?\{([^{}]*)\}")
 _LATEX_DEGREES = re.compile(r"\^\s?(?:\\circ|\{\\circ\})")
 _SQUARE = re.compile(r"(?<=[A-Za-z])(?:\s?\^\s?\{?[23]\}?|[23](?!\w))")  # m^2, cm3
 _WORD = re.compile(r"[^\W\d_]+")
-_UNIT = re.compile(r"(?:[^\W\d_]|[ ()\[\]/.,&°º%€£¥₹¢²³'’\"′″-])*")
-_BEGINS = re.compile(r"\s?(?:[^\W\d_]|[(\[°º%€£¥₹¢'’\"′″]|/\s?[^\W\d_])")  # what follows a number with a unit
+_UNIT = re.compile(r"(?:[^\W\d_]|[ ()\[\]/.,&°º%$€£¥₹¢²³'’\"′″-])*")
+_BEGINS = re.compile(r"\s?(?:[^\W\d_]|[(\[°º%$€£¥₹¢'’\"′″]|/\s?[^\W\d_])")  # what follows a number with a unit
 _AND = re.compile(r"(?:\s[^\W\d_]+)+(?:,| and|,? &)\s")  # between the parts of "1 cracker and 1 cake"
 
 _LETTERS = frozenset("m g s h l L t d p W V A J N C F".split())  # units of one letter; other letters are unknowns

@@ -52,6 +52,12 @@ ANSWER_FIRST = re.compile(
 )
 _IS_CORRECT = re.compile(rf"{_FIRST_START}(?:correct|right)\b", re.IGNORECASE | re.MULTILINE)
 SHORT_LINE = re.compile(rf"^A[ \t]*:(?=[ \t]*(?:{_VALUE}))", re.MULTILINE | re.IGNORECASE)  # `A: 18`
+# What takes an answer back: `Wait, it is 45`, `Actually, that should be (b)`.
+_CORRECTED = re.compile(
+    r"\b(?:actually|wait|sorry|no|correction)\b[,:.!]*[ \t]+(?:no,[ \t]+)?(?:it|that|this)"
+    rf"(?:['’]s|[ \t]+(?:is|should be|must be|would be|should have been))\b(?=[ \t]+(?:{_VALUE}|option\b))",
+    re.IGNORECASE,
+)
 # Another question behind the answer: the model goes on by itself.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
 # A chat model that goes on with a turn of its user.
@@ -118,6 +124,9 @@ def statements_in(
     cues = [ANSWER_LINE, ANSWER_SENTENCE, *([SHORT_LINE] if short_lines else []), *([_OPTION_CUE] if labels else [])]
     cues += [re.compile(re.escape(phrase), re.IGNORECASE) for phrase in {*phrases, MARKER} if phrase]
     found = _statements(shown, cues)
+    if found and (short_lines or labels):
+        cues.append(_CORRECTED)
+        found = _statements(shown, cues)
     before = shown[: another_question(shown)]
     if len(before) < len(shown):
         stated = _statements(before, cues)
