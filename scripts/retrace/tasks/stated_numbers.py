@@ -42,6 +42,9 @@ _TWO_UNITS = re.compile(
     re.IGNORECASE,
 )
 _AND_FRACTION = re.compile(r"(\d) and (\d+/\d+)")
+_BLANKS = re.compile(r"[ \t]{2,}")  # around \text{ or }
+# An aside at a text's end, behind a number: `2.5 hours (2 hours and 30 minutes).`
+_LAST_ASIDE = re.compile(r"(?<=[^\s(])[ ]?\([^()=≈\n]{1,80}\)[ .!]*\Z")
 _UNIT_POWER = re.compile(r"(?<=[A-Za-z])\^\{?[23]\}?")
 _MINUS = re.compile(r"(?<![\d)\]] )\b(?:minus|negative)\s+(?=[$€£¥]?\.?\d)", re.IGNORECASE)
 _REASON = re.compile(
@@ -65,6 +68,7 @@ class Refused(Exception):
 
 def stated_number(text: str) -> Fraction | None:
     """The number that a statement states, None where it states none. Raises Refused for `not 5`."""
+    text = _BLANKS.sub(" ", text)
     line = _MINUS.sub("-", _UNIT_POWER.sub("", _AND_FRACTION.sub(r"\1 \2", plain_signs(text))))
     if denied := _NOT.match(line):
         instead = _BUT.search(line, denied.end())
@@ -94,7 +98,13 @@ def concluding_number(text: str) -> Fraction | None:
     if "<<" in text and "\n" not in text.strip():
         return _scaled(signs, last)
     starts = [match.end() for match in _SENTENCE_OR_LINE.finditer(signs, 0, last.start)]
-    sentence = [number.value for number in found if number.start >= (starts[-1] if starts else 0)]
+    start = starts[-1] if starts else 0
+    if aside := _LAST_ASIDE.search(signs, start):
+        found = [number for number in found if number.start < aside.start()]
+        if not found or found[-1].start < start:
+            return _scaled(signs, last)
+        last = found[-1]
+    sentence = [number.value for number in found if number.start >= start]
     results = [match.end() for match in _RESULT.finditer(signs)]
     if results and len(set(sentence)) > 1:
         result = number_at_start(signs[results[-1] :])

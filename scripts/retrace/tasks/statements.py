@@ -77,7 +77,7 @@ ALONE_FIRST = re.compile(
 CELEBRATED = re.compile(r"(?<=\S)(?:[ \t]*[✅✔✓☑❌✗✘🎉🎊💯👍😊🙂😀]\ufe0f?)+[ \t]*$", re.MULTILINE)
 _AFTERTHOUGHT = re.compile(
     r"^[ \t]*(?:(?:to|let's|let us|let me|we can|now,? let's)[ \t]+(?:double[- ]?)?(?:check|verify|confirm)\b"
-    r"|(?:double[- ]?)?(?:check|checking|verification|proof|note|sanity check)[ \t]*:)",
+    r"|(?:double[- ]?)?(?:check|checking|verification|verified|proof|note|sanity check)[ \t]*:)",
     re.IGNORECASE | re.MULTILINE,
 )
 _CONCLUSION = re.compile(
