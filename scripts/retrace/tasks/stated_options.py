@@ -11,12 +11,12 @@ _AFTER_LABEL = r"(?=[).:,;!\]]|\s+[-–—]\s|\s+(?:because|since|as|or|and)\b|\
 _LABEL = re.compile(rf"[(\[{{](?P<a>[A-Za-z0-9])[)\]}}]|(?P<b>[A-Z0-9]){_AFTER_LABEL}|(?P<c>[a-z])(?=\))")
 _SMALL_LABEL = re.compile(rf"(?P<a>[a-e]){_AFTER_LABEL}")
 _ANOTHER_LABEL = re.compile(
-    r"[)\]}]?\s*(?:or|and|/|&|,|;)\s*(?:(?:or|and)\s+)?[(\[{]?[A-Za-z0-9](?:[)\]}.,]|$)|.*?\([A-Ja-j]\)"
+    r"[)\]}]?\s*\(?(?:or|and|/|&|,|;)\s*(?:(?:or|and)\s+)?[(\[{]?[A-Za-z0-9](?:[)\]}.,]|$|\s+(?:and|or|&)\s)|.*?\([A-Ja-j]\)"
 )
 _REASON = re.compile(r"\b(?:because|since|as|while|whereas|unlike|rather|not|which|so|but)\b|[.;—–]", re.IGNORECASE)
 _BEFORE_LABEL = re.compile(
     r"(?:(?:the|option|choice|letter|answer|correct|is|:|so|thus|therefore|hence|then|my|it is|it's"
-    r"|i think|i choose),?[ \t]+)*"
+    r"|i think|i choose|most likely|likely|probably|clearly|definitely|simply|certainly),?[ \t]+)*"
     r"(?=[(\[{]?[A-Za-z0-9](?!\w))",
     re.IGNORECASE,
 )
