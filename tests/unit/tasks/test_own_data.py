@@ -94,9 +94,9 @@ def test_bare_numbers_of_a_csv_file(tmp_path: Path) -> None:
             "question_answer",
             "mine.csv:2: 3 fields, .* put texts with commas in quotes",
         ),
-        ("question,answer\n\nB?,#### 1\n", "question_answer", "mine.csv:2: 0 fields"),
+        ("question,answer\n\nB?,#### 1\n", "question_answer", "mine.csv:2: empty line; remove it"),
         ("question,question\nA?,B?\n", "question_answer", "mine.csv:1: the first line must name the fields"),
-        ("question,\nA?,B?\n", "question_answer", "mine.csv:1: the first line must name the fields"),
+        ("question,\nA?,B?\n", "question_answer", "mine.csv:2: 'B\\?' stands in a column without a name"),
         ('question,answer\n"A?"b,#### 1\n', "question_answer", "mine.csv:2: not CSV"),
         ("asked,answer\nA?,#### 1\n", "question_answer", "mine.csv:2: field 'question' is missing"),
         (
