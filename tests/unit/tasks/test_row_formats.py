@@ -16,10 +16,9 @@ from retrace.tasks.load import load_task
 
 CHOICES = [{"label": label, "text": text} for label, text in zip("ABC", ("bank", "shop", "mall"), strict=True)]
 # Of each format a family, more of a task's YAML, and a sound row.
+OPTIONS = [f"{letter}){number}" for letter, number in zip("ABCDE", range(3, 8), strict=True)]
 GOOD: dict[str, tuple[str, str, dict[str, Any]]] = {
-    "aqua": (
-        "lettered_choice", "", {"question": "2+2?", "options": ["A)3", "B)4", "C)5", "D)6", "E)7"], "rationale": "2+2 = 4", "correct": "B"},
-    ),
+    "aqua": ("lettered_choice", "", {"question": "2+2?", "options": OPTIONS, "rationale": "2+2 = 4", "correct": "B"}),
     "arc": ("multiple_choice", "", {"question": "Q?", "choices": {"text": ["a", "b"], "label": [*"AB"]}, "answerKey": "A"}),
     "coin_flip": ("symbolic", "step_kind: coin_flip", {"question": "Q?", "answer": "yes"}),
     "commonsense_qa": ("lettered_choice", "", {"id": "q", "answerKey": "B", "question": {"stem": "Q?", "choices": CHOICES}}),
