@@ -97,8 +97,8 @@ def final_text(text: str, fractions: bool = False) -> str | None:
     if fractions:
         return str(value)
     raise Unclear(
-        f"{_shown(text)} has no end in decimals, in which this family's graders compare; choose family numeric, or write "
-        "the decimals that count"
+        f"{_shown(text)} has no end in decimals, in which this family's graders compare; choose family numeric or math, or "
+        "write the decimals that count"
     )
 
 

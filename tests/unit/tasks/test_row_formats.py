@@ -16,12 +16,16 @@ from retrace.tasks.load import load_task
 
 CHOICES = [{"label": label, "text": text} for label, text in zip("ABC", ("bank", "shop", "mall"), strict=True)]
 # Of each format a family, more of a task's YAML, and a sound row.
+OPTIONS = [f"{letter}){number}" for letter, number in zip("ABCDE", range(3, 8), strict=True)]
 GOOD: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "aqua": ("lettered_choice", "", {"question": "2+2?", "options": OPTIONS, "rationale": "2+2 = 4", "correct": "B"}),
     "arc": ("multiple_choice", "", {"question": "Q?", "choices": {"text": ["a", "b"], "label": [*"AB"]}, "answerKey": "A"}),
     "coin_flip": ("symbolic", "step_kind: coin_flip", {"question": "Q?", "answer": "yes"}),
     "commonsense_qa": ("lettered_choice", "", {"id": "q", "answerKey": "B", "question": {"stem": "Q?", "choices": CHOICES}}),
+    "math": ("math", "", {"problem": "$x+x$?", "solution": r"It is $\boxed{2x}$.", "answer": "2x", "unique_id": "a"}),
     "multiarith": ("word_problems", "", {"lEquations": ["X=(3.0+4.0)"], "lSolutions": [7.0], "sQuestion": "Q?"}),
     "object_tracking": ("symbolic", "step_kind: object_tracking", {"input": "Q?", "target_scores": {"red": 1, "blue": 0}}),
+    "one_unknown": ("word_problems", "", {"lEquations": ["X=3+4"], "lSolutions": [7.0], "sQuestion": "Q?", "iIndex": 1}),
     "queries_responses": ("numeric", "", {"queries": "Q?", "responses": "The answer is 4.", "groundtruth": 4}),
     "question_answer": ("word_problems", "fields: {steps: steps}", {"question": "Q?", "steps": ["1+1 = 2"], "answer": "2"}),
     "question_number": ("word_problems", "", {"id": "a", "question": "Q?", "answer": 3.5}),
