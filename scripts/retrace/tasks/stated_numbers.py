@@ -28,7 +28,7 @@ _CHOICE = re.compile(
 _GLUED = re.compile(r"[:.,'/_^]\d|(?:-|–)\d")
 _HALF = re.compile(r"\s?and (?:a|one) half\b", re.IGNORECASE)
 _SCALES = {"hundred": 2, "thousand": 3, "million": 6, "billion": 9, "trillion": 12, "k": 3, "m": 6, "b": 9, "bn": 9}
-_SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b", re.IGNORECASE)
+_SCALE = re.compile(r"\s?(hundred|thousand|million|billion|trillion)\b(?!-|\s?dollar bill)", re.IGNORECASE)
 _SCALE_OF_MONEY = re.compile(r"(k|M|m|B|bn)(?!\w)", re.IGNORECASE)  # $20k; 20k alone may be a race
 _SHARE = re.compile(r"(?:(?<=%)|\s?per\s?cent\b)\s?of\s(?:the\s)?[$€£¥]?\.?\d", re.IGNORECASE)
 _PART_OF = re.compile(r"\b(?:half|twice|double|triple|thrice|third|quarter)(?:\s+of)?\s+(?:the\s+)?\Z", re.IGNORECASE)
@@ -109,7 +109,7 @@ def concluding_number(text: str) -> Fraction | None:
     if results and len(set(sentence)) > 1:
         result = number_at_start(signs[results[-1] :])
         if result and result.value in sentence and not _OPERATOR.match(signs[results[-1] + result.end :]):
-            return result.value
+            return _scaled(signs[results[-1] :], result)
     return _scaled(signs, last)
 
 
@@ -155,7 +155,7 @@ def _of_equation(line: str) -> Fraction | None:
         number = number_at_start(bare)
         rest = bare[number.end :] if number else ""
         if number and not (_OPERATOR.match(rest) or _GLUED.match(rest) or _CHOICE.match(rest)):
-            return number.value
+            return _scaled(bare, number)
     return None
 
 
