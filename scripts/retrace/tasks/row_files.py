@@ -20,6 +20,7 @@ from retrace.text.numbers import WrittenFloat
 FileLayout = Literal["rows", "document", "lines"]
 
 _DIGITS = 4000  # of an integer; Python converts at most 4300
+_FROM_PANDAS = "; from pandas: to_json(FILE, orient='records', lines=True)"
 _QUOTED = re.compile(r'"[^"]*"')
 
 
@@ -134,6 +135,8 @@ def _json_file_rows(path: Path, layout: FileLayout, split: str) -> Iterator[Row]
         if following is None and (listed := _list_in(row, split, by_name=True)):
             yield from _listed_rows(path, *listed)
             return
+        if following is None and _by_columns(row):
+            raise UserError(f"{path}: holds a table by columns or index, no rows{_FROM_PANDAS}")
         yield from _json_rows(path, chain(before, [following] if following else [], lines))
         return
     yield from _document_rows(
@@ -153,6 +156,16 @@ def _whole_object(line: str, last: bool) -> dict[str, Any] | None:
     return row if isinstance(row, dict) else {}
 
 
+def _by_columns(row: dict[str, Any]) -> bool:
+    """Whether an object is a table as pandas writes it in one line: {"question": {"0": ...}}, {"0": {"question": ...}}."""
+    if set(row) in ({"columns", "index", "data"}, {"schema", "data"}):
+        return True
+    tables_of = [value for value in row.values() if isinstance(value, dict) and value]
+    if not row or len(tables_of) < len(row):
+        return False
+    return all(name.isdecimal() for name in row) or all(name.isdecimal() for value in tables_of for name in value)
+
+
 def _document_rows(path: Path, text: str, split: str) -> Iterator[Row]:
     """The rows of one JSON document: a list, or an object with a list."""
     try:
@@ -163,7 +176,7 @@ def _document_rows(path: Path, text: str, split: str) -> Iterator[Row]:
     listed = _list_in(document, split)
     if listed is None:
         columns = isinstance(document, dict) and document and all(isinstance(v, list | dict) for v in document.values())
-        mend = "; from pandas: to_json(FILE, orient='records', lines=True)" if columns else ""
+        mend = _FROM_PANDAS if columns else ""
         raise UserError(f"{path}: expected a list of objects, or a JSON object with a list `examples`{mend}")
     yield from _listed_rows(path, *listed)
 

@@ -173,6 +173,23 @@ def test_a_file_of_an_unknown_kind_is_asked_for_its_name(tmp_path: Path) -> None
         list(rows_of(tmp_path / "a.data"))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"question":{"0":"a","1":"b"},"answer":{"0":"1","1":"2"}}',
+        '{"0":{"question":"a","answer":"1"}}',
+        '{"columns":["question","answer"],"index":[0],"data":[["a","1"]]}',
+        '{"schema":{"fields":[]},"data":[{"question":"a","answer":"1"}]}',
+    ],
+)
+def test_tables_that_pandas_wrote_by_columns_are_refused_with_the_mend(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: holds a table by columns .*orient='records', lines=True"):
+        list(rows_of(tmp_path / "a.json"))
+    (tmp_path / "a.json").write_text('{"data":{"question":"a"},"answer":{"text":"1"}}')
+    assert len(list(rows_of(tmp_path / "a.json"))) == 1
+
+
 # ---------------------------------------------------------------- tables
 
 
