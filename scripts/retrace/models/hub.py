@@ -10,7 +10,6 @@ A mirror is a folder that keeps a model's files at MIRROR/huggingface.co/ID/reso
 MIRROR/huggingface.co/ID/FILE.
 """
 
-import fcntl
 import os
 import re
 import shutil
@@ -29,7 +28,6 @@ from retrace.models.hub_files import WEIGHTS, Snapshot, damage, missing_shards, 
 from retrace.models.options import ModelConfig
 
 HOST = "huggingface.co"
-_FICLONE = 0x40049409  # Linux: make a file share the blocks of another
 
 
 def model_files(folder: str | Path) -> list[Path]:
@@ -264,8 +262,12 @@ def _copy(source: Path, target: Path) -> None:
     """Copy a file; its blocks stay shared until one of both changes, where the file system can do that."""
     with open(source, "rb") as read, open(target, "wb") as written:
         try:
-            fcntl.ioctl(written.fileno(), _FICLONE, read.fileno())
-        except OSError:
+            while os.copy_file_range(read.fileno(), written.fileno(), 1 << 30):
+                pass
+        except (OSError, AttributeError):  # not between these file systems, or not on this system
+            read.seek(0)
+            written.seek(0)
+            written.truncate()
             shutil.copyfileobj(read, written, 1 << 20)
 
 

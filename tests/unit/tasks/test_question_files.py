@@ -227,6 +227,9 @@ def test_the_real_files(name: str, request) -> None:
     if not mirror:
         pytest.skip("no folder of mirrored data given (--mirror DIR)")
     task = load_task(name, CONFIG)
+    for source in task.config.splits.values():
+        if source.url and not (file := Path(mirror) / source.url.removeprefix("https://")).exists():
+            pytest.skip(f"{file}: not in this mirror")
     splits = {split: read_split(task, split, mirror) for split in ("train", "dev", "test")}
     assert tuple(map(len, splits.values())) == REAL[name]
     for split, examples in splits.items():

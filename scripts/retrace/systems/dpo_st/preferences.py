@@ -99,10 +99,11 @@ def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
     file = Path(folder) / "tokenizer.json"
     unique = list(dict.fromkeys(texts))
     if not file.exists() and (Path(folder) / "tokenizer_config.json").exists():  # one written in Python, as ByT5's
-        from retrace.models.load import load_tokenizer
+        from transformers import AutoTokenizer
+
         from retrace.text.encoding import text_ids
 
-        slow = load_tokenizer(folder)
+        slow = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         return {
             text: frozenset(slow.convert_ids_to_tokens(ids))
             for text, ids in zip(unique, text_ids(slow, unique), strict=True)

@@ -381,7 +381,7 @@ def test_an_encoder_decoder_is_refused(made, tmp_path) -> None:
     words = made.training("wrong", model="base")
     words[words.index("--model") + 1] = str(folder)
     message = refused(train_cot.main, [*words, *made("model-file")[:2], "--layout", "no_cot"], made.folder / "wrong")
-    assert "a encoder_decoder model" in message
+    assert "a model of family encoder_decoder (t5)" in message
 
 
 def test_an_error_is_one_line_and_status_2(made) -> None:
