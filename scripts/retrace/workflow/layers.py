@@ -157,7 +157,11 @@ class Layers:
                 return f"{path}: "
         if says(self.user, place):
             return "--config: " if self.files else ""
-        return next((f"{path}: " for path, values in reversed(self._sources) if says(values, place)), "")
+        named = [*self._sources, *self.files.items()]
+        told = next((path for path, values in reversed(self._sources) if says(values, place)), None)
+        # A section with a wrong name may stand in options of overrides alone.
+        told = told or next((path for path, values in reversed(named) if says_inside(values, place)), None)
+        return f"{told}: " if told else ""
 
     def mentioned(self, option: str) -> set[Any]:
         """What overrides set an option (`align.embedder`) to, for whatever task and model."""
@@ -182,13 +186,22 @@ def says(values: Mapping[str, Any], place: Sequence[str]) -> bool:
     """Whether values, or the overrides among them, say what stands at a place."""
     if not place:
         return False
-    overrides = values.get("overrides")
-    sets = [one.get("set") for one in overrides if isinstance(one, Mapping)] if isinstance(overrides, list) else []
-    options = [str(option) for one in sets if isinstance(one, Mapping) for option in one]
-    if any(within(place, option.split(".")) for option in options):
+    if any(within(place, option) for option in options_of_overrides(values)):
         return True
     holder = found_at(values, place[:-1])
     return place[0] in values and (not isinstance(holder, Mapping) or place[-1] in holder)
+
+
+def says_inside(values: Mapping[str, Any], place: Sequence[str]) -> bool:
+    """Whether the overrides among values set an option inside a place."""
+    return bool(place) and any(within(option, place) for option in options_of_overrides(values))
+
+
+def options_of_overrides(values: Mapping[str, Any]) -> list[list[str]]:
+    """The options that the overrides among values set, each as its parts; those of faulty overrides are left out."""
+    overrides = values.get("overrides")
+    sets = [one.get("set") for one in overrides if isinstance(one, Mapping)] if isinstance(overrides, list) else []
+    return [str(option).split(".") for one in sets if isinstance(one, Mapping) for option in one]
 
 
 def _applied(values: Mapping[str, Any], task: str | None, model: str | None) -> dict[str, Any]:

@@ -162,6 +162,12 @@ def test_wrong_settings(user: dict, message: str) -> None:
         Settings(user, CONFIG, files={"mine.yaml": user})
 
 
+def test_a_wrong_section_of_an_override_is_named_with_its_file() -> None:
+    user = {"preset": "tiny", "overrides": [{"when": {"task": "gsm8k"}, "set": {"grase.beta": 1}}]}
+    with pytest.raises(UserError, match=r"mine.yaml: configuration: unknown key 'grase'; did you mean 'grace'"):
+        Layers(user, [CONFIG], {"mine.yaml": user}).values("gsm8k", None, {}, "configuration")
+
+
 def test_the_file_that_says_it_is_named(tmp_path: Path) -> None:
     files = {"one.yaml": {"grace": {"candidates": 0}, "beam": {"x": 1}}, "two.yaml": {"grace": {"candidates": -1}}}
 
