@@ -25,12 +25,14 @@ import traceback
 from pathlib import Path
 from typing import NoReturn
 
+MODULES = ["snakemake", "torch.distributed.run"]
 CLIENT = """\
 #!{python} -IS
 import json, os, signal, socket, struct, sys
-if not (sys.argv[1:] and sys.argv[1].endswith(".py") or sys.argv[1:3] == ["-m", "snakemake"]):
+words = sys.argv[2:] if sys.argv[1:2] == ["-u"] else sys.argv[1:]  # torchrun's flag; outputs are flushed at the end
+if not (words and words[0].endswith(".py") or words[:1] == ["-m"] and words[1] in {modules!r}):
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
-call = json.dumps({{"python": sys.argv[0], "words": sys.argv[1:], "folder": os.getcwd(), "env": dict(os.environ)}}).encode()
+call = json.dumps({{"python": sys.argv[0], "words": words, "folder": os.getcwd(), "env": dict(os.environ)}}).encode()
 server = socket.socket(socket.AF_UNIX)
 server.connect({address!r})
 socket.send_fds(server, [struct.pack("!I", len(call))], [0, 1, 2])
@@ -42,7 +44,8 @@ if len(answer) < 4:
     sys.exit("the process that has imported everything ended")
 (status,) = struct.unpack("!i", answer)
 if status < 0:
-    signal.signal(-status, signal.SIG_DFL)
+    if -status != signal.SIGKILL:
+        signal.signal(-status, signal.SIG_DFL)
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
@@ -65,7 +68,7 @@ class WarmPython:
             self._folder = tempfile.TemporaryDirectory()
             address = f"{self._folder.name}/socket"
             client = Path(self._folder.name) / "python"
-            client.write_text(CLIENT.format(python=sys.executable, address=address))
+            client.write_text(CLIENT.format(python=sys.executable, address=address, modules=MODULES))
             client.chmod(0o755)
             words = [sys.executable, __file__, address, str(self.project)]
             self._server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -167,6 +170,8 @@ def _become(call: dict, files: list[int], project: str) -> NoReturn:
         os.close(file)
     os.environ.clear()
     os.environ.update(call["env"])
+    # A process of a launcher sees by its parent whether that still lives; here the client's end does the same.
+    os.environ.pop("RETRACE_LAUNCHER_PID", None)
     os.chdir(call["folder"])
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS") or 1))
     if not any(word.startswith(f"{project}/") for word in call["words"]):

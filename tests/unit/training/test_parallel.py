@@ -24,6 +24,7 @@ from retrace.training import parallel
 from unit import tiny_trainers
 from unit.tiny_models import tiny_generator
 from unit.tiny_trainers import EXAMPLES, TASK, TRAINERS
+from workflow_fixtures import WARM
 
 COMPILED = "compiled"  # what DeepSpeed had a compiler make
 LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
@@ -39,14 +40,15 @@ def launched(
     names: list[str], folder: Path, strategy: str, processes: int = 2, expect: int = 0, **options: str
 ) -> subprocess.CompletedProcess:
     """Trainers by the launcher, one after the other; state and model of each in `folder`/NAME."""
+    python = str(WARM.python())  # that has imported torch and transformers, for each process once more
     trained = [tiny_trainers.__file__, *names, "--folder", str(folder)]
     trained += [word for option, value in options.items() for word in (f"--{option.replace('_', '-')}", value)]
     if strategy == "fsdp":
         # The launcher refuses FSDP without GPUs, as accelerate passes it over there in silence; torch itself can do it.
-        words = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
+        words = [python, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
         words += [*trained, "--fsdp-on-cpu"]
     else:
-        words = [sys.executable, str(LAUNCHER), "--processes", str(processes), "--strategy", strategy, *trained]
+        words = [python, str(LAUNCHER), "--processes", str(processes), "--strategy", strategy, *trained]
     values = {name: value for name, value in os.environ.items() if not name.startswith("SLURM")}
     values |= {"OMP_NUM_THREADS": "1", "RETRACE_STRATEGY": strategy, "TORCH_EXTENSIONS_DIR": str(folder / COMPILED)}
     limit = 180 + 20 * len(names)
