@@ -182,6 +182,11 @@ class Kind:
     tokenizer: Callable[[], PreTrainedTokenizerBase]
     family: str = "decoder_only"
 
+    @property
+    def chats(self) -> bool:
+        """Whether its tokenizer has a chat template."""
+        return self.tokenizer in (qwen_tokenizer, llama_tokenizer, gemma_tokenizer)
+
 
 KINDS = {
     "llama": Kind("LlamaConfig", _SHARED, llama_tokenizer),

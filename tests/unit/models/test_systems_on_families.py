@@ -35,10 +35,11 @@ EXAMPLES = problems(8)
 STEPS = {"batch_size": 4, "device_batch_size": 4, "max_steps": 2, "evaluations": 1, "learning_rate": 1e-3}
 MAIN = ("llama", "qwen2", "gpt2", "t5")
 ALL = [kind if kind in MAIN else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
-CAUSAL = [
-    kind if kind in MAIN else pytest.param(kind, marks=pytest.mark.slow)
+CAUSAL = [  # with and without chat template
+    pytest.param(kind, chat, marks=[] if kind in MAIN else pytest.mark.slow)
     for kind in KINDS
-    if KINDS[kind].family == "decoder_only"
+    for chat in (False, True)
+    if KINDS[kind].family == "decoder_only" and (KINDS[kind].chats or not chat)
 ]
 
 
@@ -148,12 +149,10 @@ def test_dpo_st_pairs_read_the_tokens_of_byt5(folders) -> None:
     assert len(found["ü"]) == 2
 
 
-@pytest.mark.parametrize("kind", CAUSAL)
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize(("kind", "chat"), CAUSAL)
 def test_latro_samples_and_learns(kind: str, chat: bool, folders, tmp_path) -> None:
     model, tokenizer = load_model(folders(kind), "decoder_only")
-    if chat and tokenizer.chat_template is None:
-        pytest.skip("no chat template")
+    assert KINDS[kind].chats == (tokenizer.chat_template is not None)
     options = LatroTraining(
         **STEPS, rationales=2, max_rationale_tokens=8, max_answer_tokens=24, sft_penalty=0.1, stop_on_decline=False
     )
