@@ -68,7 +68,7 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     try:
         value = json.loads(text, object_pairs_hook=_once)
     except _Twice as error:
-        raise UserError(f"{path}: key {str(error)!r} stands there twice in one object; remove one") from None
+        raise UserError(f"{path}: key {str(error)!r} is given twice in one object; remove one") from None
     except (ValueError, RecursionError):
         return read_yaml(path)
     if not isinstance(value, dict):
@@ -114,7 +114,7 @@ def refuse_twice(text: str, where: str) -> None:
 
 
 class _Twice(Exception):
-    """A key of a JSON object that stands there twice."""
+    """A key of a JSON object that is given twice."""
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -220,7 +220,7 @@ def _check_once(node: yaml.MappingNode, where: str) -> None:
         if not isinstance(key, yaml.ScalarNode):
             continue
         if key.value in lines:
-            fault = f"key {key.value[:SHOWN]!r} stands there twice, first in line {lines[key.value]}; remove one"
+            fault = f"key {key.value[:SHOWN]!r} is given twice, first on line {lines[key.value]}; remove one"
             _refuse(where, key.start_mark, fault)
         lines[key.value] = key.start_mark.line + 1
 

@@ -37,8 +37,8 @@ def test_what_is_read(tmp_path: Path, text: str, value: dict) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: 1\nb: 2\na: 3\n", "x.yaml:3: key 'a' stands there twice, first in line 1; remove one"),
-        ("s: {train: 1,\n  dev: 2, train: 3}\n", "x.yaml:2: key 'train' stands there twice, first in line 1"),
+        ("a: 1\nb: 2\na: 3\n", "x.yaml:3: key 'a' is given twice, first on line 1; remove one"),
+        ("s: {train: 1,\n  dev: 2, train: 3}\n", "x.yaml:2: key 'train' is given twice, first on line 1"),
         ("- {a: 1}\n", "x.yaml: should hold `key: value` lines, holds a list"),
         ("", "x.yaml: holds nothing; write `key: value` lines"),
         ("# only this\n---\n", "x.yaml: holds nothing"),
@@ -89,7 +89,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": {"b": 1, "b": 2}}', "x.json: key 'b' stands there twice in one object"),
+        ('{"a": {"b": 1, "b": 2}}', "x.json: key 'b' is given twice in one object"),
         ('["a"]', "x.json: should hold settings by name, holds a list"),
         ('{"a": "\\ud800"}', "x.json: a: .* holds half of a character"),
         ('{"a": ' + "[" * 60 + "]" * 60 + "}", "x.json: nested more than 50 levels deep"),
@@ -123,7 +123,7 @@ def test_values_that_another_program_read() -> None:
 
 
 def test_a_key_twice_in_a_value_of_the_command_line() -> None:
-    with pytest.raises(UserError, match="--config grace:1: key 'beta' stands there twice"):
+    with pytest.raises(UserError, match="--config grace:1: key 'beta' is given twice"):
         refuse_twice("{beta: 1, beta: 2}", "--config grace")
     for text in ("{beta: 1}", "[1", "010", "", "!!python/name:x y", "[" * 100_000, "{1: 2}"):
         refuse_twice(text, "--config grace")  # left to Snakemake, which takes it for a text

@@ -8,7 +8,7 @@ TARGET = "results/arithmetic/tiny_t5/greedy_acc.json"
 TWICE = (
     "name: dup\ntitle: T\nfamily: word_problems\nformat: question_answer\nsplits: {train: {file: a.jsonl}}\ntitle: U\n"
 )
-FAULT = "config/tasks/dup.yaml:6: key 'title' stands there twice, first in line 2"
+FAULT = "config/tasks/dup.yaml:6: key 'title' is given twice, first on line 2"
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_what_needs_one_is_refused(faulty, words: list[str]) -> None:
         (
             "preset: smoke\nseeds: [0]\nseeds: [1]\n",
             [],
-            "config/config.yaml:3: key 'seeds' stands there twice, first in line 2",
+            "config/config.yaml:3: key 'seeds' is given twice, first on line 2",
         ),
         ("[" * 100_000, [], "config/config.yaml:1: nested more than 50 levels deep"),
         ("préset: x\n".encode("latin-1"), [], "config/config.yaml:1: not UTF-8 text"),
@@ -63,14 +63,14 @@ def test_what_needs_one_is_refused(faulty, words: list[str]) -> None:
         (
             "preset: smoke\n",
             ["--config", "grace={beta: 1, beta: 2}"],
-            "--config grace:1: key 'beta' stands there twice",
+            "--config grace:1: key 'beta' is given twice",
         ),
         ("preset: smoke\n", ["--config", "overrides={a: 1}"], "--config: overrides: should be a list"),
         ("preset: smoke\n", ["--config", "preset=[a]"], "--config: preset: should be the name of a preset"),
         (
             "preset: smoke\n",
             ["--configfile", "more.yaml"],
-            "more.yaml:2: key 'preset' stands there twice, first in line 1",
+            "more.yaml:2: key 'preset' is given twice, first on line 1",
         ),
     ],
 )

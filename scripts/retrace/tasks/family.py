@@ -120,7 +120,7 @@ class Family:
         body, marker, tail = solution.partition(steps.MARKER)
         if (count := solution.count(steps.MARKER)) > 1:
             raise golds.FaultyAnswer(
-                f"{where}: '{steps.MARKER}' stands there {count} times; keep the one before the final answer (it ends "
+                f"{where}: '{steps.MARKER}' appears {count} times; keep the one before the final answer (it ends "
                 f"{solution[-40:]!r})"
             )
         final = self._read(where, self.final_of if marker else self.bare_final, tail if marker else solution.strip())

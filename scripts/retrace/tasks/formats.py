@@ -30,7 +30,7 @@ def read_split(task: Task, split: str, mirror: str | None = None, limit: int | N
     """The examples of one split, in the order of their source; at most the first `limit`.
 
     Raises UserError for an unknown or empty split, a malformed row, a missing field, an answer without a final value,
-    or an id or a question that stands there twice.
+    or an id or a question that is given twice.
     """
     source = _source(task, split)
     examples = list(_generated(task, split, source, mirror)) if source.generator else _read(task, split, source, mirror)
@@ -216,7 +216,7 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
     known: set[str] = set()
     for example in examples_of(task, source, split, split, origin, _numbered(rows, source)):
         if example.id in known:
-            raise UserError(f"{path}: id {example.id!r} stands there twice; ids must differ")
+            raise UserError(f"{path}: id {example.id!r} is used twice; ids must differ")
         known.add(example.id)
         if _asked(example) in taken:
             left_out += 1
@@ -295,7 +295,7 @@ def _refuse_twins(task: Task, split: str, examples: list[Example], repeats: bool
     asked: dict[str, Example] = {}
     for example in examples:
         if example.id in known:
-            raise UserError(f"{task.path}: splits.{split}: id {example.id!r} stands there twice; ids must differ")
+            raise UserError(f"{task.path}: splits.{split}: id {example.id!r} is used twice; ids must differ")
         twin = asked.get(_asked(example))
         if twin is not None and not repeats:
             raise UserError(

@@ -271,7 +271,7 @@ def test_two_processes(start, tmp_path) -> None:
 
 def test_processes_that_end_right_after_their_last_exchange_end_well(start) -> None:
     """Without taking leave of their group, three of four such launches end by an abort."""
-    for _ in range(2):
+    for _ in range(4):
         code, out, err = finished(start("--processes", "2", todo="speaks to the others"))
         assert (code, out) == (0, "process 0 speaks\n"), err
 

@@ -106,7 +106,7 @@ def test_a_malformed_row_is_named(tmp_path, row, message):
 
 def test_twin_ids_empty_files_missing_files_and_unknown_splits(tmp_path):
     twins = lines(ROWS[0] | {"id": "a"}, ROWS[1] | {"id": "a"})
-    with pytest.raises(UserError, match="id 'a' stands there twice"):
+    with pytest.raises(UserError, match="id 'a' is used twice"):
         read_split(own_task(tmp_path, twins, ("part: [0, 0.8]", "seed: 0")), "train")
     with pytest.raises(UserError, match="holds no rows"):
         read_split(own_task(tmp_path, ""), "train")

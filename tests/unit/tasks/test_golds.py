@@ -99,9 +99,7 @@ def test_a_second_marker_is_refused(tmp_path: Path) -> None:
         ("exact_match", "#### a\n#### b"),
         ("yes_no", "####yes ####"),
     ):
-        with pytest.raises(
-            UserError, match=r"rows.jsonl:1: '####' stands there 2 times; keep the one before the final"
-        ):
+        with pytest.raises(UserError, match=r"rows.jsonl:1: '####' appears 2 times; keep the one before the final"):
             example_of(tmp_path, answer, family)
 
 

@@ -226,7 +226,7 @@ def test_a_bulky_file_without_rows_or_with_an_id_twice_is_refused(tmp_path: Path
         "splits:\n  test: {file: rows.jsonl, bulky: true, repeats: true}\n"
     )
     words = ["--task-file", str(tmp_path / "own.yaml"), "--split", "test", "--output", str(tmp_path / "out.jsonl")]
-    with pytest.raises(UserError, match=r"rows\.jsonl.*(holds no rows|id 'a' stands there twice)"):
+    with pytest.raises(UserError, match=r"rows\.jsonl.*(holds no rows|id 'a' is used twice)"):
         prepare_data.main(words)
     assert not (tmp_path / "out.jsonl").exists()
 

@@ -55,7 +55,7 @@ def test_rows(task: Task) -> None:
     [
         ("Ann gives the red ball to Bo", "the answer has no final value; end it with '#### word'"),
         ("a\n#### ", "has no final value"),
-        ("a\n#### b\n#### c", "'####' stands there 2 times; keep the one before the final answer"),
+        ("a\n#### b\n#### c", "'####' appears 2 times; keep the one before the final answer"),
         ("a\n#### b\nand more", "end the row with one answer on one line"),
     ],
 )

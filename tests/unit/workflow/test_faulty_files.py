@@ -192,8 +192,8 @@ def test_an_own_preset_that_is_not_in_use_may_be_faulty(tmp_path: Path) -> None:
     (tmp_path / "presets").mkdir()
     (tmp_path / "presets" / "mine.yaml").write_text("extends: tiny\nextends: smoke\n")
     known = Settings({"preset": "tiny"}, CONFIG, tmp_path)
-    assert re.search(r"presets/mine.yaml:2: key 'extends' stands there twice", known.faults()[0])
-    with pytest.raises(UserError, match=r"presets/mine.yaml:2: key 'extends' stands there twice"):
+    assert re.search(r"presets/mine.yaml:2: key 'extends' is given twice", known.faults()[0])
+    with pytest.raises(UserError, match=r"presets/mine.yaml:2: key 'extends' is given twice"):
         Settings({"preset": "mine"}, CONFIG, tmp_path)
 
 
