@@ -50,7 +50,7 @@ def trained(world: World, name: str, main: Callable, arguments: list[str], keep:
     curve = output / "curves.jsonl"
     losses = [row["loss"] for row in rows_of(curve) if "loss" in row] if curve.exists() else [0.0]
     assert losses, f"{name}: no loss was logged"
-    assert all(torch.tensor(losses).isfinite()), f"{name}: a loss is no number"
+    assert all(torch.tensor(losses).isfinite()), f"{name}: a loss is not a number"
     assert not (world / f"{name}_state").exists(), f"{name}: the state folder stayed"
     if not keep:
         shutil.rmtree(output)

@@ -46,7 +46,7 @@ def grade_program(text: str, gold: str, rename: bool = True) -> bool | None:
     """Whether the program's value is close to the reference's number; None where the reference has no `#### `.
 
     Raises:
-        ValueError: what follows `#### ` is no number.
+        ValueError: what follows `#### ` is not a number.
     """
     if "#### " not in gold:
         return None
@@ -55,7 +55,7 @@ def grade_program(text: str, gold: str, rename: bool = True) -> bool | None:
 
 
 def number_step_correct(step: str, reference_step: str) -> bool:
-    """Numbers are cut short: `=1,200` is 1, `= 5` is no equation, and a bare `1,000` is no number."""
+    """Numbers are cut short: `=1,200` is 1, `= 5` is no equation, and a bare `1,000` is not a number."""
     found, right = _step_value(step), _step_value(reference_step)
     return found is not None and right is not None and abs(found - right) < 1e-3
 

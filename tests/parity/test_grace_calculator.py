@@ -26,7 +26,7 @@ def test_grace_calculator(vectors):
 
 
 def test_ours_writes_the_same_values(vectors):
-    """Behind '=', when it is written; a computation that is closed, or whose value is no number, gives nothing."""
+    """Behind '=', when it is written; a computation that is closed, or whose value is not a number, gives nothing."""
     tokenizer = byte_tokenizer()
     calculator = Calculator(tokenizer)
     cases, written = vectors("grace_calculator")["cases"], 0

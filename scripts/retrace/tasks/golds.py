@@ -66,7 +66,7 @@ def value_of(text: str) -> Fraction | None:
         if not found:
             if not re.search(r"\d", written):
                 return None
-            raise Unclear(f"{_shown(text)} is no number; write it in digits, as in 1234.5")
+            raise Unclear(f"{_shown(text)} is not a number; write it in digits, as in 1234.5")
         _check(text, written, found)
         value = found[0].value
     if abs(value) >= LARGEST:

@@ -138,7 +138,7 @@ def one_unknown(where: str, row: dict[str, Any]) -> tuple[str, str]:
     answer = exact(solutions[0]) if isinstance(solutions[0], str) else exact_value(solutions[0])
     final = None if answer is None else decimal_text(answer)
     if answer is None or final is None:
-        raise UserError(f"{where}: the answer {solutions[0]!r} is no number in digits; mend the row")
+        raise UserError(f"{where}: the answer {solutions[0]!r} is not a number in digits; mend the row")
     lines: list[str] = []
     value = _solved(where, str(equations[0]), lines)
     if value is None or abs(value - answer) > 1e-6:
@@ -187,7 +187,7 @@ def _solution(where: str, equation: str, answer: Any) -> str:
     """The equation's operations as steps `<<32+42=74>>`; none where it does not come to the answer, which stands."""
     right = exact_value(answer)
     if right is None:
-        raise UserError(f"{where}: the answer {answer!r} is no number; mend the row")
+        raise UserError(f"{where}: the answer {answer!r} is not a number; mend the row")
     lines: list[str] = []
     value = _walk(where, _parsed(where, equation), lines)
     if abs(value - right) > 1e-6:

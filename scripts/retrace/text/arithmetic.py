@@ -42,7 +42,7 @@ def _power(base: Value, exponent: Value) -> Value:
             raise ArithmeticLimit(f"{base}**{exponent} is too large")
     found = float(base) ** float(exponent)
     if isinstance(found, complex):
-        raise ArithmeticLimit(f"{base}**{exponent} is no real number")
+        raise ArithmeticLimit(f"{base}**{exponent} is not a real number")
     return found
 
 
@@ -63,7 +63,7 @@ _ADJACENT = re.compile(r"[\d.]\s+[\d.]")
 
 
 class ArithmeticLimit(ArithmeticError):
-    """An expression that is too long, too deep or too large, or whose value is no real number."""
+    """An expression that is too long, too deep or too large, or whose value is not a real number."""
 
 
 def walk(expression: str) -> Value:
@@ -117,7 +117,7 @@ def _checked(value: Value) -> Value:
 def evaluate(expression: str) -> Value | None:
     """The value of plain arithmetic (`+ - * / // **`, brackets, spaces, `1,000`), or None.
 
-    None: anything that is no arithmetic, division by zero, overflow, a result that is no real number or beyond
+    None: anything that is no arithmetic, division by zero, overflow, a result that is not a real number or beyond
     1e18, and bombs such as `9**9**9`, 10,000 digits or deep nesting.
     """
     text = _THOUSANDS.sub("", expression.strip())

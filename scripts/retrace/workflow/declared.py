@@ -174,7 +174,7 @@ class Declared:
     def _check_task(self, name: str) -> None:
         """Raise UserError for a faulty task, or one whose results would lie among those of all tasks."""
         if name in FOLDERS_OF_RESULTS:
-            raise UserError(f"{self._task_files.path(name)}: results/{name}/ is no task's folder; rename the task")
+            raise UserError(f"{self._task_files.path(name)}: results/{name}/ is not a task folder; rename the task")
         self.task(name)
 
     def file_of_task(self, name: str) -> Path:

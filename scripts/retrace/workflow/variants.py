@@ -39,7 +39,7 @@ def check_system(where: str, system: str) -> None:
     """Raise UserError, beginning with `where`, for a system that does not exist."""
     known = all_systems()
     if system not in known:
-        raise UserError(f"{where}: {system!r} is no system; {closest(system, known)}")
+        raise UserError(f"{where}: {system!r} is not a system; {closest(system, known)}")
 
 
 def check_option(where: str, dotted: str) -> None:
@@ -47,7 +47,7 @@ def check_option(where: str, dotted: str) -> None:
     fields: Mapping[str, Any] = Configuration.model_fields
     for part in dotted.split("."):
         if part not in fields:
-            raise UserError(f"{where}: {dotted!r} is no option of the configuration; {closest(part, fields)}")
+            raise UserError(f"{where}: {dotted!r} is not an option of the configuration; {closest(part, fields)}")
         kind = fields[part].annotation
         fields = kind.model_fields if isinstance(kind, type) and issubclass(kind, BaseModel) else {}
 
@@ -69,7 +69,7 @@ def check_checkpoint(name: str, checkpoints: Checkpoints) -> None:
     for option in kind.set:
         if not within(option, own):
             raise UserError(
-                f"{path}: set: {option} is no option of what this checkpoint makes itself "
+                f"{path}: set: {option} is not an option of what this checkpoint makes itself "
                 f"({', '.join(own) or 'nothing'}); make a variant of the checkpoint or decoder that it belongs to"
             )
         check_option(f"{path}: set", option)
@@ -82,7 +82,7 @@ def check_decoder(name: str, decoders: Decoders, checkpoints: Checkpoints) -> No
     for option in decoder.set:
         if not within(option, own):
             raise UserError(
-                f"{path}: set: {option} is no option of this decoder ({', '.join(own)}); make a variant "
+                f"{path}: set: {option} is not an option of this decoder ({', '.join(own)}); make a variant "
                 "of the checkpoint that it belongs to"
             )
         check_option(f"{path}: set", option)
@@ -92,7 +92,9 @@ def check_decoder(name: str, decoders: Decoders, checkpoints: Checkpoints) -> No
     if decoder.guide in checkpoints.files.faults:
         raise UserError(f"{path}: guide: {checkpoints.files.faults[decoder.guide].message}")
     if decoder.guide and (decoder.guide not in checkpoints or not checkpoints[decoder.guide].guides):
-        raise UserError(f"{path}: guide: {decoder.guide!r} is no such network; valid: {', '.join(checkpoints.guides)}")
+        raise UserError(
+            f"{path}: guide: {decoder.guide!r} is not a known network; valid: {', '.join(checkpoints.guides)}"
+        )
 
 
 def leave_out_faulty(methods: Library[MethodConfig], checkpoints: Checkpoints, decoders: Decoders) -> None:
@@ -138,7 +140,7 @@ def declare_variants(name: str, methods: Library[MethodConfig], checkpoints: Che
         own += sections_of_checkpoint(kind) if kind else []
         mend = "" if method.checkpoint != GENERATOR else "; to change a trained generator name it (`checkpoint: sft`)"
         raise UserError(
-            f"{path}: set: {wrong} is no option of the checkpoint or decoder of this method ({', '.join(own)}){mend}"
+            f"{path}: set: {wrong} is not an option of the checkpoint or decoder of this method ({', '.join(own)}){mend}"
         )
     changed: dict[str, Any] = {}
     if of_guide:

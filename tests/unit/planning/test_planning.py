@@ -73,7 +73,7 @@ def test_a_record_without_settings_is_known_by_its_path(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         ("rubbish\nmore\n", "no column `s`"),
-        (f"{SHORT}\nabc\t0\t0\t0\n", "'abc' in column `s` is no number"),
+        (f"{SHORT}\nabc\t0\t0\t0\n", "'abc' in column `s` is not a number"),
         (f"{HEADER}\n1.0\t0\t1\t1\tdecode\t{{'task: 'x'}}\t{{}}\t1\t{{}}\t{{}}\n", "malformed settings"),
         (f"{HEADER}\n1.0\t0\t1\t1\tdecode\t__import__('os')\t{{}}\t1\t{{}}\t{{}}\n", "malformed settings"),
     ],

@@ -55,7 +55,7 @@ REFUSED = {
         "5 hundred", "5i", "15 degrees below zero", "5 (thousand)", "3 apples or more",
     ],
     "is not one number with its unit": ["5!", "5,", "5 ?", "1_000", "5+", "5|", "5 - apples"],
-    "is no number": ["1/0", "A1", "H2O", "1e9999"],
+    "is not a number": ["1/0", "A1", "H2O", "1e9999"],
     "no end in decimals": ["1/3", "-2/7", "1 1/3", "⅓", r"\frac{5}{6}", "2/3 cup"],
     "too large": ["1e300", "-1e301"],
 }  # fmt: skip

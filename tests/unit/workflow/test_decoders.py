@@ -98,7 +98,9 @@ def test_what_is_refused(tmp_path: Path, text: str, message: str) -> None:
 def test_a_guide_is_a_network_that_is_declared(tmp_path: Path) -> None:
     decoders(tmp_path, mine="algorithm: greedy\nguide: teacher")
     known = Settings({"preset": "paper"}, CONFIG, tmp_path)
-    with pytest.raises(UserError, match=r"mine.yaml: guide: 'teacher' is no such network; valid: discriminator, verif"):
+    with pytest.raises(
+        UserError, match=r"mine.yaml: guide: 'teacher' is not a known network; valid: discriminator, verif"
+    ):
         known.decoder("mine")
 
 

@@ -242,7 +242,7 @@ def test_a_task_may_not_be_called_as_a_folder_of_all_results(tmp_path: Path) -> 
     text = (CONFIG / "tasks" / "gsm8k.yaml").read_text()
     (tmp_path / "tasks" / "data.yaml").write_text(text.replace("name: gsm8k", "name: data", 1))
     known = Settings({"preset": "tiny"}, CONFIG, tmp_path)
-    with pytest.raises(UserError, match=r"data.yaml: results/data/ is no task's folder; rename the task"):
+    with pytest.raises(UserError, match=r"data.yaml: results/data/ is not a task folder; rename the task"):
         known.task("data")
     assert "data" not in known.tasks
 
