@@ -14,7 +14,7 @@ WORD_PROBLEMS = ("gsm8k", "svamp", "multiarith")
 
 # What ours make of the texts that they read otherwise: (function, text) -> our answer.
 MENDED = {
-    ("extract_answer", "#### ,"): "[invalid]",  # no digit is not a number
+    ("extract_answer", "#### ,"): "[invalid]",  # a comma alone is not a number
     ("extract_answer", "#### 1e3"): "1000",  # read whole
     ("extract_answer", "#### 1 000"): "1000",
     ("is_correct", "AA = 2 ; ans = AA"): True,  # the name AA loses no letter

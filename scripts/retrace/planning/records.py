@@ -58,7 +58,7 @@ def _record(row: Mapping[str, str | None], file: Path, name: str) -> Record | No
     if seconds is None:
         if row["s"] in ("", "-", "NA", "nan", None):
             return None
-        raise UserError(f"{file}: {str(row['s'])[:40]!r} in column `s` is no number of seconds; delete the file")
+        raise UserError(f"{file}: {str(row['s'])[:40]!r} in column `s` is not a number of seconds; delete the file")
     known = bool(row.get("rule_name")) and "params" in row
     if known:
         resources = plain_mapping(row.get("resources"), file)
