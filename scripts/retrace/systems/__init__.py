@@ -1,1 +1,1 @@
-"""The systems, one package each."""
+"""The systems of the papers, one package for each."""

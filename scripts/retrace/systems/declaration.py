@@ -20,69 +20,76 @@ class Variant(Section):
     name: Name
     title: str = ""
     about: str = ""
-    extends: Name | None = Field(default=None, description="all that is not said here is as there")
-    set: dict[str, Value] = Field(default={}, description="dotted options that are otherwise than in the configuration")
+    extends: Name | None = Field(default=None, description="entry that supplies all values not set here")
+    set: dict[str, Value] = Field(default={}, description="dotted options whose values differ from the configuration")
 
 
 class Checkpoint(Variant):
-    """config/checkpoints/NAME.yaml. Names of checkpoints are NAME, with `rounds` NAME_roundN, with `guides`
-    GENERATOR_NAME."""
+    """config/checkpoints/NAME.yaml.
 
-    system: str = Field(default="", description="whose seeds, splits and text form it has; inherited from `extends`")
-    starts_from: str | None = Field(
-        default="base", description="checkpoint that its training starts from; `generator`: the model's own choice"
+    A checkpoint is named NAME; with `rounds` it is NAME_roundN, and with `guides` it is GENERATOR_NAME.
+    """
+
+    system: str = Field(
+        default="", description="system that sets its seeds, splits and text form; inherited from `extends`"
     )
-    made_from: list[Name] = Field(default=[], description="further checkpoints that it is made from")
-    sections: list[str] = Field(default=[], description="sections of the configuration that its own making depends on")
+    starts_from: str | None = Field(
+        default="base",
+        description="checkpoint that its training starts from; `generator`: the one that the model's file names",
+    )
+    made_from: list[Name] = Field(default=[], description="other checkpoints that it is made from")
+    sections: list[str] = Field(default=[], description="configuration sections that its own jobs depend on")
     rounds: str | None = Field(
-        default=None, description="option with the number of rounds, for what goes round and round"
+        default=None, description="option with the number of rounds, for a checkpoint that is made in rounds"
     )
     first_round: Literal[0, 1] = 0
-    round0: str | None = Field(default=None, description="the checkpoint that stands for round 0, if it is not its own")
+    round0: str | None = Field(default=None, description="another checkpoint that serves as round 0")
     round0_in_own_form: str | None = Field(
-        default=None, description="the same where `form` is not the task's: the base model, asked in that form"
+        default=None, description="the same when `form` is not the task's own: the base model with prompts in that form"
     )
     round0_rests_on: list[str] = Field(
-        default=[], description="options or sections that round 0 depends on; variants with the same ones share it"
+        default=[], description="options or sections that round 0 depends on; variants with equal values share it"
     )
     follows: Name | None = Field(
-        default=None, description="the loop whose rounds it goes along with; a variant of that loop gets one of its own"
+        default=None, description="the loop whose rounds it follows; each variant of that loop gets its own"
     )
     between: bool = Field(
-        default=False, description="whether its models stand between the rounds of the loop it follows"
+        default=False, description="whether its models come between the rounds of the loop it follows"
     )
-    reads: list[str] = Field(default=[], description="sections that it depends on and another checkpoint sets")
-    guides: bool = Field(
-        default=False, description="a network beside a generator, which guides or ranks what it writes"
+    reads: list[str] = Field(default=[], description="sections that it depends on and that another checkpoint sets")
+    guides: bool = Field(default=False, description="a network that guides or ranks a generator's output")
+    trajectories_of: Name | None = Field(
+        default=None, description="checkpoint whose sampled trajectories it is trained on"
     )
-    trajectories_of: Name | None = Field(default=None, description="whose sampled trajectories it is trained on")
     stage_of: Name | None = Field(
-        default=None, description="the checkpoint that it is a stage of; not decoded by itself"
+        default=None, description="the checkpoint that it is a stage of; a stage is not decoded separately"
     )
     family: Literal["decoder_only", "encoder_decoder"] | None = Field(
-        default=None, description="of the models that it can be made of; default: any"
+        default=None, description="family of models that it can be made from; default: any"
     )
-    scratch_only: bool = Field(default=False, description="made of models from scratch alone")
-    form: str | None = Field(default=None, description="option with its text form; default: the task's own steps")
+    scratch_only: bool = Field(default=False, description="made only from models that are trained from scratch")
+    form: str | None = Field(default=None, description="option that sets its text form; default: the task's own steps")
     splits: str | None = Field(
-        default=None, description="option with the set of splits it reads; default: its system's"
+        default=None, description="option that sets which splits it reads; default: its system's"
     )
     train: str | None = Field(
-        default=None, description="option with the split it is trained on; results then name its file"
+        default=None, description="option that sets the split it is trained on; results then name its file"
     )
     computations: bool = Field(
-        default=True, description="whether its texts may hold computations that a calculator takes over in decoding"
+        default=True, description="whether its texts may hold computations that a calculator completes during decoding"
     )
     steps: bool = Field(default=True, description="whether it writes steps before the answer")
-    decoder: Name | None = Field(default=None, description="the algorithm that alone can decode it; default: any")
-    released: str | None = Field(default=None, description="option that names the authors' own, in place of a training")
-    needs_solutions: str | None = Field(default=None, description="what is made of worked solutions, if anything is")
-    reports: str | None = Field(default=None, description="file of its folder that results tell of")
+    decoder: Name | None = Field(default=None, description="the only algorithm that can decode it; default: any")
+    released: str | None = Field(
+        default=None, description="option that names the authors' released checkpoint, used instead of training"
+    )
+    needs_solutions: str | None = Field(default=None, description="what is made from worked solutions, if anything")
+    reports: str | None = Field(default=None, description="file in its folder that results include")
     chosen_on_test: str | None = Field(
-        default=None, description="option that lets its training choose on the test split, which results then say"
+        default=None, description="option that lets training select on the test split; results then say so"
     )
     paper_names: list[str] = Field(
-        default=[], description="the method's names in the paper's tables; {round} may stand in"
+        default=[], description="the method's names in the paper's tables; may contain {round}"
     )
 
     @model_validator(mode="after")
@@ -90,7 +97,7 @@ class Checkpoint(Variant):
         for name in OPTION_FIELDS:
             value = getattr(self, name)
             if value is not None and "." not in value:
-                raise ValueError(f"{name} names an option of the configuration, `section.option`, and is {value!r}")
+                raise ValueError(f"{name} is {value!r}; it must name a configuration option as `section.option`")
         return self
 
     @property

@@ -16,8 +16,10 @@ from retrace.systems.requirements import Requirement
 class Table:
     """The part of a paper's table that can be built.
 
-    methods: its rows. tasks: those of each model; SOURCE>TASK: trained on another task. small: the option with the tasks
-    of the table where the model is a small one; default: the generated task.
+    Attributes:
+        methods: The rows.
+        tasks: The tasks for each model; SOURCE>TASK means trained on SOURCE and tested on TASK.
+        small: The option that lists the tasks when the model is a small one; default: the generated task.
     """
 
     methods: Sequence[str]
@@ -29,9 +31,13 @@ class Table:
 class System:
     """Declaration of a system; its checkpoints are in config/checkpoints.
 
-    sections: of the configuration, with their classes. tables: by the names of their files. figures: below
-    results/figures, with their forms; TASK and MODEL stand for a task's and a model's name. files: of a task and a model,
-    and the methods that they rest on. requirements: what its methods take, beside what the checkpoints' files say.
+    Attributes:
+        name: The name of the package.
+        sections: Configuration sections and their classes.
+        tables: Tables by file name.
+        figures: Figures in results/figures and their file formats; TASK and MODEL stand for names of tasks and models.
+        files: Other files of a task and model, and the methods that they depend on.
+        requirements: Requirements of its methods, in addition to those in the checkpoints' files.
     """
 
     name: str

@@ -14,13 +14,25 @@ from retrace.tasks.options import TaskConfig
 
 @dataclass(frozen=True)
 class Case:
-    """One combination.
+    """One combination of task, model and method.
 
-    checkpoint, kind, round: what the method decodes from here; decoder, algorithm: how. behind: the kinds that the
-    checkpoint is made from. guide: the network of the decoder. values, values_of_guide: the configuration as it holds
-    here. splits: the task's splits that the checkpoint's system reads as train and dev. target: the task whose questions
-    are answered, where it is another one. rounds: those of the checkpoint's loop by configuration; None where it has none.
-    grader: what the result's accuracy is by.
+    Attributes:
+        task: The task that the checkpoint is trained on.
+        model: The base model.
+        method: The method's name.
+        checkpoint: The name of the checkpoint to decode.
+        kind: The checkpoint's declaration.
+        decoder: The decoder's declaration.
+        algorithm: The decoder's algorithm.
+        values: The configuration for the checkpoint and decoder.
+        behind: Declarations of the checkpoints that this one is made from.
+        round: The checkpoint's round; None if it is not made in rounds.
+        guide: Declaration of the decoder's network; None if it has none.
+        values_of_guide: The configuration for that network.
+        splits: The task's splits that the checkpoint's system reads as train and dev.
+        target: The task whose questions are answered, if it is not `task`.
+        rounds: The configured number of rounds of the checkpoint's loop; None without a loop.
+        grader: The grader that determines the result's accuracy.
     """
 
     task: TaskConfig
@@ -125,8 +137,15 @@ def has_solutions(case: Case) -> bool:
 
 @dataclass(frozen=True)
 class Requirement:
-    """about: which combinations it concerns. met: whether such a one works. why: in words. mend: what to look for others
-    of; None where `why` says what to do."""
+    """A condition that combinations of task, model and method must meet.
+
+    Attributes:
+        name: A short name.
+        about: Whether the requirement applies to a combination.
+        met: Whether a combination meets it.
+        why: The reason that a combination does not work.
+        mend: What to replace to get a working combination; None if `why` already says what to do.
+    """
 
     name: str
     about: Callable[[Case], bool]
@@ -136,7 +155,7 @@ class Requirement:
 
 
 def plain_text(system: str, title: str, learned: str) -> Requirement:
-    """The requirement of a system without a prompt for models with a chat template. learned: what it learns."""
+    """Requirement of a system that has no prompt for models with a chat template. learned: what it learns."""
     return Requirement(
         f"plain text ({title})",
         about=lambda c: c.system == system,

@@ -88,7 +88,7 @@ def test_every_combination_of_the_configuration(methods: str, tasks: set[str], m
         (("gsm8k", "flan_t5_large", "dpo_st_round999"), r"dpo_st \(DPO-ST\) has 3 rounds here .* set dpo_st.rounds"),
         (("gsm8k", "gptj_6b", "learn_to_reason_round4"), "has 3 rounds here .*; for more, set rounds.learn_to_reason"),
         (("gsm8k", "gptj_6b", "sft_continued_round7"), "sft_continued .* has 3 rounds here"),
-        (("gsm8k", "flan_t5_large", "sft_extra_round1"), "dpo_st.labelled is -1: all are used; set it to a number"),
+        (("gsm8k", "flan_t5_large", "sft_extra_round1"), "dpo_st.labelled is -1, so all are used; set it to a number"),
         (
             ("arc_challenge", "flan_t5_large", "dpo_st"),
             "is for word problems, arc_challenge is of family multiple_choice",

@@ -1,4 +1,4 @@
-"""Cost formulas of DPO-ST and plain self-training, with the pairs and pseudo-labels that the samples so far give."""
+"""Cost formulas of DPO-ST and plain self-training, including the pairs and pseudo-labels made from samples."""
 
 from dataclasses import replace
 
@@ -13,21 +13,21 @@ formula("decode_transfer")(decode)
 
 @formula("sample_round")
 def sample_round(job: Costing) -> Work:
-    """The same number of solutions for every question of a shard."""
+    """The same number of solutions for every question in a shard."""
     text = job.text("train")
     return job.written(text, job.most("max-questions", text.rows) / job.option("shards"), job.option("samples"))
 
 
 def labelled(job: Costing) -> float:
-    """Worked solutions that may be used."""
+    """Number of worked solutions that may be used."""
     return job.most("labelled", job.text("train").rows)
 
 
 @formula("make_preferences")
 def make_preferences(job: Costing) -> Work:
-    """As many pairs a question as it has wrong solutions, up to its most.
+    """One pair for each wrong solution of a question, up to the limit.
 
-    Of n samples, at a share w of wrong ones, n w are wrong, and a question has any with probability 1 - (1 - w)^n.
+    If a share w of n samples is wrong, n w are wrong, and a question has at least one with probability 1 - (1 - w)^n.
     """
     text, wrong = job.text("train"), job.assumed.wrong_share
     questions = max(1, job.most("max-questions", text.rows))
@@ -40,7 +40,7 @@ def make_preferences(job: Costing) -> Work:
 
 @formula("make_pseudo_labels")
 def make_pseudo_labels(job: Costing) -> Work:
-    """The references, and the right samples that are unlike them."""
+    """The references and the correct samples that differ from them."""
     text, read = job.text("train"), job.rows("/trajectories.jsonl") or job.assumed.rows
     rows = labelled(job) + read * (1 - job.assumed.wrong_share) * job.assumed.unlike_share
     work = job.small(rows, text.question + text.solution, SAMPLES_A_SECOND, text.known)
@@ -49,8 +49,11 @@ def make_pseudo_labels(job: Costing) -> Work:
 
 @formula("train_dpo")
 def train_dpo(job: Costing) -> Work:
-    """Question and solution of both sides of a pair; before that every process reads all pairs once, for the reference's
-    log-probabilities. Pairs that are held out count like the others: by default there are none."""
+    """Question and solution of both sides of every pair.
+
+    Before training, every process reads all pairs once for the reference's log-probabilities. Held-out pairs count
+    like the others; by default there are none.
+    """
     text, pairs = job.text("train"), job.rows("/pairs.jsonl") or job.assumed.rows
     tokens = 2 * (text.question + text.solution)
     work = job.training(pairs, tokens, job.devices * pairs * tokens)
@@ -59,8 +62,10 @@ def train_dpo(job: Costing) -> Work:
 
 @formula("train_warm_up", "train_round", "train_sft_extra", "train_sft_continued")
 def train_round(job: Costing) -> Work:
-    """Question and solution of every reference, with pseudo-labels where a job has some, or as many references for them.
-    The continued control takes as many steps as the rounds' trainings did."""
+    """Question and solution of every reference and every pseudo-label, or of as many extra references for the control.
+
+    The continued control takes as many steps as all trainings of the rounds.
+    """
     text, dev = job.text("train"), job.text("dev")
     rows = job.rows("/pseudo_labels.jsonl") or rows_of_report(job) or labelled(job)
     if job.job.rule == "train_sft_continued":
@@ -71,14 +76,14 @@ def train_round(job: Costing) -> Work:
 
 
 def rows_of_report(job: Costing) -> float:
-    """Rows of the pseudo-labels whose report is an input."""
+    """Number of pseudo-labels according to the report that is an input."""
     makers = [job.sizes.makers.get(file) for file in job.files("/pseudo_labels.json")]
     planned = sum(job.of(maker).rows for maker in makers if maker)
     return planned or sum(job.sizes.lines(f"{file}l") or 0 for file in job.files("/pseudo_labels.json"))
 
 
 def steps_of(job: Costing, file: str) -> float:
-    """Optimizer steps of a training behind a control: as it is planned, or by its report."""
+    """Optimizer steps of a training that a control depends on: as planned, or from its report."""
     if maker := job.sizes.makers.get(file):
         return job.of(maker).steps
     path = job.sizes.results.parent / file

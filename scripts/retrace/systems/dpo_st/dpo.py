@@ -1,7 +1,7 @@
 """Direct preference optimization (Rafailov et al. 2023, equation 7), and its training for encoder-decoder models.
 
-The libraries' trainers know decoder-only models (see `retrace.systems.dpo_st.dpo_causal`); this one is for T5 and its
-relatives. The reference model's log-probabilities are computed once, before training, so that only one model is in memory.
+TRL's trainer supports decoder-only models only (see `retrace.systems.dpo_st.dpo_causal`); this one is for T5 and
+similar models. The reference model's log-probabilities are computed once before training, so only one model is in memory.
 """
 
 from collections.abc import Sequence
@@ -36,9 +36,17 @@ def dpo_losses(
     reference_rejected: torch.Tensor,
     beta: float,
 ) -> torch.Tensor:
-    """The loss of each pair: -log sigmoid(beta * ((chosen - its reference) - (rejected - its reference))), [n].
+    """Loss of each pair: -log sigmoid(beta * ((chosen - its reference) - (rejected - its reference))).
 
-    All arguments are summed log-probabilities [n] in natural logarithm.
+    Args:
+        chosen: Summed natural log-probabilities of the chosen sides, [n].
+        rejected: Those of the rejected sides, [n].
+        reference_chosen: Those of the chosen sides under the reference model, [n].
+        reference_rejected: Those of the rejected sides under the reference model, [n].
+        beta: Weight of the difference.
+
+    Returns:
+        The losses, [n].
     """
     return -functional.logsigmoid(beta * ((chosen - reference_chosen) - (rejected - reference_rejected)))
 
@@ -49,7 +57,7 @@ class PreferenceRow:
 
     chosen: Row
     rejected: Row
-    # The same question and solutions have the same reference values, but for the last digit: no part of what is compared.
+    # Equal questions and solutions have equal reference values except for rounding, so comparisons leave these out.
     reference: tuple[float, float] = field(default=(0.0, 0.0), repr=False)
 
     @property
@@ -64,8 +72,11 @@ def preference_rows(
     family: str,
     max_length: int,
 ) -> tuple[list[PreferenceRow], list[Preference]]:
-    """Rows of the pairs, and the pairs that they are of. A pair with a side of more than `max_length` tokens (input or
-    output; together for a decoder-only model) is left out, counted and named."""
+    """Token rows of the pairs, and the pairs that they belong to.
+
+    A pair is left out, counted and named if one side has more than `max_length` tokens: input or output, or both
+    together for a decoder-only model.
+    """
     if not pairs:
         return [], []
     questions = [pair.question for pair in pairs]
@@ -89,13 +100,13 @@ def _whole(row: Row) -> Row:
 
 
 def check_reference(policy: str | Path, reference: str | Path) -> None:
-    """Raise UserError if the two models' tokenizers differ: their log-probabilities would be of different texts."""
+    """Raise UserError if the two models' tokenizers differ: their log-probabilities could not be compared."""
     one, other = load_tokenizer(policy), load_tokenizer(reference)
     if one.get_vocab() != other.get_vocab():
         differing = sorted(set(one.get_vocab().items()) ^ set(other.get_vocab().items()))
         raise UserError(
-            f"{reference}: another tokenizer than {policy} has ({len(other)} and {len(one)} tokens, "
-            f"{differing[0][0]!r} differs); the reference must be the model that the training starts from, or one with "
+            f"{reference}: its tokenizer differs from that of {policy} ({len(other)} and {len(one)} tokens, "
+            f"{differing[0][0]!r} differs); use the model that the training starts from as the reference, or one with "
             "the same tokenizer"
         )
 
@@ -103,7 +114,7 @@ def check_reference(policy: str | Path, reference: str | Path) -> None:
 def with_reference(
     rows: Sequence[PreferenceRow], model: PreTrainedModel, pad_id: int, batch_size: int, precision: str
 ) -> list[PreferenceRow]:
-    """The rows with the reference model's log-probabilities of both sides, computed as the training computes."""
+    """The rows with the reference model's log-probabilities of both sides, computed in the training's precision."""
     was_training = model.training
     model.eval()
     dtype = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
@@ -116,7 +127,7 @@ def with_reference(
 
 
 def collate_preferences(rows: Sequence[PreferenceRow], pad_id: int, start_id: int | None) -> dict[str, torch.Tensor]:
-    """A batch of `collate_generator` with all chosen sides, then all rejected ones; reference: FloatTensor [2n]."""
+    """A batch of `collate_generator`: all chosen sides, then all rejected ones; `reference` is a FloatTensor [2n]."""
     sides = [*(row.chosen for row in rows), *(row.rejected for row in rows)]
     reference = [*(row.reference[0] for row in rows), *(row.reference[1] for row in rows)]
     return {**collate_generator(sides, pad_id, start_id), "reference": torch.tensor(reference)}
@@ -139,7 +150,7 @@ def count_preferences(batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 class PreferenceEvaluation:
-    """Loss, share of the pairs whose chosen side gained more than the rejected one, and by how much (times beta)."""
+    """Loss, share of pairs whose chosen side gained more than the rejected side, and the mean margin (times beta)."""
 
     def __init__(self, rows: Sequence[PreferenceRow], collate: Any, beta: float, batch_size: int) -> None:
         ordered = sorted(rows, key=lambda row: row.length)
@@ -170,9 +181,9 @@ def train_dpo(
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
-    """Train in place on rows that hold their reference (`with_reference`); returns the curve.
+    """Train in place on rows that include the reference's values (`with_reference`); returns the curve.
 
-    Works for any family; decoder-only models have a trainer of the library (`retrace.systems.dpo_st.dpo_causal`).
+    Works for any family, but decoder-only models use TRL's trainer (`retrace.systems.dpo_st.dpo_causal`).
     """
     if not options.dropout:
         disable_dropout(model)

@@ -1,4 +1,4 @@
-"""Direct preference optimization of decoder-only models by TRL's DPOTrainer, with our order, restarts and limits."""
+"""Direct preference optimization of decoder-only models: TRL's DPOTrainer with our row order, restarts and limits."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -24,7 +24,7 @@ from retrace.training.sft import disable_dropout
 
 
 class InOrder(Sampler[int]):
-    """The rows in the order of a whole training, epochs on end."""
+    """The rows in the order of the whole training, one epoch after another."""
 
     def __init__(self, order: np.ndarray) -> None:
         self.order = order
@@ -36,7 +36,7 @@ class InOrder(Sampler[int]):
         return iter(self.order.tolist())
 
 
-# Of what TRL measures, what our own trainer measures too, by our names.
+# TRL's measurements that our own trainer also makes, mapped to our names.
 _MEASURES = {
     "eval_loss": "eval_loss",
     "eval_rewards/accuracies": "eval_accuracy",
@@ -45,7 +45,7 @@ _MEASURES = {
 
 
 def plain(logs: dict[str, float]) -> dict[str, float]:
-    """A line of TRL's log with our names for the development measures, and without the others."""
+    """A line of TRL's log with our names for the development metrics, without TRL's other metrics."""
     return {_MEASURES.get(key, key): value for key, value in logs.items() if key in _MEASURES or key[:5] != "eval_"}
 
 
@@ -57,7 +57,7 @@ class Progress(shared.Milestones):
 
 
 class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
-    """TRL's trainer on an order of rows that is fixed before training, so that a killed run can resume."""
+    """TRL's trainer with a row order that is fixed before training, so that a killed run can resume."""
 
     def __init__(self, *args: Any, order: np.ndarray, owner: Owner, **kwargs: Any) -> None:
         self.order, self.owner = order, owner
@@ -71,18 +71,17 @@ class OrderedDPOTrainer(OwnCheckpoints, DPOTrainer):
         self.state.log_history[-1] = plain(self.state.log_history[-1])
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        return dataset  # token ids already, those whose reference was computed; TRL would cut the texts in its own way
+        return dataset  # already token ids, as in the reference values; TRL would truncate the texts differently
 
     def _precompute_ref_logps(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
-        return dataset  # it holds them; TRL would hand them from process to process by a file of the first one alone
+        return dataset  # already included; TRL would share them through a file that only the first process has
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
-        """None: what a checkpoint was made from stands in the results."""
+        """Disabled: results already say what a checkpoint was made from."""
 
 
 def tokens_of(rows: Sequence[PreferenceRow]) -> Dataset:
-    """The pairs as TRL trains on them: token ids of prompt, chosen and rejected, and what the reference model thinks of
-    both."""
+    """The pairs in TRL's format: token ids of prompt, chosen and rejected, with the reference's log-probabilities."""
     return Dataset.from_dict(
         {
             "prompt_ids": [row.chosen.ids for row in rows],
@@ -95,7 +94,7 @@ def tokens_of(rows: Sequence[PreferenceRow]) -> Dataset:
 
 
 def checkpointing(wanted: bool) -> dict[str, bool]:
-    """The option that recomputes activations in the backward pass, by the name that this release of transformers has."""
+    """The option that recomputes activations in the backward pass, under the name in this release of transformers."""
     names = {field.name for field in fields(DPOConfig)}
     return {"activation_checkpointing" if "activation_checkpointing" in names else "gradient_checkpointing": wanted}
 
@@ -110,9 +109,9 @@ def train_dpo_causal(
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[Any, list[dict[str, float]]]:
-    """Train in place; returns the trained model, with its adapters where the options ask for some, and the curve.
+    """Train in place; returns the trained model, with adapters if the options ask for them, and the curve.
 
-    rows, dev_rows: the token rows of the pairs, with their reference (`retrace.systems.dpo_st.dpo.with_reference`).
+    rows, dev_rows: token rows of the pairs with the reference's values (`retrace.systems.dpo_st.dpo.with_reference`).
     """
     if not options.dropout:
         disable_dropout(model)
@@ -133,9 +132,9 @@ def train_dpo_causal(
         beta=options.beta,
         # Rows over the limit were dropped before; TRL must not truncate any.
         max_length=None,
-        precompute_ref_log_probs=True,  # computed by us, see `_precompute_ref_logps`
-        disable_dropout=not options.dropout,  # of adapters, too
-        # Balancing a mixture's experts is no part of the loss here, as in all other trainings.
+        precompute_ref_log_probs=True,  # we compute them; see `_precompute_ref_logps`
+        disable_dropout=not options.dropout,  # also in adapters
+        # As in all other trainings, the loss has no term for balancing the experts of a mixture.
         **({"router_aux_loss_coef": 0.0} if hasattr(model.config, "output_router_logits") else {}),
         **checkpointing(options.activation_checkpointing),
         per_device_eval_batch_size=2 * device_batch,

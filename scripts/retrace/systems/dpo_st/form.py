@@ -27,7 +27,7 @@ INSTRUCTION = (
 )
 INVALID = "[invalid]"
 
-# In this order, each over the whole text. The colon of a ratio keeps its place (`1:2` is none of `\D:\d`).
+# Applied in this order, each to the whole text. The colon of a ratio is not changed (`1:2` does not match `\D:\d`).
 _REWRITES = [
     (re.compile(r"<<\d+=\d+>>"), ""),
     (re.compile(r"(\D):(\d)"), r"\1: \2"),
@@ -49,9 +49,9 @@ def one_line(solution: str) -> str:
 
 
 def last_answer(text: str) -> Fraction | None:
-    """The LAST number behind `#` and one space, commas removed; None where there is none or it is no number.
+    """The LAST number after `#` and one space, without commas; None if there is none or it is not a number.
 
-    The authors' code takes digits, points and commas alone; a number that goes on behind them, 1/2, is read whole.
+    The authors' code reads digits, points and commas only; here a number that continues, as in 1/2, is read whole.
     """
     text = plain_signs(text)
     found = list(_ANSWER.finditer(text))
@@ -66,7 +66,7 @@ def last_answer(text: str) -> Fraction | None:
 
 
 def extract_value(text: str) -> float | str:
-    """The last answer as a float, as the authors' code has it, or INVALID."""
+    """The last answer as a float, as in the authors' code, or INVALID."""
     value = last_answer(text)
     try:
         return INVALID if value is None else float(value)
@@ -75,7 +75,7 @@ def extract_value(text: str) -> float | str:
 
 
 class DpoStTask(Task):
-    """A task of word problems as DPO-ST puts it to a model of `family`."""
+    """A word-problem task in DPO-ST's text form for a model of `family`."""
 
     form = "dpo_st"
 
@@ -83,7 +83,7 @@ class DpoStTask(Task):
         super().__init__(config, path)
         if not isinstance(self.family, WordProblems):
             raise UserError(
-                f"{path}: DPO-ST's text form is for word problems, this task's family is {config.family}; "
+                f"{path}: DPO-ST's text form is for word problems, but this task's family is {config.family}; "
                 "set dpo_st.form to steps"
             )
         self.model_family = family
@@ -96,7 +96,7 @@ class DpoStTask(Task):
             self.calculator_signs = ("[", "]")
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
-        """The question, for a decoder-only model as an instruction. There are no demonstrations in this form."""
+        """The question; for a decoder-only model, as an instruction. This form has no demonstrations."""
         question = " ".join(question.split())
         return question if self.model_family == "encoder_decoder" else INSTRUCTION.replace("{question}", question)
 
@@ -105,11 +105,11 @@ class DpoStTask(Task):
         return self.written(example.answer)
 
     def written(self, solution: str) -> str:
-        """A solution in GSM8K's own notation, in this form."""
+        """Convert a solution from GSM8K's own notation to this form."""
         return one_line(solution) if self.model_family == "encoder_decoder" else solution
 
     def split_steps(self, text: str) -> list[str]:
-        """Sentences, without their full stop, or lines."""
+        """Sentences without their final period, or lines."""
         if self.model_family == "encoder_decoder":
             parts = _SENTENCE_END.split(steps.body_of(text).strip())
             parts = [part.removesuffix(".") for part in parts]
@@ -118,7 +118,7 @@ class DpoStTask(Task):
         return [kept for part in parts if (kept := " ".join(part.split()))]
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
-        """The inverse of `split_steps`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        """The inverse of `split_steps`. Without an answer: a prefix, which ends in the delimiter if it has steps."""
         if self.model_family == "encoder_decoder":
             ended = [f"{part} ." if part.endswith("]") else f"{part}." for part in parts]
         else:
@@ -139,9 +139,9 @@ class DpoStTask(Task):
         return None if value is None else decimal_text(value) or str(value)
 
     def grade(self, text: str, gold: str) -> bool:
-        """DPO-ST's grader: the values differ by less than 1e-4, exactly where floats are too coarse for it.
+        """DPO-ST's grader: the values differ by less than 1e-4, compared exactly where floats are too coarse.
 
-        UserError where gold has no answer.
+        Raises UserError if gold has no answer.
         """
         reference, found = extract_value(gold), extract_value(text)
         if isinstance(reference, str):
@@ -155,7 +155,7 @@ register(
         "dpo_st",
         make=lambda task, family, examples: DpoStTask(task.config, task.path, family),
         fits=lambda family: issubclass(family, WordProblems),
-        # An instruction and line breaks; for encoder-decoders it has no words of its own.
+        # An instruction and line breaks; for encoder-decoders there is no instruction.
         adds_words=frozenset({"decoder_only"}),
     )
 )

@@ -1,9 +1,9 @@
 """Training data from sampled solutions: preference pairs, and pseudo-labels. DPO-ST, sections 3.2 and 3.3.
 
-Among similar solutions only the first is kept; similarity is the Jaccard index of their token sets.
-The rules are those of the official code (TianduoWang/DPO-ST@e50bce7, utils/make_dpo_data.py and make_rft_data.py);
-unlike it, a pair's two sides are never the same text, empty texts are no solutions, and the random order of one
-question does not depend on the questions before it.
+Among similar solutions only the first is kept; similarity is the Jaccard index of their token sets. The rules are those
+of the official code (TianduoWang/DPO-ST@e50bce7, utils/make_dpo_data.py and make_rft_data.py), with three differences:
+the two sides of a pair are never the same text, empty texts are not solutions, and the random order for one question
+does not depend on the questions before it.
 """
 
 import random
@@ -18,11 +18,11 @@ from retrace.errors import UserError
 from retrace.schemas import Example, Trajectory
 
 Tokens = frozenset[Any]
-_CAP_OF_FIRST_PASS = 100  # solutions of a question that are counted for the percentile, as in the official code
+_CAP_OF_FIRST_PASS = 100  # the percentile counts at most this many solutions per question, as in the official code
 
 
 def jaccard(one: Tokens, other: Tokens) -> float:
-    """Size of the intersection over size of the union; 1 for two texts without any token."""
+    """Size of the intersection divided by size of the union; 1 for two texts without tokens."""
     both = len(one & other)
     union = len(one) + len(other) - both
     return both / union if union else 1.0
@@ -31,7 +31,7 @@ def jaccard(one: Tokens, other: Tokens) -> float:
 def unlike(
     texts: Iterable[str], tokens: Mapping[str, Tokens], similarity: float, kept: Sequence[str] = ()
 ) -> list[str]:
-    """`kept`, and in their order those texts that are not more similar than `similarity` to any one kept so far."""
+    """`kept`, followed by each text whose similarity to every text kept so far is at most `similarity`, in order."""
     result = list(kept)
     sets = [tokens[text] for text in result]
     for text in texts:
@@ -51,11 +51,18 @@ def pairs_of_question(
     similarity: float = 0.7,
     count: int = 3,
 ) -> list[tuple[str, str, float]]:
-    """The `count` least similar pairs (right, wrong, similarity) of one question, most unlike first.
+    """The `count` least similar pairs (right, wrong, similarity) of one question, least similar first.
 
-    gold: the reference solution, which counts as right; None: there is none. right, wrong: sampled texts, with or
-    without repeats. tokens: the set of tokens of each text. draw: orders equally similar pairs; where nothing is wrong
-    no number is drawn. A reference that was graded wrong never stands on both sides, as in the official code it may.
+    A reference that was graded wrong never appears on both sides of a pair; in the official code it may.
+
+    Args:
+        gold: The reference solution, which counts as right; None if there is none.
+        right: Correct sampled texts; repeats are allowed.
+        wrong: Wrong sampled texts; repeats are allowed.
+        tokens: The set of tokens of each text.
+        draw: Orders equally similar pairs; no number is drawn if no text is wrong.
+        similarity: Limit on the similarity of two texts of the same side.
+        count: Maximum number of pairs.
     """
     if not wrong:
         return []
@@ -72,7 +79,7 @@ def pairs_of_question(
 def solutions_of_question(
     gold: str | None, right: Collection[str], tokens: Mapping[str, Tokens], similarity: float = 0.7
 ) -> list[str]:
-    """The reference, if there is one, and the right sampled texts that are unlike it and each other, in sorted order."""
+    """The reference, if any, and the correct samples that differ enough from it and each other, in sorted order."""
     texts = sorted({*right, *([gold] if gold is not None else [])})
     if not texts:
         return []
@@ -81,24 +88,24 @@ def solutions_of_question(
 
 
 def cap_at_percentile(solutions: Sequence[Sequence[str]], percentile: float = 90.0) -> int:
-    """Most solutions that a question may have: this percentile of what the questions with any have; 0 without any.
+    """Maximum solutions per question: this percentile of the counts of questions with solutions; 0 if none has any.
 
-    Linear interpolation between neighboring counts, the fraction cut off.
+    The percentile is interpolated linearly between neighboring counts and rounded down.
     """
     counts = [min(len(texts), _CAP_OF_FIRST_PASS) for texts in solutions if texts]
     return int(np.percentile(counts, percentile)) if counts else 0
 
 
 def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
-    """The set of tokens of each text by the tokenizer of a model's folder, without start and end tokens.
+    """The set of tokens of each text under the tokenizer in a model's folder, without start and end tokens.
 
-    Read without transformers, whose import takes longer than the work. Raises UserError for a folder without one.
+    Avoids transformers, whose import takes longer than the work itself. Raises UserError if there is no tokenizer.
     """
     from tokenizers import Tokenizer
 
     file = Path(folder) / "tokenizer.json"
     unique = list(dict.fromkeys(texts))
-    if not file.exists() and (Path(folder) / "tokenizer_config.json").exists():  # one written in Python, as ByT5's
+    if not file.exists() and (Path(folder) / "tokenizer_config.json").exists():  # one written in Python, like ByT5's
         from transformers import AutoTokenizer
 
         from retrace.text.encoding import text_ids
@@ -110,9 +117,9 @@ def token_sets(folder: str | Path, texts: Collection[str]) -> dict[str, Tokens]:
         }
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises nothing more exact
+    except Exception as error:  # tokenizers raises no more specific class
         fault = "no such file" if not file.exists() else str(error).split("\n")[0][:200]
-        raise UserError(f"{file}: no tokenizer that can be read ({fault}); rebuild or fetch the folder again") from None
+        raise UserError(f"{file}: the tokenizer cannot be read ({fault}); rebuild or fetch the folder again") from None
     tokenizer.no_padding()
     tokenizer.no_truncation()
     found: dict[str, Tokens] = {}
@@ -139,10 +146,16 @@ def first_of(examples: Sequence[Example], count: int) -> Sequence[Example]:
 
 
 def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Trajectory]]]) -> dict[str, Sampled]:
-    """Samples by question, in the order of the examples. rounds: (file, rows) of each round, oldest first.
+    """Samples by question, in the order of the examples.
 
-    Empty texts are counted and left out; a text that was sampled before is counted as repeated. Raises UserError
-    naming file and line for a sample of a question that is not in the data.
+    Empty texts are counted and left out; a text that was already sampled is counted as repeated.
+
+    Args:
+        examples: The questions.
+        rounds: (file, rows) of each round, oldest first.
+
+    Raises:
+        UserError: If a sample's question is not in the data; names the file and line.
     """
     found = {example.id: Sampled() for example in examples}
     seen: set[tuple[str, str]] = set()
@@ -164,12 +177,12 @@ def gather(examples: Sequence[Example], rounds: Sequence[tuple[str, Sequence[Tra
 
 
 def right_of(found: Mapping[str, Sampled], example: Example) -> list[str]:
-    """The right samples of a question; empty if it was not sampled."""
+    """The correct samples of a question; empty if it was not sampled."""
     return found[example.id].right if example.id in found else []
 
 
 def counts_of(found: Mapping[str, Sampled], newest: Sequence[Trajectory]) -> dict[str, int]:
-    """Degenerate cases, as a round's report lists them. newest: the samples of the last round alone."""
+    """Counts of samples and of degenerate cases for a round's report. newest: the samples of the last round only."""
     return {
         "samples_of_this_round": len(newest),
         "correct_samples_of_this_round": sum(row.correct for row in newest),
@@ -184,7 +197,9 @@ def counts_of(found: Mapping[str, Sampled], newest: Sequence[Trajectory]) -> dic
 
 
 def gold_solutions(examples: Sequence[Example], labelled: int, write: Callable[[Example], str]) -> dict[str, str]:
-    """The references that may be used, in the text form `write` gives: those of the first `labelled` examples (-1: all),
-    where they have any steps."""
+    """References that may be used, by question: those of the first `labelled` examples (-1: all) that have steps.
+
+    write: converts an example's reference to its text form.
+    """
     known = examples if labelled < 0 else examples[:labelled]
     return {example.id: write(example) for example in known if example.steps}

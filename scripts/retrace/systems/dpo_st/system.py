@@ -25,8 +25,8 @@ SYSTEM = System(
             about=lambda c: c.system == "dpo_st" and c.form == "steps",
             met=lambda c: not c.model.chat,
             why=lambda c: (
-                "dpo_st.form steps is plain text, and the model has a chat template (`dpo_st.form: dpo_st` has a prompt "
-                "of its own)"
+                "dpo_st.form steps is plain text, but the model has a chat template (`dpo_st.form: dpo_st` has its own "
+                "prompt)"
             ),
             mend="model",
         ),
@@ -35,7 +35,7 @@ SYSTEM = System(
             about=lambda c: c.form == "dpo_st",
             met=lambda c: {c.task.family, c.answered.family} <= set(form_named("dpo_st").families()),
             why=lambda c: (
-                "DPO-ST's text form (dpo_st.form) is for word problems, "
+                "DPO-ST's text form (dpo_st.form) is for word problems, but "
                 f"{c.task.name} is of family {c.task.family}"
                 + (f", {c.answered.name} of family {c.answered.family}" if c.target else "")
                 + "; `dpo_st.form: steps` takes any task"
@@ -47,8 +47,8 @@ SYSTEM = System(
             about=lambda c: c.kind.name == "sft_extra",
             met=lambda c: c.values.dpo_st.labelled >= 0,
             why=lambda c: (
-                "this control trains on references that were held back, and dpo_st.labelled is -1: all are used; set it "
-                "to a number"
+                "this control trains on references that were held back, but dpo_st.labelled is -1, so all are used; set "
+                "it to a number"
             ),
             mend=None,
         ),

@@ -294,7 +294,7 @@ def test_a_reference_with_another_tokenizer_is_refused(tmp_path):
     words = project(tmp_path, "encoder_decoder")
     other = problems(200)[40:]
     save_model(*tiny_generator(arithmetic_task(delimiter=";"), other), tmp_path / "other")
-    with pytest.raises(UserError, match=r"other: another tokenizer than .*model has"):
+    with pytest.raises(UserError, match=r"other: its tokenizer differs from that of .*model"):
         train_dpo.main([*words, "--reference", str(tmp_path / "other")])
 
 

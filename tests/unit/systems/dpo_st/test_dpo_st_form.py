@@ -90,7 +90,7 @@ def test_the_plain_form_is_the_task_itself_and_others_are_refused():
     assert GSM8K.in_form("steps", "decoder_only") is GSM8K
     with pytest.raises(UserError, match="'alpaca' is unknown; use steps, dpo_st, learn_to_reason"):
         GSM8K.in_form("alpaca", "decoder_only")
-    with pytest.raises(UserError, match="is for word problems, this task's family is programs"):
+    with pytest.raises(UserError, match="is for word problems, but this task's family is programs"):
         load_task("mathqa", CONFIG).in_form("dpo_st", "encoder_decoder")
 
 
