@@ -165,9 +165,9 @@ def test_the_same_sweep_gives_the_same_bytes_and_no_curve_where_the_paper_has_no
 
 def test_sweeps_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     first = sweep(tmp_path / "0.json", {0.0: 0.3, 1.0: 0.5})
-    with pytest.raises(UserError, match=r"1\.json: other points or questions"):
+    with pytest.raises(UserError, match=r"1\.json: its points or questions differ"):
         plot(tmp_path, [first, sweep(tmp_path / "1.json", {0.0: 0.3})])
-    with pytest.raises(UserError, match=r"1\.json: other points or questions"):
+    with pytest.raises(UserError, match=r"1\.json: its points or questions differ"):
         plot(tmp_path, [first, sweep(tmp_path / "1.json", {0.0: 0.3, 1.0: 0.5}, n=100)])
     (tmp_path / "1.json").write_text('{"points": []}')
     with pytest.raises(UserError, match=r"1\.json: points"):

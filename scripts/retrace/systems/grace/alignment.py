@@ -1,8 +1,8 @@
 """Aligning sampled solutions with references: Needleman-Wunsch over step similarities, many solutions at once.
 
 GRACE section 3.1 and appendix B. A gap costs `gap_cost`; two steps of similarity s cost 1 - s, or nothing where
-s reaches `threshold` (the match is then forced). All alignments of a batch fill one table, an anti-diagonal at a
-time: every cell of an anti-diagonal depends on the two before it only, so a few array operations fill it for all.
+s reaches `threshold` (the match is then forced). All alignments of a batch share one table, filled one anti-diagonal
+at a time. Each anti-diagonal depends only on the two before it, so a few array operations fill it for the whole batch.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import numpy as np
 from retrace.errors import UserError
 
 GAP = "_"
-# A move is one of these; 3 is a pair whose first step could also have had a gap at the same cost.
+# The possible moves; 3 is a pair whose first step could also have been given a gap at the same cost.
 SECOND_ONLY, FIRST_ONLY, PAIR, _, STOP = range(5)
 USES_FIRST = np.array([0, 1, 1, 1, 0], dtype=bool)
 USES_SECOND = np.array([1, 0, 1, 1, 0], dtype=bool)
@@ -30,9 +30,14 @@ class Path(NamedTuple):
 
 @dataclass(frozen=True)
 class Paths:
-    """The alignments of a batch: costs [batch]; first and second [longest path, batch] as in Path, in forward order.
+    """The alignments of a batch, in forward order.
 
     Shorter paths are right-aligned; before them `first` and `second` are both -1.
+
+    Attributes:
+        costs: [batch].
+        first: Indices as in Path, [longest path, batch].
+        second: Indices as in Path, [longest path, batch].
     """
 
     first: np.ndarray
@@ -59,13 +64,19 @@ def align_batch(
 ) -> Paths:
     """Align many pairs of lists.
 
-    similarity: [batch, m, n], cosines, any value beyond a pair's own lengths. first_lengths, second_lengths: [batch],
-    zeros allowed. Raises UserError for a similarity that is not a number (GRACE's code lets it pass, and may then trace
-    back for ever).
+    Args:
+        similarity: Cosines [batch, m, n]; entries beyond a pair's own lengths are ignored.
+        first_lengths: Lengths of the first lists, [batch]; may be zero.
+        second_lengths: Lengths of the second lists, [batch]; may be zero.
+        gap_cost: Cost of a gap.
+        threshold: Similarity from which a match is forced.
+
+    Raises:
+        UserError: If a similarity is not a number. GRACE's code accepts it and may then trace back forever.
     """
     _, rows, columns = similarity.shape
     inside = (np.arange(rows)[:, None] < first_lengths)[:, None, :] & (np.arange(columns)[:, None] < second_lengths)
-    # The batch comes last: operations on an anti-diagonal then run over long rows. Two columns at least, for a stride.
+    # The batch axis is last, so operations on an anti-diagonal run over long rows. A stride needs at least two columns.
     values = np.zeros((rows, max(columns, 2), similarity.shape[0]))
     np.copyto(values[:, :columns], similarity.transpose(1, 2, 0), where=inside)
     if not np.isfinite(values).all():
@@ -79,7 +90,7 @@ def align_batch(
 
 
 def _tables(rows: int, columns: int, batch: int, gap_cost: float) -> tuple[np.ndarray, np.ndarray]:
-    """Costs and moves, each [m + n + 1, m + 1, batch]: anti-diagonal i + j, then row i; the edges are filled."""
+    """Costs and moves, each [m + n + 1, m + 1, batch], indexed by anti-diagonal i + j, then row i; edges are filled."""
     costs = np.empty((rows + columns + 1, rows + 1, batch))
     moves = np.zeros(costs.shape, dtype=np.int8)  # all SECOND_ONLY, as along the first row
     for position in range(max(rows, columns) + 1):
@@ -93,10 +104,10 @@ def _tables(rows: int, columns: int, batch: int, gap_cost: float) -> tuple[np.nd
 
 
 def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the tables, an anti-diagonal at a time. similarity: [m, n, batch], finite.
+    """Fill the tables, one anti-diagonal at a time. similarity: [m, n, batch], finite.
 
-    A forced match costs 0. No other option undercuts it: as no match costs less than 0, neighboring cells differ
-    by one gap at most. So the minimum picks it without being told.
+    A forced match costs 0 and needs no special case: no match costs less than 0, so neighboring cells differ by at most
+    one gap and the minimum always selects it.
     """
     rows, columns, batch = similarity.shape
     costs, moves = _tables(rows, columns, batch, gap_cost)
@@ -106,7 +117,7 @@ def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np
     for diagonal in range(2, rows + columns + 1):
         low, high = max(1, diagonal - columns), min(rows, diagonal - 1)
         paired, first_only, second_only = buffers[:, : high - low + 1]
-        # Cell (i - 1, diagonal - i - 1) of the flat table: one row down and one column back is columns - 1 further.
+        # Cell (i - 1, diagonal - i - 1) of the flat table: one row down and one column back is columns - 1 cells further.
         begin = (low - 1) * columns + diagonal - low - 1
         np.add(costs[diagonal - 2, low - 1 : high], mismatch[begin :: columns - 1][: high - low + 1], out=paired)
         np.add(costs[diagonal - 1, low - 1 : high], gap_cost, out=first_only)
@@ -114,8 +125,8 @@ def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np
         best = costs[diagonal, low : high + 1]
         np.minimum(first_only, second_only, out=best)
         np.minimum(best, paired, out=best)
-        # What costs the same up to rounding counts as cheapest, with numpy.isclose's tolerances; pairs go first.
-        # Three options and a minimum: what is neither of the first two is the third.
+        # Costs equal up to rounding (numpy.isclose's tolerances) count as cheapest; pairs take precedence. One of the
+        # three options is the minimum, so if neither of the first two is, the third is.
         limit = np.multiply(best, 1 + 1e-5, out=second_only)
         limit += 1e-8
         np.less_equal(paired, limit, out=pairs[diagonal, low : high + 1])
@@ -128,14 +139,14 @@ def _fill(similarity: np.ndarray, gap_cost: float, threshold: float) -> tuple[np
 def _trace_back(costs: np.ndarray, moves: np.ndarray, first_lengths: np.ndarray, second_lengths: np.ndarray) -> Paths:
     """Follow the moves of all alignments at once, from the last cell to the first."""
     _, width, batch = moves.shape
-    # A cell is one number into the flat table; a move subtracts a fixed number from it.
+    # A cell is an index into the flat table; each move subtracts a fixed number from it.
     down, across = (width + 1) * batch, width * batch
     jump = np.array([across, down, down + across, down + across, 0])
     last = ((first_lengths + second_lengths) * width + first_lengths) * batch + np.arange(batch)
     flat, cell = moves.reshape(-1), last
     longest = int((first_lengths + second_lengths).max(initial=0))
     taken = np.empty((longest, batch), dtype=np.int8)
-    for step in range(longest - 1, -1, -1):  # the last move first: rows of `taken` are in forward order
+    for step in range(longest - 1, -1, -1):  # backward, so that rows of `taken` are in forward order
         flat.take(cell, out=taken[step], mode="clip")
         cell = cell - jump.take(taken[step])
     lengths = longest - np.count_nonzero(taken == STOP, axis=0)
@@ -146,7 +157,7 @@ def _trace_back(costs: np.ndarray, moves: np.ndarray, first_lengths: np.ndarray,
 def _count(used: np.ndarray) -> np.ndarray:
     """0, 1, 2, ... down the rows where `used` [rows, batch] is true, -1 elsewhere."""
     total = used.astype(np.int32)
-    for row in range(1, len(total)):  # several times as fast as numpy.cumsum along the first axis
+    for row in range(1, len(total)):  # several times faster than numpy.cumsum along the first axis
         total[row] += total[row - 1]
     total *= used
     total -= 1
@@ -166,9 +177,15 @@ def align_indexed(
     threshold: float = 0.8,
     chunk: int = 1024,
 ) -> list[Path]:
-    """Align lists of row numbers of `vectors` ([distinct steps, width], of length 1 each: products are cosines).
+    """Align lists of row numbers of `vectors`, in input order.
 
-    Lists of similar length share a chunk to limit padding; the result is in input order.
+    Args:
+        firsts: Row numbers of the first list of each pair.
+        seconds: Row numbers of the second list of each pair.
+        vectors: Unit vectors [distinct steps, width], whose products are cosines.
+        gap_cost: Cost of a gap.
+        threshold: Similarity from which a match is forced.
+        chunk: Pairs aligned together; pairs of similar length share a chunk to limit padding.
     """
     paths: list[Path | None] = [None] * len(firsts)
     order = sorted(range(len(firsts)), key=lambda index: (len(firsts[index]), len(seconds[index])))
@@ -203,7 +220,7 @@ class Job:
 
 
 class Aligned(NamedTuple):
-    """A wrong solution aligned with its nearest reference; both lists have the same length."""
+    """A wrong solution aligned with its nearest reference; both lists have equal length."""
 
     example_id: str
     first: list[str]
@@ -217,11 +234,16 @@ def align_jobs(
     gap_cost: float = 0.5,
     threshold: float = 0.8,
 ) -> list[Aligned]:
-    """Align every job with its references and keep the cheapest alignment, the earlier reference at equal cost.
+    """Align every job with its references and keep the cheapest alignment; ties go to the earlier reference.
 
-    embed: distinct steps -> vectors of length 1, [distinct steps, width]; called once.
-    The official code makes pairs from the alignment with every correct solution. Against a correct solution that
-    went another way right steps count as wrong ones, so we compare with the nearest one only.
+    The official code makes pairs from the alignments with all correct solutions. Compared with a correct solution that
+    takes a different approach, correct steps would count as wrong, so we use the nearest reference only.
+
+    Args:
+        jobs: Wrong solutions with their references.
+        embed: Maps distinct steps to unit vectors [distinct steps, width]; called once.
+        gap_cost: Cost of a gap.
+        threshold: Similarity from which a match is forced.
     """
     number: dict[str, int] = {}
 
@@ -246,7 +268,7 @@ def align_jobs(
 
 
 def align_by_position(jobs: Sequence[Job]) -> list[Aligned]:
-    """The naive alignment: the k-th step beside the k-th, with the first reference of as many steps; cost 0.
+    """The naive alignment: step k with step k of the first reference that has as many steps; cost 0.
 
     As in the official code, solutions without such a reference are skipped.
     """

@@ -7,7 +7,7 @@ from retrace.planning.work import Costing, Work, formula
 
 
 def encoder_named(job: Costing, option: str) -> Model:
-    """An encoder of config/models, or as large as all-MiniLM-L6 without its embeddings, or as RoBERTa-large."""
+    """An encoder of config/models; otherwise the size of all-MiniLM-L6 without embeddings, or of RoBERTa-large."""
     name = job.job.options.get(option, "")
     if job.sizes.is_model(name):
         return job.sizes.model(name)
@@ -16,7 +16,7 @@ def encoder_named(job: Costing, option: str) -> Model:
 
 @formula("sample_trajectories")
 def sample_trajectories(job: Costing) -> Work:
-    """Whole passes over a shard's questions, until enough solutions are wrong and new, at the share that is assumed."""
+    """Whole passes over a shard's questions until enough new wrong solutions are expected at the assumed share."""
     text, shards = job.text("train"), job.option("shards")
     questions = job.most("max-questions", text.rows) / shards
     each = job.option("samples-per-pass")
@@ -42,7 +42,7 @@ def measure_step_choice(job: Costing) -> Work:
 
 @formula("rerank")
 def rerank(job: Costing) -> Work:
-    """The verifier reads question and solution of every sample; of predictions that are there their size says how many."""
+    """The verifier reads question and solution of every sample; existing predictions tell their number by size."""
     text, verifier = job.text(job.job.wildcards["split"]), job.encoder()
     solutions = 0.0
     for file in job.files(f"{job.job.wildcards['split']}.jsonl"):
@@ -56,7 +56,7 @@ def rerank(job: Costing) -> Work:
 
 @formula("align_steps")
 def align_steps(job: Costing) -> Work:
-    """The embedder reads every distinct step once; the alignment itself takes .2 ms a solution."""
+    """The embedder reads every distinct step once; the alignment itself takes 0.2 ms per solution."""
     text, embedder = job.text("train"), encoder_named(job, "embedder")
     solutions = job.rows("trajectories.jsonl") or job.assumed.rows
     wrong = solutions * job.assumed.wrong_share
@@ -67,7 +67,7 @@ def align_steps(job: Costing) -> Work:
 
 @formula("make_pairs")
 def make_pairs(job: Costing) -> Work:
-    """Reading and writing rows; where entailment judges, the model reads both steps of every pair."""
+    """Reading and writing rows; with the entailment judge, its model reads both steps of every pair."""
     text = job.text("train")
     pairs = (job.rows("alignments.jsonl") or job.assumed.rows) * job.assumed.pairs_per_solution
     work = job.small(pairs, text.question + text.solution, 20000, text.known)
@@ -80,7 +80,7 @@ def make_pairs(job: Costing) -> Work:
 
 @formula("train_discriminator")
 def train_discriminator(job: Costing) -> Work:
-    """Both members of a pair: question, half a solution for the prefix, a step. A tenth of the pairs evaluates."""
+    """Both members of a pair: question, half a solution as the prefix, one step. A tenth of the pairs is held out."""
     text, pairs = job.text("train"), job.rows("pairs.jsonl") or job.assumed.rows
     tokens = 2 * (text.question + text.solution / 2 + text.solution / text.steps)
     return job.training(pairs, tokens, job.option("evaluations") * pairs / 10 * tokens, job.encoder())
@@ -88,7 +88,7 @@ def train_discriminator(job: Costing) -> Work:
 
 @formula("train_verifier")
 def train_verifier(job: Costing) -> Work:
-    """Question and solution of right and wrong samples, at most so many of either."""
+    """Question and solution of correct and wrong samples, up to the limit for each label."""
     text, most = job.text("train"), job.option("max-samples", -1)
     rows = job.rows("trajectories.jsonl") or job.assumed.rows
     rows = min(rows, 2 * most) if most >= 0 else rows

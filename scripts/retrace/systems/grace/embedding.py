@@ -1,4 +1,4 @@
-"""Sentence embeddings of solution steps: every distinct step once, in batches of similar length.
+"""Sentence embeddings of solution steps. Every distinct step is embedded once, in batches of similar length.
 
 Choices of `align.embedder`: `roscoe`, `simcse`, `mpnet`, `minilm`, a sentence-transformers id or folder, `openai:MODEL`.
 """
@@ -21,14 +21,14 @@ COMPUTATION = re.compile(r"<<.*?>>")
 
 @dataclass(frozen=True)
 class Known:
-    """A named model on the Hub: the pooler's output or the mean over tokens; texts are cut at max_length."""
+    """A named model on the Hub: pooler output or mean over tokens; texts are truncated to max_length."""
 
     hub: str
     pooling: str
     max_length: int
 
 
-# Pooling and length are those of the simcse package (encode: pooler_output, 128 tokens), which the official code uses.
+# Pooling and length as in the simcse package (encode: pooler_output, 128 tokens), which the official code uses.
 KNOWN = {
     "roscoe": Known("facebook/roscoe-512-roberta-base", "pooler", 128),
     "simcse": Known("princeton-nlp/sup-simcse-roberta-base", "pooler", 128),
@@ -38,23 +38,25 @@ KNOWN = {
 def embedding_text(step: str) -> str:
     """The text of a step to embed, without its `<<...>>` computations.
 
-    A step that is nothing but a computation keeps it, without the brackets: otherwise every such step would be the
-    same empty text. (The brackets would only make unlike computations look alike.)
+    A step that consists only of a computation keeps it, without the brackets; otherwise all such steps would be the same
+    empty text. (The brackets would make different computations look similar.)
     """
     return COMPUTATION.sub("", step).strip() or step.replace("<<", "").replace(">>", "").strip() or step
 
 
 def embed_steps(steps: Sequence[str], embedder: Embedder) -> np.ndarray:
-    """Vectors of length 1 of the steps' texts, float32 [len(steps), width]; equal texts are embedded once.
+    """Unit vectors of the steps' texts, float32 [len(steps), width]; equal texts are embedded once.
 
-    Raises UserError naming the step whose vector is zero or not finite: no cosine exists for it.
+    Raises UserError naming the step if its vector is zero or not finite, because then no cosine exists.
     """
     number: dict[str, int] = {}
     rows = [number.setdefault(embedding_text(step), len(number)) for step in steps]
     texts = list(number)
     vectors = np.asarray(embedder(texts), dtype=np.float32)
     if vectors.ndim != 2 or len(vectors) != len(texts):
-        raise UserError(f"the embedder gave vectors of shape {list(vectors.shape)} for {len(texts)} texts; use another")
+        raise UserError(
+            f"the embedder gave vectors of shape {list(vectors.shape)} for {len(texts)} texts; use another embedder"
+        )
     with np.errstate(all="ignore"):
         norms = np.linalg.norm(vectors, axis=1, keepdims=True)
         bad = ~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0)
@@ -70,12 +72,12 @@ def embed_steps(steps: Sequence[str], embedder: Embedder) -> np.ndarray:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ValueError:  # import failed before
+    except ValueError:  # an earlier import failed
         return False
 
 
 def check_embedder(name: str, url: str | None = None) -> None:
-    """Raise UserError if an embedder's package or API key is missing; does not look for weights."""
+    """Raise UserError if an embedder's package or API key is missing; does not check for weights."""
     kind, _, model = name.partition(":")
     if kind == "openai":
         if not model:
@@ -84,8 +86,8 @@ def check_embedder(name: str, url: str | None = None) -> None:
             raise UserError("align.embedder openai: the package openai is missing; pip install openai")
         if not os.environ.get("OPENAI_API_KEY") and url is None:
             raise UserError(
-                "align.embedder openai: OPENAI_API_KEY is not set; export it, or give the URL of a server "
-                "of your own in align.embedder_url, or set align.embedder to minilm"
+                "align.embedder openai: OPENAI_API_KEY is not set; export it, or give the URL of your own "
+                "server in align.embedder_url, or set align.embedder to minilm"
             )
         return
     if url is not None:
@@ -97,10 +99,13 @@ def check_embedder(name: str, url: str | None = None) -> None:
 
 
 def load_embedder(name: str, url: str | None = None, batch_size: int = 256, folder: str | None = None) -> Embedder:
-    """The embedder of that name; see the module's text. Weights come from the Hub or its cache, except minilm's.
+    """The embedder with this name; see the module's docstring. Weights come from the Hub or its cache, except minilm's.
 
-    url: base URL of an OpenAI-compatible endpoint, for `openai:MODEL` only. folder: where a named embedder's files
-    lie already, as the workflow fetches them, pinned.
+    Args:
+        name: A choice of `align.embedder`.
+        url: Base URL of an OpenAI-compatible endpoint, for `openai:MODEL` only.
+        batch_size: Texts per batch or request.
+        folder: Folder with the files of a named embedder, if the workflow already fetched its pinned revision.
     """
     check_embedder(name, url)
     kind, _, model = name.partition(":")
@@ -127,9 +132,9 @@ def _minilm_folder() -> str:
 def _no_model(name: str, error: Exception) -> UserError:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
     return UserError(
-        f"align.embedder: {name} could not be loaded ({reason}). Is the id right, and is the Hub or its cache "
-        f"(HF_HOME) in reach? Ways on: fill the cache on a machine that reaches the Hub (hf download {name}), or "
-        "set align.embedder to minilm, which needs no download"
+        f"align.embedder: {name} could not be loaded ({reason}). Is the id correct, and is the Hub or its cache "
+        f"(HF_HOME) reachable? Fill the cache on a machine that can reach the Hub (hf download {name}), or set "
+        "align.embedder to minilm, which needs no download"
     )
 
 
@@ -140,9 +145,9 @@ def _device() -> str:
 
 
 class TransformerEmbedder:
-    """An encoder of the transformers library with mean pooling or its pooler's output.
+    """An encoder of the transformers library with mean pooling or pooler output.
 
-    For minilm this gives what sentence-transformers gives, and saves its import.
+    For minilm the output equals that of sentence-transformers, without the cost of importing it.
     """
 
     def __init__(self, model: str, pooling: str, max_length: int, batch_size: int = 256) -> None:
@@ -157,9 +162,9 @@ class TransformerEmbedder:
             raise _no_model(model, error) from None
         if pooling == "pooler" and any("pooler" in key for key in loading["missing_keys"]):
             raise UserError(
-                f"align.embedder: {model} holds no pooler weights, and is no SimCSE model: random ones would stand in their "
-                "place. Set align.embedder to simcse, mpnet or minilm, or to the folder or the Hub id of an embedder of "
-                "sentence-transformers"
+                f"align.embedder: {model} has no pooler weights and is not a SimCSE model, so random weights would be used. "
+                "Set align.embedder to simcse, mpnet or minilm, or to the folder or Hub id of a sentence-transformers "
+                "embedder"
             )
         self.encoder = encoder.float().eval().to(_device())
         self.pooling, self.max_length, self.batch_size = pooling, max_length, batch_size
@@ -192,7 +197,7 @@ class TransformerEmbedder:
 
 
 class SentenceTransformersEmbedder:
-    """Any model of the sentence-transformers library, by Hub id or folder, with the pooling that it declares."""
+    """Any model of the sentence-transformers library, by Hub id or folder, with its own pooling."""
 
     def __init__(self, model: str, batch_size: int = 256) -> None:
         from sentence_transformers import SentenceTransformer
@@ -204,12 +209,12 @@ class SentenceTransformersEmbedder:
         self.batch_size = batch_size
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Texts -> float32 [len(texts), width]; the library sorts by length itself."""
+        """Texts -> float32 [len(texts), width]; the library sorts by length."""
         return self.model.encode(texts, batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False)
 
 
 class EndpointEmbedder:
-    """An OpenAI-compatible embeddings endpoint. The key comes from OPENAI_API_KEY and appears in no message."""
+    """An OpenAI-compatible embeddings endpoint. The key comes from OPENAI_API_KEY and never appears in a message."""
 
     MOST_INPUTS = 2048  # per request, OpenAI's limit
 
@@ -222,7 +227,7 @@ class EndpointEmbedder:
         self.model, self.batch_size = model, min(batch_size, self.MOST_INPUTS)
 
     def __call__(self, texts: list[str]) -> np.ndarray:
-        """Texts -> float32 [len(texts), width]. Failed requests are repeated; then a UserError."""
+        """Texts -> float32 [len(texts), width]. Raises UserError if a request fails after retries."""
         import openai
 
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
@@ -238,8 +243,8 @@ class EndpointEmbedder:
             given: dict[int, Any] = {item.index: item.embedding for item in answer.data}
             if sorted(given) != list(range(len(part))):
                 raise UserError(
-                    f"align.embedder openai:{self.model}: {len(given)} vectors came back for {len(part)} texts; "
-                    "is the server compatible? Try a smaller aligning.batch_size"
+                    f"align.embedder openai:{self.model}: the server returned {len(given)} vectors for {len(part)} texts; "
+                    "is it compatible? Try a smaller align.batch_size"
                 )
             for place, index in enumerate(part):
                 vectors[index] = given[place]

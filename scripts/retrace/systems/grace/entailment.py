@@ -1,9 +1,9 @@
 """Step correctness by an entailment model, for symbolic tasks. GRACE section 3.1, the paper's way for these tasks.
 
-A step is right if it entails the aligned reference step and is entailed by it, each as the classifier's most likely
-label; the official code does so with RoBERTa-large fine-tuned on MNLI (data_utils/discriminator_dataset.py of
-mukhal/grace, `is_entailed`). Our steps carry no delimiter behind them, theirs do. What the step says is all that is
-judged: the prefix is not read.
+A step is correct if it entails the aligned reference step and is entailed by it; in both directions entailment must be
+the classifier's most likely label. The official code does the same with RoBERTa-large fine-tuned on MNLI
+(data_utils/discriminator_dataset.py of mukhal/grace, `is_entailed`), but its steps end in their delimiter and ours do
+not. Only the step itself is judged; the prefix is not read.
 """
 
 import sys
@@ -32,11 +32,14 @@ def aligned_steps(alignments: Iterable[Alignment]) -> list[tuple[str, str]]:
 
 
 class EntailmentJudge:
-    """A sequence classifier that was trained on premise and hypothesis, with a label `entailment`.
+    """A sequence classifier trained on premise and hypothesis, with a label `entailment`.
 
-    name: a folder in the Hugging Face layout, or a Hub id, optionally as ID@REVISION; looked up in the mirror
-    (RETRACE_MIRROR), the Hub and its cache. Raises UserError for a model that cannot be had, has no such label, or
-    lacks its classification layer.
+    Args:
+        name: A folder in the Hugging Face layout, or a Hub id, optionally as ID@REVISION; looked up in the mirror
+            (RETRACE_MIRROR), the Hub and its cache.
+
+    Raises:
+        UserError: If the model cannot be loaded, has no such label, or lacks its classification layer.
     """
 
     def __init__(self, name: str, device: str | None = None) -> None:
@@ -71,17 +74,17 @@ class EntailmentJudge:
             raise UserError(f"pair.entailment_model {name}: cannot be loaded ({fault}); fetch it again") from None
         if loading["missing_keys"]:
             raise UserError(
-                f"pair.entailment_model {name}: weight {sorted(loading['missing_keys'])[0]} is missing; it is no "
-                "sequence classifier: choose a model that was fine-tuned on MNLI"
+                f"pair.entailment_model {name}: weight {sorted(loading['missing_keys'])[0]} is missing, so it is "
+                "not a sequence classifier; choose a model that was fine-tuned on MNLI"
             )
         self.model = model.float().eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self.max_length = _max_length(self.tokenizer, config)
 
     def entails(self, pairs: Sequence[tuple[str, str]], batch_size: int = 64) -> list[bool]:
-        """For each (premise, hypothesis) whether entailment is the most likely label.
+        """For each (premise, hypothesis), whether entailment is the most likely label.
 
-        Pairs of like length share a batch. A pair that is longer than the model's limit counts as not entailed, with
-        a note on standard error: half a step says something else. Raises UserError where the scores are no numbers.
+        Pairs of similar length share a batch. A pair longer than the model's limit counts as not entailed, with a note
+        on standard error, because a truncated step can mean something else. Raises UserError if a score is NaN.
         """
         import torch
 
@@ -102,7 +105,7 @@ class EntailmentJudge:
                 logits = self.model(**batch).logits
             if bool(logits.isnan().any()):
                 raise UserError(
-                    f"pair.entailment_model {self.name}: its scores are not numbers (NaN); the weights are damaged: "
+                    f"pair.entailment_model {self.name}: its scores are not numbers (NaN), so its weights are damaged; "
                     "fetch it again"
                 )
             for index, label in zip(part, logits.argmax(-1).tolist(), strict=True):
@@ -117,9 +120,10 @@ class EntailmentJudge:
         return [{name: columns[name][index] for name in columns} for index in range(len(pairs))]
 
     def judge(self, pairs: Sequence[tuple[str, str]], batch_size: int = 64) -> Judged:
-        """For each different (step, reference step) whether each entails the other.
+        """For each distinct (step, reference step), whether each entails the other.
 
-        Steps with the same words are right without asking. The way back is asked only where the way there holds.
+        Steps with equal words are correct without running the model. The reverse direction is checked only if the
+        forward direction holds.
         """
         judged: Judged = {(step, right): step.split() == right.split() for step, right in pairs}
         there = [pair for pair, same in judged.items() if not same]
@@ -133,5 +137,5 @@ def _max_length(tokenizer: Any, config: Any) -> int:
     """Maximum length of a pair in tokens."""
     positions = getattr(config, "max_position_embeddings", None) or 512
     if config.model_type in ("roberta", "xlm-roberta", "camembert"):
-        positions -= config.pad_token_id + 1  # these count positions from behind the padding token's id
+        positions -= config.pad_token_id + 1  # these models start counting positions after the padding token's id
     return int(min(tokenizer.model_max_length, positions))

@@ -1,4 +1,4 @@
-"""Shared code of the programs that train discriminator and verifier. Has no heavy imports, so that --help is fast."""
+"""Shared code of the programs that train discriminator and verifier. No heavy imports, so --help is fast."""
 
 import argparse
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ def add_arguments(parser: argparse.ArgumentParser, kind: str) -> None:
     """Arguments of both programs.
 
     Args:
-        parser: of the program.
+        parser: The program's parser.
         kind: `discriminator` or `verifier`.
     """
     parser.add_argument("--generator", required=True, help="folder of the generator")
     parser.add_argument("--model-file", required=True, help="config/models/NAME.yaml of the generator")
     parser.add_argument("--task-file", required=True, help="config/tasks/NAME.yaml")
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
+    parser.add_argument("--state", required=True, help="folder for restarts; removed at the end")
     parser.add_argument("--output", required=True, help=f"folder of the {kind}")
     parser.add_argument("--report", required=True, help="JSON report")
 
@@ -36,12 +36,12 @@ def write_judge(
     """Write the trained network with its curve, and the report, atomically.
 
     Args:
-        args: the program's arguments.
+        args: The program's arguments.
         kind: `discriminator` or `verifier`.
-        network: as it was trained.
-        curve: of the training.
-        report: what was measured on the development part.
-        trained: what the folder's model card says.
+        network: The trained network.
+        curve: The training's curve.
+        report: Measurements on the development part.
+        trained: Contents of the folder's model card.
     """
     from retrace.evaluation.model_card import write_card
     from retrace.machine.storage import atomic_path, write_json

@@ -16,7 +16,7 @@ StepCorrect = Callable[[str, str, list[str]], bool]
 
 @dataclass(frozen=True)
 class Triple:
-    """After the steps of `prefix`, `positive` is right and `negative` is wrong."""
+    """A correct step (`positive`) and a wrong step (`negative`) that follow the steps of `prefix`."""
 
     prefix: tuple[str, ...]
     positive: str
@@ -32,14 +32,20 @@ def stitch(
     first_error_only: bool = False,
     draw: Callable[[], float] = random.random,
 ) -> Iterator[Triple]:
-    """Triples of one wrong solution beside its reference ('_' is a gap), in the order of its errors.
+    """Triples from one wrong solution aligned with its reference, in the order of its errors.
 
-    A step that the solution lacks enters the prefix from the reference; a right step enters as the solution has it.
-    A step too many is a negative against the next step of the reference and stays out of the prefix. The first
-    wrong step ends the walk; if the prefix is not the reference's own, the triple is made with that one, too.
-    correct: (step, reference step, prefix) -> whether the step says the same.
-    invalid_prefix_prob: with this chance a wrong step makes no triple but enters the prefix, and the walk goes on.
-    first_error_only: one triple at most. draw: uniform numbers in [0, 1); not called where invalid_prefix_prob is 0.
+    A step that the solution lacks enters the prefix from the reference; a correct step enters as the solution has it.
+    An extra step is a negative for the next reference step and stays out of the prefix. The first wrong step ends the
+    walk; if the prefix differs from the reference's own, a second triple uses the reference's prefix.
+
+    Args:
+        trajectory: Steps of the solution; '_' is a gap.
+        reference: Steps of the reference; '_' is a gap.
+        correct: (step, reference step, prefix) -> whether the steps say the same.
+        break_after_extra_step: Whether the first extra step ends the walk.
+        invalid_prefix_prob: Probability that a wrong step makes no triple but enters the prefix, and the walk continues.
+        first_error_only: Return at most one triple.
+        draw: Uniform numbers in [0, 1); not called if invalid_prefix_prob is 0.
     """
     if len(trajectory) != len(reference):
         raise UserError(f"an alignment has {len(trajectory)} and {len(reference)} entries; rebuild the alignments")
@@ -66,9 +72,9 @@ def stitch(
 
 
 def limit_negatives(triples: Sequence[Triple], most: int) -> list[Triple]:
-    """One question's triples with at most `most` different ones a prefix, the most frequent first.
+    """One question's triples, at most `most` distinct ones per prefix, the most frequent first.
 
-    At equal frequency the earlier one stays. -1: all, repetitions included, as the official code trains on them.
+    Ties go to the earlier triple. With -1 all triples are kept, including repetitions, as in the official code.
     """
     if most < 0:
         return list(triples)
@@ -79,14 +85,14 @@ def limit_negatives(triples: Sequence[Triple], most: int) -> list[Triple]:
 
 
 def development_questions(ids: Sequence[str], share: float, seed: int) -> set[str]:
-    """The questions whose pairs are held out: round(share * n) of them, at least one, chosen by a hash of seed and id.
+    """The questions whose pairs are held out: round(share * n), at least one, selected by a hash of seed and id.
 
-    Raises UserError where fewer than two questions have pairs.
+    Raises UserError if fewer than two questions have pairs.
     """
     if len(ids) < 2:
         raise UserError(
-            f"pairs exist for {len(ids)} question only, but training and development need one each; "
-            "use more questions (sampling.max_questions, sample.incorrect) or a higher align.max_cost"
+            f"{len(ids)} of the questions can be used, but training and development need at least one each; use more "
+            "questions (sample.max_questions, sample.incorrect) or a higher align.max_cost"
         )
     order = sorted(ids, key=lambda name: hashlib.sha256(f"{seed}\n{name}".encode()).digest())
     return set(order[: min(max(1, round(share * len(ids))), len(ids) - 1)])
@@ -99,9 +105,22 @@ def make_pairs(
     options: Pairing,
     seed: int,
 ) -> tuple[list[Pair], dict[str, int]]:
-    """All pairs, questions in the order of `alignments`, and what was counted on the way.
+    """Make the training pairs, with questions in the order of `alignments`.
 
-    Triples whose two steps read the same teach nothing and are left out. Raises UserError where no pair is left.
+    Triples whose two steps have the same text are left out, because nothing can be learned from them.
+
+    Args:
+        examples: The questions by id.
+        alignments: Wrong solutions aligned with their references.
+        correct: See `stitch`.
+        options: Options of pairing.
+        seed: Seed of all random choices.
+
+    Returns:
+        The pairs, and counts for the report.
+
+    Raises:
+        UserError: If there is no pair.
     """
     by_question: dict[str, list[Alignment]] = {}
     for alignment in alignments:
@@ -130,8 +149,8 @@ def make_pairs(
             chosen[example_id] = kept
     if not chosen:
         raise UserError(
-            f"no pair could be made from {len(alignments)} alignments ({counts['without_error']} without a wrong step "
-            "that has a right one beside it); sample more wrong solutions (sample.incorrect, sample.max_passes, a "
+            f"no pair could be made from {len(alignments)} alignments ({counts['without_error']} have no wrong step that "
+            "is aligned with a correct one); sample more wrong solutions (sample.incorrect, sample.max_passes, a "
             "higher sample.temperature), raise align.max_cost, or set pair.max_per_prefix to -1"
         )
     held_out = development_questions(list(chosen), options.development_share, seed)

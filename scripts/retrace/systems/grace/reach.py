@@ -5,7 +5,7 @@ from retrace.tasks.options import TaskConfig
 
 
 def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
-    """Number of questions used of a split; None if only its file can tell. limit: maximum rows; -1: all."""
+    """Number of questions used from a split; None if only its file can tell. limit: maximum rows; -1: all."""
     source = task.splits.get(split)
     if source is None:
         return None
@@ -14,7 +14,7 @@ def rows_known(task: TaskConfig, split: str, limit: int) -> int | None:
 
 
 def unreachable_note(task: TaskConfig, split: str, limit: int, options: Sampling) -> str | None:
-    """Why `sample.incorrect` wrong solutions cannot be found; None if they can, or it is not known yet."""
+    """Why `sample.incorrect` wrong solutions cannot be found; None if they can, or if this is not known yet."""
     rows = rows_known(task, split, limit)
     if rows is None:
         return None
@@ -24,6 +24,6 @@ def unreachable_note(task: TaskConfig, split: str, limit: int, options: Sampling
         return None
     return (
         f"{options.incorrect:,} wrong solutions (sample.incorrect) cannot be found: {questions:,} questions, "
-        f"{options.max_passes} passes (sample.max_passes) and {options.samples_per_pass} solutions a pass give {most:,} "
-        "solutions at most; sampling ends with fewer, and results say how many"
+        f"{options.max_passes} passes (sample.max_passes) and {options.samples_per_pass} solutions per pass give at most "
+        f"{most:,} solutions; sampling will end with fewer, and results say how many"
     )

@@ -1,4 +1,4 @@
-"""Accuracy over the discriminator's weight: sweeps of several seeds as one curve, next to the paper's."""
+"""Accuracy over the discriminator's weight: sweeps of several seeds as one curve, together with the paper's."""
 
 import re
 from collections.abc import Sequence
@@ -35,14 +35,14 @@ class Sweep(BaseModel):
 
 
 class CurvePoint(Row):
-    """One point over all seeds; shares of 1."""
+    """One point over all seeds; accuracies are between 0 and 1."""
 
     beta: float
     temperature: float | None
     accuracy: float = Field(description="mean over seeds")
     per_seed: list[float]
     n: int = Field(description="questions, the same for every seed")
-    # Wilson with n questions, however many seeds: seeds answer the same questions, so they do not add any.
+    # A Wilson interval with n questions for any number of seeds: all seeds answer the same questions.
     low: float = Field(description="lower end of the 95 % interval of the mean")
     high: float
 
@@ -68,11 +68,11 @@ class Curve(Row):
     seeds: list[int]
     points: list[CurvePoint]
     chosen: list[dict[str, Any]] = Field(description="what each seed chose on the development split")
-    reported: list[ReportedPoint] = Field(description="the paper's curve for this task, of its own model")
+    reported: list[ReportedPoint] = Field(description="the paper's curve for this task, with the paper's model")
 
 
 def load_sweep(path: str | Path) -> Sweep:
-    """Read one seed's sweep. Raises UserError naming file and fault."""
+    """Read one seed's sweep. Raises UserError naming the file and what is wrong."""
     try:
         return Sweep.model_validate(read_json(path))
     except ValidationError as error:
@@ -82,7 +82,7 @@ def load_sweep(path: str | Path) -> Sweep:
 
 
 def aggregate(paths: Sequence[str | Path], seeds: Sequence[int]) -> tuple[list[CurvePoint], list[dict[str, Any]]]:
-    """One curve from one sweep per seed. Raises UserError if points or question counts differ."""
+    """Combine one sweep per seed into one curve. Raises UserError if points or question counts differ."""
     if len(paths) != len(seeds) or len(set(seeds)) != len(seeds):
         raise UserError(f"--sweeps names {len(paths)} files and --seeds {list(seeds)}; give one file for each seed")
     sweeps = [load_sweep(path) for path in paths]
@@ -90,13 +90,15 @@ def aggregate(paths: Sequence[str | Path], seeds: Sequence[int]) -> tuple[list[C
     for path, sweep in zip(paths, sweeps, strict=True):
         grid = {(point.beta, point.temperature): point for point in sweep.points}
         if len(grid) != len(sweep.points):
-            raise UserError(f"{path}: a point comes twice; delete the file and sweep again")
+            raise UserError(f"{path}: a point appears twice; delete the file and sweep again")
         grids.append(grid)
     curve = []
     for key in sorted(grids[0], key=lambda key: (key[1] or 0.0, key[0])):
         for path, grid in zip(paths, grids, strict=True):
             if grid.keys() != grids[0].keys() or grid[key].n != grids[0][key].n:
-                raise UserError(f"{path}: other points or questions than {paths[0]}; delete both and sweep again")
+                raise UserError(
+                    f"{path}: its points or questions differ from those of {paths[0]}; delete both and sweep again"
+                )
         n = grids[0][key].n
         values = [grid[key].accuracy for grid in grids]
         mean = sum(values) / len(values)
@@ -111,7 +113,7 @@ _BETA = re.compile(r"GRACE, beta=([\d.]+)")
 
 
 def reported_curve(papers: Sequence[PaperFile], datasets: Sequence[str]) -> list[ReportedPoint]:
-    """The paper's points for a data set, by weight; empty where no paper has any."""
+    """The papers' points for a data set, ordered by weight; empty if there are none."""
     points = []
     for paper in papers:
         for row in paper.rows:
@@ -131,12 +133,12 @@ def reported_curve(papers: Sequence[PaperFile], datasets: Sequence[str]) -> list
     return sorted(points, key=lambda point: point.beta)
 
 
-# Colors that the common kinds of color blindness keep apart; markers differ, too.
+# Colors that remain distinct with common kinds of color blindness; markers differ, too.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
 def draw_curve(curve: Curve, output: str | Path) -> None:
-    """Write the figure as SVG; the same curve gives the same bytes."""
+    """Write the figure as SVG; equal curves give equal bytes."""
     import matplotlib
 
     matplotlib.use("Agg")

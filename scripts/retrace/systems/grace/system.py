@@ -30,7 +30,7 @@ SYSTEM = System(
             about=lambda c: c.trains_guide and "pair" in c.guide.sections,
             met=lambda c: family_named(c.task.family).judges_steps,
             why=lambda c: (
-                "a discriminator learns from steps that are right or wrong, and those of family "
+                "a discriminator learns from correct and wrong steps, but steps of family "
                 f"{c.task.family} ({c.task.name}) cannot be judged"
             ),
             mend="task",
@@ -42,8 +42,8 @@ SYSTEM = System(
             ),
             met=lambda c: family_named(c.task.family).tells_states,
             why=lambda c: (
-                f"pair.step_judge entailment is for symbolic tasks, {c.task.name} is of family {c.task.family}; set it to "
-                "task"
+                f"pair.step_judge entailment is for symbolic tasks, but {c.task.name} is of family {c.task.family}; set it "
+                "to task"
             ),
             mend=None,
         ),

@@ -1,4 +1,4 @@
-"""Training the step discriminator on pairs of a right and a wrong step. GRACE section 3.2."""
+"""Training the step discriminator on pairs of a correct and a wrong step. GRACE section 3.2."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from retrace.training.trainer import train
 
 @dataclass(frozen=True)
 class PairRow:
-    """Token ids of `[CLS] context [SEP] step` with the right and with the wrong step."""
+    """Token ids of `[CLS] context [SEP] step` with the correct and with the wrong step."""
 
     positive: list[int]
     negative: list[int]
@@ -36,7 +36,7 @@ class PairRow:
 
 
 def pair_rows(network: StepDiscriminator, task: Task, pairs: Sequence[Pair]) -> list[PairRow]:
-    """Token rows of the pairs. Rows over the limit lose the start of their context; how many is said on stderr."""
+    """Token rows of the pairs. Rows over the limit lose the start of their context; stderr says how many."""
     texts = [(*discriminator_input(task, pair.question, pair.prefix, pair.positive), pair.negative) for pair in pairs]
     contexts = [context for context, _, _ in texts]
     positive = [step for _, step, _ in texts]
@@ -49,7 +49,7 @@ def pair_rows(network: StepDiscriminator, task: Task, pairs: Sequence[Pair]) -> 
 
 
 def collate_pairs(rows: Sequence[PairRow], pad_id: int) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask [2n, longest]: all right ones, then all wrong ones, for one forward pass."""
+    """input_ids, attention_mask [2n, longest]: all correct steps, then all wrong steps, for one forward pass."""
     ids = [row.positive for row in rows] + [row.negative for row in rows]
     return {"input_ids": pad(ids, pad_id), "attention_mask": mask_of(ids)}
 
@@ -73,7 +73,7 @@ class PairEvaluation:
         self.options = options
 
     def scores(self, network: StepDiscriminator) -> tuple[torch.Tensor, torch.Tensor]:
-        """Scores of the right and of the wrong steps, each FloatTensor [n]."""
+        """Scores of the correct and of the wrong steps, each FloatTensor [n]."""
         both = [row.positive for row in self.rows] + [row.negative for row in self.rows]
         positive, negative = torch.tanh(network.infer(both, 4 * self.options.device_batch_size)).squeeze(-1).chunk(2)
         return positive, negative
@@ -93,7 +93,7 @@ def train_discriminator(
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
-    """Train in place; the checkpoint with the lowest development loss is kept. Returns the curve."""
+    """Train in place, keep the checkpoint with the lowest development loss, and return the curve."""
     return train(
         network,
         rows,
@@ -109,7 +109,7 @@ def train_discriminator(
     )
 
 
-# ---------------------------------------------------------------- what the generator itself thinks of the pairs
+# ---------------------------------------------------------------- the generator's own scores of the pairs
 
 
 def step_rows(
@@ -121,7 +121,7 @@ def step_rows(
     steps: Sequence[str],
     demonstrations: int = 0,
 ) -> list[Row]:
-    """One row per step, in which only the step's free tokens, delimiter included, are labeled.
+    """One row per step; only the step's free tokens, including the delimiter, are labeled.
 
     Tokens forced by a calculator are not the generator's choice and are not scored.
     """
@@ -152,8 +152,7 @@ def generator_pair_accuracy(
     batch_size: int,
     demonstrations: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """How often the generator finds the right step likelier than the wrong one: by the mean log-probability a token
-    and by the sum."""
+    """How often the generator gives the correct step a higher log-probability, by mean per token and by sum."""
     questions = [pair.question for pair in pairs] * 2
     prefixes = [pair.prefix for pair in pairs] * 2
     steps = [pair.positive for pair in pairs] + [pair.negative for pair in pairs]
@@ -170,7 +169,7 @@ def generator_pair_accuracy(
 
 
 def accuracy_of(positive: torch.Tensor, negative: torch.Tensor) -> dict[str, float]:
-    """Share of the pairs whose right step scores higher, with a 95 % Wilson interval; ties count as wrong."""
+    """Share of pairs whose correct step scores higher, with a 95 % Wilson interval; ties count as wrong."""
     right, total = int((positive > negative).sum()), len(positive)
     low, high = wilson(right, total)
     return {"accuracy": right / total, "low": low, "high": high, "n": total, "ties": int((positive == negative).sum())}

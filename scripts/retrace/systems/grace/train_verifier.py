@@ -1,4 +1,4 @@
-"""Training the outcome verifier on right and wrong sampled solutions. GRACE section 4.2; Cobbe et al. 2021."""
+"""Training the outcome verifier on correct and wrong sampled solutions. GRACE section 4.2; Cobbe et al. 2021."""
 
 import random
 import sys
@@ -24,7 +24,7 @@ DEVELOPMENT_SHARE = 0.15  # share of questions, as for the discriminator
 
 @dataclass(frozen=True)
 class SolutionRow:
-    """Token ids of `[CLS] question [SEP] solution`, and whether the solution is right."""
+    """Token ids of `[CLS] question [SEP] solution`, and whether the solution is correct."""
 
     ids: list[int]
     correct: bool
@@ -37,8 +37,11 @@ def split_solutions(
     seed: int,
     source: str,
 ) -> tuple[list[Trajectory], list[Trajectory]]:
-    """(training, development) solutions: no question in both, each solution of a question once, at most `max_samples`
-    of each label in training. Raises UserError if training or development lacks a label, unless `one_label` is set."""
+    """Split solutions into (training, development) without shared questions.
+
+    Each distinct solution of a question is used once, and training has at most `max_samples` of each label. Raises
+    UserError if training or development lacks a label, unless `one_label` is set.
+    """
     unknown = next((row.example_id for row in trajectories if row.example_id not in examples), None)
     if unknown:
         raise UserError(f"{source}: question {unknown!r} is not in the data; sample from the same split again")
@@ -53,17 +56,17 @@ def split_solutions(
         training += part[: options.max_samples] if options.max_samples >= 0 else part
         for name, rows in (("training", part), ("development", [row for row in dev if row.correct == label])):
             if not rows:
-                fault = f"{source}: no {'right' if label else 'wrong'} solution among the {name} questions"
+                fault = f"{source}: no {'correct' if label else 'wrong'} solution among the {name} questions"
                 if not options.one_label:
-                    raise UserError(f"{fault}; sample more, or at another temperature")
-                print(f"{fault}: the verifier cannot tell right from wrong", file=sys.stderr)
+                    raise UserError(f"{fault}; sample more, or at a different temperature")
+                print(f"{fault}: the verifier cannot learn to tell correct from wrong", file=sys.stderr)
     return training, dev
 
 
 def solution_rows(
     network: Verifier, examples: Mapping[str, Example], trajectories: Sequence[Trajectory]
 ) -> list[SolutionRow]:
-    """Token rows; those over the limit lose the start of their question, and how many is said on stderr."""
+    """Token rows. Rows over the limit lose the start of their question; stderr says how many."""
     questions = [" ".join(examples[row.example_id].question.split()) for row in trajectories]
     solutions = [row.text for row in trajectories]
     names = [trajectories[index].example_id for index in network.too_long(questions, solutions)]
@@ -73,7 +76,7 @@ def solution_rows(
 
 
 def collate_solutions(rows: Sequence[SolutionRow], pad_id: int) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask [n, longest]; labels [n]: 1 for right."""
+    """input_ids, attention_mask [n, longest]; labels [n]: 1 for correct."""
     ids = [row.ids for row in rows]
     labels = torch.tensor([int(row.correct) for row in rows])
     return {"input_ids": pad(ids, pad_id), "attention_mask": mask_of(ids), "labels": labels}
@@ -91,7 +94,7 @@ def count_solutions(batch: dict[str, torch.Tensor]) -> torch.Tensor:
 
 
 def macro_f1(predicted: torch.Tensor, correct: torch.Tensor) -> float:
-    """Mean of the F1 scores of both labels; BoolTensor [n] each. A label without any case scores 0."""
+    """Mean of the F1 scores of both labels; arguments are BoolTensor [n]. A label that never occurs scores 0."""
     scores = []
     for label in (True, False):
         hits = int(((predicted == label) & (correct == label)).sum())
@@ -127,7 +130,7 @@ def train_verifier(
     state: str | Path,
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
-    """Train in place; the checkpoint with the best development macro-F1 is kept. Returns the curve."""
+    """Train in place, keep the checkpoint with the best development macro-F1, and return the curve."""
     return train(
         network,
         rows,

@@ -1,7 +1,7 @@
-"""Search for wrong solutions of training questions: when a block is done, and the prompts of each pass.
+"""Search for wrong solutions to training questions: when a block is done, and the prompts of each pass.
 
-A pass samples solutions for every question of the unfinished blocks. Blocks are independent of each other, so that
-neither shards nor batches change the result.
+A pass samples solutions for every question in the unfinished blocks. Blocks are independent, so neither shards nor
+batches change the result.
 """
 
 import random
@@ -17,7 +17,7 @@ from retrace.systems.grace.options import Sampling
 
 
 class Block(NamedTuple):
-    """Questions `start` to `stop` - 1 of the data, which together want so many wrong solutions."""
+    """Questions `start` to `stop` - 1 of the data, and the number of wrong solutions wanted from all of them."""
 
     start: int
     stop: int
@@ -35,8 +35,11 @@ def blocks_of(questions: int, size: int, incorrect: int) -> list[Block]:
 
 @dataclass
 class Search:
-    """How far each block is. A block is done when it has its share, when its last `idle_passes` passes brought nothing
-    new, or after `max_passes`; its last pass is kept whole."""
+    """Progress of each block.
+
+    A block is done when it has its share, when its last `idle_passes` passes found nothing new, or after `max_passes`;
+    all solutions of its last pass are kept.
+    """
 
     blocks: Sequence[Block]
     options: Sampling
@@ -67,14 +70,14 @@ class Search:
         }
 
     def finish_pass(self, new: Sequence[int]) -> None:
-        """new: distinct new wrong solutions of each block in this pass."""
+        """Record a pass. new: number of distinct new wrong solutions of each block."""
         self.passes += 1
         for number, count in enumerate(new):
             self.found[number] += count
             self.idle[number] = 0 if count else self.idle[number] + 1
 
     def shortfall(self) -> str | None:
-        """Why blocks stay below their share, in one line; None if all reached it."""
+        """One line on why blocks have fewer than their share; None if all reached it."""
         if self.reached:
             return None
         short = [number for number, block in enumerate(self.blocks) if self.found[number] < block.wanted]
@@ -94,9 +97,9 @@ class Search:
 
 
 class Examples:
-    """Worked examples of each pass, drawn from a pool, independent of sharding.
+    """Worked examples for each pass, drawn from a pool independently of sharding.
 
-    Raises UserError where the pool is too small, and where the model's texts have no room for worked examples.
+    Raises UserError if the pool is too small, or if the checkpoint's prompts cannot contain worked examples.
     """
 
     def __init__(self, prompting: Prompting, pool: Sequence[Example], count: int, seed: int, source: str) -> None:
@@ -106,14 +109,15 @@ class Examples:
             )
         if len(pool) < count:
             raise UserError(
-                f"{source}: holds {len(pool)} worked examples, {count} are to be drawn; set sample.demonstrations_per_pass "
-                "lower"
+                f"{source}: has {len(pool)} worked examples, but {count} are needed; lower sample.demonstrations_per_pass"
             )
         self.prompting, self.pool, self.count, self.seed = prompting, list(pool), count, seed
 
     def prompts(self, questions: Sequence[str], number: int) -> list[str]:
-        """The model's inputs in pass `number`. A question that stands in the pool is never shown its own solution, and one
-        example fewer where the pool has no other."""
+        """The model's inputs in pass `number`.
+
+        A question from the pool is never shown its own solution; it gets one example fewer if the pool has no other.
+        """
         drawn = min(self.count + 1, len(self.pool))
         order = random.Random(f"{self.seed}\ndemonstrations of pass {number}").sample(self.pool, drawn)
         prompts = []

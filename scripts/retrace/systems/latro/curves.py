@@ -8,10 +8,10 @@ from typing import Any
 from retrace.errors import UserError
 
 Curve = list[dict[str, float]]  # one row per logged step
-# Title of each panel, its scale, and its columns with whether they are of training or, on `dev` or `test`, of evaluations.
+# Each panel: title, scale, and columns with their source: training, or evaluations on `dev` or `test`.
 _PANELS = (
     ("reward: log p(answer | question, rationale)", 1.0, (("reward", "training"), ("{split}_reward", "{split}"))),
-    ("log-ratio to the reference, a rationale", 1.0, (("kl", "training"),)),
+    ("log-ratio to the reference, per rationale", 1.0, (("kl", "training"),)),
     ("rationale length, tokens", 1.0, (("rationale_length", "training"), ("{split}_rationale_length", "{split}"))),
     ("finished rationales, %", 100.0, (("finished_share", "training"), ("{split}_finished_share", "{split}"))),
     ("accuracy, greedy, %", 100.0, (("{split}_accuracy", "{split}"), ("{split}_accuracy_strict", "{split}, strict"))),
@@ -20,7 +20,7 @@ _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"
 
 
 def read_curves(paths: Sequence[str | Path], seeds: Sequence[int]) -> dict[int, Curve]:
-    """The curve of each seed. Raises UserError naming the file and line of a fault."""
+    """The curve of each seed. Raises UserError naming the file and line that cannot be read."""
     if len(paths) != len(seeds):
         raise UserError(f"--curves names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
     return {seed: _read(Path(path)) for path, seed in zip(paths, seeds, strict=True)}
@@ -37,9 +37,9 @@ def _read(path: Path) -> Curve:
             row = json.loads(line)
             rows.append({key: float(value) for key, value in row.items()})
         except (json.JSONDecodeError, AttributeError, TypeError, ValueError):
-            raise UserError(f"{path}:{number}: no line of a curve; delete the file and train again") from None
+            raise UserError(f"{path}:{number}: not a line of a curve; delete the file and train again") from None
     if split_of(rows) is None:
-        raise UserError(f"{path}: holds no evaluation, so it is no curve of train_latro.py; delete it and train again")
+        raise UserError(f"{path}: has no evaluation, so it is not from train_latro.py; delete it and train again")
     return rows
 
 
@@ -49,7 +49,7 @@ def split_of(curve: Curve) -> str | None:
 
 
 def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str | Path) -> None:
-    """Write the figure as SVG: one panel per quantity, one color per seed; the same curves give the same bytes."""
+    """Write the figure as SVG: one panel per quantity, one color per seed; equal curves give equal bytes."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -64,7 +64,7 @@ def draw(curves: dict[int, Curve], title: str, preset: str | None, output: str |
             axes.set_title(label, fontsize=9, loc="left")
             axes.grid(color="#dddddd", linewidth=0.6)
             axes.legend(fontsize=7)
-        panels[-1].set_xlabel("optimiser step")
+        panels[-1].set_xlabel("optimizer step")
         whole = (
             f"{title}, {len(curves)} seed" + ("s" if len(curves) > 1 else "") + (f", preset {preset}" if preset else "")
         )

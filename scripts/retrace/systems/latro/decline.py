@@ -1,7 +1,7 @@
 """Development accuracy and reward, and detection of a falling accuracy at a rising reward.
 
-A model can make the reference answer likelier without answering better, by rationales that suit any answer or by
-learning the answers' form alone. The reward then rises and the accuracy falls; such a training must not go on.
+A model can make the reference answer more likely without answering better: with rationales that suit any answer, or by
+learning only the form of the answers. The reward then rises while the accuracy falls, and training must stop.
 """
 
 import json
@@ -14,7 +14,7 @@ import numpy as np
 
 from retrace.machine.storage import write_text
 
-Z = 1.959964  # of a 95 % interval
+Z = 1.959964  # standard errors in a 95 % interval
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Difference:
-    """Mean difference of two accuracies on the same questions with its 95 % interval."""
+    """Mean difference between two accuracies on the same questions, with its 95 % interval."""
 
     value: float
     low: float
@@ -56,7 +56,7 @@ def best_of(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 
 def declined(evaluations: Sequence[Evaluation]) -> str | None:
-    """Why the training should stop: the last accuracy is below the best, beyond chance, at a higher reward."""
+    """Why training should stop: the last accuracy is significantly below the best at a higher reward. None if not."""
     *earlier, now = evaluations
     if not earlier:
         return None
@@ -73,7 +73,7 @@ def declined(evaluations: Sequence[Evaluation]) -> str | None:
 
 
 class Evaluations:
-    """The evaluations of a training, kept in its state folder so that a resumed one decides as an uninterrupted one."""
+    """The evaluations of a training, stored in its state folder so that a resumed training decides identically."""
 
     def __init__(self, state: str | Path) -> None:
         self.path = Path(state) / "evaluations.jsonl"
@@ -92,7 +92,7 @@ class Evaluations:
             write_text(self.path, "".join(json.dumps(asdict(row)) + "\n" for row in self.rows))
 
     def report(self, choose_on: str, stopped: str | None) -> dict[str, object]:
-        """Report on the choice of the checkpoint, for the result."""
+        """How the checkpoint was chosen, for the result."""
         start, best = self.rows[0], best_of(self.rows)
         gain = paired(best.correct, start.correct)
         return {

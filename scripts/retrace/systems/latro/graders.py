@@ -1,7 +1,7 @@
-"""The graders behind LaTRO's reported accuracies, as the authors' code has them (LaTRO/utils/eval_utils.py).
+"""The graders behind LaTRO's reported accuracies, as in the authors' code (LaTRO/utils/eval_utils.py).
 
-They are looser than ours in one place (an option counts wherever its text appears) and stricter in others: a label such
-as "(A)" names no option, and of "2 + 3 = 5" the first number counts.
+They are looser than ours in one respect (an option counts wherever its text appears) and stricter in others: a label
+such as "(A)" does not name an option, and "2 + 3 = 5" is read as its first number.
 """
 
 import re
@@ -18,7 +18,7 @@ _AROUND = " '[]()\"."  # stripped from both ends of an answer in words
 
 
 def find_number(text: str) -> str | None:
-    """The first number behind the last phrase, else the last number of the whole text; without commas, as written."""
+    """The first number after the last phrase, or the last number of the whole text; as written, without commas."""
     if PHRASE in text and (behind := _NUMBER.findall(text.rpartition(PHRASE)[2])):
         return behind[0].replace(",", "")
     everywhere = _NUMBER.findall(text)
@@ -26,10 +26,10 @@ def find_number(text: str) -> str | None:
 
 
 def shown_number(text: str) -> str | None:
-    """The number that is shown and voted with: `find_number`'s where it is a whole number behind the phrase.
+    """The number used for display and voting: that of `find_number` if it is a complete number after the phrase.
 
-    Of `9{,}500` or `-5` with a long minus sign the authors' reader takes a part, and a text that states its answer in other
-    words, in a box for instance, it does not understand: the answer is then read whole.
+    The authors' reader takes only a part of `9{,}500` or of `-5` with a long minus sign, and it does not recognize an
+    answer that is stated differently, for example in a box. In these cases our own reader reads the answer.
     """
     found = find_number(text)
     if found is None or PHRASE in text:
@@ -41,13 +41,13 @@ def shown_number(text: str) -> str | None:
 
 
 def same_number(text: str, right: str) -> bool:
-    """Whether the number that `find_number` reads in a text is the right one's value."""
+    """Whether the number that `find_number` reads in a text equals that of the reference answer."""
     found, wanted = find_number(text), find_number(right)
     return found is not None and wanted is not None and float(found) == float(wanted)
 
 
 def answer_words(text: str) -> str:
-    """Where the answer is looked for: behind the phrase in its first sentence, else the last sentence; lower case."""
+    """The text searched for the answer: after the phrase in its first sentence, or the last sentence; lower case."""
     phrase = PHRASE.lower()
     for sentence in text.split("."):
         if phrase in sentence.lower():
@@ -56,7 +56,7 @@ def answer_words(text: str) -> str:
 
 
 def names_option(text: str, right: str) -> bool:
-    """Whether the text of the right option appears where the answer is looked for."""
+    """Whether the text of the correct option appears in the part that is searched for the answer."""
     return bool(text) and right.lower().strip().rstrip(".") in answer_words(text)
 
 

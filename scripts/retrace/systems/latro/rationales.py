@@ -1,8 +1,8 @@
 """Building blocks of LaTRO (arXiv 2411.04282, section 4): packed rows, rewards, advantages and losses.
 
 A rationale is sampled from the policy after the prompt and cut where the answer would begin. Its reward is
-log p(answer | prompt, rationale) under the same policy, so one forward pass over the three parts in a row gives both
-the rationale's and the answer's likelihood.
+log p(answer | prompt, rationale) under the same policy, so one forward pass over the concatenation of the three parts
+gives both the rationale's and the answer's likelihood.
 """
 
 from collections.abc import Collection, Sequence
@@ -20,22 +20,22 @@ class Rationale:
     """One sampled rationale with its question and the reference answer, as token ids."""
 
     prompt: list[int]
-    ids: list[int]  # of the rationale, cut before its stop; may be empty
+    ids: list[int]  # the rationale, cut before its stop; may be empty
     answer: list[int]
-    sampled: list[bool]  # per token of the rationale: written by the policy, not by the calculator
+    sampled: list[bool]  # for each token of the rationale: written by the policy, not by the calculator
     finished: bool  # whether a stop was found within the limit
 
 
 def cut_rationale(
     ids: Sequence[int], surfaces: Sequence[str], stops: Sequence[str], end_ids: Collection[int]
 ) -> tuple[list[int], bool]:
-    """The tokens before the first stop or end token, and whether there is one (else the limit ended it).
+    """The tokens before the first stop or end token, and whether there is one; if not, the limit ended the rationale.
 
     Args:
-        ids: what was generated.
-        surfaces: the text of each token id.
-        stops: texts that end a rationale; a token that contains the start of a stop is cut, too.
-        end_ids: tokens that end a text.
+        ids: The generated tokens.
+        surfaces: The text of each token id.
+        stops: Texts that end a rationale; a token that contains the start of a stop is cut, too.
+        end_ids: Tokens that end a text.
     """
     ended = next((place for place, token in enumerate(ids) if token in end_ids), None)
     kept = list(ids if ended is None else ids[:ended])
@@ -54,10 +54,14 @@ def cut_rationale(
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows of prompt, rationale and answer, concatenated, padded on the right only.
+    """Rows of prompt, rationale and answer, concatenated and padded only on the right.
 
-    input_ids, attention_mask [B, T]. For each of n scored tokens: `scored`, the place in the flattened [B, T] that
-    predicts it; `targets`, its id; `parts` = 2 * row, or 2 * row + 1 for the answer.
+    Attributes:
+        input_ids: [B, T].
+        attention_mask: [B, T].
+        scored: Positions in the flattened [B, T] that predict the scored tokens, [n].
+        targets: Ids of the scored tokens, [n].
+        parts: 2 * row for a rationale's token, 2 * row + 1 for an answer's token, [n].
     """
 
     input_ids: Tensor
@@ -77,8 +81,11 @@ class Packed:
 def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official: bool = False) -> Packed:
     """Pack rows without padding between prompt, rationale and answer.
 
-    answers: with the answers (for the reference's likelihood of the rationales they are not needed). official: the
-    token before the answer counts as one of the answer's, as in the authors' code.
+    Args:
+        rows: The rationales.
+        pad_id: Id of the padding token.
+        answers: Whether to include the answers; the reference's likelihood of the rationales does not need them.
+        official: Whether the token before the answer counts as part of the answer, as in the authors' code.
     """
     texts, places, targets, parts = [], [], [], []
     width = max(len(row.prompt) + len(row.ids) + (len(row.answer) if answers else 0) for row in rows)
@@ -96,10 +103,12 @@ def pack(rows: Sequence[Rationale], pad_id: int, answers: bool = True, official:
 
 
 def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]:
-    """(log p(rationale | prompt), log p(answer | prompt, rationale)), each float32 [B]; 0 for what has no tokens.
+    """(log p(rationale | prompt), log p(answer | prompt, rationale)), each float32 [B]; 0 for a part without tokens.
 
-    model: with `retrace.systems.latro.token_logprobs.add_scorer`, or wrapped around such a one. It is called even if there
-    is nothing to score: processes that divide a model gather its weights together, layer by layer.
+    The model is called even if there is nothing to score, because processes that divide a model gather its weights
+    together, layer by layer.
+
+    model: has `retrace.systems.latro.token_logprobs.add_scorer` applied, or wraps such a model.
     """
     found = model(
         input_ids=packed.input_ids,
@@ -113,23 +122,29 @@ def likelihoods(model: PreTrainedModel, packed: Packed) -> tuple[Tensor, Tensor]
 
 
 def penalize_unfinished(rewards: Tensor, finished: Tensor, factor: float, batch: Tensor | None = None) -> Tensor:
-    """Rewards [n] with those of unfinished rationales replaced by `factor` times the batch's mean, as the authors do.
+    """Replace rewards of unfinished rationales by `factor` times the batch's mean, as the authors do.
 
-    The mean is that before the replacement, unfinished ones included. batch: rewards of the whole batch where other
-    processes have a part of it; None: these n are all.
+    Args:
+        rewards: [n].
+        finished: BoolTensor [n].
+        factor: Factor of the mean. The mean is taken before the replacement and includes unfinished rationales.
+        batch: Rewards of the whole batch if other processes have parts of it; None if `rewards` are all.
+
+    Returns:
+        The rewards, [n].
     """
     return torch.where(finished, rewards, factor * (rewards if batch is None else batch).mean())
 
 
 def leave_one_out(values: Tensor, k: int) -> Tensor:
-    """Each value [n] minus the mean of the k - 1 others of its group; groups are k neighbors (equation 3)."""
+    """Each value [n] minus the mean of the k - 1 others in its group of k neighbors (equation 3)."""
     groups = values.view(-1, k)
     others = (groups.sum(1, keepdim=True) - groups) / (k - 1)
     return (groups - others).flatten()
 
 
 def advantages_of(rewards: Tensor, kl: Tensor, kl_coef: float, k: int) -> Tensor:
-    """Leave-one-out advantages [n] of rewards less `kl_coef` times the log-ratio of policy and reference."""
+    """Leave-one-out advantages [n] of the rewards minus `kl_coef` times the log-ratio of policy and reference."""
     return leave_one_out(rewards - kl_coef * kl, k)
 
 

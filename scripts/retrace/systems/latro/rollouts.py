@@ -1,4 +1,4 @@
-"""Questions in LaTRO's training format, and sampling of rationales for them."""
+"""Questions in LaTRO's training format, and sampling rationales for them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ from retrace.training.data import report_long
 class Question:
     """A question with its reference answer, as text and as token ids.
 
-    answer: behind a rationale that ends in white space, or behind none; spaced: behind any other. Both with the token
+    `answer` follows an empty rationale or one that ends in white space; `spaced` follows any other. Both include the token
     that ends an answer.
     """
 
@@ -42,8 +42,11 @@ class Question:
 class RationaleWriter:
     """Samples rationales from a model and cuts them where the answer would begin.
 
-    stops: texts that end a rationale; a token that contains the start of a stop is cut, too. end_ids: tokens that end a
-    text. What the calculator forces is part of a rationale and not the policy's choice.
+    Tokens that the calculator forces are part of a rationale but not the policy's choice.
+
+    Attributes:
+        stops: Texts that end a rationale; a token that contains the start of a stop is cut, too.
+        end_ids: Tokens that end a text.
     """
 
     def __init__(
@@ -80,12 +83,12 @@ class RationaleWriter:
     # ---------------------------------------------------------------- questions
 
     def questions(self, examples: Sequence[Example], model: Any, what: str) -> list[Question]:
-        """The examples as token ids. Prompts and answers that are too long are left out, counted and named.
+        """The examples as token ids. Examples with prompts or answers that are too long are left out, counted and named.
 
-        Raises UserError where none is left, an answer is empty, or the answers do not say what ends a rationale.
+        Raises UserError if no example is left, an answer is empty, or no answer contains the text that ends a rationale.
         """
         if not examples:
-            raise UserError(f"no {what}; check the split and its limits")
+            raise UserError(f"there are no {what}; check the split and its limits")
         task, options = self.prompting.task, self.options
         self._check_phrase(examples, what)
         texts = [self.prompting.text(example.question) for example in examples]
@@ -114,30 +117,30 @@ class RationaleWriter:
                 rows.append(Question(example.id, text, prompt, [*answer, end], [*other, end]))
         if not rows:
             raise UserError(
-                f"{what}: of {len(examples)} questions {len(long_prompts)} are longer than {room} tokens and "
-                f"{len(long_answers)} have answers longer than {options.max_answer_tokens} tokens, so none is left; raise "
-                "max_length (a model's positions limit it, too) or max_answer_tokens"
+                f"{what}: no question is left: of {len(examples)}, {len(long_prompts)} are longer than {room} tokens and "
+                f"{len(long_answers)} have answers longer than {options.max_answer_tokens} tokens; raise max_length (which "
+                "the model's positions also limit) or max_answer_tokens"
             )
         report_long(long_prompts, len(examples), room, f"questions of {what}", "left out")
         report_long(long_answers, len(examples), options.max_answer_tokens, f"answers of {what}", "left out")
         return rows
 
     def _check_phrase(self, examples: Sequence[Example], what: str) -> None:
-        """Raise UserError where no answer holds a text at which a rationale ends: every rationale would run on."""
+        """Raise UserError if no answer contains a text that ends a rationale: no rationale would then end."""
         answers = [self.prompting.task.answer_text(example) for example in examples[:100]]
         if self.stops and not any(stop in answer for stop in self.stops for answer in answers):
             raise UserError(
-                f"{what}: no answer holds {self.stops[0]!r}, at which a rationale ends (the first is {answers[0][:60]!r}); "
-                "set `chat: {answer: ...}` in the task's YAML to how these answers begin, or give `stop_strings`"
+                f"{what}: no answer contains {self.stops[0]!r}, which ends a rationale (the first is {answers[0][:60]!r}); "
+                "set `chat: {answer: ...}` in the task's YAML to how these answers begin, or set `stop_strings`"
             )
 
     # ---------------------------------------------------------------- rationales
 
     @torch.no_grad()
     def sample(self, model: Any, questions: Sequence[Question], visits: Sequence[int]) -> list[Rationale]:
-        """`options.rationales` rationales a question, those of one question side by side, from the model as it is.
+        """Sample `options.rationales` rationales per question from the current model, those of one question in a row.
 
-        visits: how often each question was seen before; with its id and the seed it fixes the random numbers.
+        visits: how often each question was seen before; with its id and the seed this determines the random numbers.
         """
         keys = [f"{question.id} visit {visit}" for question, visit in zip(questions, visits, strict=True)]
         count, options = self.options.rationales, self.options
@@ -161,12 +164,12 @@ class RationaleWriter:
         return [one for group in written for one in group]
 
     def at_once(self, decoder: Decoder, questions: Sequence[Question], new_tokens: int) -> int:
-        """How many rows are decoded together: generation_batch_size, or as many as the device's free memory holds."""
+        """Number of rows decoded together: generation_batch_size, or fewer if the device's free memory holds fewer."""
         longest = max((len(question.prompt) for question in questions), default=1) + new_tokens
         return rows_that_fit(decoder.model, longest, self.options.generation_batch_size, decoder.device)
 
     def solve(self, model: Any, questions: Sequence[Question]) -> list[Generated]:
-        """The most probable solution of each question, rationale and answer, in their order."""
+        """The greedy solution of each question, rationale and answer, in the order of the questions."""
         options, decoder = self.options, self.decoder(model)
         new_tokens = options.max_rationale_tokens + options.max_answer_tokens
         found: dict[int, Generated] = {}
@@ -184,7 +187,7 @@ class RationaleWriter:
         return [found[index] for index in range(len(questions))]
 
     def rationale(self, question: Question, ids: Sequence[int], free: Sequence[bool] = ()) -> Rationale:
-        """The rationale in what was generated for a question. free: as in `Generated`; default: all tokens."""
+        """The rationale in the tokens generated for a question. free: as in `Generated`; default: all tokens."""
         kept, finished = self.cut(ids)
         before = "".join(self.text.surfaces[token] for token in kept)
         answer = question.spaced if self.prompting.chat and before and not before[-1].isspace() else question.answer

@@ -37,18 +37,31 @@ def train_latro(
     reference_dtype: str = "float32",
     callbacks: Sequence[TrainerCallback] = (),
 ) -> tuple[list[dict[str, float]], dict[str, object]]:
-    """Train `model` in place; it ends as the checkpoint with the highest development accuracy, the start included.
+    """Train `model` in place; it ends as the checkpoint with the highest development accuracy, which may be the start.
 
-    Where the options ask for adapters, these are trained, and merged into the weights in the end.
+    If the options ask for adapters, these are trained and merged into the weights at the end.
 
-    Returns the curve, one dict per logged step, and the report on the choice. model: loaded from a folder, which the
-    reference model is read from once more. judge: says of a question and a solution's text whether it is right.
-    state: folder for restarts, as in `retrace.training.trainer.train`. Raises UserError for batch sizes that do not
-    fit, a full disk, and likelihoods that are no finite numbers.
+    Args:
+        model: The model; the reference model is loaded again from its folder.
+        writer: Samples rationales.
+        questions: Training questions.
+        dev_questions: Questions on which checkpoints are compared.
+        judge: Whether a solution's text answers a question correctly.
+        options: Options of the training.
+        seed: Seed of all random choices.
+        state: Folder for restarts, as in `retrace.training.trainer.train`.
+        reference_dtype: Precision of the reference model.
+        callbacks: Further callbacks of the trainer.
+
+    Returns:
+        The curve, one dict per logged step, and a report on how the checkpoint was chosen.
+
+    Raises:
+        UserError: For batch sizes that do not fit, a full disk, and likelihoods that are not finite.
     """
     if parallel.strategy() == "fsdp":
-        raise UserError("launch.strategy fsdp: LaTRO's rationales are not sampled under it; use zero3, zero2 or ddp")
-    disable_dropout(model)  # the policy that writes is the policy that is scored
+        raise UserError("launch.strategy fsdp does not support sampling LaTRO's rationales; use zero3, zero2 or ddp")
+    disable_dropout(model)  # the policy that samples must be the policy that is scored
     state = Path(state)
     device_batch, passes = check_batches(options, world_size())
     together = options.batch_size // options.rationales
@@ -97,17 +110,17 @@ def quiet_trl() -> None:
 
 
 def _own_arguments(options: LatroTraining, writer: RationaleWriter, reference_dtype: str) -> dict[str, Any]:
-    """What RLOOConfig has beyond the arguments of all trainers."""
+    """Arguments of RLOOConfig in addition to those of all trainers."""
     own: dict[str, Any] = {
         "num_generations": options.rationales,
-        "num_generations_eval": 1,  # never used: evaluations are ours
+        "num_generations_eval": 1,  # unused: we run our own evaluations
         "max_completion_length": options.max_rationale_tokens,
         "temperature": options.temperature,
         "beta": options.kl_coef,
-        "disable_dropout": True,  # of the reference and of adapters, too
-        "shuffle_dataset": False,  # the order is drawn beforehand
+        "disable_dropout": True,  # also in the reference and in adapters
+        "shuffle_dataset": False,  # the order is fixed beforehand
         "gradient_checkpointing": options.gradient_checkpointing,
-        "model_init_kwargs": {"dtype": reference_dtype},  # of the reference model
+        "model_init_kwargs": {"dtype": reference_dtype},  # for the reference model
     }
     if options.generation == "vllm":
         stops = {"stop": writer.stops, "include_stop_str_in_output": True, "stop_token_ids": writer.end_ids}

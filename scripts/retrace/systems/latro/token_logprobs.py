@@ -1,8 +1,8 @@
-"""Log-probabilities of selected tokens, without all other logits.
+"""Log-probabilities of selected tokens, without computing all other logits.
 
-Only the positions whose next token is wanted go through the output layer, chunk by chunk; a chunk's logits are the
-largest thing in memory. The backward pass computes each chunk's softmax again instead of keeping it, except where all
-of it is small.
+Only the positions whose next token is scored go through the output layer, chunk by chunk; a chunk's logits are the
+largest tensor in memory. The backward pass recomputes each chunk's softmax instead of storing it, unless everything fits
+in one small chunk.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers.modeling_utils import PreTrainedModel
 
 CHUNK_ELEMENTS = 1 << 24  # logits in memory at once: 64 MB in float32
-# Where an architecture changes its logits before the softmax, by the names in its configuration.
+# Configuration keys of architectures that change their logits before the softmax.
 _MULTIPLIERS = ("logit_scale", "output_multiplier", "lm_head_multiplier")
 
 
@@ -56,7 +56,7 @@ class SelectedLogprobs(torch.autograd.Function):
         with gathered(weight, bias):
             for start in range(0, len(hidden), rows):
                 part = slice(start, start + rows)
-                # A second backward pass would need the kept logits again, so they are not overwritten.
+                # A second backward pass would need the stored logits again, so they are not overwritten.
                 logits = _logits(hidden[part], weight, bias, dtype, scale, softcap) if kept is None else kept.clone()
                 slope = scale * (1 - (logits / softcap) ** 2) if softcap else scale
                 # d log p[target] / d logit[j] = 1[j = target] - p[j]
@@ -92,7 +92,7 @@ def _logits(
 
 
 def logit_shape(config: Any) -> tuple[float, float]:
-    """(multiplier, cap) that a model's forward applies to its logits; (1, 0) where it changes nothing."""
+    """(multiplier, cap) that a model's forward applies to its logits; (1, 0) if it changes nothing."""
     config = config.get_text_config()
     factors = [getattr(config, name, None) for name in _MULTIPLIERS]
     scale = next((float(factor) for factor in factors if factor is not None), None)
@@ -104,7 +104,7 @@ def logit_shape(config: Any) -> tuple[float, float]:
 
 @contextlib.contextmanager
 def gathered(*weights: Tensor | None) -> Iterator[None]:
-    """Whole weights, also where DeepSpeed's ZeRO-3 keeps each process a part of them."""
+    """Gather whole weights, also if DeepSpeed's ZeRO-3 divides them among processes."""
     divided = [
         weight
         for weight in weights
@@ -123,9 +123,9 @@ def gathered(*weights: Tensor | None) -> Iterator[None]:
 def add_scorer(model: PreTrainedModel) -> None:
     """Let `model(..., scored=positions, targets=tokens)` return log-probabilities float32 [n] instead of logits.
 
-    positions: LongTensor[n] into the flattened [B, T] of input_ids, whose output predicts; targets: LongTensor[n], the
-    token that is to be predicted there. Without `scored` the model's forward is what it was. The call goes through
-    the model's own forward, so that wrappers for several processes see it.
+    `scored` is a LongTensor[n] of positions in the flattened [B, T] of input_ids, and `targets` a LongTensor[n] of the
+    tokens to predict there. Without `scored` the model's forward is unchanged. The call goes through the model's own
+    forward, so wrappers for several processes see it.
     """
     plain = model.forward
     scale, softcap = logit_shape(model.config)

@@ -1,10 +1,10 @@
 """LaTRO's trainer (arXiv 2411.04282): TRL's RLOOTrainer with a reward that has a gradient.
 
-RLOOTrainer brings the sampler that repeats each question, generation by vLLM, the reference model and its place under
+RLOOTrainer provides the sampler that repeats each question, generation with vLLM, and the reference model, also under
 DeepSpeed. A reward function alone would lose the gradient of log p(answer | question, rationale) and would read prompt
-and completion with padding between them, so rollouts, scoring and the loss are ours: one pass over prompt, rationale
-and answer in a row gives both likelihoods. Where a process's batch holds all rationales of its questions, that is the
-very pass that is differentiated; else a pass without gradients scores all rationales first.
+and completion with padding between them. Rollouts, scoring and the loss are therefore our own: one pass over prompt,
+rationale and answer gives both likelihoods. If a process's batch holds all rationales of its questions, the gradient is
+taken through that same pass; otherwise a pass without gradients scores all rationales first.
 """
 
 import contextlib
@@ -32,11 +32,11 @@ from retrace.training.adapters import adapter_options, explained, has_adapters, 
 from retrace.training.parallel import accumulation_of
 from retrace.training.restarts import OwnCheckpoints, Owner
 
-Judge = Callable[[Question, str], tuple[bool, bool]]  # a solution's text: right by the paper's and by the strict grader
+Judge = Callable[[Question, str], tuple[bool, bool]]  # whether a solution is correct: paper's grader, strict grader
 
 
 class LatroTrainer(OwnCheckpoints, RLOOTrainer):
-    """See the module. order: for each optimizer step its questions, as indices, epochs on end."""
+    """See the module's docstring. order: question indices of each optimizer step, one epoch after another."""
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
                 reward_funcs=[],
                 args=args,
                 train_dataset=places,
-                eval_dataset=places.select([0]),  # Trainer wants one; ours is `evaluation`
+                eval_dataset=places.select([0]),  # Trainer requires one; we use `evaluation`
                 processing_class=tokenizer,
                 peft_config=adapter_options(options, "decoder_only"),
             )
-        # On a processor decoding may turn the weights into float64: before the optimizer reads or makes its moments, so
-        # that a training that was killed goes on with what it had.
+        # Decoding on a processor may convert the weights to float64. This must happen before the optimizer loads or
+        # creates its moments, or a resumed training would differ.
         writer.decoder(inner(self.model))
         add_scorer(inner(self.model))
         if self.ref_model is not None:
@@ -74,10 +74,10 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self.visits = visits_of(order)
         self.evaluation = evaluation
         self.options = options
-        # With adapters the reference is the model without them, and no second copy of the weights.
+        # With adapters the reference is the model without them, so there is no second copy of the weights.
         self.adapters = has_adapters(self.model)
         self.has_reference = options.kl_coef > 0
-        # All rationales of a question lie in one batch of the training pass.
+        # Whether all rationales of a question are in one batch of the training pass.
         self.groups_whole = args.per_device_train_batch_size % options.rationales == 0 and options.unfinished == "keep"
 
     def _send_telemetry(self) -> None:
@@ -87,23 +87,23 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         """Disabled: TRL would write a model card into the folder for restarts."""
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Trainer checks for a stop only after a step; a resumed training may have to stop before its first one."""
+        """Stop before the first step if necessary: Trainer checks only after a step, but a resumed run may have to."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
     # ---------------------------------------------------------------- rollouts
 
     def _prepare_inputs(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        """The next batch of the training pass; at an optimizer step's first one rationales are sampled for all."""
+        """The next batch of the training pass. The first batch of an optimizer step samples the rationales for all."""
         turn = self._step % self.args.steps_per_generation
         if turn == 0:
             self._buffered_inputs = self._rollout([row["place"] for row in inputs])
         return self._buffered_inputs[turn]
 
     def _rollout(self, places: Sequence[int]) -> list[dict[str, Any]]:
-        """Rationales for this process's questions, in batches for the training pass.
+        """Sample rationales for this process's questions, in batches for the training pass.
 
-        places: of the questions in the training's order, each as often as it has rationales.
+        places: positions of the questions in the training's order, each repeated once per rationale.
         """
         k = self.options.rationales
         asked = places[::k]
@@ -112,7 +112,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         self._record(
             rationale_length=[len(row.ids) for row in rows], finished_share=[float(row.finished) for row in rows]
         )
-        # Rows of like length together leave little padding; a group's rows stay together.
+        # Rows of similar length share a batch to limit padding; the rows of a group stay together.
         unit = k if self.groups_whole else 1
         units = [rows[start : start + unit] for start in range(0, len(rows), unit)]
         owners = np.arange(len(rows)).reshape(-1, unit)
@@ -139,7 +139,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
 
     @contextlib.contextmanager
     def _whole_model(self) -> Iterator[PreTrainedModel]:
-        """The model as one process can use it, also where ZeRO-3 divides it; adapters are in use."""
+        """The whole model as one process can use it, also if ZeRO-3 divides it; adapters stay active."""
         with unwrap_model_for_generation(
             self.model_wrapped,
             self.accelerator,
@@ -150,7 +150,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
 
     @torch.no_grad()
     def _score(self, batches: list[dict[str, Any]], turns: np.ndarray, rows: Sequence[Rationale]) -> None:
-        """Advantages of all rationales, from a separate forward pass."""
+        """Compute the advantages of all rationales in a separate forward pass."""
         own, answers, reference = (torch.zeros(len(rows), device=self.args.device) for _ in range(3))
         for batch, turn in zip(batches, turns, strict=True):
             index = torch.as_tensor(turn, device=own.device)
@@ -162,27 +162,27 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
             batch["advantages"] = advantages[torch.as_tensor(turn, device=own.device)]
 
     def _likelihoods(self, model: torch.nn.Module, batch: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor]:
-        """log p of rationales and answers [B]; a value that is no finite number stops the training."""
+        """log p of rationales and answers [B]; raises UserError if a value is not finite."""
         packed = pieces.pack(batch["rows"], self.writer.tokenizer.pad_token_id, official=self.options.official_reward)
         rationales, answers = pieces.likelihoods(model, packed.to(self.args.device))
         finite = (rationales.detach() + answers.detach()).isfinite()
         if not bool(finite.all()):
             where = batch["ids"][int((~finite).int().argmax())]
             raise UserError(
-                f"the likelihood of a rationale or answer of {where!r} is no finite number at step "
+                f"the likelihood of a rationale or answer of {where!r} is not finite at step "
                 f"{self.state.global_step}; lower learning_rate, or use precision float32 or bfloat16"
             )
         return rationales, answers
 
     @torch.no_grad()
     def _reference(self, batch: dict[str, Any]) -> torch.Tensor:
-        """log p(rationale | prompt) of the reference model [B]; zero where the log-ratio has no weight."""
+        """log p(rationale | prompt) of the reference model [B]; zero if the log-ratio has no weight."""
         if not self.has_reference:
             return torch.zeros(len(batch["rows"]), device=self.args.device)
         pad_id = self.writer.tokenizer.pad_token_id
         with self.accelerator.autocast():
             if self.adapters:
-                # The very pass of the policy, so that adapters that change nothing give a log-ratio of exactly zero.
+                # The same pass as the policy's, so adapters that change nothing give a log-ratio of exactly zero.
                 packed = pieces.pack(batch["rows"], pad_id, official=self.options.official_reward)
                 model = self.accelerator.unwrap_model(self.model)
                 with model.disable_adapter():
@@ -193,7 +193,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     def _advantages(
         self, own: torch.Tensor, answers: torch.Tensor, reference: torch.Tensor, finished: torch.Tensor
     ) -> torch.Tensor:
-        """Leave-one-out advantages [n] of whole groups; rewards and log-ratios are recorded."""
+        """Leave-one-out advantages [n] of whole groups; also records rewards and log-ratios."""
         options, rewards = self.options, answers.detach()
         log_ratio = own.detach() - reference if self.has_reference else torch.zeros_like(own)
         groups = rewards.view(-1, options.rationales)
@@ -209,7 +209,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
         """Equation 4's loss over one batch; Trainer divides by the number of batches of the optimizer step."""
         advantages = inputs.get("advantages")
-        # Before the pass whose activations are kept for the gradient.
+        # Run before the pass whose activations are kept for the gradient, to save memory.
         reference = self._reference(inputs) if advantages is None else None
         rationales, answers = self._likelihoods(model, inputs)
         if advantages is None:
@@ -227,7 +227,7 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
     # ---------------------------------------------------------------- evaluation
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Accuracy and reward on the development questions, which the processes share out."""
+        """Accuracy and reward on the development questions, divided among the processes."""
         self.model.eval()
         with self._whole_model() as model, torch.no_grad(), self.accelerator.autocast():
             rank, world = self.accelerator.process_index, self.accelerator.num_processes
@@ -247,16 +247,16 @@ class LatroTrainer(OwnCheckpoints, RLOOTrainer):
         return metrics
 
     def measure_start(self) -> None:
-        """Measure the model that training starts from and save it, so that it can be the best checkpoint, too."""
+        """Evaluate and save the model that training starts from, which can be the best checkpoint, too."""
         metrics = self.evaluate()
         self._determine_best_metric(metrics, None)
-        self.state.best_model_checkpoint = f"{self.args.output_dir}/checkpoint-0"  # Trainer knows of no step 0
+        self.state.best_model_checkpoint = f"{self.args.output_dir}/checkpoint-0"  # Trainer does not know step 0
         self._save_checkpoint(self.model_wrapped, None)
         self.model.train()
 
 
 class DevelopmentAccuracy:
-    """Greedy solutions of the development questions: whether they are right, and the reward of their rationales."""
+    """Greedy solutions to the development questions: whether they are correct, and the reward of their rationales."""
 
     def __init__(
         self, questions: Sequence[Question], judge: Judge, writer: RationaleWriter, kept: Evaluations, batch_size: int
@@ -268,11 +268,11 @@ class DevelopmentAccuracy:
         self.batch_size = batch_size
 
     def measure(self, model: Any, rank: int, world: int) -> list[tuple[int, bool, bool, float, int, bool]]:
-        """For each of this process's questions: number, right, strictly right, reward, rationale's length, finished."""
+        """For each question of this process: number, correct, strictly correct, reward, rationale length, finished."""
         numbers = list(range(rank, len(self.questions), world))
         questions = [self.questions[number] for number in numbers]
         solutions = self.writer.solve(model, questions)
-        # A solution has room for its answer, too: a rationale is no longer than one that is sampled for training.
+        # A solution's limit includes its answer, so its rationale is cut to the limit of sampled rationales.
         longest = self.writer.options.max_rationale_tokens
         rows = [
             self.writer.rationale(question, one.ids[:longest], one.free[:longest])
@@ -290,13 +290,13 @@ class DevelopmentAccuracy:
         ]
 
     def joined(self, measured: Sequence[tuple[int, bool, bool, float, int, bool]], step: int) -> Evaluation:
-        """Gather the measurements of all processes. Raises UserError for a reward that is no finite number."""
+        """Combine the measurements of all processes. Raises UserError if a reward is not finite."""
         rows = sorted(measured)
         rewards = [row[3] for row in rows]
         if not all(map(math.isfinite, rewards)):
             raise UserError(
-                f"the reward on the development questions is no finite number at step {step}; lower learning_rate, or "
-                "use precision float32 or bfloat16"
+                f"the reward on the development questions is not finite at step {step}; lower learning_rate, or use "
+                "precision float32 or bfloat16"
             )
         count = len(rows)
         return Evaluation(
@@ -310,7 +310,7 @@ class DevelopmentAccuracy:
 
 
 class Watch(TrainerCallback):
-    """Measures the start, evaluates and saves at milestones, prints, and stops when accuracy declines."""
+    """Evaluates the start, evaluates, saves and prints at milestones, and stops when accuracy declines."""
 
     def __init__(self, steps: set[int], stop_on_decline: bool) -> None:
         self.steps = steps
@@ -323,18 +323,18 @@ class Watch(TrainerCallback):
         kept.resume(state.global_step)
         if not kept.rows:
             self.trainer.measure_start()
-        self._stop_if_declined(state, control)  # by what was measured before a restart
+        self._stop_if_declined(state, control)  # based on evaluations before a restart
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step in self.steps:
             control.should_log = control.should_save = control.should_evaluate = True
         elif state.global_step == state.max_steps:
-            control.should_log = True  # Trainer evaluates and saves at the end by itself
+            control.should_log = True  # Trainer itself evaluates and saves at the end
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
         if "loss" in (logs or {}) and not math.isfinite(logs["loss"]):
             raise UserError(
-                f"the training loss is no finite number at step {state.global_step}; lower learning_rate, or use "
+                f"the training loss is not finite at step {state.global_step}; lower learning_rate, or use "
                 "precision float32 or bfloat16"
             )
 
@@ -358,7 +358,7 @@ class Watch(TrainerCallback):
 
 
 def visits_of(order: Sequence[int]) -> list[int]:
-    """How often each place's question stood before it."""
+    """For each position, how often its question occurred at earlier positions."""
     seen: dict[int, int] = {}
     visits = []
     for question in order:
@@ -368,14 +368,17 @@ def visits_of(order: Sequence[int]) -> list[int]:
 
 
 def check_batches(options: LatroTraining, world: int) -> tuple[int, int]:
-    """(rationales a device and pass, accumulated passes) of an optimizer step. Raises UserError saying what would fit."""
+    """(rationales per device and pass, accumulated passes) of an optimizer step.
+
+    Raises UserError, with batch sizes that would fit, if this one does not.
+    """
     k, unit = options.rationales, options.rationales * world
     if options.batch_size % unit:
         lower, upper = options.batch_size // unit * unit, (options.batch_size // unit + 1) * unit
         fitting = f"{lower} or {upper}" if lower else str(upper)
         processes = f" x {world} processes" if world > 1 else ""
         raise UserError(
-            f"batch_size {options.batch_size} is no multiple of rationales {k}{processes}, and each process takes whole "
-            f"questions; {fitting} would fit"
+            f"batch_size {options.batch_size} is not a multiple of rationales {k}{processes}, but each process needs "
+            f"whole questions; set it to {fitting}"
         )
     return accumulation_of(options, world)

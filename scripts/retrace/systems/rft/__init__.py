@@ -1,1 +1,4 @@
-"""Rejection-sampling fine-tuning (arXiv 2308.01825): one round of sampled, right and distinct solutions."""
+"""Rejection-sampling fine-tuning (arXiv 2308.01825): one round of sampled, correct and distinct solutions.
+
+Left out: the paper's RFT-U13B and RFT-U33B, which pool the samples of several models.
+"""

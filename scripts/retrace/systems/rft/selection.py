@@ -1,4 +1,4 @@
-"""Which of a question's right solutions are trained on: one for each list of equations. arXiv 2308.01825, section 3.3."""
+"""Selection of correct solutions for training: one for each list of equations. arXiv 2308.01825, section 3.3."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ TOLERANCE = 1e-3  # code: check_equation
 
 
 def equations_of(text: str) -> list[str]:
-    """The equations of a solution without spaces: those that it annotates (`<<3+4=7>>`), or else those that it writes."""
+    """The equations of a solution, without spaces: the annotated ones (`<<3+4=7>>`), or those in the text if none is."""
     found = _ANNOTATED.findall(text) or _PLAIN.findall(text)
     return [equation.replace(" ", "").replace(",", "").strip(".") for equation in found]
 
@@ -27,7 +27,7 @@ def holds(equation: str) -> bool:
 
 
 def edits(one: str, other: str) -> int:
-    """The least number of characters to insert, delete or replace that turns one text into the other (Levenshtein)."""
+    """The Levenshtein distance: the fewest characters to insert, delete or replace to turn one text into the other."""
     before = list(range(len(other) + 1))
     for row, left in enumerate(one, start=1):
         line = [row]
@@ -39,8 +39,13 @@ def edits(one: str, other: str) -> int:
 
 @dataclass
 class Selected:
-    """texts: the chosen solutions, in the order in which their equations came first. wrong: rejected for an equation that
-    does not hold. repeated: rejected for equations, or a text, that another one has."""
+    """Selected solutions of one question.
+
+    Attributes:
+        texts: The selected solutions, in the order in which their equations first occurred.
+        wrong: Number rejected because an equation does not hold.
+        repeated: Number rejected because another one has the same equations or text.
+    """
 
     texts: list[str]
     wrong: int = 0
@@ -48,7 +53,7 @@ class Selected:
 
 
 def select(right: Sequence[str], options: RftSelection) -> Selected:
-    """The solutions of one question that are trained on, of all that end in the right answer, in the order drawn."""
+    """Select the solutions to train on. right: all solutions of one question with the correct answer, as drawn."""
     found = Selected([])
     keys: list[str] = []
     for text in right:

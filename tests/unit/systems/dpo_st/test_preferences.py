@@ -115,10 +115,10 @@ def test_token_sets(tmp_path):
     texts = ["apples and apples", "", "1 + 1"]
     for text, tokens in token_sets(tmp_path, texts).items():
         assert tokens == set(tokenizer.tokenize(text))
-    with pytest.raises(UserError, match=r"tokenizer.json: no tokenizer that can be read \(no such file\)"):
+    with pytest.raises(UserError, match=r"tokenizer.json: the tokenizer cannot be read \(no such file\)"):
         token_sets(tmp_path / "elsewhere", texts)
     (tmp_path / "tokenizer.json").write_text("{")
-    with pytest.raises(UserError, match="no tokenizer that can be read"):
+    with pytest.raises(UserError, match="the tokenizer cannot be read"):
         token_sets(tmp_path, texts)
 
 

@@ -96,7 +96,7 @@ def test_development_questions():
     assert held_out != development_questions(ids, 0.15, seed=1)
     assert len(development_questions(["a", "b"], 0.01, seed=0)) == 1
     assert len(development_questions(["a", "b"], 0.99, seed=0)) == 1
-    with pytest.raises(UserError, match="1 question only"):
+    with pytest.raises(UserError, match="1 of the questions can be used"):
         development_questions(["a"], 0.5, seed=0)
 
 
@@ -165,5 +165,5 @@ def test_equal_steps_make_no_pair():
 
 def test_no_pairs_at_all_says_what_to_relax():
     rows = [Alignment(example_id="q0", trajectory=["a", "b"], reference=["a", "b"], cost=0)]
-    with pytest.raises(UserError, match=r"1 without a wrong step.*align\.max_cost"):
+    with pytest.raises(UserError, match=r"1 have no wrong step.*align\.max_cost"):
         make_pairs(EXAMPLES, rows, same_letter, Pairing(), seed=0)

@@ -132,7 +132,7 @@ def test_other_worked_examples_in_each_pass(run, demonstrations):
     assert run(*options)[0] != run(*shown, 2)[0]
     with pytest.raises(UserError, match=r"--demonstrations-per-pass 2: needs --demonstrations FILE"):
         run(*options, "--demonstrations-per-pass", 2)
-    with pytest.raises(UserError, match=r"shown\.jsonl: holds 4 worked examples, 5 are to be drawn"):
+    with pytest.raises(UserError, match=r"shown\.jsonl: has 4 worked examples, but 5 are needed"):
         run(*shown, 5)
 
 

@@ -86,7 +86,7 @@ def test_no_examples_where_the_texts_have_no_room():
 @pytest.mark.parametrize(
     ("task", "options", "limit", "most"),
     [
-        ("multiarith", {"max_passes": 50}, -1, "50 passes (sample.max_passes) and 4 solutions a pass give 57,800"),
+        ("multiarith", {"max_passes": 50}, -1, "50 passes (sample.max_passes) and 4 solutions per pass give at most 57,800"),
         ("multiarith", {"max_passes": 50, "samples_per_pass": 6}, -1, None),
         ("multiarith", {}, -1, None),  # no limit: nobody knows before
         ("gsm8k", {"max_passes": 50}, -1, None),

@@ -30,9 +30,9 @@ def test_batch_sizes() -> None:
 @pytest.mark.parametrize(
     ("changes", "world", "message"),
     [
-        ({"batch_size": 100, "rationales": 16}, 1, "96 or 112 would fit"),
-        ({"batch_size": 8, "rationales": 16}, 1, "; 16 would fit"),
-        ({"batch_size": 48, "rationales": 16}, 2, "rationales 16 x 2 processes.*32 or 64 would fit"),
+        ({"batch_size": 100, "rationales": 16}, 1, "set it to 96 or 112"),
+        ({"batch_size": 8, "rationales": 16}, 1, "; set it to 16"),
+        ({"batch_size": 48, "rationales": 16}, 2, "rationales 16 x 2 processes.*set it to 32 or 64"),
         (
             {"batch_size": 48, "rationales": 16, "device_batch_size": 7},
             1,

@@ -56,8 +56,8 @@ def test_a_choice_on_test_is_shown_as_such(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "holds no evaluation"),
-        ('{"step": 1, "loss": 0.5}\n', "holds no evaluation"),
+        ("", "has no evaluation"),
+        ('{"step": 1, "loss": 0.5}\n', "has no evaluation"),
         ('{"step": 1}\nnonsense\n', r"curves0\.jsonl:2: no line of a curve"),
         ('{"step": "one"}\n', r"curves0\.jsonl:1: no line of a curve"),
     ],

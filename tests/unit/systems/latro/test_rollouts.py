@@ -67,7 +67,7 @@ def test_what_is_too_long_is_left_out_and_counted(folder, capsys) -> None:
 def test_answers_that_no_rationale_could_end_before_are_named(folder) -> None:
     setting = Setting(folder, options())
     setting.writer.stops = ["Therefore"]
-    with pytest.raises(UserError, match=r"no answer holds 'Therefore', at which a rationale ends .*chat: \{answer"):
+    with pytest.raises(UserError, match=r"no answer contains 'Therefore', which ends a rationale .*chat: \{answer"):
         setting.writer.questions(EXAMPLES, setting.model, "examples")
     with pytest.raises(UserError, match="no nothing; check the split"):
         setting.writer.questions([], setting.model, "nothing")

@@ -118,13 +118,13 @@ def test_the_users_own_columns(tmp_path, chat) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch-size": 9}, "batch_size 9 is no multiple of rationales 2.*8 or 10 would fit"),
+        ({"batch-size": 9}, "batch_size 9 is not a multiple of rationales 2.*set it to 8 or 10"),
         ({"device-batch-size": 3}, "no multiple of device_batch_size 3"),
         ({"choose-on": "test"}, r"dev\.jsonl: question .* is of split 'dev', not 'test'"),
         ({"generation": "vllm", "calculator": "false"}, "vLLM is not installed"),
         ({"rationales": 1}, "--rationales '1': Input should be greater than or equal to 2"),
         ({"max-rationale-tokens": 200}, "leave no room for a question in 128 positions"),
-        ({"max-answer-tokens": 1}, "have answers longer than 1 tokens, so none is left"),
+        ({"max-answer-tokens": 1}, "no question is left.*have answers longer than 1 tokens"),
         ({"unfinished": "zero"}, None),
     ],
 )
