@@ -60,7 +60,7 @@ def test_both_methods_of_a_comparison_have_one_grader(own) -> None:
 @pytest.mark.parametrize(
     ("target", "said"),
     [
-        ("fractions/tiny_t5/grace_acc.json", "those of family math (fractions) cannot be judged; valid tasks: "),
+        ("fractions/tiny_t5/grace_acc.json", "steps of family math (fractions) cannot be judged; valid tasks: "),
         (
             "letters/tiny_t5/by_value_acc.json",
             "accuracy: math_verify reads math and numeric answers, and those of family",

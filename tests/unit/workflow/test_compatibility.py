@@ -151,7 +151,7 @@ def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: s
         (
             {"teacher": {"kind": "oracle"}},
             ("commonsense_qa", "gptj_6b", "learn_to_reason"),
-            "oracle gives the reference",
+            "oracle needs reference",
         ),
         (
             {"rounds": {"as_one": True}},

@@ -1,4 +1,4 @@
-"""How the student takes an exam: several samples of each training question, of which the most frequent answer counts."""
+"""The student's exam: several samples for each training question; the most frequent answer counts."""
 
 from retrace.decoding.algorithms import Algorithm, register_algorithm
 from retrace.decoding.plain import free_samples

@@ -1,7 +1,7 @@
-"""The answer of a rationale, for students' samples in the exam and for teachers' rationales (arXiv 2310.13332).
+"""Reading the answer of a rationale: students' samples in the exam and teachers' rationales (arXiv 2310.13332).
 
-`cleanup` is the authors' rule, which reads up to the first blank line: students' samples in the authors' own form are
-read so. Everything else is read as a whole, by `stated_answer`.
+`cleanup` is the authors' rule, which reads up to the first blank line. It is used for students' samples in the authors'
+own form. All other texts are read as a whole by `stated_answer`.
 """
 
 import re
@@ -24,14 +24,14 @@ _CHOICE = re.compile(r"\([a-e]\)")
 
 
 class Cleaned(NamedTuple):
-    """A rationale cut off behind its answer, and that answer in lower case; None where there is none."""
+    """A rationale that is cut after its answer, and that answer in lower case; None if there is none."""
 
     text: str
     prediction: str | None
 
 
 def cleanup(text: str, kind: str) -> Cleaned:
-    """Read a rationale of a kind of task by the authors' rule: `number`, `yes_no` or `choice` (of (a) to (e))."""
+    """Read a rationale by the authors' rule. kind: `number`, `yes_no` or `choice` (of (a) to (e))."""
     readers = {"number": _number, "yes_no": _yes_no, "choice": _choice}
     return readers[kind](text)
 
@@ -54,7 +54,7 @@ def _number(text: str) -> Cleaned:
 
 
 def _cut_after(text: str, number: str) -> str:
-    """The text up to the first place where the number stands; numbers with commas are looked for as they are written."""
+    """The text up to and including the first occurrence of the number; numbers with commas are found as written."""
     if number not in text:
         number = _RAW_NUMBER.findall(text)[-1]
     place = text.find(number)
@@ -62,7 +62,7 @@ def _cut_after(text: str, number: str) -> str:
 
 
 def _first_word(piece: str) -> str:
-    """What is kept behind a marker where the number as read does not stand there."""
+    """The text to keep after a marker if the number that was read does not occur there literally."""
     words = piece.split()
     if not words:
         return ""
@@ -91,15 +91,15 @@ def _choice(text: str) -> Cleaned:
 
 
 def answer_in(task: Task, text: str, example: Example | None = None) -> str | None:
-    """The answer of a student's solution: by the authors' rule in the authors' form, otherwise as `stated_answer`."""
+    """The answer of a student's solution: by the authors' rule in the authors' form, otherwise by `stated_answer`."""
     return task.extract(text) if task.form.startswith("learn_to_reason") else stated_answer(task, text, example)
 
 
 def stated_answer(task: Task, text: str, example: Example | None = None) -> str | None:
-    """The answer that a text states, read as a whole: behind `####`, in an answer line, in a box, in a sentence.
+    """The answer that a text states, anywhere in it: after `####`, in an answer line, in a box, in a sentence.
 
-    Of `step | step | #### answer`, the project's own form, it is what stands behind the first marker. Programs are read by
-    their own extractor. example: the question that the text answers, whose options may be named by their text.
+    In the project's own form, `step | step | #### answer`, it is the text after the first marker. Programs are read by
+    their own extractor. example: the question, so that an answer may name a choice by its text.
     """
     family, said = task.family, without_thoughts(text).strip()
     if not family.prose:
@@ -116,7 +116,7 @@ def stated_answer(task: Task, text: str, example: Example | None = None) -> str 
 
 
 def _in_own_form(task: Task, text: str) -> bool:
-    """Whether a text is `step | step | #### answer`, on one line, or the beginning of it."""
+    """Whether a text is one line in the form `step | step | #### answer`, or the beginning of such a line."""
     if "\n" in text:
         return False
     if text.startswith(steps.MARKER):
@@ -125,7 +125,7 @@ def _in_own_form(task: Task, text: str) -> bool:
 
 
 def _behind_marker(task: Task, kind: str, text: str) -> str | None:
-    """The answer behind the first marker of a text in the project's own form; the authors' rule where it was cut off."""
+    """The answer after the first marker of a text in the project's own form; by the authors' rule if it was cut off."""
     body, marker, tail = text.partition(steps.MARKER)
     if kind != "number":
         return task.family.extract(f"{steps.MARKER} {tail}") if marker else cleanup(text, kind).prediction

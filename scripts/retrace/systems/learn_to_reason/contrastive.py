@@ -1,13 +1,13 @@
-"""Learn-to-Reason's two losses, and one pass that reads a question once for three of its rationales (arXiv 2310.13332).
+"""Learn-to-Reason's two losses, and one pass that reads a question once for three rationales (arXiv 2310.13332).
 
-A row is a question with a rationale to learn (the sample) and, where the student has missed it, another right rationale
-(the positive) and one of its own mistakes (the negative). The language-model loss is taken on question and sample; the
-triplet loss draws the sample's representation to the positive's and away from the negative's.
+A row is a question with a rationale to learn (the sample) and, if the student missed the question, another correct
+rationale (the positive) and one of the student's mistakes (the negative). The language-model loss is computed on question
+and sample; the triplet loss moves the sample's representation toward the positive's and away from the negative's.
 
-Decoder-only models read `question | sample | positive | negative` as one row whose attention lets each rationale see the
-question and itself only; encoder-decoders encode the question once and decode the three beside each other. Both give what
-three passes over question and rationale would give, and three passes are made where a model's attention goes by the
-distance of columns.
+Decoder-only models read `question | sample | positive | negative` as one row, in which each rationale attends only to the
+question and itself. Encoder-decoders encode the question once and decode the three rationales in parallel. Both give the
+same result as three passes over question and rationale. Models whose attention depends on the distance between columns
+use three passes.
 """
 
 import functools
@@ -28,9 +28,12 @@ PARTS = 4  # question, sample, positive, negative
 
 @dataclass(frozen=True)
 class ReflectionRow:
-    """One visit of a question. positive, negative: token ids; both empty where nothing is contrasted.
+    """One visit of a question.
 
-    learn: whether the language-model loss is taken (not in the contrasting steps of alternating training).
+    Attributes:
+        sample: The question and the rationale to learn.
+        positive, negative: Token ids; both empty if nothing is contrasted.
+        learn: Whether the language-model loss is computed; not in the contrastive steps of alternating training.
     """
 
     sample: Row
@@ -42,7 +45,7 @@ class ReflectionRow:
     def contrasts(self) -> bool:
         return (
             min(len(self.sample.target), len(self.positive), len(self.negative)) > 1
-        )  # the end token alone is no text
+        )  # the end token alone is not a text
 
     @property
     def length(self) -> int:
@@ -55,15 +58,15 @@ class ReflectionRow:
 def prompt_weights(prompt: int, length: int, prompt_weight: float, official: bool = False) -> list[float]:
     """Weight of each of the `length - 1` predictions of a row whose first `prompt` tokens are the question.
 
-    Prediction p is that of token p + 1. Tokens of the question have `prompt_weight`, the rationale's have 1.
-    official: as the authors' code, where the rationale's first token still has the question's weight.
+    Prediction p is for token p + 1. The question's tokens have weight `prompt_weight`, the rationale's have 1.
+    official: as in the authors' code, the rationale's first token has the question's weight.
     """
     light = min(prompt if official else prompt - 1, length - 1)
     return [prompt_weight] * light + [1.0] * (length - 1 - light)
 
 
 def weighted_loss(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
-    """Sum of the weighted cross-entropy, in float32. logits [B, T, V]; labels, weights [B, T]; IGNORED: left out."""
+    """Sum of the weighted cross-entropy in float32. logits [B, T, V]; labels, weights [B, T]; skips IGNORED labels."""
     losses = functional.cross_entropy(
         logits.flatten(0, 1).float(), labels.flatten(), ignore_index=IGNORED, reduction="none"
     )
@@ -83,7 +86,7 @@ def pooled_state(hidden: Tensor, mask: Tensor) -> Tensor:
 
 
 def triplet_losses(sample: Tensor, positive: Tensor, negative: Tensor, margin: float) -> Tensor:
-    """Triplet loss of each row [B], with minus the cosine similarity as distance, in float32; not a number counts 0."""
+    """Triplet loss of each row [B] in float32, with negative cosine similarity as distance; NaN counts as 0."""
     sample, positive, negative = sample.float(), positive.float(), negative.float()
     near = functional.cosine_similarity(sample, positive, dim=-1, eps=1e-8)
     far = functional.cosine_similarity(sample, negative, dim=-1, eps=1e-8)
@@ -101,11 +104,13 @@ def collate_reflection(
     official: bool = False,
     ends: bool = False,
 ) -> dict[str, Tensor]:
-    """A batch for `reflection_sums`.
+    """A batch for `reflection_sums`; its `contrast` is a LongTensor of the rows with a positive and a negative.
 
-    start_id: the decoder's first input of an encoder-decoder, whose question is not predicted and so has no weight.
-    ends: the token that ends a rationale is read, too, and so represents it where the last state does.
-    contrast: LongTensor, the rows that have a positive and a negative.
+    Args:
+        rows, pad_id: The rows, and the id of the padding token.
+        prompt_weight, official: See `prompt_weights`; an encoder-decoder does not predict the question.
+        start_id: First input of an encoder-decoder's decoder; None for a decoder-only model.
+        ends: Whether the token that ends a rationale is read, and so can represent it.
     """
     if start_id is not None:
         batch = _seq2seq_batch(rows, pad_id, start_id, ends)
@@ -116,7 +121,7 @@ def collate_reflection(
 
 
 def _targets(row: ReflectionRow, masked: int) -> list[int]:
-    """The sample's tokens as labels, those that are not learned IGNORED; `masked` of them stand before the sample."""
+    """The sample's tokens as labels, IGNORED where not learned, preceded by the `masked` tokens before the sample."""
     if not row.learn:
         return [IGNORED] * (masked + len(row.sample.target))
     target = [IGNORED if out else token for token, out in zip(row.sample.target, row.sample.ignored, strict=True)]
@@ -126,10 +131,10 @@ def _targets(row: ReflectionRow, masked: int) -> list[int]:
 def _causal_batch(
     rows: Sequence[ReflectionRow], pad_id: int, prompt_weight: float, official: bool, ends: bool
 ) -> dict[str, Tensor]:
-    """Blocks beside each other, each padded on the right to its longest: question, sample, positive, negative.
+    """Blocks side by side, each padded on the right to its longest row: question, sample, positive, negative.
 
-    The last token of a rationale, which ends the text, is read with `ends` only. input_ids, part, position_ids [B, T]
-    (part: number of the block, PARTS for padding); labels, weights [B, T'] for the columns of question and sample.
+    A rationale's last token, which ends the text, is read only with `ends`. Returns input_ids, part, position_ids [B, T],
+    where part is the number of the block, or PARTS for padding; labels, weights [B, T'] for question and sample.
     """
     sides = [[row.sample.target for row in rows], [row.positive for row in rows], [row.negative for row in rows]]
     blocks = [[row.sample.ids for row in rows], *([_read(ids, ends) for ids in side] for side in sides)]
@@ -147,7 +152,7 @@ def _causal_batch(
         head = len(row.sample.ids)
         wanted = torch.tensor(_targets(row, head - 1))
         given = torch.tensor(prompt_weights(head, row.sample.length, prompt_weight, official))
-        # The question's predictions, the sample's first one among them, stand in its own columns.
+        # The question's own columns hold its predictions, including that of the sample's first token.
         for whole, part in ((labels, wanted), (weights, given)):
             whole[index, :head] = part[:head]
             whole[index, questions : questions + len(part) - head] = part[head:]
@@ -161,12 +166,12 @@ def _causal_batch(
 
 
 def _read(ids: list[int], ends: bool) -> list[int]:
-    """What is read of a rationale: nothing is to be predicted behind its last token."""
+    """The part of a rationale that is read: nothing needs to be predicted after its last token."""
     return ids if ends else ids[:-1]
 
 
 def _seq2seq_batch(rows: Sequence[ReflectionRow], pad_id: int, start_id: int, ends: bool) -> dict[str, Tensor]:
-    """Questions once [B, input]; decoder rows: all samples, then the positives and the negatives of the contrasts."""
+    """Each question once [B, input]; decoder rows: all samples, then positives and negatives of contrasted rows."""
     contrasting = [row for row in rows if row.contrasts]
     written = [row.sample.target for row in rows]
     written += [row.positive for row in contrasting] + [row.negative for row in contrasting]
@@ -183,22 +188,24 @@ def _seq2seq_batch(rows: Sequence[ReflectionRow], pad_id: int, start_id: int, en
 
 
 def attention_of(part: Tensor, implementation: str | None, dtype: torch.dtype) -> Tensor:
-    """Attention mask [B, 1, T, T] over the blocks of `_causal_batch`, as the model's attention wants it.
+    """Attention mask [B, 1, T, T] over the blocks of `_causal_batch`, in the format of the model's attention.
 
-    Each token sees the question's tokens and those of its own block, up to itself. Raises UserError for an attention
-    that takes no mask.
+    Each token sees the tokens of the question and of its own block, up to itself. Raises UserError if the attention does
+    not accept a mask.
     """
     columns = torch.arange(part.shape[1], device=part.device)
     mine, other = part[:, :, None], part[:, None, :]
     seen = ((mine == other) | (other == 0)) & (columns[None, :] <= columns[:, None]) & (other < PARTS)
-    seen = seen | torch.eye(part.shape[1], dtype=torch.bool, device=part.device)  # padding sees itself, not nothing
+    seen = seen | torch.eye(
+        part.shape[1], dtype=torch.bool, device=part.device
+    )  # padding sees itself, to avoid empty rows
     if implementation == "sdpa":
         return seen[:, None]
     if implementation == "eager":
         return torch.where(seen, 0.0, torch.finfo(dtype).min).to(dtype)[:, None]
     raise UserError(
-        f"attention {implementation!r} takes no mask of its own, which reading a question once needs; load the model with "
-        "the attention sdpa or eager"
+        f"attention {implementation!r} does not accept the mask that is needed to read a question once; load the model "
+        "with attention sdpa or eager"
     )
 
 
@@ -217,7 +224,11 @@ def reflection_sums(
 ) -> Tensor:
     """[sum of the weighted language-model loss, sum of the triplet losses] of a batch from `collate_reflection`.
 
-    longest: so many tokens of the sample represent it, whose positives and negatives were cut before.
+    Args:
+        model, batch: The student, and the batch.
+        pooled: Whether the mean hidden state represents a rationale; otherwise its last one does.
+        margin: Margin of the triplet loss.
+        longest: Number of the sample's tokens that represent it; positives and negatives were already cut.
     """
     forward = _seq2seq_states if "decoder_input_ids" in batch else _causal_states
     logits, states = forward(model, batch, pooled, longest)
@@ -230,15 +241,15 @@ def reflection_sums(
 
 
 def _needs_states(batch: dict[str, Tensor]) -> bool:
-    """Whether a pass shall return hidden states: for contrasts, and where processes share out the weights always.
+    """Whether a pass must return hidden states: for contrasts, and always if processes divide the weights.
 
-    Those must go the same way forth and back in all processes, also where the rows of one have no contrast.
+    In that case all processes must run the same forward and backward pass, even if one has no contrasted rows.
     """
     return len(batch["contrast"]) > 0 or parallel.is_sharded()
 
 
 def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
-    """[learned tokens (not weighted), contrasted rows] of a batch."""
+    """[number of learned tokens (unweighted), number of contrasted rows] in a batch."""
     learned = batch["labels"].ne(IGNORED).sum()
     return torch.stack([learned, learned.new_tensor(len(batch["contrast"]))])
 
@@ -246,13 +257,10 @@ def reflection_counts(batch: dict[str, Tensor]) -> Tensor:
 def _causal_states(
     model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative.
-
-    Without contrasts all hidden states, where `_needs_states`.
-    """
+    """Logits of question and sample [B, T', V]; representations [contrasts, width] of sample, positive and negative."""
     rows = batch["contrast"]
     part, ids, positions = batch["part"], batch["input_ids"], batch["position_ids"]
-    if not len(rows):  # nothing behind the sample is of use
+    if not len(rows):  # nothing after the sample is needed
         used = batch["labels"].shape[1]
         part, ids, positions = part[:, :used], ids[:, :used], positions[:, :used]
     config = bare(model).config
@@ -279,10 +287,10 @@ def _causal_states(
 
 
 def reads_together(config: Any, length: int) -> bool:
-    """Whether a model can read rationales beside each other, none of them behind more than `length` tokens.
+    """Whether a model can read several rationales in one row, each at positions below `length`.
 
-    It cannot where it tells positions by the distance of columns (ALiBi), or sees the nearest columns only: other
-    rationales stand between a question and its negative.
+    It cannot if it derives positions from the distance between columns (ALiBi) or sees only the nearest columns, because
+    other rationales are between a question and its negative.
     """
     if config.model_type in ("bloom", "mpt") or getattr(config, "alibi", False):
         return False
@@ -293,7 +301,7 @@ def reads_together(config: Any, length: int) -> bool:
 def _apart_states(
     model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """As `_causal_states`, by one pass over question and rationale of each kind, beside each other in the batch."""
+    """Like `_causal_states`, with a separate row of the batch for the question and each kind of rationale."""
     rows, part = batch["contrast"], batch["part"]
     kinds = range(1, PARTS if len(rows) else 2)
     seen = [(part == 0) | (part == number) for number in kinds]
@@ -303,7 +311,7 @@ def _apart_states(
     ids = torch.cat(
         [batch["input_ids"] if number == 1 else batch["input_ids"].index_select(0, rows) for number in kinds]
     )
-    # Real tokens move to the left, in their order.
+    # Move real tokens to the left, in order.
     lengths = seen.sum(1)
     width = int(lengths.max())
     order = torch.sort((~seen).int(), dim=1, stable=True).indices[:, :width]
@@ -333,10 +341,10 @@ def _apart_states(
 
 
 def share_questions(model: Any) -> None:
-    """Let an encoder-decoder take `asked=rows`: which question each decoder row answers, so that a question is encoded once.
+    """Let an encoder-decoder accept `asked=rows`, the question that each decoder row answers, to encode it only once.
 
-    The call goes through the model's own forward, so that wrappers for several processes see all of it. Without `asked`,
-    and for a decoder-only model, nothing changes.
+    The call goes through the model's own forward, so wrappers for several processes see all of it. Without `asked`, and
+    for a decoder-only model, nothing changes.
     """
     if not model.config.is_encoder_decoder or hasattr(model.forward, "takes_asked"):
         return
@@ -362,7 +370,7 @@ def share_questions(model: Any) -> None:
 def _seq2seq_states(
     model: Any, batch: dict[str, Tensor], pooled: bool, longest: int | None
 ) -> tuple[Tensor, list[Tensor]]:
-    """As `_causal_states`, of the decoder of a model with `share_questions`."""
+    """Like `_causal_states`, for the decoder of a model with `share_questions`."""
     rows, total = batch["contrast"], len(batch["input_ids"])
     asked = torch.cat([torch.arange(total, device=rows.device), rows, rows])
     outputs = model(
@@ -378,7 +386,7 @@ def _seq2seq_states(
         return logits, list(outputs.decoder_hidden_states[-1:] if outputs.decoder_hidden_states else [])
     hidden, mask = outputs.decoder_hidden_states[-1], batch["decoder_mask"]
     blocks = [rows, torch.arange(total, total + len(rows)), torch.arange(total + len(rows), len(asked))]
-    first = None if longest is None else 1 + longest  # the start token stands before the rationale
+    first = None if longest is None else 1 + longest  # the start token comes before the rationale
     widths = (first, None, None)
     return logits, [
         _represent(hidden[block, :width], mask[block, :width], pooled)

@@ -1,4 +1,4 @@
-"""What the jobs of Learn-to-Reason take. The exam is a decoder like any other."""
+"""Cost formulas of Learn-to-Reason's jobs. The exam is estimated like any other decoder."""
 
 from dataclasses import replace
 
@@ -10,27 +10,27 @@ EXAMPLES = 400  # tokens of the authors' worked examples in a prompt: 900 to 1,9
 
 @formula("mark_exam")
 def mark_exam(job: Costing) -> Work:
-    """A row for each answer of the exam."""
+    """One row for each answer of the exam."""
     exams = [maker for maker in job.makers() if "decoder" in maker.wildcards]
     return Work(job.assumed.small_job_seconds, rows=sum(job.of(exam).rows for exam in exams))
 
 
 def rationales(job: Costing) -> float:
-    """Rationales that a teacher is asked for: one for each mistake of a question with any, within the limits.
+    """Number of rationales that a teacher is asked for: one for each mistake of a question, within the limits.
 
-    Of n answers at a share w of wrong ones, n w are wrong, and a question has any with probability 1 - (1 - w)^n.
+    If a share w of n answers is wrong, n w are wrong, and a question has at least one with probability 1 - (1 - w)^n.
     """
     samples, wrong = job.option("samples"), job.assumed.wrong_share
     missed_share = 1 - (1 - wrong) ** samples
     answers = job.rows("marks.jsonl")
     questions = job.text("train").rows if answers is None else answers / samples
-    mistakes = samples * wrong / max(1e-9, missed_share)  # of a question that has any
+    mistakes = samples * wrong / max(1e-9, missed_share)  # per question that has any
     return job.most("max-questions", questions * missed_share) * job.most("per-question", max(1.0, mistakes))
 
 
 @formula("ask_teacher")
 def ask_teacher(job: Costing) -> Work:
-    """One response a rationale: from a server so many at once, from a local model like any decoding, from an oracle none."""
+    """One response per rationale: concurrent requests to a server, or decoding by a local model. An oracle is free."""
     text, rows = job.text("train"), rationales(job)
     kind, concurrency = job.job.options.get("kind"), job.option("concurrency")
     seconds = job.assumed.small_job_seconds
@@ -43,7 +43,7 @@ def ask_teacher(job: Costing) -> Work:
 
 @formula("train_learn_to_reason")
 def train_learn_to_reason(job: Costing) -> Work:
-    """Each rationale once, behind the prompt and its worked examples, with another one and a mistake."""
+    """Each rationale once, after the prompt and its worked examples, with another rationale and a mistake."""
     text, dev, options = job.text("train"), job.text("dev"), job.job.options
     shown = text.question + EXAMPLES if options.get("form") == "learn_to_reason" else job.prompt(text)
     tokens = shown + (3 if job.option("ratio") else 1) * text.solution

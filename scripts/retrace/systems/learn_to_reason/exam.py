@@ -1,4 +1,4 @@
-"""The exam: a student's samples for its training questions, marked by Learn-to-Reason's own rule (arXiv 2310.13332)."""
+"""The exam: a student's samples for its training questions, graded by Learn-to-Reason's own rule (arXiv 2310.13332)."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,16 +10,16 @@ from retrace.tasks.base import Task
 
 
 def is_right(task: Task, answer: str | None, example: Example) -> bool:
-    """Whether an answer, as it was read, is the reference's."""
+    """Whether an answer, as it was read, equals the reference's."""
     return answer is not None and task.canonical(answer) == task.canonical(example.final_answer)
 
 
 def mark(
     task: Task, predictions: Sequence[Prediction], examples: Sequence[Example], path: str = "the exam"
 ) -> tuple[list[MarkedAnswer], dict[str, int]]:
-    """The distinct answers of each question, in the order of the data, and what was counted.
+    """The distinct answers of each question, in the order of the data, and counts for the report.
 
-    Raises UserError for an answered question that is not in the data.
+    Raises UserError if an answered question is not in the data.
     """
     known = {example.id: example for example in examples}
     marks: list[MarkedAnswer] = []
@@ -50,7 +50,7 @@ def mark_released(
 ) -> tuple[list[MarkedAnswer], dict[str, int]]:
     """The same for mistakes that the authors released: question -> texts (retrace.systems.learn_to_reason.released).
 
-    What turns out to be right is no mistake, and is counted; so are questions that one side does not have.
+    Texts that turn out to be correct are counted and left out. Questions that only one side has are counted.
     """
     by_question = {" ".join(example.question.split()): example for example in examples}
     marks = []

@@ -1,4 +1,4 @@
-"""Feedback: for which questions a teacher writes, and which of its rationales are kept (arXiv 2310.13332)."""
+"""Feedback: the questions that a teacher writes rationales for, and the rationales that are kept (arXiv 2310.13332)."""
 
 import random
 import re
@@ -21,20 +21,20 @@ ACCEPTED = "accepted"
 _REFUSAL = re.compile(r"(?:i'm|i am) sorry|^sorry|^i can(?:no|')t|^i am unable|^i'm unable|^as an ai", re.IGNORECASE)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 _FEW_WORDS = 10  # a rationale with fewer words is not judged by its language
-_COMMON = 0.02  # a word is common that stands in this share of the questions
-_LEAST_COMMON = 0.05  # share of a rationale's words that are common, if it is in the questions' language
+_COMMON = 0.02  # a word in this share of the questions is common
+_LEAST_COMMON = 0.05  # least share of common words in a rationale in the questions' language
 _ENOUGH_QUESTIONS = 50
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One rationale that is wanted. mistake: what the teacher is shown of the student's answers; None: nothing."""
+    """One rationale to request. mistake: the student's answer that the teacher is shown; None: none."""
 
     example: Example
     mistake: str | None
 
 
-# ---------------------------------------------------------------- for what the teacher is asked
+# ---------------------------------------------------------------- selecting questions
 
 
 def choose(
@@ -45,10 +45,16 @@ def choose(
     seed: int,
     random_count: int | None = None,
 ) -> list[Ask]:
-    """What the teacher is asked in a round, in the order of the data.
+    """The rationales to request in a round, in the order of the data.
 
-    number: of the round, from 1. random_count: so many random questions of the exam,
-    or of the training split where the exam had fewer, instead of missed ones (the control).
+    Args:
+        examples: The training questions.
+        marks: The graded answers of the exam.
+        options: Options of feedback.
+        number: Number of the round, from 1.
+        seed: Seed of random choices.
+        random_count: For the control: number of random questions to use instead of missed ones. They are from the exam,
+            or from the training split if the exam had fewer questions.
     """
     mistakes: dict[str, list[str]] = {}
     for one in marks:
@@ -61,7 +67,7 @@ def choose(
         if random_count > len(pool):
             pool = list(range(len(examples)))
         if random_count > len(pool):
-            raise UserError(f"{random_count} random questions are wanted and the training split has {len(pool)}")
+            raise UserError(f"{random_count} random questions are needed, but the training split has {len(pool)}")
         chosen = draw.sample(pool, random_count)
     else:
         everyone = number == 1 and options.first_round == "all"
@@ -77,13 +83,13 @@ def choose(
     return asks
 
 
-# ---------------------------------------------------------------- what is kept
+# ---------------------------------------------------------------- judging rationales
 
 
 def judge(
     task: Task, example: Example, response: Response | None, options: Feedback, common: frozenset[str] = frozenset()
 ) -> str:
-    """`accepted`, or the first reason against a teacher's rationale."""
+    """`accepted`, or the first reason to reject a teacher's rationale."""
     if response is None:
         return "no_response"
     text = without_thoughts(response.text)
@@ -108,12 +114,12 @@ def judge(
 
 
 def rationale_of(text: str) -> str:
-    """The reasoning, without what states the answer; empty where there is none."""
+    """The reasoning without the statement of the answer; empty if there is none."""
     return "\n".join(reasoning_lines(text)).strip(" |\n")
 
 
 def common_words(questions: Iterable[str]) -> frozenset[str]:
-    """Words of two letters or more that stand in many questions; none where there are too few questions to tell."""
+    """Words of two or more letters that occur in many questions; empty if there are too few questions to tell."""
     counts: Counter[str] = Counter()
     total = 0
     for question in questions:
@@ -125,10 +131,10 @@ def common_words(questions: Iterable[str]) -> frozenset[str]:
 
 
 def another_language(text: str, question: str, common: frozenset[str]) -> bool:
-    """Whether a rationale is not in the language of its question.
+    """Whether a rationale is in a different language from its question.
 
-    It is not where most of its letters are of a writing system that the question does not use, or where it has ten words
-    or more of which hardly any is common in the questions. Equations alone are in every language.
+    It is if most of its letters belong to a writing system that the question does not use, or if it has ten or more words
+    and hardly any of them is common in the questions. Equations alone count as any language.
     """
     letters = [letter for letter in rationale_of(text) if letter.isalpha()]
     systems = {_system(letter) for letter in question if letter.isalpha()}
@@ -152,7 +158,19 @@ def collect(
     options: Feedback,
     common: frozenset[str] = frozenset(),
 ) -> tuple[list[TeacherRationale], dict[str, object]]:
-    """Ask for every rationale, again (`retries` times at most) where one is rejected; exactly one row an ask, and counts."""
+    """Request every rationale, and up to `retries` times again if it is rejected.
+
+    Args:
+        task: The task.
+        asks: The rationales to request.
+        teacher: Answers the requests.
+        messages: The conversation for a request.
+        options: Options of feedback.
+        common: Common words of the questions, see `another_language`.
+
+    Returns:
+        Exactly one row per request, and counts for the report.
+    """
     rows: list[TeacherRationale | None] = [None] * len(asks)
     responses = [0] * len(asks)
     verdicts: Counter[str] = Counter()
@@ -179,7 +197,7 @@ def collect(
             )
             if verdict not in (ACCEPTED, "no_response"):
                 still_open.append(place)
-        open_asks = still_open if teacher.name != "oracle" else []  # it would say the same again
+        open_asks = still_open if teacher.name != "oracle" else []  # it would give the same answer
     final = [row for row in rows if row is not None]
     return final, {
         "asked": len(asks),
@@ -201,9 +219,19 @@ def take_released(
 ) -> tuple[list[TeacherRationale], dict[str, object]]:
     """Rationales from a file in the authors' format (retrace.systems.learn_to_reason.released), judged like any other.
 
-    They are those of the questions asked for and of the `further` ones that the file has: whoever wrote it had an exam of
-    their own. A question has a row for each of its texts; one that was asked for and that the file lacks has a rejected
-    row without text.
+    A question has one row for each of its texts; a requested question that the file lacks has a rejected row without text.
+
+    Args:
+        task: The task.
+        asks: The rationales to request.
+        further: Other questions; those that the file has are included, because its exam differed from ours.
+        released: Texts of the file by question.
+        name: Name of the teacher in the rows.
+        options: Options of feedback.
+        common: Common words of the questions, see `another_language`.
+
+    Returns:
+        The rows, and counts for the report.
     """
     rows = []
     counts: Counter[str] = Counter()
@@ -253,9 +281,15 @@ def estimate(
     max_tokens: int,
     prices: tuple[float, float],
 ) -> dict[str, object]:
-    """What asking once for every rationale would take; what is recorded already costs nothing.
+    """Estimate the cost of requesting every rationale once; recorded responses cost nothing.
 
-    expected_characters: of a response, from worked solutions. prices: of a million tokens in and out.
+    Args:
+        asks: The rationales to request.
+        teacher: Knows which responses are recorded.
+        messages: The conversation for a request.
+        expected_characters: Length of a response, from worked solutions.
+        max_tokens: Limit on a response.
+        prices: Prices per million input and output tokens.
     """
     requests = [Request(ask.example.id, messages(ask)) for ask in asks]
     new = [request for request, known in zip(requests, teacher.known(requests), strict=True) if not known]
@@ -272,6 +306,6 @@ def estimate(
         "most_output_tokens": len(new) * max_tokens,
         "estimated_cost": round(cost, 4),
         "most_cost": round(most, 4),
-        "note": "one request a rationale, about four characters a token; rejected rationales are asked for again, and so, "
-        "with more room, are those for which a model's thinking left none",
+        "note": "one request per rationale, about four characters per token; a rejected rationale is requested again, and "
+        "so is one for which a model's thinking left no room, with a higher limit",
     }

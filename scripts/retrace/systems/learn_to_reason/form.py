@@ -1,13 +1,13 @@
 """Tasks in the text form of Learn-to-Reason (arXiv 2310.13332; Raibows/Learn-to-Reason@6417bf8, preprocessors.py).
 
-Every prompt, in training as in decoding, begins with the authors' worked examples of the task; then
+In training and in decoding, every prompt begins with the authors' worked examples of the task, followed by
 
     Question: Tom has 3 pens and buys 4. How many pens has he?
     Reasoning: Tom has 3 + 4 = 7 pens.
     Answer: 7
 
-with the rationale on one line. Nothing is computed outside the model. A question with choices lists them in lines below
-`Answer Choices:`, and the rationale stands behind `Answer:` and ends in the choice: `... the answer is blotter (e).`
+with the rationale on one line. No calculator is used. A question with choices lists them on lines below
+`Answer Choices:`, and the rationale follows `Answer:` and ends with the choice: `... the answer is blotter (e).`
 """
 
 import re
@@ -36,34 +36,35 @@ _CALCULATION = re.compile(r"<<[^<>]*>>")
 
 
 def prompt_text(kind: Kind, question: str, choices: Sequence[str] = (), examples: str = "") -> str:
-    """What the model reads. choices: texts of (a), (b), ...; examples: the worked ones, a blank line behind each but
-    the last."""
+    """The model's input. choices: texts of (a), (b), ...; examples: worked examples, separated by blank lines."""
     before = f"{examples}\n" if examples else ""
     if kind != "choice":
         return f"{before}Question: {question}\nReasoning: "
     listed = "".join(f"\n({letter}) {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
-    # Without examples the authors ask for the letter alone, and put the blank before it.
+    # Without examples the authors ask for the letter only, and put the space before it.
     return f"{before}Question: {question}\nAnswer Choices:{listed}\nAnswer:" + (" " if examples else "")
 
 
 def written_text(kind: Kind, rationale: str, answer: str, examples: bool = True) -> str:
-    """What stands behind the prompt in a training text, by the authors' code: of a rationale line ends become blanks, and
-    two blanks in a row are removed."""
+    """The text after the prompt in training, as in the authors' code.
+
+    In the rationale, line breaks become spaces, and two spaces in a row are removed.
+    """
     if kind != "choice":
         return f"{rationale.replace(chr(10), ' ').strip().replace('  ', '').strip()}\nAnswer: {answer}"
     return rationale.strip() if examples else f" {answer}"
 
 
 def choices_of(question: str) -> tuple[str, list[str]]:
-    """The stem of a question and the texts of its choices. Raises UserError for a question without any."""
+    """The stem of a question and the texts of its choices. Raises UserError if it has no choices."""
     stem, choices = with_choices(question)
     if not choices:
-        raise UserError(f"question {question[:60]!r} lists no choices behind 'Answer choices:'; mend the data")
+        raise UserError(f"question {question[:60]!r} lists no choices after 'Answer choices:'; correct the data")
     return stem, choices
 
 
 def check_not_shown(examples: str, questions: Iterable[Example], path: str | Path) -> None:
-    """Raise UserError for questions that the worked examples show with their answers: nobody may be tested on them.
+    """Raise UserError for test questions that the worked examples show with their answers.
 
     path: the task's YAML, for the message.
     """
@@ -81,7 +82,7 @@ def _words(text: str) -> tuple[str, ...]:
 
 
 class LearnToReasonTask(Task):
-    """A task as the authors put it to a decoder-only model. examples: file of the worked ones; None: there are none."""
+    """A task in the authors' form for decoder-only models. examples: file with worked examples; None: no examples."""
 
     joint = ""
 
@@ -91,33 +92,33 @@ class LearnToReasonTask(Task):
         self.delimiter = "."  # a step is a sentence
         if family != "decoder_only":
             raise UserError(
-                f"Learn-to-Reason's text form is for decoder-only models, this one's family is {family}; set "
+                f"Learn-to-Reason's text form is for decoder-only models, but this model's family is {family}; set "
                 "learn_to_reason.form to steps"
             )
         if self.family.free_text is None:
             raise UserError(
-                f"{path}: Learn-to-Reason's text form is for tasks of family {', '.join(form_named(FORM).families())}, this "
-                f"one's is {config.family}; set learn_to_reason.form to steps"
+                f"{path}: Learn-to-Reason's text form is for tasks of family {', '.join(form_named(FORM).families())}, but "
+                f"this one's is {config.family}; set learn_to_reason.form to steps"
             )
         self.kind: Kind = self.family.free_text
         self.answer_marker = "Answer:" if self.kind != "choice" else "the answer is"
-        # The authors read no further: a choice stands in the first line, every other answer before a blank line.
+        # The authors read no further: a choice is on the first line, any other answer before a blank line.
         self.stops = ("\n",) if self.kind == "choice" else ("\n\n",)
         self.examples = Path(examples).read_text(encoding="utf-8") if examples else ""
 
     # ---------------------------------------------------------------- text
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "decoder_only") -> str:
-        """The authors' worked examples and the question; `demonstrations` are not theirs and stay out."""
+        """The authors' worked examples and the question; `demonstrations` are not used in this form."""
         stem, choices = choices_of(question) if self.kind == "choice" else (" ".join(question.split()), [])
         return prompt_text(self.kind, stem, choices, self.examples)
 
     def written(self, rationale: str, example: Example) -> str:
-        """A right rationale as a model learns to write it, with the reference's answer.
+        """A correct rationale in the form that a model learns to write, with the reference's answer.
 
-        Lines that state the answer and marks of Markdown and LaTeX go; steps in the task's own form become sentences. Of a
-        choice the authors read the first letter in brackets, in the first line: a rationale where that is wrong gets one
-        line, its letters lose their brackets, and the answer is added.
+        Lines that state the answer and Markdown and LaTeX markup are removed; steps in the task's own form become
+        sentences. For a choice, the authors read the first letter in parentheses on the first line. If that is not the
+        answer, the rationale is joined into one line, its letters lose their parentheses, and the answer is added.
         """
         body = "\n".join(reasoning_lines(rationale, sentences=False)).strip()
         if steps.MARKER in rationale:
@@ -131,28 +132,28 @@ class LearnToReasonTask(Task):
         return written_text(self.kind, body, self._shown(answer), bool(self.examples))
 
     def official_mistake(self, text: str, example: Example) -> str:
-        """A student's mistake as the authors' preprocessing leaves it: behind its own answer stands the right one."""
+        """A student's mistake as in the authors' preprocessing: the correct answer follows the mistake's own."""
         return written_text(self.kind, text, self._shown(example.final_answer), bool(self.examples))
 
     def solution_text(self, example: Example) -> str:
-        """The reference, without the calculator's notes."""
+        """The reference without the calculator's annotations."""
         return self.written(self._sentences(example.steps), example)
 
     def _shown(self, answer: str) -> str:
         return answer.capitalize() if self.kind == "yes_no" else answer
 
     def _sentences(self, parts: Sequence[str]) -> str:
-        """Steps as sentences; one that is a calculation and nothing else keeps it: <<3+4=7>> reads 3+4=7."""
+        """Steps as sentences; a step that is only an annotated calculation keeps it: <<3+4=7>> becomes 3+4=7."""
         plain = (_CALCULATION.sub("", part).strip() or part.strip("<>") for part in parts)
         return " ".join(part if part.endswith((".", "!", "?")) else f"{part}." for part in plain)
 
     def split_steps(self, text: str) -> list[str]:
-        """Sentences, without their full stop, up to the answer."""
+        """Sentences without their final period, up to the answer."""
         body = f"\n{text.strip()}".split(cleanup.ANSWER_LINE)[0]
         return steps.split_sentences(body) if body.strip() else []
 
     def join_steps(self, parts: Sequence[str], answer: str | None = None) -> str:
-        """The inverse of `split_steps`; without an answer a prefix, which ends in the delimiter if there are steps."""
+        """The inverse of `split_steps`. Without an answer: a prefix, which ends in the delimiter if it has steps."""
         body = " ".join(f"{part}." for part in parts)
         if answer is None:
             return body
@@ -165,28 +166,28 @@ class LearnToReasonTask(Task):
         return self.split_steps(self.solution_text(example))
 
     def answer_text(self, example: Example) -> str:
-        """What states the final answer."""
+        """The text that states the final answer."""
         if self.kind == "choice":
             return f"Therefore, the answer is ({example.final_answer})."
         return f"Answer: {self._shown(example.final_answer)}"
 
     def kept_text(self, text: str) -> str:
-        """What is kept of a student's sample: up to its answer."""
+        """The part of a student's sample that is kept: up to its answer."""
         return cleanup.cleanup(text, self.kind).text
 
     # ---------------------------------------------------------------- answers
 
     def extract(self, text: str) -> str | None:
-        """The answer by the authors' own reader."""
+        """The answer according to the authors' own reader."""
         return cleanup.cleanup(text, self.kind).prediction
 
     def grade(self, text: str, gold: str) -> bool:
-        """Whether the answer is right; numbers are compared as numbers. UserError where gold has no answer."""
+        """Whether the answer is correct; numbers are compared by value. Raises UserError if gold has no answer."""
         right, found = self._right(gold), self.extract(text)
         return found is not None and canonical(found) == canonical(right)
 
     def grade_strict(self, text: str, gold: str) -> bool:
-        """Whether the text ENDS in the right answer and states one only."""
+        """Whether the text ENDS in the correct answer and states only one."""
         right, text = self._right(gold), text.strip()
         if self.kind == "choice":
             return text.removesuffix(".").endswith(f"({right})") and len(_LETTER.findall(text)) == 1
@@ -201,11 +202,11 @@ class LearnToReasonTask(Task):
 
 
 def examples_of(config: TaskConfig, path: Path, mirror: str | None = None) -> str:
-    """The authors' worked examples of a task, from where its YAML says."""
+    """The authors' worked examples of a task, from the file that its YAML names."""
     if config.learn_to_reason is None:
         raise UserError(
-            f"{path}: learn_to_reason: names no worked examples, which Learn-to-Reason's prompts begin with; name some, or "
-            "set learn_to_reason.form to steps or learn_to_reason_zero_shot"
+            f"{path}: learn_to_reason: no worked examples are named, but Learn-to-Reason's prompts begin with them; name "
+            "some, or set learn_to_reason.form to steps or learn_to_reason_zero_shot"
         )
     file, _ = locate(path, "learn_to_reason", config.learn_to_reason, mirror)
     return string_constant(file, config.learn_to_reason.constant)

@@ -1,8 +1,8 @@
 """Training on a teacher's rationales and the student's own mistakes (arXiv 2310.13332), round by round.
 
-A lesson is a question with the rationales to learn, the right ones to draw a positive from and the mistakes to draw a
-negative from. All visits of all lessons are planned before training: no batch holds a question twice, and a run that was
-killed goes on with the very same visits.
+A lesson is a question with rationales to learn, correct rationales to draw a positive from and mistakes to draw a negative
+from. All visits of all lessons are planned before training: no batch has the same question twice, and a killed run
+resumes with the same visits.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,8 +43,8 @@ from retrace.training.trainer import Evaluation, train, world_size
 def in_task_form(task: Task, text: str, example: Example) -> str:
     """A rationale in the form that students write, with the reference's final answer.
 
-    In the plain form, `step | step | #### answer`, the reasoning is cut into steps at line ends, or, on one line, into
-    sentences. What states the answer, and all marks of Markdown and LaTeX, are left out.
+    In the plain form, `step | step | #### answer`, the reasoning is split into steps at line ends, or into sentences if it
+    is on one line. Statements of the answer and all Markdown and LaTeX markup are left out.
     """
     if isinstance(task, LearnToReasonTask):
         return task.written(text, example)
@@ -57,7 +57,7 @@ def in_task_form(task: Task, text: str, example: Example) -> str:
 
 @dataclass
 class Lesson:
-    """What is learned about one question: texts as the student writes them."""
+    """The training material for one question: texts in the form that the student writes."""
 
     example: Example
     samples: list[str] = field(default_factory=list)
@@ -72,7 +72,18 @@ def make_lessons(
     marks: Sequence[MarkedAnswer],
     options: LearnToReasonTraining,
 ) -> list[Lesson]:
-    """Lessons of the questions that have rationales (example id, text), in the order of the data."""
+    """Lessons for the questions with rationales, in the order of the data.
+
+    Args:
+        task: The task.
+        examples: The training questions.
+        rationales: (example id, text) of accepted rationales.
+        marks: Graded answers of the exam.
+        options: Options of the training.
+
+    Raises:
+        UserError: If a rationale's question is not in the data.
+    """
     lessons = {example.id: Lesson(example) for example in examples}
     for name, text in rationales:
         if name not in lessons:
@@ -107,7 +118,7 @@ class Encoded:
 def encode_lessons(
     lessons: Sequence[Lesson], prompting: Prompting, options: LearnToReasonTraining, limit: int
 ) -> list[Encoded]:
-    """Token rows of the lessons, those left out whose samples are all longer than `limit` tokens (counted and named)."""
+    """Token rows of the lessons. Lessons whose samples all exceed `limit` tokens are left out, counted and named."""
     found, dropped = [], []
     for lesson, rows in zip(lessons, _rows_of(lessons, prompting), strict=True):
         samples, positives, negatives = rows
@@ -124,7 +135,7 @@ def encode_lessons(
 
 
 def _rows_of(lessons: Sequence[Lesson], prompting: Prompting) -> Iterator[tuple[list[Row], list[Row], list[Row]]]:
-    """Rows of samples, positives and negatives, a triple a lesson; all texts go to the tokenizer together."""
+    """Rows of samples, positives and negatives, one triple per lesson; all texts are tokenized together."""
     texts = [(*lesson.samples, *lesson.positives, *lesson.negatives) for lesson in lessons]
     asked = [lesson.example.question for lesson, mine in zip(lessons, texts, strict=True) for _ in mine]
     rows = iter(solution_rows(prompting, asked, [text for mine in texts for text in mine]))
@@ -139,11 +150,21 @@ def _rows_of(lessons: Sequence[Lesson], prompting: Prompting) -> Iterator[tuple[
 def visit_order(
     questions: Sequence[int], lengths: Sequence[int], batch_size: int, steps: int, seed: int, window: int = 50
 ) -> np.ndarray:
-    """Numbers of samples, IntArray [steps * batch_size], so that no batch holds two samples of one question.
+    """Order of visits: sample numbers, IntArray [steps * batch_size], without two samples of a question in a batch.
 
-    questions, lengths: of each sample. Samples come in shuffled epochs; like lengths share a batch, inside windows of
-    `window` batches; one whose question is in the batch already waits for the next batch. Raises UserError where there
-    are fewer questions than a batch holds.
+    Samples come in shuffled epochs. Within windows of `window` batches, samples of similar length share a batch; a sample
+    whose question is already in the batch waits for the next batch.
+
+    Args:
+        questions: Question of each sample.
+        lengths: Length of each sample.
+        batch_size: Samples per step.
+        steps: Number of steps.
+        seed: Seed of the shuffling.
+        window: Batches per window.
+
+    Raises:
+        UserError: If there are fewer questions than samples in a batch.
     """
     if len(set(questions)) < batch_size:
         raise UserError(f"{len(set(questions))} questions cannot fill a batch of {batch_size} different ones")
@@ -175,7 +196,7 @@ def _epochs(count: int, generator: np.random.Generator) -> Iterator[int]:
 
 
 def _pick(pool: list[int], questions: Sequence[int], batch_size: int) -> tuple[list[int], list[int]]:
-    """The first samples of `pool` that are of different questions, at most a batch of them, and the rest."""
+    """The first samples of `pool` with different questions, at most a batch of them, and the rest."""
     batch: list[int] = []
     rest: list[int] = []
     taken: set[int] = set()
@@ -193,10 +214,11 @@ def _pick(pool: list[int], questions: Sequence[int], batch_size: int) -> tuple[l
 def plan_visits(
     lessons: Sequence[Encoded], options: LearnToReasonTraining, steps: int, seed: int
 ) -> list[ReflectionRow]:
-    """Every visit of the training in its order, with the positive and the negative that were drawn for it.
+    """All visits of the training in order, each with the positive and the negative drawn for it.
 
-    The positive is another right rationale of the question; where there is none the sample is not contrasted, or, with
-    `sample_as_positive`, its own positive. Without `merge_losses` each row comes twice, see `in_two_passes`.
+    The positive is another correct rationale of the question. If there is none, the sample is its own positive with
+    `sample_as_positive`, and is not contrasted otherwise. Without `merge_losses` each row occurs twice, see
+    `in_two_passes`.
     """
     samples = [(number, row) for number, lesson in enumerate(lessons) for row in lesson.samples]
     lengths = [row.length for _, row in samples]
@@ -218,9 +240,9 @@ def plan_visits(
 
 
 def in_two_passes(visits: Sequence[ReflectionRow], options: LearnToReasonTraining, world: int) -> list[ReflectionRow]:
-    """The visits so that what the devices hold at once is learned, and in the next pass contrasted.
+    """The visits with every group of rows that the devices hold at once learned in one pass and contrasted in the next.
 
-    An optimizer's step then has twice as many rows and passes; each loss is still divided by its own number of items.
+    An optimizer step then has twice as many rows and passes; each loss is still divided by its own number of items.
     """
     together = parallel.accumulation_of(options, world)[0] * world
     passes = []
@@ -232,9 +254,9 @@ def in_two_passes(visits: Sequence[ReflectionRow], options: LearnToReasonTrainin
 
 
 def fitting(options: LearnToReasonTraining, questions: int, world: int = 1) -> LearnToReasonTraining:
-    """The options with a batch that so many different questions can fill and `world` processes can share.
+    """The options with a batch size that `questions` different questions can fill and `world` processes can share.
 
-    A batch that is too large becomes the largest that fits; there must be `world` questions or more.
+    A batch that is too large becomes the largest that fits. There must be at least `world` questions.
     """
     if options.batch_size <= questions:
         return options
@@ -247,7 +269,7 @@ def fitting(options: LearnToReasonTraining, questions: int, world: int = 1) -> L
 
 
 def hold_out(lessons: Sequence[Encoded], share: float, seed: int) -> tuple[list[Encoded], list[Row]]:
-    """Lessons to train on, and the rows of a share of them that are held out; at least one of each where there are two."""
+    """Lessons to train on, and rows of a held-out share of the lessons; at least one of each if there are two lessons."""
     if len(lessons) < 2 or share == 0:
         return list(lessons), []
     count = min(max(1, round(share * len(lessons))), len(lessons) - 1)
@@ -268,10 +290,25 @@ def train_lessons(
     callbacks: Sequence[TrainerCallback] = (),
     accuracy: GreedyAccuracy | None = None,
 ) -> tuple[list[dict[str, float]], dict[str, Any]]:
-    """Train in place; returns the curve and what was trained on. repeat: so many times the steps of one round.
+    """Train in place.
 
-    The checkpoint with the lowest development loss is kept where there are development rows and `keep` is best; that with
-    the highest accuracy where it is accuracy.
+    With `keep: best` and development rows, the checkpoint with the lowest development loss is kept; with `keep: accuracy`,
+    the one with the highest accuracy.
+
+    Args:
+        model: The student.
+        tokenizer: The student's tokenizer.
+        lessons: Lessons to train on.
+        dev_rows: Rows to measure the development loss on.
+        options: Options of the training.
+        seed: Seed of all random choices.
+        state: Folder for restarts, as in `retrace.training.trainer.train`.
+        repeat: Factor of the number of steps of one round.
+        callbacks: Further callbacks of the trainer.
+        accuracy: Measures the accuracy on the development split.
+
+    Returns:
+        The curve, and counts of the training data.
     """
     options = fitting(options, len(lessons), world_size())
     samples = sum(len(lesson.samples) for lesson in lessons)

@@ -1,7 +1,7 @@
-"""The reasoning in a teacher's rationale, as lines of plain text: what a student learns to write before its answer.
+"""The reasoning in a teacher's rationale as lines of plain text, which a student learns to write before its answer.
 
-Left out are thoughts, headings, what states the answer, what stands behind it, and all marks of Markdown and LaTeX; rows of
-a table become lines. A text in the project's own form, `step | step | #### answer`, stays as it is up to its marker.
+Thoughts, headings, statements of the answer, everything after them, and Markdown and LaTeX markup are left out; table rows
+become lines. A text in the project's own form, `step | step | #### answer`, is unchanged up to its marker.
 """
 
 import json
@@ -53,11 +53,11 @@ _ANSWER_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _OBJECT = re.compile(r"(?:```\w*\n)?\s*(\{.*\})\s*(?:```)?", re.DOTALL)
 _ANSWER_KEY = re.compile(r"(?:(?:final|correct)[-_ ]?)?answer", re.IGNORECASE)
 _SEVERAL_WORDS = 5
-_FEW_WORDS = 6  # a line with no more words below the word Answer is the answer
+_FEW_WORDS = 6  # a line of at most this many words below the word Answer is the answer
 
 
 def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
-    """The lines of the reasoning in a text, none where it only states an answer.
+    """The lines of the reasoning in a text; empty if it only states an answer.
 
     sentences: leave out sentences that state the answer, too (`Therefore, the answer is 18.`), not only lines.
     """
@@ -75,15 +75,15 @@ def reasoning_lines(text: str, sentences: bool = True) -> list[str]:
     lines = _before_the_answer(_joined([line for line in lines if line]))
     if sentences:
         lines = _without_statements(lines)
-    while len(lines) > 1 and exact(lines[-1]) is not None:  # a number alone is no step
+    while len(lines) > 1 and exact(lines[-1]) is not None:  # a number alone is not a step
         lines.pop()
-    if len(lines) > 1 and exact(lines[0]) is not None:  # nor is the answer that stands first
+    if len(lines) > 1 and exact(lines[0]) is not None:  # nor is an answer that comes first
         lines.pop(0)
     return lines
 
 
 def _of_json(text: str) -> str:
-    """The texts of a JSON object that has a member for the answer, that member left out; any other text as it is."""
+    """The texts of a JSON object without its answer, if it has a member for the answer; any other text unchanged."""
     found = _OBJECT.fullmatch(text)
     try:
         members = json.loads(found[1], strict=False) if found else None
@@ -97,7 +97,7 @@ def _of_json(text: str) -> str:
 
 
 def program_lines(text: str) -> list[str]:
-    """The lines of a program, up to what states its result; the marks around a block of code are left out."""
+    """The lines of a program up to the statement of its result, without the fences of a code block."""
     body = without_thoughts(text).strip()
     for marker in (steps.MARKER, *MARKERS):
         body = body.split(marker)[0].rstrip()
@@ -105,7 +105,7 @@ def program_lines(text: str) -> list[str]:
 
 
 def _without_tables(lines: list[str]) -> list[str]:
-    """Rows of tables as lines: `item: pens, price: 3`; what rules and headers of tables there are go."""
+    """Rows of tables as lines (`item: pens, price: 3`), without header rows and rules."""
     found: list[str] = []
     header: list[str] = []
     for place, line in enumerate(lines):
@@ -137,7 +137,7 @@ def _row(header: list[str], cells: list[str]) -> str:
 
 
 def _without_headings(lines: list[str]) -> list[str]:
-    """The lines without headings; one that holds a calculation or states the answer stays, without its mark."""
+    """The lines without headings; a heading with a calculation or the answer is kept without its markup."""
     found = []
     for line in lines:
         match = _HEADING.match(line) or _BOLD_LINE.match(line)
@@ -153,13 +153,13 @@ def _without_headings(lines: list[str]) -> list[str]:
 
 
 def _says_more(words: str) -> bool:
-    """Whether a line in bold is no heading: a sentence, or several words with a number."""
+    """Whether a bold line is not a heading: it is a sentence, or several words with a number."""
     words = _STEP.sub("", words)
     return words[-1:] in ".!?" or (len(words.split()) >= _SEVERAL_WORDS and any(map(str.isdigit, words)))
 
 
 def _joined(lines: list[str]) -> list[str]:
-    """Lines in which an equation goes on (`= 18`) are joined to the line before."""
+    """Join lines that continue an equation (`= 18`) to the line before."""
     found: list[str] = []
     for line in lines:
         if found and line.startswith("=") and not line.startswith("=>"):
@@ -170,9 +170,9 @@ def _joined(lines: list[str]) -> list[str]:
 
 
 def _before_the_answer(lines: list[str]) -> list[str]:
-    """The lines before the last one that states the answer, or, where it comes first, those behind it."""
+    """The lines before the last one that states the answer, or those after it if it comes first."""
     kept: list[str] = []
-    before = -1  # how many lines stand before the last answer line
+    before = -1  # number of lines kept before the last answer line
     skip = False
     for line in _apart(lines):
         answer = ANSWER_LINE.match(line) or SHORT_LINE.match(line)
@@ -194,7 +194,7 @@ def _before_the_answer(lines: list[str]) -> list[str]:
 
 
 def _apart(lines: list[str]) -> Iterator[str]:
-    """The lines, with an answer line that stands behind a sentence on a line of its own."""
+    """The lines; an answer line that follows a sentence on the same line becomes a separate line."""
     for line in lines:
         inside = ANSWER_LINE.search(line, 1)
         if inside and not ANSWER_LINE.match(line):
@@ -204,12 +204,12 @@ def _apart(lines: list[str]) -> Iterator[str]:
 
 
 def _without_statements(lines: list[str]) -> list[str]:
-    """The lines without the sentences that only state the answer, and without what stands behind the last of them.
+    """The lines without sentences that only state the answer, and without everything after the last of them.
 
-    A calculation in such a sentence stays. Where the answer comes first, what follows it stays.
+    A calculation in such a sentence is kept. If the answer comes first, the text after it is kept.
     """
     kept: list[list[str]] = []
-    end: int | None = None  # how many lines are kept up to the last statement
+    end: int | None = None  # number of lines kept up to the last statement
     for line in lines:
         kept.append([])
         for sentence in (
@@ -228,7 +228,7 @@ def _without_statements(lines: list[str]) -> list[str]:
 
 
 def _beside_statement(sentence: str, statement: re.Match[str]) -> str:
-    """What a sentence says beside the answer; empty where it says nothing else."""
+    """The part of a sentence that does not state the answer; may be empty."""
     if statement.re is ANSWER_FIRST:
         before = sentence[: statement.end(1)].rstrip()
         if _CALCULATION.search(statement[1]):

@@ -1,4 +1,4 @@
-"""Learn-to-Reason, declared: what it brings to the configuration, to the targets and to what fits together."""
+"""Declaration of Learn-to-Reason: its configuration sections, targets and requirements."""
 
 from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
 from retrace.systems.registry import System, Table
@@ -7,7 +7,7 @@ from retrace.tasks.forms import form_named
 
 
 def no_form(case: Case) -> str | None:
-    """Why there is no student of this task and model in Learn-to-Reason's own form; None where there is one."""
+    """Why Learn-to-Reason's own form does not work with this task and model; None if it does."""
     form = case.form
     if case.model.scratch is not None:
         return f"learn_to_reason.form {form} is for pretrained models"
@@ -16,19 +16,19 @@ def no_form(case: Case) -> str | None:
     for task in (case.task, case.answered):
         if task.family not in (families := form_named(form).families()):
             named = ", ".join(families)
-            return f"learn_to_reason.form {form} is for tasks of family {named}, {task.name} is of {task.family}"
+            return f"learn_to_reason.form {form} is for tasks of family {named}, but {task.name} is of {task.family}"
         if form == "learn_to_reason" and task.learn_to_reason is None:
             return f"config/tasks/{task.name}.yaml names no worked examples for these prompts (learn_to_reason)"
     return None
 
 
 def trained_here(case: Case) -> bool:
-    """Whether this is a round of Learn-to-Reason, and not the student before the first one."""
+    """Whether this is a round of Learn-to-Reason rather than the student before the first round."""
     return case.system == "learn_to_reason" and case.round != 0
 
 
 def asks_the_references(case: Case) -> bool:
-    """Whether the teacher is an oracle, which gives the task's own solutions."""
+    """Whether the teacher is the oracle, which gives the task's own solutions."""
     return trained_here(case) and case.values.teacher.kind == "oracle" and not case.values.feedback.released_rationales
 
 
@@ -68,8 +68,9 @@ SYSTEM = System(
             about=lambda c: trained_here(c) and c.values.rounds.as_one,
             met=lambda c: c.values.rounds.learn_to_reason == 1,
             why=lambda c: (
-                f"rounds.as_one would give each of {c.values.rounds.learn_to_reason} rounds the training steps of all; set "
-                "it with `rounds.learn_to_reason: 1` in a file of config/checkpoints, as learn_to_reason_single.yaml does"
+                f"rounds.as_one would give each of {c.values.rounds.learn_to_reason} rounds the training steps of all "
+                "rounds; set it together with `rounds.learn_to_reason: 1` in a file of config/checkpoints, as in "
+                "learn_to_reason_single.yaml"
             ),
             mend=None,
         ),
@@ -78,8 +79,8 @@ SYSTEM = System(
             about=lambda c: trained_here(c) and c.values.feedback.questions == "random",
             met=lambda c: bool(c.kind.made_from),
             why=lambda c: (
-                f"feedback.questions random: {c.kind.name} asks as many as another loop does; set it in a file of "
-                "config/checkpoints with `made_from: [learn_to_reason]`, as learn_to_reason_random.yaml does"
+                f"feedback.questions random: {c.kind.name} needs another loop that determines the number of questions; set "
+                "it in a file of config/checkpoints with `made_from: [learn_to_reason]`, as in learn_to_reason_random.yaml"
             ),
             mend=None,
         ),
@@ -88,8 +89,8 @@ SYSTEM = System(
             about=asks_the_references,
             met=has_solutions,
             why=lambda c: (
-                "teacher.kind oracle gives the reference solutions (choose openai, local or replay), and "
-                f"{c.task.name} has final answers only"
+                f"teacher.kind oracle needs reference solutions, but {c.task.name} has only final answers; choose openai, "
+                "local or replay"
             ),
             mend="task",
         ),

@@ -62,7 +62,7 @@ def test_questions_are_in_one_part_only_and_copies_count_once() -> None:
 
 def test_missing_labels_and_foreign_questions_are_errors() -> None:
     wrong_only = [row for row in trajectories() if not row.correct]
-    with pytest.raises(UserError, match=r"t\.jsonl: no right solution"):
+    with pytest.raises(UserError, match=r"t\.jsonl: no correct solution"):
         split_solutions(wrong_only, EXAMPLES, VerifierTraining(), 0, "t.jsonl")
     with pytest.raises(UserError, match=r"t\.jsonl: question 'x' is not in the data"):
         split_solutions([*trajectories(), trajectory("x", "y", True)], EXAMPLES, VerifierTraining(), 0, "t.jsonl")

@@ -58,8 +58,8 @@ def test_a_choice_on_test_is_shown_as_such(tmp_path) -> None:
     [
         ("", "has no evaluation"),
         ('{"step": 1, "loss": 0.5}\n', "has no evaluation"),
-        ('{"step": 1}\nnonsense\n', r"curves0\.jsonl:2: no line of a curve"),
-        ('{"step": "one"}\n', r"curves0\.jsonl:1: no line of a curve"),
+        ('{"step": 1}\nnonsense\n', r"curves0\.jsonl:2: not a line of a curve"),
+        ('{"step": "one"}\n', r"curves0\.jsonl:1: not a line of a curve"),
     ],
 )
 def test_a_file_that_is_no_curve_is_named(tmp_path, content, message) -> None:

@@ -43,7 +43,7 @@ def test_a_likelihood_that_is_no_number_stops_the_training(folder, tmp_path, val
         return rows
 
     setting.writer.sample = remembered
-    with pytest.raises(UserError, match=r"of 'arithmetic-train-.*' is no finite number at step 1; lower learning_rate"):
+    with pytest.raises(UserError, match=r"of 'arithmetic-train-.*' is not finite at step 1; lower learning_rate"):
         setting.train(tmp_path, [Break()])
 
 

@@ -57,7 +57,9 @@ def test_what_is_too_long_is_left_out_and_counted(folder, capsys) -> None:
     writer.options = options(max_answer_tokens=3)  # `#### 7</s>` fits, two digits in one token as well
     assert writer.questions(EXAMPLES[:16], setting.model, "examples")
     writer.options = options(max_answer_tokens=2)
-    with pytest.raises(UserError, match=r"of 16 questions 0 are longer.*16 have answers longer than 2 tokens"):
+    with pytest.raises(
+        UserError, match=r"no question is left: of 16, 0 are longer.*16 have answers longer than 2 tokens"
+    ):
         writer.questions(EXAMPLES[:16], setting.model, "examples")
     writer.options = options(max_rationale_tokens=200)
     with pytest.raises(UserError, match="leave no room for a question in 128 positions"):

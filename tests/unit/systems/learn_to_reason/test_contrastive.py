@@ -207,7 +207,7 @@ def test_triplets_and_states_by_hand() -> None:
 
 
 def test_an_attention_without_a_mask_is_refused() -> None:
-    with pytest.raises(UserError, match="attention 'flash_attention_2' takes no mask of its own"):
+    with pytest.raises(UserError, match="attention 'flash_attention_2' does not accept the mask"):
         attention_of(torch.zeros(1, 2, dtype=torch.long), "flash_attention_2", torch.float32)
 
 

@@ -85,9 +85,9 @@ def test_released_mistakes_are_read_and_counted(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[1]", "should hold one JSON object"),
-        ('{"Q?": [1]}', r"question 'Q\?': should have a list of texts"),
-        ('{"Q?": {"a": 1}}', "should have a list of texts"),
+        ("[1]", "must be one JSON object"),
+        ('{"Q?": [1]}', r"question 'Q\?': must have a list of texts"),
+        ('{"Q?": {"a": 1}}', "must have a list of texts"),
         ('{"Q?": ["a"', "not JSON"),
     ],
 )

@@ -121,7 +121,7 @@ def test_where_the_examples_come_from_is_checked(tmp_path) -> None:
         )
         with pytest.raises(UserError, match=message):
             load_task(tmp_path / "bad.yaml")
-    with pytest.raises(UserError, match=r"mathqa\.yaml: learn_to_reason: names no worked examples"):
+    with pytest.raises(UserError, match=r"mathqa\.yaml: learn_to_reason: no worked examples are named"):
         fetch_examples.main(["--task-file", str(CONFIG / "tasks/mathqa.yaml"), "--output", str(tmp_path / "none.txt")])
 
 

@@ -65,7 +65,7 @@ def test_the_conversation_is_written_as_the_model_knows_it(tmp_path, recording, 
 def test_a_template_that_takes_no_conversation_is_named(tmp_path, recording) -> None:
     teacher = local(tmp_path / "model", recording, "{{ raise_exception('no talk') }}")
     with pytest.raises(
-        UserError, match=r"model: the tokenizer's chat template cannot write the conversation \(no talk\)"
+        UserError, match=r"model: the tokenizer's chat template cannot format the conversation \(no talk\)"
     ):
         teacher.answer([Request("1", TALK)])
 

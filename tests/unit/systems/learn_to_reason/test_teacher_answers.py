@@ -105,7 +105,7 @@ def test_a_server_that_counts_no_tokens(tmp_path) -> None:
         ({"base_url": "http://localhost:8000 /v1"}, "give an address such as"),
         ({"base_url": "ftp://me:secret@host/v1?secret"}, "base_url 'host/v1': give an address such as"),
         ({"base_url": "http://localhost:8000/v1/chat/completions/"}, "give it without /chat/completions"),
-        ({"base_url": "https://me:secret@host/v1"}, "the address of host holds a name, a password or a query"),
+        ({"base_url": "https://me:secret@host/v1"}, "the address of host contains a name, a password or a query"),
         ({"base_url": "https://host/v1?api_key=secret"}, "the address of host holds"),
         ({"model": ""}, "teacher.model: give the name of the model on the server"),
         ({"key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set; it must hold the key for api.openai.com"),
@@ -113,7 +113,7 @@ def test_a_server_that_counts_no_tokens(tmp_path) -> None:
         ({"template_file": "nowhere.yaml"}, "nowhere.yaml: no such template"),
         ({"kind": "replay"}, "no such file; name the folder of recorded responses"),
         ({"kind": "local"}, "needs --local-folder and --local-file"),
-        ({"max_cost": 5}, "max_cost limits nothing without prices; set input_price and output_price"),
+        ({"max_cost": 5}, "max_cost has no effect without prices; set input_price and output_price"),
     ],
 )
 def test_options_that_cannot_work(tmp_path, options: dict, message: str) -> None:
@@ -126,7 +126,7 @@ def test_options_that_cannot_work(tmp_path, options: dict, message: str) -> None
 @pytest.mark.parametrize(
     ("refusal", "message"),
     [
-        ((400, '{"error": {"message": "no such model"}}'), r"the server refuses the request \(400: .*no such model"),
+        ((400, '{"error": {"message": "no such model"}}'), r"the server rejects the request \(400: .*no such model"),
         (
             (404, '{"error": {"message": "no such page"}}'),
             r"not found \(404\); check teacher.base_url and teacher.model",
@@ -146,7 +146,7 @@ def test_a_server_that_refuses_everything_stops_whatever_others_answered_before(
     with ChatServer() as server:
         ask_teacher.main(world(tmp_path, 3, base_url=server.url))
     with ChatServer(refuses=lambda body: (400, '{"error": {"message": "no such model"}}')) as server:
-        with pytest.raises(UserError, match="the server refuses the request"):
+        with pytest.raises(UserError, match="the server rejects the request"):
             ask_teacher.main(world(tmp_path, 5, base_url=server.url, model="another"))
         assert len(server.log) == 1
 
@@ -170,7 +170,7 @@ def test_faulty_recordings_are_named(tmp_path) -> None:
     file = tmp_path / "recording" / FILE
     for line in ("not json", '{"key": "a"}', '{"key": 5, "response": {"text": "a", "model": "b", "time": null}}'):
         file.write_text(f"{line}\n")
-        with pytest.raises(UserError, match=rf"{FILE}:1: no recorded response; remove the line"):
+        with pytest.raises(UserError, match=rf"{FILE}:1: not a recorded response; remove the line"):
             ask_teacher.main(world(tmp_path, 2))
     file.write_text('{"key": "cut')
     with open_recording(tmp_path / "recording") as recording:
@@ -215,7 +215,7 @@ def test_replay_gives_what_was_recorded_without_network_or_key(tmp_path, monkeyp
     more = rows_of(tmp_path)
     assert more[:20] == first
     assert [row.verdict for row in more[20:]] == ["no_response"] * 2
-    with pytest.raises(UserError, match=r"holds no answer of 'another' at .* to any of the 20 requests"):
+    with pytest.raises(UserError, match=r"has no answer of 'another' at .* to any of the 20 requests"):
         ask_teacher.main(world(tmp_path, 20, base_url=server.url, kind="replay", model="another"))
 
 
@@ -308,9 +308,9 @@ def test_a_local_model_writes_and_is_recorded(tmp_path, family: str, monkeypatch
         ("with_mistake: '{question}'\n", "with_mistake: must hold {mistake}"),
         (
             "with_mistake: '{question} {mistake} {solution}'\n",
-            "with_mistake: {solution} is unknown; it may hold {mistake}",
+            "with_mistake: {solution} is unknown; it may contain {mistake}",
         ),
-        ("system: 'You are {name}'\n", "system: {name} is unknown; it may hold no places"),
+        ("system: 'You are {name}'\n", "system: {name} is unknown; it may contain no placeholders"),
         ("sytem: x\n", "unknown key 'sytem'; did you mean 'system'"),
     ],
 )

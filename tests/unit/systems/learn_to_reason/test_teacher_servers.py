@@ -43,7 +43,7 @@ def test_a_server_without_temperature_is_asked_without(tmp_path, capsys, said: s
         ask(tmp_path, server, attempts=1)
         assert len(server.log) == 4, "what was answered is found again under the options that were given"
     assert all(row.accepted for row in rows_of(tmp_path))
-    assert capsys.readouterr().err.count("takes no temperature of ours") == 1
+    assert capsys.readouterr().err.count("does not accept the temperature") == 1
     assert all("temperature" not in row["request"] for row in recorded(tmp_path))
 
 
@@ -96,7 +96,7 @@ def test_a_server_that_takes_neither_name_stops_at_once(tmp_path) -> None:
         return 400, error(f"Unsupported parameter: '{name}'", param=name)
 
     with ChatServer(refuses=refuse) as server:
-        with pytest.raises(UserError, match=r"the server refuses the request \(400: .*max_completion_tokens"):
+        with pytest.raises(UserError, match=r"the server rejects the request \(400: .*max_completion_tokens"):
             ask(tmp_path, server)
         assert len(server.log) == 2
 
@@ -104,7 +104,7 @@ def test_a_server_that_takes_neither_name_stops_at_once(tmp_path) -> None:
 def test_a_temperature_out_of_range_is_the_users_to_mend(tmp_path) -> None:
     said = error("temperature: 1.5 is not allowed, it must be between 0 and 1", param="temperature")
     with ChatServer(refuses=lambda body: (400, said)) as server:
-        with pytest.raises(UserError, match=r"refuses the request \(400: .*between 0 and 1"):
+        with pytest.raises(UserError, match=r"rejects the request \(400: .*between 0 and 1"):
             ask(tmp_path, server, temperature=1.5)
         assert len(server.log) == 1
 

@@ -214,5 +214,5 @@ def test_two_jobs_at_once_do_not_pay_for_the_same(tmp_path) -> None:
         assert running.communicate(timeout=120) is not None
         said = second.communicate(timeout=120)[1]
         assert (running.returncode, second.returncode) == (0, 0), said
-        assert "another job asks the teacher; waiting for it" in said
+        assert "another job is asking the teacher; waiting for it" in said
         assert len(server.log) == 30

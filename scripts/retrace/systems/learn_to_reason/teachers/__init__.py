@@ -1,1 +1,1 @@
-"""Teachers: who writes rationales. A served model, a local one, recorded responses, or the task's own references."""
+"""Teachers, which write rationales: a served model, a local model, recorded responses, or the task's references."""

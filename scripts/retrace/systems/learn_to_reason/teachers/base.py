@@ -1,4 +1,4 @@
-"""What a teacher is asked and what it answers."""
+"""Requests to teachers and their responses."""
 
 import hashlib
 import json
@@ -11,13 +11,13 @@ from retrace.text.thoughts import split_thoughts, without_thoughts
 
 Message = dict[str, str]  # {"role": ..., "content": ...}
 
-# Of max_tokens: room for the first answer, and for the next ones where thinking took all of it and no answer came.
+# Factors of max_tokens: for the first request, and for repeats if thinking used all tokens before an answer.
 ROOM = (1, 4, 16)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One thing to ask. `attempt`: how often the same messages were asked before; another attempt is another response."""
+    """One request. `attempt`: how often the same messages were already sent; each attempt gets its own response."""
 
     example_id: str
     messages: tuple[tuple[str, str], ...]  # (role, content)
@@ -29,9 +29,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Response:
-    """What came back. finish: why the text ended, in the words of the chat-completions interface.
+    """A teacher's response.
 
-    thinking: what the server gave as the model's reasoning beside the answer; it is no part of the rationale.
+    `finish` says why the text ended, in the terms of the chat-completions interface. `thinking` is the model's reasoning
+    that the server returned separately; it is not part of the rationale.
     """
 
     text: str
@@ -43,7 +44,7 @@ class Response:
     thinking: str = ""
 
     def without_thinking(self) -> "Response":
-        """The answer alone: reasoning that was written into the text moves to `thinking`."""
+        """The answer only: reasoning inside the text is moved to `thinking`."""
         text, thinking = split_thoughts(self.text)
         if text == self.text:
             return self
@@ -51,31 +52,31 @@ class Response:
 
     @property
     def ran_out_of_room(self) -> bool:
-        """Whether the limit on the response came before any of the answer."""
+        """Whether the response reached its limit before the answer began."""
         return self.finish == "length" and not without_thoughts(self.text).strip()
 
 
 class Teacher(Protocol):
-    """Anybody who answers requests."""
+    """Anything that answers requests."""
 
     name: str
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
-        """The responses in the order of the requests; None for one that this teacher cannot or will not answer."""
+        """The responses in the order of the requests; None if this teacher cannot or will not answer one."""
         ...
 
     def known(self, requests: Sequence[Request]) -> list[bool]:
-        """Which requests cost nothing, because their responses are there already."""
+        """Which requests cost nothing because their responses already exist."""
         ...
 
 
 def address_of(options: TeacherOptions) -> str:
-    """Where a served model is asked."""
+    """The address that requests to a served model are sent to."""
     return options.base_url.rstrip("/") + "/chat/completions"
 
 
 def body_of(options: TeacherOptions, request: Request, room: int = 1) -> dict[str, Any]:
-    """The whole request, for a response of at most `room` times max_tokens."""
+    """The complete request body, for a response of at most `room` times max_tokens."""
     return {
         "model": options.model,
         "messages": request.body(),
@@ -85,13 +86,13 @@ def body_of(options: TeacherOptions, request: Request, room: int = 1) -> dict[st
 
 
 def key_of(address: str, body: dict[str, Any], attempt: int) -> str:
-    """The checksum under which the response to a whole request is recorded."""
+    """The checksum of a complete request, under which its response is recorded."""
     text = json.dumps([address, body, attempt], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def without_system(messages: Sequence[Message]) -> list[Message]:
-    """The conversation for a model that knows no system role: its text stands at the head of the user's first turn."""
+    """The conversation for a model without a system role: the system text is prepended to the user's first turn."""
     system = "\n\n".join(one["content"] for one in messages if one["role"] == "system")
     turns = [dict(one) for one in messages if one["role"] != "system"]
     first = next((one for one in turns if one["role"] == "user"), None)
@@ -101,5 +102,5 @@ def without_system(messages: Sequence[Message]) -> list[Message]:
 
 
 def estimated_tokens(text: str) -> int:
-    """About how many tokens a text has: four characters each, as English text of most tokenizers has."""
+    """Estimated number of tokens: four characters each, as in English text with most tokenizers."""
     return -(-len(text) // 4)

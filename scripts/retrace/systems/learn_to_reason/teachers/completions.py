@@ -1,25 +1,25 @@
-"""What a server with the chat-completions interface sends back, read with care: it may lack any part, or never end."""
+"""Reading responses of the chat-completions interface defensively: any part may be missing, and they may never end."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
-MOST_BYTES = 16_000_000  # of an answer; 100,000 tokens of any text, escaped, have less
-_THOUGHTS = ("reasoning_content", "reasoning")  # what servers call the model's thinking
-_MOST_TOKENS = 1e9  # a count above it counts nothing
+MOST_BYTES = 16_000_000  # limit on a response; 100,000 tokens of any escaped text are smaller
+_THOUGHTS = ("reasoning_content", "reasoning")  # names that servers use for the model's thinking
+_MOST_TOKENS = 1e9  # a count above this is ignored
 
 
 class Malformed(Exception):
-    """A response that is no completion. The text says why, in a word or two."""
+    """A response that is not a completion. The text says why in a few words."""
 
 
 class TooLarge(Exception):
-    """An answer that was given up because of its size."""
+    """A response that was abandoned because of its size."""
 
 
 @dataclass(frozen=True)
 class Completion:
-    """The parts of an answer that are used. Tokens are None where the server does not count them."""
+    """The used parts of a response. Token counts are None if the server does not report them."""
 
     text: str
     thinking: str
@@ -30,9 +30,9 @@ class Completion:
 
 
 def bounded_client(**options: Any) -> Any:
-    """The HTTP client of the library, which reads an answer up to MOST_BYTES and follows no redirection.
+    """The library's HTTP client, limited to MOST_BYTES per response and without redirects.
 
-    A redirection would send the key to another address.
+    A redirect would send the key to another address.
     """
     from openai import DefaultAsyncHttpxClient
 
@@ -49,7 +49,7 @@ def bounded_client(**options: Any) -> Any:
                         raise TooLarge
             finally:
                 await response.aclose()
-            # The content is decoded, and whole.
+            # The content is already decoded and complete.
             dropped = ("content-encoding", "content-length", "transfer-encoding")
             headers = [pair for pair in response.headers.multi_items() if pair[0].lower() not in dropped]
             content = b"".join(parts)
@@ -59,7 +59,7 @@ def bounded_client(**options: Any) -> Any:
 
 
 def read_completion(completion: Any) -> Completion:
-    """The parts of the library's object, which it has not checked. Raises Malformed for one without a message."""
+    """The parts of the library's object, which the library has not validated. Raises Malformed if it has no message."""
     if isinstance(completion, str):
         page = completion.lstrip()[:15].lower().startswith(("<!doctype", "<html"))
         raise Malformed("a web page instead of JSON; does the address end in /v1?" if page else "no JSON")
@@ -89,14 +89,14 @@ def read_completion(completion: Any) -> Completion:
 
 
 def fields_of(error: Any) -> str:
-    """Everything that a server says about a fault, in small letters."""
+    """Everything that a server says about an error, in lower case."""
     return f"{error.message} {getattr(error, 'body', '')}".lower()
 
 
 def _text_of(content: Any) -> tuple[str, str]:
-    """Text and thinking of a message's content: a text, or a list of parts as some servers send.
+    """Text and thinking of a message's content: a text, or, from some servers, a list of parts.
 
-    What is neither is left out: the answer that stands beside it was paid for.
+    Other parts are skipped rather than rejected, because the response was already paid for.
     """
     if isinstance(content, str):
         return _whole(content), ""
@@ -115,12 +115,12 @@ def _text_of(content: Any) -> tuple[str, str]:
 
 
 def _whole(text: str) -> str:
-    """The text as it can be written in UTF-8: half of a character that takes two codes becomes the replacement sign."""
+    """The text in valid UTF-8: a lone surrogate becomes the replacement character."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _count(value: Any) -> int | None:
-    """A count of tokens; None for what is none: text, a negative or an absurd number."""
+    """A token count; None if the value is not one: text, a negative or an absurdly large number."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return int(value) if 0 <= value <= _MOST_TOKENS else None

@@ -1,4 +1,4 @@
-"""Requests in the form that a server takes. What it refuses once, with words that say so, is not sent to it again."""
+"""Adapting requests to a server. An option that the server rejects explicitly is not sent again."""
 
 import re
 import sys
@@ -13,7 +13,7 @@ _UNKNOWN = re.compile(
     r"unsupported|(not|n't|no longer) support|(not|n't) (permitted|allowed|accept)|unrecogni[sz]ed|unknown|unexpected|"
     r"extra (inputs|fields|keys)|only the default|deprecated|invalid (parameter|argument)"
 )
-# A value that is out of its range is the user's to mend.
+# A value out of range is the user's to correct.
 _RANGE = re.compile(
     r"too (large|big|high|long|small)|at (most|least)|between|maximum|minimum|greater|less than|range|exceed"
 )
@@ -28,7 +28,7 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class _Change:
-    """One thing that is done to each request. note: what the user is told about it."""
+    """One change to every request. note: the message to the user."""
 
     name: str
     note: str
@@ -37,7 +37,7 @@ class _Change:
 
 
 class Fitting:
-    """What was learned about a server in this run."""
+    """Knowledge about a server gained in this run."""
 
     def __init__(self, options: TeacherOptions, address: str) -> None:
         self._address = address
@@ -46,19 +46,19 @@ class Fitting:
         self._possible = [
             _Change(
                 "without_temperature",
-                "takes no temperature of ours; requests go without, and the server's own counts",
+                "does not accept the temperature; requests omit it, so the server's own default applies",
                 lambda said, option: _refuses(said, option, "temperature"),
                 lambda body: {name: value for name, value in body.items() if name != "temperature"},
             ),
             _Change(
                 f"with_{other}",
-                f"wants the limit on a response as {other}; set teacher.length_option: {other} to say so from the start",
+                f"expects the limit on a response as {other}; set teacher.length_option: {other} to send it from the start",
                 lambda said, option: _refuses(said, option, mine),
                 lambda body: {other if name == mine else name: value for name, value in body.items()},
             ),
             _Change(
                 "without_system_role",
-                "takes no system message; its text stands at the head of the first question",
+                "does not accept system messages; their text is prepended to the first question",
                 lambda said, option: bool(_NO_SYSTEM.search(said)),
                 lambda body: body | {"messages": without_system(body["messages"])},
             ),
@@ -66,16 +66,21 @@ class Fitting:
         self.made: list[str] = []
 
     def fit(self, body: Body) -> Body:
-        """The request with everything done to it that was learned."""
+        """The request with all changes learned so far."""
         for change in self._possible:
             if change.name in self.made:
                 body = change.made(body)
         return body
 
     def learn(self, said: str, option: str | None, sent: Body) -> bool:
-        """Whether a refusal of the request `sent` tells how it would be taken, which the user is told once.
+        """Learn from the server's rejection of a request; returns whether a change may make it acceptable.
 
-        said: by the server, in small letters. option: that the server names as the one at fault, where it does.
+        The user is told once about each change.
+
+        Args:
+            said: The server's message in lower case.
+            option: The option that the server names as the cause, if any.
+            sent: The rejected request.
         """
         for change in self._possible:
             if change.is_wanted(said, option) and change.made(sent) != sent:
@@ -87,7 +92,7 @@ class Fitting:
 
 
 def _refuses(said: str, named: str | None, option: str) -> bool:
-    """Whether a refusal says that the server does not know the option, or takes no value of ours for it."""
+    """Whether a rejection says that the server does not know the option or does not accept any value for it."""
     if named in ("temperature", *_LENGTHS) and named != option:
         return False
     if not re.search(rf"(?<![\w.]){option}(?!\w)", said):

@@ -31,7 +31,7 @@ class Local:
         self.recording = recording
         self.folder = Path(folder)
         self.family = family
-        # Other weights under the same name are another teacher.
+        # Different weights under the same name are a different teacher.
         self._address = f"local:{sha256_of(folder)}"
         self._decoder: Any = None
 
@@ -42,7 +42,7 @@ class Local:
         return [self._look_up(request)[1] is None for request in requests]
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
-        """Responses in batches of `concurrency` rows; None where the conversation is longer than the model reads."""
+        """Responses in batches of `concurrency` rows; None if a conversation is longer than the model's limit."""
         for room in ROOM:
             if missing := [request for request in requests if self._look_up(request)[1] == room]:
                 self._write(missing, room)
@@ -84,7 +84,7 @@ class Local:
                 self.recording.add(keys[request], self._address, bodies[request], request.attempt, response)
 
     def _opened(self) -> Any:
-        """The model, read when the first request needs it; in chat form the end of its turn ends an answer."""
+        """The model, loaded for the first request; in chat form, the end of its turn ends an answer."""
         from jinja2 import TemplateError
 
         from retrace.decoding.engine import Decoder
@@ -113,7 +113,7 @@ class Local:
         )
 
     def _prompt(self, request: Request) -> str:
-        """The conversation in the tokenizer's chat template, or as plain paragraphs where it has none."""
+        """The conversation in the tokenizer's chat template, or as plain paragraphs if it has none."""
         messages = request.body()
         if self._has_template():
             return self._in_template(messages)
@@ -126,7 +126,7 @@ class Local:
         return "\n\n".join(paragraphs)
 
     def _in_template(self, messages: list[Message]) -> str:
-        """The text of a conversation. Where the template refuses the system's part or leaves it out, the user says it."""
+        """The text of a conversation. If the template rejects or drops the system message, the user's turn gets it."""
         from jinja2 import TemplateError
 
         faults, written = [], []
@@ -145,6 +145,6 @@ class Local:
 
     def _unfit(self, fault: Exception) -> UserError:
         return UserError(
-            f"{self.folder}: the tokenizer's chat template cannot write the conversation ({fault}); mend the template, or "
-            "ask without worked examples (feedback.demonstrations: 0)"
+            f"{self.folder}: the tokenizer's chat template cannot format the conversation ({fault}); correct the template, "
+            "or ask without worked examples (feedback.demonstrations: 0)"
         )

@@ -1,4 +1,4 @@
-"""The oracle: the reference solutions of a task that has some. It looks at no mistake and costs nothing."""
+"""The oracle, which gives a task's reference solutions. It ignores mistakes and costs nothing."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from retrace.tasks.base import Task
 
 
 class Oracle:
-    """A teacher that gives the reference solution. Raises UserError for a task without any."""
+    """A teacher that gives the reference solution. Raises UserError if the task has none."""
 
     name = "oracle"
 
@@ -22,7 +22,7 @@ class Oracle:
         self._texts = {example.id: task.solution_text(example) for example in examples if example.steps}
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
-        """The references; None for a question without one."""
+        """The reference solutions; None for a question without one."""
         texts = (self._texts.get(request.example_id) for request in requests)
         return [None if text is None else Response(text, self.name, None, "stop") for text in texts]
 

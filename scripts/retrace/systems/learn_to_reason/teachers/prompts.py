@@ -1,4 +1,4 @@
-"""Prompts for a teacher from the templates in config/prompts, with worked solutions of the task as demonstrations."""
+"""Prompts for a teacher from templates in config/prompts, with worked solutions of the task as demonstrations."""
 
 import re
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ _PLACES = {
 
 
 class PromptTemplate(Section):
-    """config/prompts/NAME.yaml: the parts of a conversation, with {places} that are filled in."""
+    """config/prompts/NAME.yaml: the parts of a conversation, with {placeholders}."""
 
-    system: str = Field(description="what the teacher is told first; empty: nothing")
+    system: str = Field(description="the system message; empty: none")
     demonstration: str = Field(description="the user's part of a worked example")
     solution: str = Field(description="the teacher's part of a worked example")
-    with_mistake: str = Field(description="the user's question where the student's mistake is shown")
-    without_mistake: str = Field(description="the same where it is not")
+    with_mistake: str = Field(description="the user's question when the student's mistake is shown")
+    without_mistake: str = Field(description="the user's question when it is not shown")
 
 
 def load_template(path: str | Path) -> PromptTemplate:
-    """Read a template. Raises UserError naming the part and the place that is unknown, or missing."""
+    """Read a template. Raises UserError naming the part with an unknown or missing placeholder."""
     if not Path(path).exists():
         known = ", ".join(sorted(file.stem for file in Path(path).parent.glob("*.yaml"))) or "none"
         raise UserError(f"{path}: no such template; known: {known} (feedback.template)")
@@ -42,28 +42,28 @@ def load_template(path: str | Path) -> PromptTemplate:
         text = getattr(template, part)
         used = set(_PLACE.findall(text))
         if unknown := sorted(used - allowed):
-            names = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "no places"
-            raise UserError(f"{path}: {part}: {{{unknown[0]}}} is unknown; it may hold {names}")
+            names = ", ".join(f"{{{name}}}" for name in sorted(allowed)) or "no placeholders"
+            raise UserError(f"{path}: {part}: {{{unknown[0]}}} is unknown; it may contain {names}")
         needed = {"with_mistake": "mistake", "solution": "solution", "without_mistake": "question"}.get(part)
         if needed and needed not in used:
-            raise UserError(f"{path}: {part}: must hold {{{needed}}}")
+            raise UserError(f"{path}: {part}: must contain {{{needed}}}")
     return template
 
 
 def filled(text: str, **values: str) -> str:
-    """The text with its places filled in once: braces in the values stay as they are."""
+    """The text with its placeholders filled in once; braces in the values are not expanded."""
     return _PLACE.sub(lambda match: values.get(match.group(1), match.group()), text).strip()
 
 
 def shown_answer(task: Task, example: Example) -> str:
-    """A final answer as people write it: choices in brackets."""
+    """A final answer as people write it, with choices in parentheses."""
     return task.family.shown_answer(example.final_answer)
 
 
 def conversation(
     template: PromptTemplate, task: Task, example: Example, mistake: str | None, demonstrations: Sequence[Example]
 ) -> tuple[tuple[str, str], ...]:
-    """The messages (role, content) that ask for a rationale of `example`, for a mistake where one is given."""
+    """The messages (role, content) that request a rationale for `example`, and show `mistake` if there is one."""
     messages = [("system", template.system.strip())] if template.system.strip() else []
     for shown in demonstrations:
         reference = shown_answer(task, shown)

@@ -1,7 +1,7 @@
-"""Every response ever paid for, in one file that only grows: a second run, or one after a kill, pays for none again.
+"""All responses received so far, in one append-only file, so that no response is paid for twice.
 
-A line is written and brought to the disk as soon as its response has come; what a kill cut short is dropped when the file
-is opened again. Requests are stored as they were sent, keys are no part of them.
+A line is written and flushed to disk as soon as its response arrives; an incomplete last line after a kill is dropped when
+the file is opened again. Requests are stored as they were sent; they do not contain keys.
 """
 
 import json
@@ -24,14 +24,14 @@ FILE = "responses.jsonl"
 
 @dataclass
 class Totals:
-    """What the whole recording has cost."""
+    """Totals over the whole recording."""
 
     responses: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
 
     def cost(self, input_price: float, output_price: float) -> float:
-        """Money, at prices for a million tokens each."""
+        """The cost at these prices per million tokens."""
         return (self.input_tokens * input_price + self.output_tokens * output_price) / 1e6
 
 
@@ -57,7 +57,7 @@ class Recording:
                 self._add(line, number)
                 whole += len(line)
         if whole < self.path.stat().st_size:
-            print(f"note: {self.path}: the last line was cut off and is dropped", file=sys.stderr)
+            print(f"note: {self.path}: the last line is incomplete and is dropped", file=sys.stderr)
             if writable:
                 os.truncate(self.path, whole)
 
@@ -72,7 +72,7 @@ class Recording:
             self.totals.output_tokens += response.output_tokens
         except (ValueError, TypeError, KeyError):
             raise UserError(
-                f"{self.path}:{number}: no recorded response; remove the line (its request will be sent again)"
+                f"{self.path}:{number}: not a recorded response; remove the line (its request will be sent again)"
             ) from None
         self.totals.responses += 1
         self._found[key] = response
@@ -81,14 +81,14 @@ class Recording:
         return len(self._found)
 
     def get(self, key: str) -> Response | None:
-        """The response under a key, as it was recorded."""
+        """The recorded response of a key."""
         return self._found.get(key)
 
     def look_up(self, address: str, options: TeacherOptions, request: Request) -> tuple[Response | None, int | None]:
-        """The answer to a request without the model's thinking, and the room that it is to be asked with next.
+        """The recorded answer to a request without the model's thinking, and the factor of max_tokens to try next.
 
-        The answer is None where there is none yet, the room None where nothing is left to ask: the answer is there, or it
-        stayed empty with the most room.
+        The answer is None if there is none yet. The factor is None if nothing is left to try: the answer exists, or was
+        still empty with the largest factor.
         """
         answer = None
         for room in ROOM:
@@ -101,7 +101,7 @@ class Recording:
         return answer, None
 
     def add(self, key: str, address: str, request: dict[str, Any], attempt: int, response: Response) -> None:
-        """Store a response for good: on the disk when this returns. request: as it was sent."""
+        """Store a response durably: it is on disk when this returns. request: as it was sent."""
         row = {"key": key, "address": address, "request": request, "attempt": attempt, "response": vars(response)}
         line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
         try:
@@ -111,7 +111,7 @@ class Recording:
         except OSError as error:
             if not (fault := refusal(error)):
                 raise
-            raise UserError(f"{self.path}: {fault}. The last response could not be kept") from None
+            raise UserError(f"{self.path}: {fault}. The last response could not be recorded") from None
         self._add(line, len(self) + 1)
 
     def close(self) -> None:
@@ -121,9 +121,9 @@ class Recording:
 
 @contextmanager
 def open_recording(folder: str | Path, writable: bool = True) -> Iterator[Recording]:
-    """The recording in a folder. Whoever writes has it alone: a second job waits, so that both do not pay for the same.
+    """The recording in a folder. A writer has exclusive access; a second job waits, to avoid paying twice.
 
-    Raises UserError for a folder that cannot be used, and, where it is only read, for one without a recording.
+    Raises UserError if the folder cannot be used, or, for reading only, if it has no recording.
     """
     path = Path(folder) / FILE
     if not writable:
@@ -148,12 +148,12 @@ def open_recording(folder: str | Path, writable: bool = True) -> Iterator[Record
 def _lock(guard: FileLock, path: Path) -> None:
     try:
         if not guard.try_acquire():
-            print(f"{path.parent}: another job asks the teacher; waiting for it", file=sys.stderr, flush=True)
+            print(f"{path.parent}: another job is asking the teacher; waiting for it", file=sys.stderr, flush=True)
             guard.acquire()
-    except OSError as error:  # a file system that knows no locks is used without
+    except OSError as error:  # on a file system without locks, go on without one
         print(
-            f"note: {path.parent} cannot be locked ({error.strerror}); ask this teacher from one job at a time, or two may "
-            "pay for the same response",
+            f"note: {path.parent} cannot be locked ({error.strerror}); ask this teacher from one job at a time, or two jobs "
+            "may pay for the same response",
             file=sys.stderr,
             flush=True,
         )

@@ -1,4 +1,4 @@
-"""Recorded responses instead of a teacher: no network, no key, nothing to pay."""
+"""Recorded responses as a teacher: no network, no key, no cost."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from retrace.systems.learn_to_reason.teachers.recording import Recording
 
 
 class Replay:
-    """A teacher that knows what a served one answered to the same requests with the same options."""
+    """A teacher that replays a served model's responses to the same requests with the same options."""
 
     def __init__(self, options: TeacherOptions, recording: Recording) -> None:
         self.name = options.model
@@ -23,12 +23,12 @@ class Replay:
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
         """The recorded responses; None for a request that was never answered.
 
-        Raises UserError where none was, to which first attempts are put: the recording is of something else.
+        Raises UserError if no first attempt has a response, because the recording then belongs to something else.
         """
         found = self._recorded(requests)
         if requests and not any(found) and not any(request.attempt for request in requests):
             raise UserError(
-                f"{self.options.recording}: holds no answer of {self.name!r} at {address_of(self.options)} to any of the "
+                f"{self.options.recording}: has no answer of {self.name!r} at {address_of(self.options)} to any of the "
                 f"{len(requests)} requests; name the recording that was made with this task, template and teacher"
             )
         return found

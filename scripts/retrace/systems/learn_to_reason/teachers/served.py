@@ -1,12 +1,12 @@
 """A served model as the teacher: any server with the chat-completions interface.
 
-Requests are few at a time; what fails for a passing reason is sent again after growing pauses, and when the server says
-that it is asked too often, all requests pause. The first request goes alone, so that a wrong key or model costs one
-request. Every response is recorded as it came, before it is judged and before the next request of its kind is sent
-(`recording`); each request carries the checksum of what is sent as `Idempotency-Key`, for servers that know it.
+The number of concurrent requests is limited. Requests that fail temporarily are retried after increasing pauses, and all
+requests pause when the server reports a rate limit. The first request is sent alone, so a wrong key or model costs only
+one request. Every response is recorded unchanged (`recording`) before it is judged and before its next attempt is sent.
+Each request has its checksum as `Idempotency-Key`, for servers that support it.
 
-A server that does not know an option says so, and is asked without (`fitting`). A model whose thinking took all the room
-is asked again with more (`ROOM`).
+An option that the server does not know is omitted (`fitting`). If a model's thinking used all tokens, the request is
+repeated with a higher limit (`ROOM`).
 """
 
 import asyncio
@@ -46,7 +46,7 @@ _QUOTA = ("insufficient_quota", "billing_hard_limit_reached")
 
 
 def check_options(options: TeacherOptions) -> None:
-    """Raise UserError for an address that is none or may hold a secret, and for a missing model name."""
+    """Raise UserError for an address that is invalid or may contain a secret, and for a missing model name."""
     shown = options.base_url.rpartition("@")[2].partition("?")[0]
     try:
         parts = urlsplit(options.base_url)
@@ -56,18 +56,18 @@ def check_options(options: TeacherOptions) -> None:
     if not known or any(sign.isspace() for sign in options.base_url):
         raise UserError(f"teacher.base_url {shown!r}: give an address such as http://localhost:8000/v1")
     if parts.path.rstrip("/").endswith("/chat/completions"):
-        raise UserError(f"teacher.base_url {shown!r}: give it without /chat/completions, which is put behind it")
+        raise UserError(f"teacher.base_url {shown!r}: give it without /chat/completions, which is appended to it")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise UserError(
-            f"teacher.base_url: the address of {parts.hostname} holds a name, a password or a query; put the key into the "
-            f"environment variable {options.key_variable} instead"
+            f"teacher.base_url: the address of {parts.hostname} contains a name, a password or a query; put the key into "
+            f"the environment variable {options.key_variable} instead"
         )
     if not options.model:
         raise UserError("teacher.model: give the name of the model on the server")
 
 
 class Served:
-    """A teacher behind an address. `counts` says what happened on the way."""
+    """A teacher at an address. `counts` has statistics of its requests."""
 
     def __init__(self, options: TeacherOptions, recording: Recording, dry: bool = False) -> None:
         """dry: nothing will be sent, so no key is needed."""
@@ -81,9 +81,11 @@ class Served:
         self._hidden = Hidden(self._key)
         self._fitting = Fitting(options, self._address)
         self._stop: UserError | None = None
-        self._cause = ""  # of the last connection that failed
-        self._resume = 0.0  # until then (monotonic) nothing is sent
-        self._reserved: dict[str, tuple[int, int]] = {}  # in flight: tokens of the request, and of the longest response
+        self._cause = ""  # cause of the last failed connection
+        self._resume = 0.0  # nothing is sent before this time (monotonic)
+        self._reserved: dict[
+            str, tuple[int, int]
+        ] = {}  # in flight: tokens of the request and of the longest possible response
         self._jitter = random.Random(0)
 
     def _look_up(self, request: Request) -> tuple[Response | None, int | None]:
@@ -93,10 +95,10 @@ class Served:
         return [self._look_up(request)[1] is None for request in requests]
 
     def answer(self, requests: Sequence[Request]) -> list[Response | None]:
-        """The responses, recorded ones first; None for a request that the server refuses for what it holds.
+        """The responses, from the recording if possible; None for a request that the server rejects for its content.
 
-        Raises UserError where nobody can go on: a wrong key or model, a limit that is reached, a server that does not
-        answer. What was answered by then is recorded.
+        Raises UserError if no request can succeed: a wrong key or model, a limit that is reached, a server that does not
+        answer. Responses received by then are recorded.
         """
         todo = {
             key_of(self._address, body_of(self.options, request), request.attempt): request
@@ -139,11 +141,11 @@ class Served:
     def _connection(self) -> Any:
         try:
             return bounded_client(timeout=self.options.timeout_seconds)
-        except Exception as error:  # it reads nothing but the environment
+        except Exception as error:  # the constructor reads nothing but the environment
             fault = self._hidden.in_message(str(error))
             raise UserError(
-                f"{self._address}: the proxy or the certificates that the environment names cannot be used ({fault}); mend "
-                "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE, or name the server in NO_PROXY"
+                f"{self._address}: the proxy or the certificates that the environment names cannot be used ({fault}); "
+                "correct HTTPS_PROXY, HTTP_PROXY, ALL_PROXY or SSL_CERT_FILE, or name the server in NO_PROXY"
             ) from None
 
     async def _work(self, client: Any, waiting: Iterator[Request], bar: Any) -> None:
@@ -155,7 +157,7 @@ class Served:
             bar.update()
 
     async def _settle(self, client: Any, request: Request) -> None:
-        """Send a request until it is answered, with more room where an answer had none; or until it is refused."""
+        """Send a request until it is answered or rejected, with a higher limit if thinking left no room."""
         while (room := self._look_up(request)[1]) is not None:
             if room > 1:
                 self.counts["with_more_room"] += 1
@@ -163,7 +165,7 @@ class Served:
                 return
 
     async def _send_until_answered(self, client: Any, request: Request, room: int) -> bool:
-        """Whether the response has come, and is recorded."""
+        """Send a request with retries; returns whether its response arrived and is recorded."""
         fault = ""
         asked = body_of(self.options, request, room)
         key = key_of(self._address, asked, request.attempt)
@@ -196,18 +198,18 @@ class Served:
         cause = f": {self._cause}" if fault == "connection" and self._cause else ""
         self._halt(
             f"{self._address}: no answer after {self.options.attempts} attempts (the last: {fault}); run again when the "
-            f"server is well{cause}"
+            f"server works{cause}"
         )
         return False
 
     def _pause(self, attempt: int) -> float:
-        """Seconds before an attempt: doubled each time, with some chance, so that requests do not come in step."""
+        """Seconds before an attempt: doubled each time, with jitter, so that requests do not arrive together."""
         return min(_FIRST_WAIT * 2 ** (attempt - 1), self.options.max_wait_seconds) * (0.5 + self._jitter.random() / 2)
 
     async def _send(self, client: Any, body: dict[str, Any], request: Request, room: int) -> Response:
         seconds = self.options.timeout_seconds * room
         headers = {"Idempotency-Key": key_of(self._address, body, request.attempt), "Accept-Encoding": "identity"}
-        async with asyncio.timeout(seconds):  # in all; the library's own limit is one for each part that comes
+        async with asyncio.timeout(seconds):  # in total; the library's own limit applies to each received part
             completion = await client.chat.completions.create(**body, extra_headers=headers, timeout=seconds)
         read = read_completion(completion)
         return Response(
@@ -225,15 +227,15 @@ class Served:
     def _size(self, request: Request) -> int:
         return sum(estimated_tokens(content) + 4 for _, content in request.messages)
 
-    # ------------------------------------------------------------ what can go wrong
+    # ------------------------------------------------------------ errors
 
     def _halt(self, reason: str) -> None:
-        """Let nothing more be sent; the first reason counts."""
+        """Stop sending requests; only the first reason is kept."""
         if self._stop is None:
             self._stop = UserError(reason)
 
     def _is_fitted(self, error: Exception, sent: dict[str, Any]) -> bool:
-        """Whether the server refuses only the form of the request, which can be changed."""
+        """Whether the server rejects only the form of the request, which can be changed."""
         import openai
 
         if not isinstance(error, openai.APIStatusError) or error.status_code in (401, 403, 404, 429):
@@ -241,7 +243,7 @@ class Served:
         return self._fitting.learn(fields_of(error), error.param, sent)
 
     def _judge(self, error: Exception, room: int) -> str:
-        """A passing fault's name; nothing where the request shall not be sent again (and perhaps none shall)."""
+        """The name of a temporary error; empty if this request must not be sent again, or if none must be."""
         import openai
 
         if isinstance(error, openai.APIStatusError):
@@ -256,16 +258,16 @@ class Served:
         if isinstance(error, Malformed):
             return self._hidden.in_message(str(error)) or "malformed"
         if isinstance(error, ValueError | TypeError | AttributeError | RecursionError | openai.APIError):
-            return "malformed"  # the library reads a response without checking it
+            return "malformed"  # the library does not validate responses
         raise error
 
     def _judge_status(self, error: Any, room: int) -> str:
-        """The same, of an answer with a status that is no success."""
+        """The same for a response with an error status."""
         status = error.status_code
         if status in (401, 403, 407):
             whose = "the key" if status != 407 else "the proxy's password"
             self._halt(
-                f"{self._address}: {whose} is refused ({status}); set the environment variable "
+                f"{self._address}: {whose} was rejected ({status}); set the environment variable "
                 f"{self.options.key_variable if status != 407 else 'HTTPS_PROXY'} to a valid one"
             )
         elif status == 404:
@@ -274,12 +276,12 @@ class Served:
             )
         elif status == 402 or (status == 429 and (error.code in _QUOTA or error.type in _QUOTA)):
             self._halt(
-                f"{self._address}: the quota of this key is used up ({error.code or status}); run again when it is not"
+                f"{self._address}: the quota of this key is used up ({error.code or status}); raise it and run again"
             )
         elif status < 400:
             target = urlsplit(error.response.headers.get("location", ""))
             self._halt(
-                f"{self._address}: the server sends requests on ({status}) to {target.scheme or 'http'}://"
+                f"{self._address}: the server redirects ({status}) to {target.scheme or 'http'}://"
                 f"{target.hostname or urlsplit(self._address).hostname}{target.path}, where the key is not sent; if that is "
                 "right, set teacher.base_url to it, without /chat/completions"
             )
@@ -294,18 +296,18 @@ class Served:
         return ""
 
     def _refused(self, error: Any, room: int) -> None:
-        """The server refuses what this request holds; before any answer to these, that is a fault of the options."""
+        """Handle a request that the server rejects; before any successful request, the options are at fault."""
         self.counts["refused"] += 1
         if room == 1 and not self.counts["answered"] and not self.counts["recorded"]:
             said = self._hidden.in_message(str(error.message))
             self._halt(
-                f"{self._address}: the server refuses the request ({error.status_code}: {said}); check teacher.*"
+                f"{self._address}: the server rejects the request ({error.status_code}: {said}); check teacher.*"
             )
 
     async def _reserve(self, key: str, request: Request, room: int) -> bool:
-        """Whether the limits allow this request beside those in flight, each counted with its longest response.
+        """Whether the limits allow this request in addition to those in flight, assuming the longest responses.
 
-        Where they do not, those in flight are waited for, whose responses may turn out shorter.
+        If not, wait for the requests in flight, whose responses may be shorter.
         """
         mine = (self._size(request), self.options.max_tokens * room)
         while over := self._over(mine):
@@ -324,7 +326,7 @@ class Served:
         return True
 
     def _over(self, mine: tuple[int, int]) -> str | None:
-        """The limit that one more request could break."""
+        """The limit that one more request could exceed."""
         options, totals = self.options, self.recording.totals
         flying = [*self._reserved.values(), mine]
         inputs, outputs = (sum(tokens) for tokens in zip(*flying, strict=True))
