@@ -19,15 +19,18 @@ if TYPE_CHECKING:
     from retrace.schemas import Example, Prediction, Sample
     from retrace.tasks.base import Task
 
-Files = Mapping[str, str | None]  # paths by the names in `Algorithm.needs`; None: not given
+Files = Mapping[str, str | None]  # paths, by the names in `Algorithm.needs`; None: not set
 
 
 @dataclass(frozen=True)
 class Drawn:
     """The samples of one question.
 
-    index: of the question. seconds: its share of its batch's wall time. tokens: all that were generated; None: those of
-    the samples.
+    Attributes:
+        index: Index of the question.
+        samples: The samples.
+        seconds: The question's share of its batch's wall time.
+        tokens: Number of all generated tokens; None: those of the samples.
     """
 
     index: int
@@ -41,14 +44,14 @@ Chooser = Callable[["Task", "Sequence[Sample]"], int]
 
 
 def majority_vote(task: "Task", samples: "Sequence[Sample]") -> int:
-    """The index of the first sample with the most frequent answer; of a single sample its own."""
+    """The index of the first sample with the most frequent answer."""
     from retrace.decoding.vote import majority
 
     return majority([sample.answer for sample in samples], task.canonical)
 
 
 def open_checkpoint(options: Any, model: str, model_file: str, task_file: str, form: str | None) -> "Generator":
-    """The checkpoint on the task, with the calculator and the worked examples that the options say."""
+    """Load the checkpoint for the task, with calculator and worked examples as set in the options."""
     from retrace.decoding.setup import open_generator
 
     return open_generator(
@@ -71,19 +74,19 @@ class Algorithm:
     """A decoding algorithm: a sampler and a chooser.
 
     Args:
-        name: What decode.py and config/decoders call it.
-        options: Its options; decode.py's command line is made from them.
+        name: Its name in decode.py and config/decoders.
+        options: The class of its options; decode.py's command line is made from it.
         sample: Yields the samples of every question, in any order. Gets generator, options, questions, seed, files.
         choose: The index of the sample that counts. Gets task and samples.
-        sections: The configuration's sections with options for it, by name; empty: one, called as the algorithm. A class
-            may differ from `options` in its defaults and limits.
-        needs: Files beside the model that it may need, by option of decode.py, with their help text.
-        complete: Makes the options final with what the files say. Raises UserError where a file is missing.
+        sections: Configuration sections with options for it, by name; empty: one section with the algorithm's name. A
+            section's class may differ from `options` in its defaults and limits.
+        needs: Files that it may need in addition to the model, by option of decode.py, with their help text.
+        complete: Completes the options with values from the files. Raises UserError if a file is missing.
         open: Loads a checkpoint. Gets options, model folder, model YAML, task YAML, text form.
         has_forms: Whether its checkpoints write in one of several text forms.
         several_ends: Whether it decodes checkpoints that write an end token between steps and answer.
         in_steps: Whether it writes step by step, so that solutions must be texts in steps.
-        only_for: The system whose checkpoints alone it decodes.
+        only_for: The only system whose checkpoints it decodes; None: any.
     """
 
     name: str
@@ -122,5 +125,5 @@ REGISTERED: dict[str, Algorithm] = {}
 def register_algorithm(algorithm: Algorithm) -> None:
     """Register an algorithm by name. Raises ValueError for a duplicate name."""
     if algorithm.name in REGISTERED:
-        raise ValueError(f"two decoding algorithms are called {algorithm.name!r}")
+        raise ValueError(f"there are two decoding algorithms named {algorithm.name!r}")
     REGISTERED[algorithm.name] = algorithm

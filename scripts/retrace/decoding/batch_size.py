@@ -1,8 +1,8 @@
 """Choice of the decoding batch size: as many rows as fit in device memory.
 
-A row costs its keys and values, a few copies of its logits, and, for a moment, a second copy of its cache when
-finished rows are dropped. The count is a bound, not a promise: other programs may share a device. `in_batches` therefore
-halves the number of rows whenever memory runs out, and does the batch again.
+A row needs memory for its keys and values, a few copies of its logits, and temporarily a second copy of its cache when
+finished rows are dropped. The count is only an estimate, because other programs may share the device. `in_batches`
+therefore halves the number of rows whenever memory runs out, and repeats the batch.
 """
 
 import gc
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
-MOST_ROWS = 1024  # beyond this, a GPU gains little and a kill loses more
+MOST_ROWS = 1024  # with more rows, a GPU gains little and a kill loses more work
 ROWS_ON_PROCESSOR = 64  # a batch should stay in the processor's cache
-_SHARE = 0.8  # of the free memory; the rest is for activations and for what the allocator cannot join
-_COPIES = 2.25  # of a row's cache: room to grow (a quarter), and a second copy while rows are dropped
-_LOGIT_BYTES = 40  # an entry of the vocabulary: logits in two types, probabilities, their sums in float64
+_SHARE = 0.8  # of the free memory; the rest is for activations and fragmentation
+_COPIES = 2.25  # of a row's cache: spare capacity (a quarter), and a second copy while rows are dropped
+_LOGIT_BYTES = 40  # per vocabulary entry: logits in two types, probabilities, their sums in float64
 _KEPT_BYTES = (
-    12  # the same of a position whose logits are kept: in float32, and twice more when they are looked through
+    12  # the same for a position whose logits are kept: in float32, and two more copies when they are searched
 )
-_CGROUPS = (  # what a job's memory is limited to, and what it uses: version 2 and version 1
+_CGROUPS = (  # files with a job's memory limit and usage: cgroup version 2 and version 1
     ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current"),
     ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "/sys/fs/cgroup/memory/memory.usage_in_bytes"),
 )
@@ -42,9 +42,9 @@ _CGROUPS = (  # what a job's memory is limited to, and what it uses: version 2 a
 def cache_bytes_per_token(model: Any) -> int:
     """Bytes of keys and values that one token of one row adds to the cache.
 
-    Read from the model's configuration: layers of the decoder, key-value heads (fewer than query heads with grouped
-    queries), width of a head, and the type that they are kept in, float64 where a processor computes in float32. An
-    encoder-decoder's keys and values of the question are not counted: they exist once a question.
+    Computed from the model's configuration: decoder layers, key-value heads (fewer than query heads with grouped
+    queries), head width, and data type (float64 if a processor computes in float32). The question's keys and values in
+    an encoder-decoder are not counted, because they exist once per question.
     """
     config = model.config.get_text_config(decoder=True) if hasattr(model.config, "get_text_config") else model.config
     layers = getattr(config, "num_decoder_layers", None) or config.num_hidden_layers
@@ -56,7 +56,7 @@ def cache_bytes_per_token(model: Any) -> int:
 
 
 def rows_that_fit(model: Any, tokens_per_row: int, wanted: int, device: torch.device | str) -> int:
-    """How many rows of `tokens_per_row` tokens can be decoded together on `device`: from 1 to `wanted`."""
+    """Number of rows of `tokens_per_row` tokens that can be decoded together on `device`: from 1 to `wanted`."""
     return rows_in(free_bytes(device), model, tokens_per_row, wanted)
 
 
@@ -68,10 +68,15 @@ def rows_for(
     per_question: int = 1,
     kept_logits: int = 0,
 ) -> int:
-    """The rows that are decoded together: the batch size itself, or, for `auto`, as many as the memory holds.
+    """Number of rows decoded together: the batch size itself, or, for `auto`, as many as the memory holds.
 
-    prompts: token ids. new_tokens: most that a row writes. per_question: rows (samples, candidates, beams) of a question,
-    which in an encoder-decoder share what was read of it. kept_logits: positions whose logits are kept to the end.
+    Args:
+        batch_size: The option.
+        decoder: The model.
+        prompts: Token ids of the prompts.
+        new_tokens: Maximum number of new tokens per row.
+        per_question: Rows (samples, candidates, beams) per question; in an encoder-decoder they share its encoding.
+        kept_logits: Number of positions whose logits are kept to the end.
     """
     if batch_size != "auto":
         return batch_size
@@ -80,15 +85,15 @@ def rows_for(
         longest = math.ceil(longest / per_question)
     most = ROWS_ON_PROCESSOR if decoder.device.type == "cpu" else MOST_ROWS
     rows = rows_in(free_bytes(decoder.device), decoder.model, longest + new_tokens, most, kept_logits)
-    print(f"batches of {rows} sequences, by the memory of {decoder.device}", file=sys.stderr, flush=True)
+    print(f"batches of {rows} sequences, based on the memory of {decoder.device}", file=sys.stderr, flush=True)
     return rows
 
 
 def rows_in(free: int, model: Any, tokens_per_row: int, wanted: int, kept_logits: int = 0) -> int:
-    """How many rows of `tokens_per_row` tokens fit into `free` bytes: from 1 to `wanted`.
+    """Number of rows of `tokens_per_row` tokens that fit into `free` bytes: from 1 to `wanted`.
 
-    The count is rounded down to 2, 3, 4, 6, 8, 12, 16, ... rows (unless `wanted` itself fits), so that a little more or
-    less free memory gives the same batches.
+    The count is rounded down to 2, 3, 4, 6, 8, 12, 16, ... rows (unless `wanted` itself fits), so that small differences
+    in free memory do not change the batches.
     """
     vocabulary = int(getattr(model.config.get_text_config(decoder=True), "vocab_size", 0) or 0)
     row = _COPIES * tokens_per_row * cache_bytes_per_token(model) + vocabulary * (
@@ -99,7 +104,7 @@ def rows_in(free: int, model: Any, tokens_per_row: int, wanted: int, kept_logits
 
 
 def _rounded_down(count: int) -> int:
-    """The largest power of two, or one and a half times one, that is not above `count`."""
+    """The largest power of two, or 1.5 times a power of two, that is at most `count`."""
     if count < 2:
         return count
     power = 1 << (count.bit_length() - 1)
@@ -121,7 +126,7 @@ def _free_ram() -> int:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 free = 1024 * int(line.split()[1])
-    except OSError:  # no Linux: all of the memory
+    except OSError:  # not Linux: assume all of the memory
         pass
     for limit, used in _CGROUPS:
         try:
@@ -136,10 +141,17 @@ def in_batches(
 ) -> Iterator[tuple[Sequence[Item], Done]]:
     """Yield consecutive items with the results of `work(items, rows)`, in order.
 
-    rows: rows that are in memory together; an item has `rows_per_item` of them. `work` gets as many items as the rows
-    allow, at least one, and takes an item apart that has more rows than allowed. Where the device's memory runs out, the
-    batch is done again with half as many rows, and so are those behind it. least: rows that `work` cannot take apart.
-    Raises UserError where these are too many.
+    If the device's memory runs out, the batch is repeated with half as many rows, which also applies to later batches.
+
+    Args:
+        items: The items.
+        rows: Maximum number of rows in memory together.
+        rows_per_item: Rows per item.
+        work: Gets as many items as the rows allow, at least one, and must split an item that has more rows than allowed.
+        least: Number of rows that `work` cannot split.
+
+    Raises:
+        UserError: If memory runs out with `least` rows.
     """
     start = 0
     while start < len(items):
@@ -150,7 +162,7 @@ def in_batches(
         except torch.OutOfMemoryError as error:
             lack = str(error).split("\n")[0]
         if lack:
-            # Outside of the handler: the traceback would keep the tensors of the failed batch.
+            # Outside the handler, because the traceback would keep the failed batch's tensors alive.
             rows = _half(min(rows, len(part) * rows_per_item), least, lack)
             continue
         yield part, done
@@ -167,5 +179,5 @@ def _half(rows: int, least: int, lack: str) -> int:
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     half = max(least, rows // 2)
-    print(f"out of memory with {rows} sequences at once; going on with {half}", file=sys.stderr, flush=True)
+    print(f"out of memory with {rows} sequences at once; continuing with {half}", file=sys.stderr, flush=True)
     return half

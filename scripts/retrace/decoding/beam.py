@@ -1,4 +1,4 @@
-"""Beam search through the library's own `generate`, in batches, with the calculator as a constraint."""
+"""Beam search with the library's own `generate`, in batches, with the calculator as a constraint."""
 
 import math
 import time
@@ -21,7 +21,7 @@ class CalculatorProcessor(LogitsProcessor):
 
     def __init__(self, calculator: Calculator, prompt_length: int) -> None:
         self.calculator = calculator
-        self.prompt_length = prompt_length  # tokens of `input_ids` that are not the model's
+        self.prompt_length = prompt_length  # tokens of `input_ids` that the model did not generate
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         forced = self.calculator.forced_after(input_ids[:, self.prompt_length :].cpu().numpy())
@@ -63,8 +63,8 @@ def beam_search(
 ) -> Iterator[Answers]:
     """Yield the best beam for each prompt, in batches of similar length: NOT in the order of the prompts.
 
-    batch_size: beams decoded together, over all prompts, as in `sampling.generate`. logprob is that of the free tokens
-    of the chosen beam.
+    `batch_size` is the number of beams decoded together, over all prompts; see `sampling.generate`. The log-probability
+    is that of the free tokens of the best beam.
     """
     ids = decoder.encode(prompts, keys, reserve=max_new_tokens)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
@@ -99,7 +99,7 @@ def beam_search(
         seconds = (time.perf_counter() - began) / len(batch)
         found = []
         for place, (index, row) in enumerate(zip(batch, out.sequences[:, length:].tolist(), strict=True)):
-            # A beam that is over has index -1 from there on; pads may share the end token's id.
+            # A finished beam has index -1 from then on; pads may share the end token's id.
             count = int((out.beam_indices[place] >= 0).sum())
             row, logprob = row[:count], float(gained[place, :count].double().sum())
             if math.isnan(logprob):

@@ -1,7 +1,7 @@
 """Best of n: among several samples, choose the one with the highest mean log-probability per token.
 
-The samples are those of self-consistency, and so are the options. Dividing by the length keeps short solutions from
-winning for being short (Cobbe et al. 2021 compare whole solutions with a trained verifier instead).
+The samples and options are those of self-consistency. Dividing by the length avoids an advantage for short solutions
+(Cobbe et al. 2021 instead compare whole solutions with a trained verifier).
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class BestOfN(SelfConsistency):
     """Several samples; the one with the highest mean log-probability per generated token counts."""
 
-    samples: Count = Field(default=40, description="as many as self-consistency draws")
+    samples: Count = Field(default=40, description="the same number as for self-consistency")
 
 
 def likeliest(task: "Task", samples: "Sequence[Sample]") -> int:

@@ -1,8 +1,8 @@
 """The decoding engine: one forward pass per token for a whole batch of rows (`retrace.decoding.state`).
 
-On a processor a row's logits do not depend on the other rows in float32 (`retrace.models.exact`): keys and values are
-float64 there. In half precision they are kept as the model computes them. Under autocast, float32 weights keep them in
-float64, but the layers compute in half precision, so that rows may depend on one another.
+On a processor in float32, a row's logits do not depend on the other rows (`retrace.models.exact`), because keys and
+values are stored in float64. In half precision they are stored as the model computes them. Under autocast with float32
+weights they are stored in float64, but the layers compute in half precision, so rows may depend on one another.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ _WORTH_SHARING = 32  # tokens; a shorter prefix costs more in passes than it sav
 
 @dataclass(frozen=True)
 class SharedPrefix:
-    """What several prompts begin with (worked examples, instructions), read once. state: one row."""
+    """A common prefix of several prompts (worked examples, instructions) that was read once. state: has one row."""
 
     ids: list[int]
     state: State
@@ -43,11 +43,16 @@ def no_numbers(dtype: torch.dtype) -> UserError:
 class Decoder:
     """A model with its tokenizer, for decoding many rows at once.
 
-    model: T5-like (`encoder_decoder`) or any causal language model (`decoder_only`), put in evaluation mode.
-    device: where it runs; default: where it is. separated: prompts end in the end token, as the separator behind the
-    question (implicit chain of thought). ends: a text is over at its so-manieth end token. end_ids: tokens that end an
-    answer; default: the tokenizer's end token. special_tokens: prompts get those that the tokenizer puts around a text
-    (a chat template brings its own). control_tokens: prompts may hold control tokens as text, as a template has them.
+    Args:
+        model: T5-like (`encoder_decoder`) or any causal language model (`decoder_only`); put in evaluation mode.
+        tokenizer: Its tokenizer.
+        family: `encoder_decoder` or `decoder_only`.
+        device: Device to run on; default: the model's device.
+        separated: Whether prompts end in the end token, which separates the question (implicit chain of thought).
+        ends: Number of end tokens after which a text is finished.
+        end_ids: Tokens that end an answer; default: the tokenizer's end token.
+        special_tokens: Whether the tokenizer adds special tokens to prompts; a chat template has its own.
+        control_tokens: Whether prompts may contain control tokens as text, as in chat templates.
     """
 
     def __init__(
@@ -76,17 +81,17 @@ class Decoder:
         if family == "encoder_decoder":
             if model.config.model_type not in ENCODER_DECODER:
                 raise UserError(
-                    f"model type {model.config.model_type!r}: of the encoder-decoders only T5 and its relatives work"
+                    f"model type {model.config.model_type!r}: of encoder-decoders, only T5 and similar models are supported"
                 )
             set_attention(model, GROUPED)
-            # As each forward does by itself: mT5 never, UMT5 where its head is tied to the embeddings.
+            # As in each model's own forward: mT5 never, UMT5 if its head is tied to the embeddings.
             tied = model.config.tie_word_embeddings and model.config.model_type != "mt5"
             self._scales_outputs = bool(getattr(model.config, "scale_decoder_outputs", tied))
         self.exact = make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
 
     @property
     def max_length(self) -> int:
-        """The longest input in tokens; for decoder-only models prompt and answer together."""
+        """Maximum input in tokens; for decoder-only models, of prompt and answer together."""
         config = self.model.config
         limits = [getattr(self.tokenizer, "model_max_length", _NO_LIMIT)]
         limits += [getattr(config, name, None) or _NO_LIMIT for name in ("max_position_embeddings", "n_positions")]
@@ -95,8 +100,13 @@ class Decoder:
     def encode(self, prompts: Sequence[str], names: Sequence[str] | None = None, reserve: int = 0) -> list[list[int]]:
         """Token ids of prompts, with the special tokens that the model was trained with.
 
-        reserve: tokens that a decoder-only model will write behind the prompt. Raises UserError for a prompt that
-        is too long, naming it by `names`.
+        Args:
+            prompts: The texts.
+            names: Names of the prompts for error messages.
+            reserve: Number of tokens that a decoder-only model will write after the prompt.
+
+        Raises:
+            UserError: If a prompt is too long or empty.
         """
         ids = prompt_ids(self.tokenizer, prompts, self.family, self.special_tokens, self.control_tokens)
         if self.separated:
@@ -106,7 +116,7 @@ class Decoder:
             name = names[index] if names is not None else f"prompt {index}"
             if len(row) > limit:
                 raise UserError(
-                    f"{name}: the question has {len(row)} tokens, the model takes {limit}"
+                    f"{name}: the question has {len(row)} tokens, but the model accepts {limit}"
                     + (f" before {reserve} new ones" if self.family == "decoder_only" and reserve else "")
                     + "; shorten or remove it, or use a model with a longer input"
                 )
@@ -132,16 +142,17 @@ class Decoder:
 
     @torch.no_grad()
     def shared_prefix(self, prompts: Sequence[Sequence[int]]) -> SharedPrefix | None:
-        """Read the longest common prefix of prompts (token ids) once, for `prefill`; None where sharing saves nothing.
+        """Read the longest common prefix of prompts (token ids) once, for `prefill`; None if sharing saves nothing.
 
-        On a processor in float32 the logits behind it are those of reading each prompt whole. Only a decoder-only model
-        can share: an encoder's states of a prefix depend on what follows. The weights must not change until it is used.
+        On a processor in float32 the logits after it equal those of reading each prompt whole. Only decoder-only models
+        can share a prefix, because an encoder's states depend on the text that follows. The weights must not change until
+        the prefix is used.
         """
         if self.family != "decoder_only" or len(prompts) < 2:
             return None
-        first, last = min(prompts), max(prompts)  # in lexicographic order all others lie between them
+        first, last = min(prompts), max(prompts)  # all others are between them in lexicographic order
         length = next((place for place, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), len(first))
-        length = min(length, min(map(len, prompts)) - 1)  # each prompt still has a token of its own to go on from
+        length = min(length, min(map(len, prompts)) - 1)  # every prompt must keep at least one token of its own
         if length < _WORTH_SHARING:
             return None
         tokens = torch.tensor([first[:length]], device=self.device)
@@ -154,7 +165,7 @@ class Decoder:
     def prefill(self, prompts: Sequence[str] | Sequence[list[int]], shared: SharedPrefix | None = None) -> State:
         """Encode prompts (texts, or ids from `encode`) once; the state has one row per prompt.
 
-        shared: a prefix of all of them that was read before; default: what these prompts have in common.
+        shared: a prefix of all prompts that was already read; default: the common prefix of these prompts.
         """
         ids = [list(p) for p in prompts] if prompts and not isinstance(prompts[0], str) else self.encode(prompts)
         left = self.family == "decoder_only"
@@ -187,7 +198,7 @@ class Decoder:
         return Cache(layer_class_to_replicate=ExactLayer if self.exact else GrowingLayer)
 
     def _wide(self, logits: Tensor) -> Tensor:
-        """Logits in float32, or in float64 where the model computes in it."""
+        """Logits in float32, or in float64 if the model computes in float64."""
         return logits if logits.dtype == torch.float64 else logits.float()
 
     def _numbers(self, logits: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ class Greedy(Decoding):
 
 
 class SelfConsistency(Decoding):
-    """Several samples, majority vote over their answers."""
+    """Majority vote over the answers of several samples."""
 
     samples: Count = Field(default=40, description="40 for FLAN-T5, 20 for LLaMA (GRACE p. 6)")
     temperature: float = Field(default=0.7, gt=0)
@@ -36,28 +36,28 @@ class Guided(Decoding):
     """Stepwise decoding guided by a discriminator. GRACE section 3.3; beta 0 is the language model alone."""
 
     beta: Share | Literal["choose"] = Field(
-        default="choose", description="weight of the discriminator, or chosen on the development split"
+        default="choose", description="weight of the discriminator; choose: selected on the development split"
     )
-    candidates: Count = Field(default=20, description="candidate steps (J in the paper)")
+    candidates: Count = Field(default=20, description="number of candidate steps (J in the paper)")
     step_sampling: Literal["top_p", "top_k", "random", "beam"] = "top_p"
     top_p: float = Field(default=0.95, gt=0, le=1)
     top_k: int = Field(default=50, ge=1)
     temperature: float = Field(default=1.0, gt=0)
     max_steps: Count = 8
-    max_step_tokens: Count = Field(default=60, description="longest step in tokens")
+    max_step_tokens: Count = Field(default=60, description="maximum length of a step in tokens")
     selection: Literal["greedy", "sample"] = "greedy"
     normalize_scores: bool = Field(default=True, description="softmax over the candidates' discriminator scores")
-    samples: Count = Field(default=1, description="guided solutions a question; more than one: majority vote")
+    samples: Count = Field(default=1, description="guided solutions per question; with more than one, majority vote")
     forced_tokens: Literal["auto", "model", "zero"] = Field(
         default="auto",
-        description="how tokens that the calculator forces count in a step's score: with the model's own "
-        "log-probability (model, as the official code does it), as certain (zero), or auto: zero where the generator was "
-        "trained with the calculator's results masked and so cannot know them, else model; no part in step_sampling beam",
+        description="log-probability of forced calculator tokens in a step's score. model: the model's own, as in the "
+        "official code; zero: as if certain; auto: zero if the generator was trained with the calculator's results masked "
+        "and so cannot know them, otherwise model. No effect with step_sampling beam",
     )
     official: bool = Field(
         default=False,
-        description="the discriminator reads the official code's row: the generator's own token ids behind the question, "
-        "and the pads behind shorter candidates",
+        description="give the discriminator the same input as the official code: the generator's own token ids after the "
+        "question, and padding after shorter candidates",
     )
 
 
@@ -70,11 +70,11 @@ class Stepwise(Guided):
 class GuidedVote(Guided):
     """Several guided solutions and a majority vote over their answers."""
 
-    samples: Count = Field(default=40, description="as many as self-consistency draws")
+    samples: Count = Field(default=40, description="the same number as for self-consistency")
 
 
 class Majority(SelfConsistency):
-    """Majority vote over samples, as LaTRO evaluates (maj@8)."""
+    """Majority vote over samples, as in LaTRO's evaluation (maj@8)."""
 
     samples: Count = Field(default=8, description="LaTRO section 5.1")
     temperature: float = Field(default=1.0, gt=0, description="LaTRO section 5.1")

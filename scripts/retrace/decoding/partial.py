@@ -1,9 +1,9 @@
 """Partial results of a decoding job, so that a kill, time-out or requeue costs only the current batch.
 
-Beside the target `shards/test_0.jsonl` lies `shards/state/test_0.jsonl`, in a folder that Snakemake does not know of and
-so does not delete. Its first line says what the job is (`fingerprint`); each further line holds what was done, in the
-order in which it was. A line is written in one call as soon as its batch is done: a signal needs no handler, and a line
-that a kill tore is dropped. A job that ends well removes the file.
+The partial results of the target `shards/test_0.jsonl` are in `shards/state/test_0.jsonl`, in a folder that Snakemake does
+not know and therefore does not delete. The first line identifies the job (`fingerprint`); the following lines are its
+results in order of completion. Each line is written in one call as soon as its batch is done, so no signal handler is
+needed, and a line that a kill left incomplete is dropped. A job that succeeds removes the file.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ from retrace.machine.storage import refusal
 from retrace.sections import speed_options
 
 FOLDER = "state"
-_SYNC_SECONDS = 30.0  # what a machine that goes down may lose; a kill loses nothing that was written
-_HASHED_WHOLE = 1 << 24  # bytes; of larger files (weights) size and time of change stand for the content
+_SYNC_SECONDS = 30.0  # work that a machine failure may lose; a kill loses nothing that was written
+_HASHED_WHOLE = 1 << 24  # bytes; larger files (weights) are identified by size and modification time
 
 
 def what_counts(options: BaseModel) -> dict[str, Any]:
@@ -35,10 +35,11 @@ def what_counts(options: BaseModel) -> dict[str, Any]:
 
 
 def fingerprint(parts: Mapping[str, Any], files: Iterable[str | Path | None]) -> str:
-    """A checksum of all that a job's rows depend on.
+    """A checksum of everything that a job's rows depend on, including this package's code and library versions.
 
-    parts: options, seed, shard, prompts and the like, as plain data. files: data, models (folders), configurations; None
-    for what the job does not have. The code of this package and the libraries that compute are part of it.
+    Args:
+        parts: Options, seed, shard, prompts and so on, as plain data.
+        files: Data, models (folders), configurations; None for a file that the job does not have.
     """
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode())
     for library in ("torch", "transformers", "tokenizers"):
@@ -65,15 +66,15 @@ def _add(digest: Any, path: Path) -> None:
 
 
 class PartialFile:
-    """The lines that a job has written so far for `target`; `entries` are those of an earlier run of the same job."""
+    """The lines that a job has written so far for `target`. `entries` are from an earlier run of the same job."""
 
     def __init__(self, target: str | Path, job: str) -> None:
-        """job: its fingerprint; results of another job are discarded."""
+        """job: the job's fingerprint; results with another fingerprint are discarded."""
         target = Path(target)
         self.path = target.parent / FOLDER / target.name
         self.entries = self._read(job)
         self._synced = time.monotonic()
-        # A file of this run's own: one that goes on elsewhere, on a node that was given up, writes into a lost one.
+        # Each run has its own file, so a run that continues on a lost node writes to a file that is no longer used.
         fresh = self.path.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}")
         lines = [{"job": job}, *self.entries]
         try:
@@ -85,7 +86,7 @@ class PartialFile:
                 fresh.unlink()
             raise UserError(f"{self.path}: cannot be written: {refusal(error, self.path) or error.strerror}") from None
         if self.entries:
-            print(f"note: {self.path}: going on behind {len(self.entries)} rows of an earlier run", file=sys.stderr)
+            print(f"note: {self.path}: continuing after {len(self.entries)} rows of an earlier run", file=sys.stderr)
 
     def _read(self, job: str) -> list[dict[str, Any]]:
         try:
@@ -99,7 +100,7 @@ class PartialFile:
             except ValueError:
                 break
         if not found or found[0] != {"job": job}:
-            print(f"note: {self.path} belongs to other options, models, data or code; starting anew", file=sys.stderr)
+            print(f"note: {self.path} is from different options, models, data or code; starting over", file=sys.stderr)
             return []
         return found[1:]
 
@@ -116,10 +117,10 @@ class PartialFile:
                     self._synced = time.monotonic()
         except OSError as error:
             fault = refusal(error, self.path) or error.strerror
-            raise UserError(f"{self.path}: {fault}; what was done so far is kept") from None
+            raise UserError(f"{self.path}: {fault}; results so far are kept") from None
         if not mine:
             raise UserError(
-                f"{self.path}: this job was started again elsewhere, so this run stops and leaves it to the other one"
+                f"{self.path}: this job was started again elsewhere, so this run stops in favor of the other one"
             )
 
     def finish(self) -> None:
@@ -135,7 +136,7 @@ def _write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             path.write_bytes(content)
-        except FileNotFoundError:  # another shard, done at this moment, has removed the empty folder
+        except FileNotFoundError:  # another shard has just removed the empty folder
             if attempt == 8:
                 raise
         else:

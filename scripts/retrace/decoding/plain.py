@@ -25,7 +25,7 @@ def most_probable(
 def free_samples(
     generator: "Generator", options: Any, examples: "Sequence[Example]", seed: int, files: Files
 ) -> Iterator[Drawn]:
-    """`options.samples` independent solutions per question, with the temperature, top k and top p of the options."""
+    """`options.samples` independent solutions per question, with the options' temperature, top k and top p."""
     from retrace.decoding.sampling import generate
 
     prompts, keys, shared = _asked(generator, options, examples)
@@ -47,7 +47,7 @@ def best_beam(
 def _asked(
     generator: "Generator", options: Any, examples: "Sequence[Example]"
 ) -> tuple[list[str], list[str], dict[str, Any]]:
-    """Prompts, ids, and common arguments of all searches."""
+    """Prompts, ids and the common arguments of all searches."""
     shared: dict[str, Any] = {
         "max_new_tokens": options.max_new_tokens,
         "calculator": generator.calculator,

@@ -1,7 +1,7 @@
 """Counter-based random numbers: u(seed, example, sample, position).
 
-Each number is a hash of its position (the finalizer of splitmix64 over 64-bit integers), so a sample does not depend on
-which rows share its batch, on the number of shards or on the device. Integer products wrap around, as in C.
+Each number is a hash of its position (the finalizer of splitmix64 on 64-bit integers), so a sample does not depend on the
+other rows in its batch, the number of shards or the device. Integer products wrap around, as in C.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ def mix(bits: Tensor) -> Tensor:
 def row_keys(
     seed: int, example_ids: Sequence[str], samples: Sequence[int] | Tensor, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """One key (int64[n]) a row: example_ids[i] and samples[i] say which row it is."""
+    """One key per row (int64[n]); example_ids[i] and samples[i] identify row i."""
     names = [
         int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big", signed=True)
         for name in example_ids
@@ -47,7 +47,7 @@ def row_keys(
 
 
 def uniform(keys: Tensor, position: int | Tensor) -> Tensor:
-    """Uniform numbers in [0, 1) (float64, as `keys`) for this token position (one, or one a row)."""
+    """Uniform numbers in [0, 1) (float64, shaped like `keys`) for this token position (one, or one per row)."""
     offset = position * _signed(_GOLDEN) if isinstance(position, Tensor) else _signed(position * _GOLDEN)
     bits = mix(keys + offset)
     return _shift(bits, 11).double() * 2.0**-53

@@ -1,4 +1,4 @@
-"""Shared code of the programs that sample training questions. Has no heavy imports, so that --help is fast."""
+"""Shared code of the programs that sample training questions. No heavy imports, so --help is fast."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -31,9 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     cli.add_form(parser)
     parser.add_argument("--data", required=True, help="Example rows of the training split")
-    parser.add_argument("--seed", type=int, required=True, help="of the random numbers")
-    parser.add_argument("--shard", type=int, default=0, help="which block of the rows, from 0 (default 0)")
-    parser.add_argument("--shards", type=int, default=1, help="how many blocks there are (default 1)")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the random numbers")
+    parser.add_argument("--shard", type=int, default=0, help="number of the block of rows, from 0 (default 0)")
+    parser.add_argument("--shards", type=int, default=1, help="number of blocks (default 1)")
     parser.add_argument("--output", required=True, help="Trajectory rows")
 
 
@@ -49,13 +49,13 @@ def draw(
     """Sampled solutions of the prompts, in batches: NOT in the order of the prompts.
 
     Args:
-        generator: model and task.
-        prompts: one per question.
-        keys: ids of the questions; with the seed and a sample's number they fix the random numbers.
-        options: how solutions are drawn.
-        samples: number per question.
-        seed: of the random numbers.
-        first_sample: number of the first sample.
+        generator: Model and task.
+        prompts: One for each question.
+        keys: Ids of the questions; with the seed and a sample's number they determine the random numbers.
+        options: Options of sampling.
+        samples: Number of samples per question.
+        seed: Seed of the random numbers.
+        first_sample: Number of the first sample.
     """
     from retrace.decoding.sampling import generate
 

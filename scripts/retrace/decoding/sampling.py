@@ -1,4 +1,4 @@
-"""Greedy decoding and sampling, many rows at once; the same text for any batch size, shard or order of questions."""
+"""Greedy decoding and sampling of many rows at once; output is the same for any batch size, shard or question order."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from retrace.sections import BatchSize
 from retrace.text.calculator import Calculator
 from retrace.text.token_text import TokenText
 
-_PART = 512  # tokens looked at before a whole vocabulary is sorted
+_PART = 512  # tokens checked before a whole vocabulary is sorted
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Generated:
 
     text: str
     tokens: int  # end token included
-    logprob: float  # of the free tokens, under the model itself (temperature 1, nothing cut off), natural logarithm
+    logprob: float  # of the free tokens, natural logarithm, at temperature 1 without truncation
     finished: bool  # ended by itself, not by the limit
     ids: tuple[int, ...] = ()  # end token included
     free: tuple[bool, ...] = ()  # per token: chosen by the model, not forced by the calculator
@@ -31,9 +31,9 @@ class Generated:
 
 @dataclass(frozen=True)
 class Answers:
-    """What was generated for one prompt."""
+    """Everything generated for one prompt."""
 
-    index: int  # of the prompt
+    index: int  # index of the prompt
     samples: list[Generated]
     seconds: float  # this prompt's share of its batches' wall time
 
@@ -41,7 +41,7 @@ class Answers:
 def truncated(logits: Tensor, temperature: float, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Unnormalized probabilities [B, V] at `temperature`, zero outside the top k and the smallest set of mass top_p.
 
-    Tokens as probable as the last one kept are kept too, so that the order of equal values decides nothing.
+    Tokens as probable as the last kept one are also kept, so the order of equal values does not matter.
     """
     scaled = logits / temperature
     probabilities = torch.exp(scaled - scaled.max(-1, keepdim=True).values)
@@ -68,8 +68,8 @@ def draw(
 ) -> Tensor:
     """The next token of each row (LongTensor[B]): the most probable one, or by inverse distribution function.
 
-    numbers: uniform [B]; None, or temperature None or 0: greedy. The distribution function runs over the token ids,
-    so near-equal probabilities cannot change places between batches.
+    The distribution function runs over token ids, so nearly equal probabilities cannot change places between batches.
+    numbers: uniform [B]. If it is None, or temperature is None or 0, decoding is greedy.
     """
     if numbers is None or not temperature:
         return logits.argmax(-1)
@@ -77,7 +77,7 @@ def draw(
     mass = probabilities.double().cumsum(-1)
     aim = numbers.to(mass.device)[:, None] * mass[:, -1:]
     chosen = torch.searchsorted(mass, aim, right=True)[:, 0]
-    # Rounding may aim at the very end; the last token with a probability is meant then.
+    # Rounding may select a position past the end; the last token with a nonzero probability is then used.
     possible = probabilities.shape[-1] - 1 - (probabilities > 0).flip(-1).int().argmax(-1)
     return torch.minimum(chosen, possible)
 
@@ -125,11 +125,23 @@ def generate(
 ) -> Iterator[Answers]:
     """Yield `samples` solutions for each prompt, in batches of similar length: NOT in the order of the prompts.
 
-    keys: example ids; together with `seed` and the sample's number (from `first_sample` on) they fix the random
-    numbers, so more samples of the same questions can be drawn later. temperature None or 0: greedy. batch_size:
-    sequences decoded together, or `auto`; where memory runs out it is halved and the batch is done again. stops: texts
-    that end a solution, and are not part of it. writer: the tokenizer's, where the caller has one. Raises UserError
-    naming the example whose prompt is too long.
+    Args:
+        decoder: The model.
+        prompts: The model's inputs.
+        keys: Example ids; together with `seed` and the sample's number (starting with `first_sample`) they determine the
+            random numbers, so more samples of the same questions can be drawn later.
+        samples: Number of samples per prompt.
+        temperature, top_k, top_p: Options of sampling; temperature None or 0: greedy.
+        max_new_tokens: Maximum number of new tokens.
+        calculator: Forces results of computations; None: no calculator.
+        seed: Seed of the random numbers.
+        batch_size: Sequences decoded together, or `auto`; halved, with the batch repeated, if memory runs out.
+        first_sample: Number of the first sample.
+        stops: Texts that end a solution and are not part of it.
+        writer: The tokenizer's `TokenText`, if the caller already has one.
+
+    Raises:
+        UserError: If a prompt is too long; names the example.
     """
     ids = decoder.encode(prompts, keys, reserve=max_new_tokens)
     order = sorted(range(len(ids)), key=lambda index: (len(ids[index]), index))
@@ -140,7 +152,7 @@ def generate(
     shared = decoder.shared_prefix(ids)
 
     def solve(batch: Sequence[int], rows: int) -> list[Answers]:
-        """The answers to a batch of questions; where one has more samples than rows are allowed, some at a time."""
+        """The answers to a batch of questions; a question with more samples than allowed rows is done in parts."""
         began = time.perf_counter()
         at_once = min(rows, samples)
         state = decoder.prefill([ids[index] for index in batch], shared)
@@ -173,8 +185,8 @@ def generate(
 
 
 def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, calculator, stop_texts):
-    """Decode the rows of `state`; per row: token ids [B, longest], which were free, count, log-probability, whether it
-    ended (CPU)."""
+    """Decode the rows of `state`. Returns, on the CPU: ids [B, longest], which are free, counts, log-probabilities, and
+    whether each row ended."""
     total, device = len(state), decoder.device
     tokens = torch.full((total, max_new_tokens), decoder.pad_id, device=device)
     chosen = torch.ones_like(tokens, dtype=torch.bool)
@@ -184,7 +196,9 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
     alive = torch.arange(total, device=device)  # which row each row of the state is
     over = torch.zeros(total, dtype=torch.bool, device=device)  # ended, but still in the state
     constraint = calculator.start(total) if calculator is not None else None
-    missing = torch.full((total,), decoder.ends, device=device)  # end tokens that a row of the state still has to write
+    missing = torch.full(
+        (total,), decoder.ends, device=device
+    )  # end tokens that each row of the state still has to write
     forced = None
     for position in range(max_new_tokens):
         logits = state.logits
@@ -213,7 +227,7 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
             break
         if constraint is not None:
             forced = calculator.forced(constraint, new)
-        # Dropping copies the cache, so it waits until an eighth of the rows is over.
+        # Dropping rows copies the cache, so wait until an eighth of them is finished.
         if left <= 0.875 * len(over):
             rows = torch.nonzero(~over)[:, 0]
             state, alive, keys, new = state.select(rows), alive[rows], keys[rows], new[rows]

@@ -1,8 +1,8 @@
 """Selection of a candidate step by a mixture of language model and discriminator. GRACE section 3.3.
 
-The official code mixes probabilities, (1 - beta) * exp(mean log p) + beta * softmax(discriminator), and not the log
-probabilities of the paper's equation 7; so does this module. All functions take many questions at once: tensors are
-[questions, candidates], and a mask says which places hold a candidate.
+Like the official code, this module mixes probabilities, (1 - beta) * exp(mean log p) + beta * softmax(discriminator),
+rather than the log-probabilities of the paper's equation 7. All functions process many questions at once: tensors are
+[questions, candidates], and a mask marks the places with a candidate.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,17 @@ from torch import Tensor
 def language_model_scores(logprobs: Tensor, lengths: Tensor) -> Tensor:
     """Geometric mean of the token probabilities of each candidate, [..., candidates].
 
-    logprobs: [..., candidates, tokens], of the distribution that was sampled from; what is not finite (pads, and
-    forced tokens outside the nucleus) adds 0. lengths: [..., candidates], tokens other than pads, forced ones included.
+    Args:
+        logprobs: [..., candidates, tokens], under the distribution that was sampled from; values that are not finite
+            (pads, and forced tokens outside the nucleus) add 0.
+        lengths: [..., candidates], number of tokens without pads, including forced ones.
     """
     total = torch.where(logprobs.isfinite(), logprobs, 0.0).sum(-1)
     return torch.exp(total / lengths.clamp(min=1))
 
 
 def beam_scores(scores: Tensor, exists: Tensor | None = None) -> Tensor:
-    """Beams are compared by a softmax over their scores (mean log-probabilities), [..., beams]."""
+    """Softmax over the beams' scores (mean log-probabilities), [..., beams]."""
     return torch.softmax(_only(scores, exists), -1)
 
 
@@ -35,11 +37,15 @@ def mixed_scores(
     all_answers: Tensor | None = None,
     exists: Tensor | None = None,
 ) -> Tensor:
-    """Final scores [questions, candidates]; -inf where no candidate is.
+    """Final scores [questions, candidates]; -inf where there is no candidate.
 
-    language_model: of `language_model_scores` or `beam_scores`. discriminator: raw scores, or None where beta is 0.
-    normalize: softmax of the discriminator's scores over a question's candidates. all_answers: bool [questions];
-    where every candidate holds the answer marker, the language model decides alone.
+    Args:
+        language_model: From `language_model_scores` or `beam_scores`.
+        discriminator: Raw scores, or None if beta is 0.
+        beta: Weight of the discriminator.
+        normalize: Whether to apply softmax to the discriminator's scores over a question's candidates.
+        all_answers: bool [questions]: every candidate contains the answer marker, so only the language model counts.
+        exists: bool [questions, candidates]: where there is a candidate; None: everywhere.
     """
     if beta == 0 or discriminator is None:
         return _only(language_model, exists)
@@ -55,9 +61,9 @@ def mixed_scores(
 def select(final: Tensor, numbers: Tensor | None = None) -> Tensor:
     """The chosen candidate of each question, LongTensor [questions].
 
-    numbers: None for the best one (the first of equals); uniform in [0, 1) [questions] to draw one in proportion to
-    its score (scores below 0, which unnormalized discriminator scores can bring about, count as 0; if none is above
-    0, the best one is taken).
+    numbers: None selects the best one (the first of equals). Uniform numbers in [0, 1) [questions] draw one in proportion
+    to its score. Negative scores, possible with unnormalized discriminator scores, count as 0; if no score is positive,
+    the best one is selected.
     """
     best = final.argmax(-1)
     if numbers is None:
@@ -65,7 +71,7 @@ def select(final: Tensor, numbers: Tensor | None = None) -> Tensor:
     mass = final.double().clamp(min=0).cumsum(-1)
     total = mass[:, -1:]
     drawn = torch.searchsorted(mass, numbers.to(mass)[:, None] * total, right=True)[:, 0]
-    last = final.shape[-1] - 1 - (final > 0).flip(-1).int().argmax(-1)  # rounding may aim behind the end
+    last = final.shape[-1] - 1 - (final > 0).flip(-1).int().argmax(-1)  # rounding may select a position past the end
     return torch.where(total[:, 0] > 0, torch.minimum(drawn, last), best)
 
 
@@ -80,8 +86,8 @@ def discriminator_rows(
 ) -> list[list[int]]:
     """Token ids `[CLS] question prefix [SEP] candidate` for each candidate of one question.
 
-    candidates: token ids without pads. As in the official code pads stay behind a candidate that is shorter than the
-    longest; the attention mask leaves them out.
+    candidates: token ids without pads. As in the official code, candidates shorter than the longest are followed by pads,
+    which the attention mask leaves out.
     """
     longest = max((len(candidate) for candidate in candidates), default=0)
     return [

@@ -31,10 +31,10 @@ class Generator:
     decoder: "Decoder"
     calculator: Calculator | None
     prompting: Prompting
-    masked_results: bool = False  # the calculator's results were masked from the loss when it was trained
+    masked_results: bool = False  # whether it was trained with the calculator's results masked from the loss
 
     def prompt(self, question: str) -> str:
-        """The model's input for `question`, behind worked examples where it is used with some."""
+        """The model's input for `question`, after worked examples if the model is used with any."""
         return self.prompting.text(question)
 
     @property
@@ -44,14 +44,14 @@ class Generator:
 
 
 def shard_of(rows: Sequence[RowType], shard: int, shards: int) -> list[RowType]:
-    """Block `shard` (from 0) of `shards` blocks of consecutive rows; all blocks in order are the rows."""
+    """Block `shard` (from 0) of `shards` blocks of consecutive rows; all blocks in order give all rows."""
     if not 0 <= shard < shards:
-        raise UserError(f"--shard {shard}: there are {shards} shards, counted from 0")
+        raise UserError(f"--shard {shard}: must be from 0 to {shards - 1}, because --shards is {shards}")
     return list(rows[len(rows) * shard // shards : len(rows) * (shard + 1) // shards])
 
 
 def check_references(task: Task, rows: Sequence[Example], path: str | Path) -> None:
-    """Raise UserError naming file and line for a reference that cannot be graded against."""
+    """Raise UserError naming file and line if a reference cannot be used for grading."""
     for number, example in enumerate(rows, start=1):
         try:
             task.grade("", example.answer)
@@ -96,19 +96,27 @@ def open_generator(
     form: str = "steps",
     demonstrations: int = 0,
 ) -> Generator:
-    """Load the checkpoint folder `model` for the task. Raises UserError for what does not fit together.
+    """Load a checkpoint for a task.
 
-    calculator: force the results of computations, where the task has a calculator at all, is not answered in prose, and
-    the checkpoint was not trained on texts with separators, whose papers compute nothing outside the model. form: the
-    text form that the checkpoint was trained in (see `Task.in_form`). demonstrations: worked examples in the prompt; 0:
-    as many as the model's YAML says for a frozen one.
+    Args:
+        model: Folder of the checkpoint.
+        model_file: The model's YAML.
+        task_file: The task's YAML.
+        calculator: Force the results of computations, if the task has a calculator, is not answered in prose, and the
+            checkpoint was not trained on texts with separators, whose papers use no calculator.
+        device: Device to run on; default: the first GPU, or the CPU.
+        form: Text form that the checkpoint was trained in (see `Task.in_form`).
+        demonstrations: Worked examples in the prompt; 0: the number in the model's YAML if the model is frozen.
+
+    Raises:
+        UserError: If checkpoint, model and task do not fit together.
     """
     from retrace.models.load import check_delimiter, load_model
 
     config = load_model_config(model_file)
     task = load_task(task_file).in_form(form, config.family)
     if (Path(model) / "student").is_dir():
-        raise UserError(f"{model}: emulator and student of implicit chain of thought; decode it with implicit")
+        raise UserError(f"{model} has an emulator and a student of implicit chain of thought; decode it with implicit")
     network, tokenizer = load_model(model, config.family, config.dtype, device or best_device())
     prompting = prompting_of(task, config, tokenizer, model, demonstrations or None)
     plain = not prompting.separated

@@ -1,11 +1,11 @@
 """State of rows being decoded: a cache that rows can leave and enter, and attention over it.
 
-Rows are right-aligned: the real tokens of a row end in the last cache column, and what a shorter row has on its left
-are masked holes. T5's position bias depends only on the distance of key and query, and decoder-only models get explicit
-position ids, so holes do not change any logit.
+Rows are right-aligned: the real tokens of a row end in the last cache column, and shorter rows have masked holes on the
+left. T5's position bias depends only on the distance between key and query, and decoder-only models get explicit position
+ids, so holes do not change the logits.
 
-In an encoder-decoder the question's keys and values exist once a question, however many rows (samples, candidates)
-decode it: cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
+In an encoder-decoder a question's keys and values are stored once for all rows (samples, candidates) that decode it:
+cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
 """
 
 from typing import Any
@@ -33,7 +33,7 @@ class GrowingLayer(DynamicLayer):
             self.used, self.key_room, self.value_room = 0, key_states[:, :, :0], value_states[:, :, :0]
         length = self.used + key_states.shape[2]
         if length > self.key_room.shape[2]:
-            # A quarter more than needed: few copies in a long run, little waste in a short one.
+            # A quarter more than needed, so long runs need few copies and short runs waste little.
             room = length + max(16, length // 4)
             self.key_room = _with_room(self.key_room, key_states, self.used, room)
             self.value_room = _with_room(self.value_room, value_states, self.used, room)
@@ -51,7 +51,7 @@ class GrowingLayer(DynamicLayer):
 
 
 class ExactLayer(GrowingLayer):
-    """The same in float64, for attention that takes it."""
+    """The same in float64, for attention that supports it."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append keys and values [B, heads, new, width]; returns all of them (views)."""
@@ -69,7 +69,7 @@ class Groups:
     """Which question each row decodes, and each row's place among its question's rows."""
 
     def __init__(self, question: Tensor, questions: int) -> None:
-        self.question, self.questions = question, questions  # [B] index of the question, how many there are
+        self.question, self.questions = question, questions  # [B] index of the question; number of questions
         counts = torch.bincount(question, minlength=questions)
         self.width = int(counts.max()) if len(question) else 0
         order = torch.argsort(question, stable=True)
@@ -98,7 +98,7 @@ class Groups:
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor, scale: float) -> Tensor:
     if query.device.type == "cpu" and query.dtype == torch.float64:
-        # Few queries a row: two plain products are a quarter faster than the processor's fused kernel.
+        # With few queries per row, two plain products are 25 % faster than the processor's fused kernel.
         weights = torch.softmax(torch.matmul(query * scale, key.transpose(2, 3)) + bias, -1)
         return torch.matmul(weights, value)
     return scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=scale)
@@ -120,12 +120,12 @@ def _grouped_attention(
         attend = exact_attention if takes_float64(query) else sdpa_attention_forward
         return attend(module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs)
     kind = query.dtype
-    # The cache is float64 where the weights are float32; under autocast the query is of half precision all the same.
+    # The cache is float64 if the weights are float32; under autocast the query still has half precision.
     if takes_float64(query) or key.dtype == torch.float64:
         query, key, value = query.double(), key.double(), value.double()
     if not module.is_causal:  # cross-attention; T5's position bias is zero there
         return groups.attend(query, key, value, attention_mask, scaling).to(kind), None
-    # Not -inf: a hole's query sees nothing, and -inf everywhere would make NaN of it.
+    # Not -inf: a hole's query sees nothing, and -inf everywhere would give NaN.
     bias = position_bias.to(query.dtype).masked_fill(~attention_mask, torch.finfo(query.dtype).min)
     return _attend(query, key, value, bias, scaling).transpose(1, 2).to(kind), None
 
@@ -154,10 +154,10 @@ class State:
 
     @torch.no_grad()
     def select(self, rows: Tensor) -> "State":
-        """A new state of these rows (LongTensor[n], any order, repeats allowed); this one stays as it is.
+        """A new state with these rows (LongTensor[n], any order, repeats allowed); this state is unchanged.
 
-        Left columns that are holes in all chosen rows are dropped. Questions without rows are dropped as soon as
-        they are a quarter of all.
+        Left columns that are holes in all selected rows are dropped. Questions without rows are dropped once they are a
+        quarter of all questions.
         """
         rows = rows.to(self.mask.device)
         mask = self.mask.index_select(0, rows)
@@ -188,7 +188,7 @@ class State:
         return self.select(torch.arange(len(self), device=self.mask.device).repeat_interleave(n))
 
     def realign(self, shift: Tensor) -> None:
-        """Move row i by shift[i] columns to the right; what falls off the end are holes."""
+        """Move row i by shift[i] columns to the right; only holes may be moved past the end."""
         columns = torch.arange(self.mask.shape[1], device=self.mask.device)[None] - shift[:, None]
         self.mask = self.mask.gather(1, columns.clamp(min=0)) & (columns >= 0)
         first = _first_used_column(self.mask)

@@ -1,4 +1,4 @@
-"""One answer from several samples: majority vote, or the choice of a scorer."""
+"""One answer from several samples, by majority vote or by a scorer."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -12,9 +12,13 @@ def majority(
 ) -> int:
     """The index of the first sample with the winning answer (self-consistency, Wang et al. 2023).
 
-    answers: what each sample answers, None where it answers nothing; `canonical` makes equal answers one. Without
-    `weights` each sample has one vote. Of equally strong answers the one wins that reached its votes first. Samples
-    without an answer win only where nobody has one: then the first sample counts.
+    Ties go to the answer that reached its number of votes first. A sample without an answer wins only if no sample has
+    one; the first sample then counts.
+
+    Args:
+        answers: The answer of each sample; None for no answer.
+        canonical: Maps equal answers to the same text.
+        weights: Votes of each sample; default: one each.
     """
     votes: dict[str, float] = {}
     first: dict[str, int] = {}
@@ -40,14 +44,14 @@ def best(scores: Sequence[float]) -> int:
 
 def _finite(score: float) -> float:
     if not math.isfinite(score):
-        raise ValueError(f"a score is {score}; the scorer's weights or inputs are broken")
+        raise ValueError(f"a score is {score}; the scorer's weights or inputs are invalid")
     return score
 
 
 def make_sample(
     task: Task, example: Example, text: str, tokens: int, logprob: float, score: float | None = None
 ) -> Sample:
-    """A generated text with its answer, judged by both graders of the task."""
+    """A generated text with its answer, graded by both graders of the task."""
     return Sample(
         text=text,
         answer=task.answer_of(text, example),
@@ -62,8 +66,10 @@ def make_sample(
 def make_prediction(
     example: Example, samples: list[Sample], chosen: int, seconds: float | None = None, tokens: int | None = None
 ) -> Prediction:
-    """What a decoder says about `example`: sample `chosen` counts. tokens: all that were generated, by default those
-    of the samples."""
+    """The prediction for `example`, in which sample `chosen` counts.
+
+    tokens: number of all generated tokens; default: those of the samples.
+    """
     counts = samples[chosen]
     return Prediction(
         example_id=example.id,
@@ -80,7 +86,7 @@ def make_prediction(
 
 
 def choose(prediction: Prediction, chosen: int, **changes: object) -> Prediction:
-    """The same prediction with another choice."""
+    """The same prediction with a different choice."""
     counts = prediction.samples[chosen]
     update = {
         "chosen": chosen,

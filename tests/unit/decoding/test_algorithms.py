@@ -42,7 +42,7 @@ def test_names_and_options_are_known_without_torch() -> None:
 
 def test_a_name_is_given_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "REGISTERED", dict(algorithms()))
-    with pytest.raises(ValueError, match="two decoding algorithms are called 'greedy'"):
+    with pytest.raises(ValueError, match="two decoding algorithms named 'greedy'"):
         register_algorithm(Algorithm("greedy", Greedy, sample=lambda *_: iter(())))
     register_algorithm(Algorithm("greedier", Greedy, sample=lambda *_: iter(())))
     assert registry.REGISTERED["greedier"].option_sections == {"greedier": Greedy}

@@ -101,7 +101,7 @@ def test_a_user_error_is_one_line_and_exit_2(words, tmp_path):
         timeout=120,
     )
     assert done.returncode == 2
-    assert done.stderr == "error: --shard 5: there are 1 shards, counted from 0\n"
+    assert done.stderr == "error: --shard 5: must be from 0 to 0, because --shards is 1\n"
 
 
 @pytest.fixture

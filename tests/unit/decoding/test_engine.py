@@ -140,7 +140,7 @@ def test_question_keys_exist_once(tokenizer):
 
 
 def test_too_long_question_is_named(decoder):
-    with pytest.raises(UserError, match=r"q7: the question has \d+ tokens, the model takes \d+"):
+    with pytest.raises(UserError, match=r"q7: the question has \d+ tokens, but the model accepts \d+"):
         decoder.encode(["Tom", "apples " * 300], names=["q6", "q7"], reserve=10)
 
 

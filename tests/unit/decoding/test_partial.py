@@ -96,7 +96,7 @@ def test_killed_jobs_write_the_bytes_of_an_undisturbed_run(job, words, tmp_path,
     # Neither the answers nor the rows that are kept depend on the batches.
     JOBS[job][0](arguments(job, words, output, "--batch-size", "7"))
     shown = capfd.readouterr()
-    assert f"going on behind {done} rows of an earlier run" in shown.err
+    assert f"continuing after {done} rows of an earlier run" in shown.err
     assert output.read_bytes() == whole.read_bytes()
     assert {**json.loads(shown.out.splitlines()[-1]), "seconds": 0} == {**counts, "seconds": 0}
     assert not state.parent.exists()
@@ -146,7 +146,7 @@ def test_what_another_job_left_is_never_gone_on_with(other, words, tmp_path, cap
         words[model] = str(tmp_path / "model")
     capfd.readouterr()
     decode.main(arguments("greedy", words, output, *more))
-    assert "belongs to other options, models, data or code; starting anew" in capfd.readouterr().err
+    assert "is from different options, models, data or code; starting over" in capfd.readouterr().err
     decode.main(arguments("greedy", words, tmp_path / "plain.jsonl", *more))
     assert output.read_bytes() == (tmp_path / "plain.jsonl").read_bytes()
 

@@ -330,7 +330,7 @@ def test_a_checkpoint_of_the_wrong_kind_is_refused(made) -> None:
     words = ["implicit", *made("model-file", "data", model="no_cot", output="wrong"), "--seed", "0"]
     assert "no_cot: has no emulator" in refused(decode.main, words, out)
     words = ["greedy", *made("model-file", "data", model="icot", output="wrong"), "--seed", "0"]
-    assert "icot: emulator and student of implicit chain of thought; decode it with implicit" in refused(
+    assert "icot has an emulator and a student of implicit chain of thought; decode it with implicit" in refused(
         decode.main, words, out
     )
     for decoder in ("beam", "guided"):

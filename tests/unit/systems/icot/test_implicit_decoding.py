@@ -86,7 +86,7 @@ def test_prompts_keep_their_separator() -> None:
 
 def test_a_long_question_is_named() -> None:
     decoder = ImplicitDecoder(coupled(positions=12), tokenizer())
-    with pytest.raises(UserError, match="7: the question has 8 tokens, the model takes 3 before 9 new ones"):
+    with pytest.raises(UserError, match="7: the question has 8 tokens, but the model accepts 3 before 9 new ones"):
         list(generate(decoder, PROMPTS[7:8], KEYS[7:8], max_new_tokens=9))
 
 
