@@ -50,7 +50,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_when_there_is_room(smoke, work
     workflow.configured("preset: smoke\n")
     shown = workflow.refused(MODEL)
     assert "the trainer's saved states need up to" in shown
-    assert f"the disk has too little room ({small_disk}: 0." in shown
+    assert f"the disk has too little space ({small_disk}: 0." in shown
     assert not (small_disk / MODEL).exists()
     filler.unlink()
     workflow.make(MODEL)

@@ -25,14 +25,14 @@ Grader = Callable[[str, Example], bool]  # whether a solution's text is correct
 
 
 class GreedyAccuracy:
-    """Share of the questions whose greedy answer is right: `{"accuracy": ...}`.
+    """Share of the questions whose greedy answer is correct: `{"accuracy": ...}`.
 
-    calculator: forces the results of computations; None: no calculator. grade: of a solution's text; default: the task's
-    own grader. batch_size: questions decoded together. also: further evaluations, such as the development loss, whose
-    metrics are added. No random number is drawn, and the model is left as it was found.
+    No random number is drawn, and the model is left unchanged. calculator: forces the results of computations; None: no
+    calculator. grade: of a solution's text; default: the task's own grader. batch_size: questions decoded together.
+    also: further evaluations, such as the development loss, whose metrics are added.
     """
 
-    decodes = True  # the trainer hands over a model that one process can use alone
+    decodes = True  # the trainer passes a model that one process can use on its own
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class GreedyAccuracy:
         if not examples:
             raise UserError("no development questions to measure the accuracy on; check the split and its limits")
         self.prompting = prompting
-        # Sorted by length, so that processes that take turns have equal work.
+        # Sorted by length, because processes that take every n-th question then have equal work.
         self.examples = sorted(examples, key=lambda example: len(example.question))
         self.max_new_tokens = max_new_tokens
         self.batch_size = batch_size

@@ -20,7 +20,7 @@ def adapter_options(options: AdapterTraining, family: str) -> Any:
         return None
     if is_sharded():
         raise UserError(
-            f"lora_rank {options.lora_rank}: adapters are small and are not divided; set launch.strategy to ddp"
+            f"lora_rank {options.lora_rank}: adapters are not divided among devices; set launch.strategy to ddp"
         )
     from peft import LoraConfig
 
@@ -46,10 +46,9 @@ def explained(options: AdapterTraining) -> Iterator[None]:
 
 
 def with_adapters(model: PreTrainedModel, options: AdapterTraining, family: str, seed: int) -> Any:
-    """The model with fresh adapters, all else frozen, or as it is where the options ask for none.
+    """The model with new adapters and all other weights frozen, or unchanged if the options ask for no adapters.
 
-    The same seed gives the same adapters, so that a training can go on. Raises UserError for layers that the model
-    does not have.
+    The same seed gives the same adapters, so a training can resume. Raises UserError if the model lacks a named layer.
     """
     wanted = adapter_options(options, family)
     if wanted is None:
@@ -62,7 +61,7 @@ def with_adapters(model: PreTrainedModel, options: AdapterTraining, family: str,
 
 
 def has_adapters(model: Any) -> bool:
-    """Whether a model is one of peft's, around a model whose layers have adapters."""
+    """Whether a model is a peft model, which wraps a model whose layers have adapters."""
     return hasattr(model, "peft_config")
 
 
@@ -72,7 +71,7 @@ def inner(model: Any) -> PreTrainedModel:
 
 
 def saved_weights(model: nn.Module, options: Training) -> int:
-    """How many weights a saved state holds: all of the model, or at most so many of adapters, which it has or will get."""
+    """Number of weights in a saved state: all of the model's, or an upper bound on those of its (future) adapters."""
     if has_adapters(model):
         return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     rank, names = getattr(options, "lora_rank", 0), getattr(options, "lora_modules", [])

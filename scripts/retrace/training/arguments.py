@@ -1,4 +1,4 @@
-"""Translation of training options to Hugging Face's trainers."""
+"""Conversion of training options to arguments of Hugging Face's trainers."""
 
 import math
 from importlib.util import find_spec
@@ -13,11 +13,11 @@ from retrace.machine.tracking import tracking_options
 from retrace.training import parallel
 from retrace.training.options import Training
 
-_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}  # by the library's names
+_OPTIMIZERS = {"adamw_8bit": "adamw_bnb_8bit", "paged_adamw_8bit": "paged_adamw_8bit"}  # to the library's names
 
 
 def steps_of(options: Training, rows: int) -> int:
-    """Optimizer steps of the training: max_steps, or what the epochs give."""
+    """Optimizer steps of the training: max_steps, or the number determined by the epochs."""
     if options.max_steps > 0:
         return options.max_steps
     return max(1, math.ceil(options.epochs * rows / options.batch_size))
@@ -29,7 +29,7 @@ def milestones(options: Training, total: int) -> set[int]:
 
 
 def warm_up_of(options: Training, total: int) -> int:
-    """The steps in which the learning rate rises: as many as named, or a share of all."""
+    """Number of steps in which the learning rate rises: the option, or a share of all steps."""
     named = getattr(options, "warmup_steps", -1)
     return named if named >= 0 else math.ceil(options.warmup_ratio * total)
 
@@ -46,7 +46,7 @@ def arguments_of_training(
     kind: type[TrainingArguments] = TrainingArguments,
     **more: Any,
 ) -> TrainingArguments:
-    """The arguments of a Trainer of Hugging Face; kind, more: a subclass of theirs, and what it takes besides."""
+    """Arguments for Hugging Face's Trainer. kind, more: a subclass of its arguments, and additional arguments for it."""
     chooses = evaluates and best is not None
     arguments = kind(
         output_dir=str(state),
@@ -62,13 +62,14 @@ def arguments_of_training(
         max_grad_norm=options.max_grad_norm,
         bf16=options.precision == "bfloat16",
         fp16=options.precision == "float16",
-        # Milestones decides when to evaluate and to save; Trainer itself does both at the end only.
+        # Milestones decides when to evaluate and save; Trainer itself does both only at the end.
         eval_strategy="steps" if evaluates else "no",
         eval_steps=total,
         save_strategy="steps",
         save_steps=total,
         save_total_limit=None,  # `restarts.drop_old` decides
-        load_best_model_at_end=chooses and not parallel.is_sharded(),  # else `restore_whole` takes it from the file
+        load_best_model_at_end=chooses
+        and not parallel.is_sharded(),  # otherwise `restore_whole` reads it from the file
         metric_for_best_model=best if chooses else None,
         greater_is_better=best != "loss" if chooses else None,
         logging_strategy="steps",
@@ -91,18 +92,18 @@ def arguments_of_training(
 
 
 def _optimizer_options(options: Training) -> dict[str, str]:
-    """The optimizer by the library's name; none for the library's own AdamW. Raises UserError for what cannot run here."""
+    """The optimizer under the library's name; empty for its default AdamW. Raises UserError if it cannot run here."""
     if options.optim not in _OPTIMIZERS:
         return {}
     if parallel.is_sharded():
         raise UserError(
-            f"optim {options.optim} under launch.strategy {parallel.strategy()}: DeepSpeed and FSDP divide or offload plain "
-            "AdamW only; set launch.strategy to ddp, or optim to adamw"
+            f"optim {options.optim} under launch.strategy {parallel.strategy()}: DeepSpeed and FSDP can divide or offload "
+            "only plain AdamW; set launch.strategy to ddp, or optim to adamw"
         )
     if find_spec("bitsandbytes") is None:
         raise UserError(f"optim {options.optim} needs bitsandbytes: pip install bitsandbytes; or set optim to adamw")
     if not torch.cuda.is_available():
-        raise UserError(f"optim {options.optim} needs a GPU, and there is none here; set optim to adamw")
+        raise UserError(f"optim {options.optim} needs a GPU, but there is none; set optim to adamw")
     return {"optim": _OPTIMIZERS[options.optim]}
 
 

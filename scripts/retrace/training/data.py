@@ -24,8 +24,13 @@ _WORD = re.compile(r"[^\W\d_]+")
 
 @dataclass(frozen=True)
 class Row:
-    """One example as token ids: what the model reads (`ids`), what it shall write (`target`), and for each token of
-    the target whether the loss leaves it out (`ignored`; it is read all the same)."""
+    """One example as token ids.
+
+    Attributes:
+        ids: The model's input.
+        target: The output to learn.
+        ignored: Whether the loss leaves out each token of the target; the model still reads it.
+    """
 
     ids: list[int]
     target: list[int]
@@ -37,7 +42,7 @@ class Row:
 
 
 def result_spans(text: str) -> list[tuple[int, int]]:
-    """Character spans of what a calculator writes: `7` in `<<3+4=7>>` and in `[ 3 + 4 = 7 ]`."""
+    """Character spans of a calculator's results: `7` in `<<3+4=7>>` and in `[ 3 + 4 = 7 ]`."""
     spans = []
     for match in _RESULT.finditer(text):
         group = 1 if match.group(1) is not None else 2
@@ -46,8 +51,8 @@ def result_spans(text: str) -> list[tuple[int, int]]:
 
 
 def encode_solutions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> list[tuple[list[int], list[bool]]]:
-    """For each text its token ids, without the tokenizer's own, and whether each token belongs to a calculator's result."""
-    if not tokenizer.is_fast:  # written in Python, as ByT5's: it does not say where its tokens stand
+    """For each text, its token ids without special tokens, and whether each token belongs to a calculator's result."""
+    if not tokenizer.is_fast:  # written in Python, like ByT5's: it does not report the positions of tokens
         writer = TokenText(tokenizer)
         ids = text_ids(tokenizer, texts)
         return [(row, _inside(text, writer.offsets(row, text))) for text, row in zip(texts, ids, strict=True)]
@@ -58,11 +63,11 @@ def encode_solutions(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -
 
 
 def _inside(text: str, offsets: Sequence[tuple[int, int]]) -> list[bool]:
-    """Whether each token, from where it starts to where it ends, belongs to a calculator's result."""
+    """Whether each token, given by start and end, belongs to a calculator's result."""
     marks = bytearray(len(text))
     for low, high in result_spans(text):
         marks[low:high] = b"\x01" * (high - low)
-    # A token that holds more than the result (`=7`) is the model's own to write.
+    # A token with more than the result (`=7`) must be written by the model.
     return [start < end and 0 not in marks[start:end] for start, end in offsets]
 
 
@@ -79,14 +84,26 @@ def generator_rows(
 ) -> list[Row]:
     """Training rows of a generator: `task.prompt(question)` -> `task.solution_text(example)`.
 
-    Encoder-decoder: prompt and solution apart. Decoder-only: prompt, solution and end token in one row, the prompt
-    masked from the loss. mask_calculator: results of the calculator are masked, too. Examples longer than
-    `max_length` tokens (input or output; both together for a decoder-only model) are left out, counted and named:
-    half a question teaches to guess. targets: `solutions`, or `answers` alone. prompting: for a model with a chat
-    template; else its input is plain text. Raises UserError if none is left.
+    Encoder-decoder rows have prompt and solution separately. Decoder-only rows have prompt, solution and end token
+    together, with the prompt masked from the loss. Examples that are too long are left out, counted and named, because
+    truncated questions teach a model to guess.
+
+    Args:
+        examples: The examples.
+        task: The task.
+        tokenizer: The model's tokenizer.
+        family: Family of the model.
+        max_length: Maximum number of tokens: of input or output, or of both together for a decoder-only model.
+        mask_calculator: Whether results of the calculator are masked, too.
+        what: Name of the examples in messages.
+        targets: `solutions` or `answers`.
+        prompting: For a model with a chat template; otherwise the input is plain text.
+
+    Raises:
+        UserError: If no example is left.
     """
     if not examples:
-        raise UserError(f"no {what} to train on; check the split and its limits")
+        raise UserError(f"there are no {what} to train on; check the split and its limits")
     prompting = prompting or Prompting(task, family, tokenizer)
     solutions = [prompting.solution(one, targets == "answers") for one in examples]
     made = solution_rows(prompting, [one.question for one in examples], solutions)
@@ -94,7 +111,7 @@ def generator_rows(
 
 
 def solution_rows(prompting: Prompting, questions: Sequence[str], solutions: Sequence[str]) -> list[Row]:
-    """The token rows of any solutions, written in the task's form; results of the calculator are marked as ignored."""
+    """Token rows of solutions in the task's form; results of the calculator are marked as ignored."""
     prompts = [prompting.text(question) for question in questions]
     if not prompts:
         return []
@@ -106,7 +123,7 @@ def solution_rows(prompting: Prompting, questions: Sequence[str], solutions: Seq
 
 
 def length_of(row: Row, family: str) -> int:
-    """What a limit on the length counts: input or output, or both together for a decoder-only model."""
+    """The length that limits apply to: the longer of input and output, or both together for a decoder-only model."""
     return row.length if family == "decoder_only" else max(len(row.ids), len(row.target))
 
 
@@ -157,20 +174,20 @@ def _decoder_only_rows(prompting: Prompting, prompts: Sequence[str], solutions: 
 
 
 def _apart(tokenizer: PreTrainedTokenizerBase, prompt: str, rest: str) -> tuple[list[int], list[bool]]:
-    """The tokens that write `rest` behind a prompt whose last token they may not share, as decoding has to write it."""
+    """The tokens of `rest` after a prompt. They may not share the prompt's last token, because decoding cannot."""
     writer = TokenText(tokenizer)
     for text in dict.fromkeys((rest, rest.lstrip(" "))):
         ids, inside = encode_solutions(tokenizer, [text])[0]
         if "".join(writer.surfaces[token] for token in ids) == rest:
             return ids, inside
     ids = writer.continuation(prompt, rest)
-    if ids is None:  # what no tokens write exactly: the tokenizer's own reading of it
+    if ids is None:  # no tokens give exactly this text; use the tokenizer's own encoding
         return encode_solutions(tokenizer, [rest.lstrip(" ")])[0]
     return ids, _inside(rest, writer.offsets(ids, rest))
 
 
 def _chat_rows(prompting: Prompting, prompts: Sequence[str], solutions: Sequence[str]) -> list[Row]:
-    """Prompts from a chat template, which brings its special tokens; the answer ends as the template ends a turn."""
+    """Rows with prompts from a chat template, which has special tokens; the answer ends like a turn of the template."""
     end = answer_end(prompting.tokenizer, chat=True)
     targets = encode_solutions(prompting.tokenizer, solutions)
     return [
@@ -194,9 +211,9 @@ def report_long(names: Sequence[str], total: int, limit: int, what: str, done: s
 
 
 def add_noise(examples: Sequence[Example], share: float, seed: int, vocabulary: Iterable[str]) -> list[Example]:
-    """The examples with `share` of their questions' words replaced by random words; numbers and steps stay.
+    """The examples with `share` of their questions' words replaced by random words; numbers and steps are unchanged.
 
-    The words come, each equally likely, from the letters-only words of `vocabulary`'s texts.
+    The random words are drawn uniformly from the letters-only words of `vocabulary`'s texts.
     """
     if share == 0:
         return list(examples)
@@ -219,7 +236,7 @@ def pad(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
 
 
 def mask_of(rows: Sequence[Sequence[int]]) -> torch.Tensor:
-    """LongTensor [n, longest]: 1 where a row has a token; lengths decide, so a pad id inside a row stays visible."""
+    """LongTensor [n, longest]: 1 where a row has a token. Based on lengths, so a pad id inside a row stays visible."""
     lengths = torch.tensor([len(row) for row in rows])
     return (torch.arange(int(lengths.max()))[None, :] < lengths[:, None]).long()
 
@@ -228,8 +245,8 @@ def collate_generator(rows: Sequence[Row], pad_id: int, start_id: int | None = N
     """A batch for `retrace.training.sft.token_loss`.
 
     With start_id (encoder-decoder): input_ids, attention_mask [n, input]; decoder_input_ids, labels [n, output].
-    Without (decoder-only): input_ids, attention_mask, labels [n, input + output]; labels[t] is what position t shall
-    predict, so no shift is left to do. -100 in the labels: not in the loss.
+    Without (decoder-only): input_ids, attention_mask, labels [n, input + output]; labels[t] is the token that position t
+    predicts, so labels are already shifted. Labels of -100 are not in the loss.
     """
     wanted = [[IGNORED if out else token for token, out in zip(row.target, row.ignored, strict=True)] for row in rows]
     if start_id is not None:
@@ -246,10 +263,10 @@ def collate_generator(rows: Sequence[Row], pad_id: int, start_id: int | None = N
 
 
 def bucketed_order(lengths: Sequence[int], batch_size: int, steps: int, seed: int, window: int = 50) -> np.ndarray:
-    """Indices of `steps` full batches, IntArray [steps * batch_size]: shuffled epochs on end, like lengths together.
+    """Indices of `steps` full batches, IntArray [steps * batch_size], with similar lengths in a batch.
 
-    Each epoch is a fresh permutation; inside windows of `window` batches the examples are sorted by length and cut
-    into batches, whose order is shuffled again. The order is fixed by `seed`, so a resumed run goes on where it was.
+    Each epoch is a new permutation. Within windows of `window` batches the examples are sorted by length and cut into
+    batches, which are shuffled again. `seed` determines the order, so a resumed run continues where it stopped.
     """
     generator = np.random.default_rng(seed)
     needed = steps * batch_size

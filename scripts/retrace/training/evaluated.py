@@ -11,14 +11,16 @@ from transformers import TrainerCallback
 from retrace.errors import UserError
 from retrace.training import parallel
 
-EACH = "each"  # folder of the checkpoints of all evaluations, in the state folder and then in the checkpoint's
+EACH = (
+    "each"  # folder with the checkpoints of all evaluations, first in the state folder, then in the checkpoint's folder
+)
 
 
 class EarlyStop(TrainerCallback):
-    """Stops after `patience` evaluations in a row that were no better than the best one before them.
+    """Stops after `patience` consecutive evaluations that did not improve on the best one before them.
 
-    metric: `loss` (the lower the better), or any other one (the higher the better). What was measured is read from the
-    trainer's own history, so that a resumed training stops where an uninterrupted one does.
+    metric: `loss` (lower is better), or any other (higher is better). Earlier values are read from the trainer's own
+    history, so a resumed training stops at the same step as an uninterrupted one.
     """
 
     def __init__(self, patience: int, metric: str) -> None:
@@ -44,13 +46,13 @@ class EarlyStop(TrainerCallback):
 
 
 class KeepEvaluated(TrainerCallback):
-    """Writes the checkpoint of each evaluation into the state folder. write: the model as it is, into an empty folder."""
+    """Writes the checkpoint of each evaluation into the state folder. write: writes the model into an empty folder."""
 
     def __init__(self, state: str | Path, write: Callable[[Path], None]) -> None:
         if parallel.is_sharded():
             raise UserError(
-                "keep_each: no process holds the whole model while it is divided; set launch.strategy to ddp, or keep "
-                "the best checkpoint only"
+                "keep_each: no process has the whole model while it is divided; set launch.strategy to ddp, or keep only "
+                "the best checkpoint"
             )
         self.folder = Path(state) / EACH
         self.write = write
@@ -68,13 +70,13 @@ class KeepEvaluated(TrainerCallback):
 
 
 def bring_each(state: str | Path, folder: str | Path) -> None:
-    """Put the checkpoints that `KeepEvaluated` wrote into a checkpoint's folder; where it wrote none, nothing."""
+    """Put the checkpoints that `KeepEvaluated` wrote, if any, into a checkpoint's folder."""
     for place in sorted((Path(state) / EACH).glob("step*[0-9]")):
         shutil.copytree(place, Path(folder) / EACH / place.name, copy_function=_linked)
 
 
 def _linked(source: str, target: str) -> None:
-    """The same file under another name, which takes no room; a copy where the file system has no links."""
+    """Link the same file under another name, which takes no space; copy it if the file system has no links."""
     try:
         os.link(source, target)
     except OSError:

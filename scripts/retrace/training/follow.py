@@ -24,7 +24,7 @@ class ProgressCallback(TrainerCallback):
             self._say(state)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if not control.should_log:  # the loss of this very step is about to come
+        if not control.should_log:  # the loss of this step is about to be logged
             self._say(state)
 
     def _say(self, state: Any) -> None:

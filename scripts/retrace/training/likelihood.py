@@ -12,7 +12,7 @@ from retrace.training.sft import start_token
 def sequence_log_probs(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the log-probabilities (natural log) of each row's labeled tokens, FloatTensor [n].
 
-    batch: of `collate_generator`, on the model's device.
+    batch: from `collate_generator`, on the model's device.
     """
     inputs = {name: value for name, value in batch.items() if name != "labels"}
     labels = batch["labels"]
@@ -27,7 +27,7 @@ def sequence_log_probs(model: torch.nn.Module, batch: dict[str, torch.Tensor]) -
 def log_probabilities(
     model: PreTrainedModel, pad_id: int, rows: Sequence[Row], batch_size: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the log-probabilities of each row's labeled tokens (natural log), and their number: FloatTensor [n]."""
+    """Sum of the log-probabilities (natural log) of each row's labeled tokens, and their number, each FloatTensor [n]."""
     order = sorted(range(len(rows)), key=lambda index: rows[index].length)
     sums, counts = torch.zeros(len(rows)), torch.zeros(len(rows))
     for start in range(0, len(order), batch_size):

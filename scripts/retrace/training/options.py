@@ -12,17 +12,19 @@ class Training(Section):
 
     learning_rate: float = Field(default=1e-4, gt=0)
     batch_size: Count = Field(
-        default=32, description="examples an optimizer step, over all devices and accumulation steps"
+        default=32, description="examples per optimizer step, over all devices and accumulation steps"
     )
-    device_batch_size: Count = Field(default=8, description="examples a device holds at once; the rest is accumulated")
+    device_batch_size: Count = Field(
+        default=8, description="examples on a device at once; the rest of a batch is accumulated"
+    )
     epochs: float = Field(default=10, gt=0)
-    max_steps: int = Field(default=-1, ge=-1, description="optimizer steps; -1: as many as the epochs give")
+    max_steps: int = Field(default=-1, ge=-1, description="optimizer steps; -1: determined by the epochs")
     warmup_ratio: Share = 0.06
     weight_decay: float = Field(default=0.01, ge=0)
     optim: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
         default="adamw",
-        description="AdamW with moments in float32, or in 8 bits, which takes 2 bytes a parameter instead of 8; paged: they "
-        "move to the machine's memory where the GPU's runs out. 8 bits need bitsandbytes and a GPU",
+        description="AdamW with moments in float32, or in 8 bits, which needs 2 bytes per parameter instead of 8; paged: "
+        "they move to the machine's memory if the GPU's runs out. 8 bits need bitsandbytes and a GPU",
     )
     adam_beta2: Annotated[float, Field(gt=0, lt=1)] = Field(default=0.999, description="decay of AdamW's second moment")
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "linear"
@@ -30,22 +32,23 @@ class Training(Section):
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     evaluations: Count = Field(
         default=10,
-        description="how often the development split is measured; the best checkpoint is kept, unless an option says "
-        "otherwise",
+        description="number of evaluations on the development split; the best checkpoint is kept, unless another option "
+        "says otherwise",
     )
     save_minutes: float = Field(
         default=10,
         gt=0,
-        description="a killed training loses at most about so many minutes; its state is saved at each evaluation, too",
+        description="minutes of training that a kill may lose at most, approximately; each evaluation also saves the state",
         json_schema_extra=SPEED_ONLY,
     )
     max_length: Count = Field(
-        default=512, description="longest input in tokens; longer ones are an error or cut, as the script says"
+        default=512,
+        description="maximum input length in tokens; longer inputs are an error or truncated, as the script says",
     )
 
 
 class AdapterTraining(Training):
-    """Trainings that can train low-rank adapters (LoRA) in place of all weights."""
+    """Trainings that can train low-rank adapters (LoRA) instead of all weights."""
 
     lora_rank: int = Field(default=0, ge=0, description="rank of low-rank adapters, merged at the end; 0: all weights")
     lora_alpha: float = Field(default=16.0, gt=0, description="adapters are scaled by alpha / rank")
@@ -53,16 +56,18 @@ class AdapterTraining(Training):
 
 
 class AnsweringTraining(Training):
-    """A training that may keep the checkpoint whose answers are right most often."""
+    """A training that can keep the checkpoint with the most correct answers."""
 
     keep: Literal["best", "last", "accuracy"] = Field(
         default="best",
-        description="best: the lowest development loss; accuracy: the highest accuracy of greedy answers to the "
-        "development questions, the first of equal ones; last: the weights at the end",
+        description="checkpoint to keep. best: the lowest development loss; accuracy: the highest accuracy of greedy "
+        "answers to the development questions, the first of equal ones; last: the final weights",
     )
-    answer_tokens: Count = Field(default=256, description="longest answer where `keep` is accuracy")
+    answer_tokens: Count = Field(default=256, description="maximum length of an answer, if `keep` is accuracy")
     answer_batch_size: Count = Field(
-        default=64, description="questions that a device answers at once then", json_schema_extra=SPEED_ONLY
+        default=64,
+        description="questions that a device answers at once, if `keep` is accuracy",
+        json_schema_extra=SPEED_ONLY,
     )
 
 
@@ -73,13 +78,13 @@ class SftTraining(AnsweringTraining):
         default=False, description="results that the calculator fills in are masked from the loss"
     )
     targets: Literal["solutions", "answers"] = Field(
-        default="solutions", description="what the model learns to write: whole solutions, or final answers only"
+        default="solutions", description="texts that the model learns to write: whole solutions, or final answers only"
     )
     texts: Literal["task", "latro"] = Field(
         default="task",
-        description="of a chat model: the task's own question and solution, or those of LaTRO's baseline "
-        "(scripts/sft_baseline.py): the question as `chat.sft_prompt` puts it, the reference as it is, with its notes for "
-        "the calculator; how the trained model is asked does not depend on it",
+        description="training texts for a chat model: the task's own question and solution, or those of LaTRO's baseline "
+        "(scripts/sft_baseline.py): the question in `chat.sft_prompt`, and the unchanged reference with its calculator "
+        "annotations. This does not change how the trained model is asked",
     )
     max_grad_norm: float = Field(default=1.0, ge=0, description="0: gradients are not clipped")
 

@@ -31,15 +31,15 @@ def strategy() -> str:
 
 
 def is_sharded() -> bool:
-    """Whether model or optimizer are divided among the processes, or offloaded: no process has all of them in plain form."""
+    """Whether model or optimizer are divided among the processes or offloaded, so no process has all of them."""
     return strategy() in FILES
 
 
 def strategy_options() -> dict[str, Any]:
-    """Options of `transformers.TrainingArguments` (TRL's configurations are such, too) for this training's strategy.
+    """Options of `transformers.TrainingArguments` (the base of TRL's, too) for this training's strategy.
 
-    The settings stand in envs/fsdp.json and envs/deepspeed_STRATEGY.json. Raises UserError where DeepSpeed is needed and
-    not installed.
+    The settings are in envs/fsdp.json and envs/deepspeed_STRATEGY.json. Raises UserError if DeepSpeed is needed but not
+    installed.
     """
     name = strategy()
     if name not in FILES:
@@ -58,8 +58,8 @@ def strategy_options() -> dict[str, Any]:
 def _leave_sums_to_gloo() -> None:
     """Keep DeepSpeed from compiling its shared-memory all-reduce for CPUs at job start.
 
-    PyTorch guards that compilation by a lock file without an owner: where a job was killed meanwhile, all later ones
-    would wait for ever.
+    PyTorch protects that compilation with a lock file without an owner. If a job were killed in the meantime, all later
+    jobs would wait forever.
     """
     from deepspeed.ops import __compatible_ops__ as compiled
 
@@ -67,10 +67,10 @@ def _leave_sums_to_gloo() -> None:
 
 
 def _join_processes() -> None:
-    """Let DeepSpeed know of the other processes before a model is loaded.
+    """Tell DeepSpeed about the other processes before a model is loaded.
 
-    On the CPU accelerate leaves this to the start of the training; a reference model that is divided as it is loaded
-    would take this process for the only one.
+    On the CPU, accelerate does this only when training starts. A reference model that is divided while it is loaded would
+    then assume that this process is the only one.
     """
     if "RANK" not in os.environ:  # not started by torchrun
         return
@@ -80,23 +80,23 @@ def _join_processes() -> None:
 
 
 def accumulation_of(options: Training, world: int) -> tuple[int, int]:
-    """(examples a device and pass, accumulated passes) that make exactly `options.batch_size` a step on `world` devices.
+    """(examples per device and pass, accumulated passes) for exactly `options.batch_size` per step on `world` devices.
 
-    Raises UserError naming sizes that fit where these do not.
+    Raises UserError naming sizes that fit if these do not.
     """
     whole, rest = divmod(options.batch_size, world)
     if rest:
         near = sorted({max(whole, 1) * world, (whole + 1) * world})
         fitting = [count for count in range(1, options.batch_size + 1) if options.batch_size % count == 0]
         raise UserError(
-            f"batch_size {options.batch_size} cannot be shared out among {world} processes; "
+            f"batch_size {options.batch_size} cannot be divided among {world} processes; "
             f"set batch_size to {' or '.join(map(str, near))}, or use {_one_of(fitting)} processes"
         )
     device = min(options.device_batch_size, whole)
     if whole % device:
         fitting = [size for size in range(1, whole + 1) if whole % size == 0]
         raise UserError(
-            f"batch_size {options.batch_size} is no multiple of device_batch_size {device} x {world} process(es); "
+            f"batch_size {options.batch_size} is not a multiple of device_batch_size {device} x {world} process(es); "
             f"set device_batch_size to {_one_of(fitting)}"
         )
     return device, whole // device
@@ -112,7 +112,7 @@ def _one_of(numbers: Sequence[int]) -> str:
 
 
 def tied_names(model: nn.Module) -> list[list[str]]:
-    """Names of the weights, those of one and the same weight together."""
+    """Names of the weights; names of the same weight are grouped."""
     groups: dict[int, list[str]] = {}
     for name, weight in model.named_parameters(remove_duplicate=False):
         groups.setdefault(id(weight), []).append(name)
@@ -120,7 +120,7 @@ def tied_names(model: nn.Module) -> list[list[str]]:
 
 
 def outline_of(model: nn.Module) -> nn.Module:
-    """A copy of the model without its weights, which takes no memory: what it was before it was divided."""
+    """A copy of the model without its weights, which needs no memory, from before it is divided."""
     empty: dict[int, Any] = {
         id(weight): nn.Parameter(torch.empty_like(weight, device="meta"), requires_grad=weight.requires_grad)
         for weight in model.parameters()
@@ -131,14 +131,14 @@ def outline_of(model: nn.Module) -> nn.Module:
 
 
 def saved_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """The weights of a checkpoint folder, in one file or in several with an index."""
+    """The weights in a checkpoint folder, from one file or from several with an index."""
     index = folder / "model.safetensors.index.json"
     files = sorted(set(read_json(index)["weight_map"].values())) if index.exists() else ["model.safetensors"]
     return {name: weight for file in files for name, weight in load_file(folder / file).items()}
 
 
 def restore_whole(model: nn.Module, outline: nn.Module, folder: Path) -> None:
-    """Make `model`, which was divided among processes, what `outline` was made from, with the weights in `folder`.
+    """Restore `model`, which was divided among processes, to the form of `outline` with the weights in `folder`.
 
     The weights are on the CPU, in their original data type.
     """

@@ -1,7 +1,7 @@
 """Saved states for resuming a killed training: when they are written, and by which run.
 
 A node that lost its network may continue a training that the cluster has restarted elsewhere in the same folder.
-Therefore each run writes its name there at the start, and a run that finds another name stops before writing.
+Each run therefore writes its name there at the start, and a run that finds a different name stops before writing.
 """
 
 import json
@@ -27,12 +27,14 @@ from retrace.training import parallel
 from retrace.training.options import Training
 
 TIMES = 20.0  # minimum interval between saves, as a multiple of the duration of a save
-KEPT = 2  # saved states
+KEPT = 2  # number of saved states to keep
 
 
 class TimedSaves(TrainerCallback):
-    """Saves the state where the last save is too long ago, at a step that is logged: so a run that goes on from there
-    logs what it would have logged."""
+    """Saves the state if the last save was too long ago.
+
+    It saves only at a logged step, so a run that resumes there logs the same values as an uninterrupted one.
+    """
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -45,7 +47,7 @@ class TimedSaves(TrainerCallback):
         if state.global_step % state.logging_steps or control.should_save:
             return
         due = torch.tensor(int(time.monotonic() - self.saved >= self.seconds), device=args.device)
-        if args.world_size > 1:  # all processes save together, or none: the first one's clock counts
+        if args.world_size > 1:  # all processes or none must save, so the first one's clock decides
             torch.distributed.broadcast(due, 0)
         if due:
             control.should_save = True
@@ -59,7 +61,7 @@ class TimedSaves(TrainerCallback):
 
 
 def checkpoints_in(state: Path) -> list[Path]:
-    """The saved states, oldest first: by their steps, not by times of files, which a clock that was set may mix up."""
+    """The saved states, oldest first. Ordered by step, because file times may be wrong after a clock was changed."""
     found = [path for path in state.glob("checkpoint-*") if path.name.split("-")[1].isdigit()]
     return sorted(found, key=lambda path: int(path.name.split("-")[1]))
 
@@ -69,12 +71,12 @@ def last_checkpoint(state: Path) -> Path | None:
     for path in reversed(checkpoints_in(state)):
         if is_whole(path):
             return path
-        print(f"note: {path} was not saved to its end, or is damaged; passed over", file=sys.stderr)
+        print(f"note: {path} is incomplete or damaged; skipped", file=sys.stderr)
     return None
 
 
 def is_whole(checkpoint: Path) -> bool:
-    """Whether a saved state can be read: the trainer's own file, which is written last, and the parts it stands for."""
+    """Whether a saved state can be read: the trainer's own file, which is written last, and all other parts."""
     try:
         json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
         for part in checkpoint.glob("*.safetensors"):
@@ -85,7 +87,7 @@ def is_whole(checkpoint: Path) -> bool:
                 ]
             if part.stat().st_size != 8 + length + max((end for _, end in spans), default=0):
                 return False
-        # torch's files are archives with a checksum of each member.
+        # torch's files are archives with a checksum for each member.
         for part in [*checkpoint.glob("*.pt"), *checkpoint.glob("*.pth")]:
             with zipfile.ZipFile(part) as archive:
                 if archive.testzip() is not None:
@@ -108,32 +110,32 @@ def drop_old(state: Path, best: str | None) -> None:
 
 
 def kept_besides(model: nn.Module, options: Training) -> int:
-    """Weights of the checkpoints that `keep_each` keeps (retrace.training.evaluated), one an evaluation at most."""
+    """Number of weights in the checkpoints that `keep_each` keeps (retrace.training.evaluated), at most one each."""
     if not getattr(options, "keep_each", False):
         return 0
     return options.evaluations * sum(weight.numel() for weight in model.parameters())
 
 
 def check_room(state: Path, weights: int, keeps_best: bool, besides: int = 0) -> None:
-    """Raise UserError before the training if what it saves cannot fit on the disk.
+    """Raise UserError before the training if its saved states cannot fit on the disk.
 
-    weights: those of a saved state. besides: of all checkpoints that stay in the folder beside the saved states.
+    weights: number of weights in a saved state. besides: number in other checkpoints that stay in the folder.
     """
     state.mkdir(parents=True, exist_ok=True)
     size = 4 * weights
-    # Weights and two moments, those of a divided model beside the whole one; best, last and the one being written.
+    # Weights and two moments, for a divided model in addition to the whole one; best, last and the one being written.
     needed = (4 if parallel.is_sharded() else 3) * size * (3 if keeps_best else 2) + 4 * besides
-    # What a killed run has left is part of what is needed.
+    # Files from a killed run count toward the total.
     room = shutil.disk_usage(state).free + sum(file.stat().st_size for file in state.rglob("*") if file.is_file())
     if needed > room:
         raise UserError(
-            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, and the disk has too little room "
+            f"{state}: the trainer's saved states need up to {needed / 1e6:,.1f} MB, but the disk has too little space "
             f"({disk_of(state)}); free some space and run again" + (", or set keep_each to false" if besides else "")
         )
 
 
 class Owner:
-    """This run's name in the state folder."""
+    """Records this run's name in the state folder."""
 
     def __init__(self, state: str | Path) -> None:
         self.state = Path(state)
@@ -141,34 +143,34 @@ class Owner:
         self.name = f"{socket.gethostname()} {os.getpid()} {secrets.token_hex(8)}"
 
     def claim(self, fingerprint: str) -> None:
-        """Claim the folder for this run; discard a state with another fingerprint (other options or data)."""
+        """Claim the folder for this run; discard a state with a different fingerprint (different options or data)."""
         known = self.state / "fingerprint"
         if self.state.exists() and (not known.exists() or known.read_text() != fingerprint):
             if any(self.state.glob("checkpoint-*")):
-                print(f"note: {self.state} belongs to other options or data; training starts anew", file=sys.stderr)
+                print(f"note: {self.state} is from different options or data; training starts over", file=sys.stderr)
             shutil.rmtree(self.state)
         self.state.mkdir(parents=True, exist_ok=True)
-        if not known.exists():  # a kill while it is written again would cost all that was saved
+        if not known.exists():  # a kill while rewriting it would lose everything that was saved
             write_text(known, fingerprint)
         write_text(self.file, self.name)
 
     def check(self) -> None:
         """Raise UserError if another run has claimed the folder since."""
-        found = self.file.read_text(encoding="utf-8") if self.file.exists() else "none any more"
+        found = self.file.read_text(encoding="utf-8") if self.file.exists() else "no longer any"
         if found != self.name:
             raise UserError(
                 f"{self.state}: this training was started again elsewhere ({' '.join(found.split()[:2])}), so this "
-                "run stops and leaves the folder to the other one"
+                "run stops in favor of the other one"
             )
 
 
 def own_names(model: Any) -> dict[str, bool]:
-    """Options of `save_pretrained` that keep a network's own names of its weights; adapters have no others."""
+    """Options of `save_pretrained` that keep a network's own names for its weights; adapters have no other names."""
     return {"save_original_format": False} if isinstance(model, PreTrainedModel) else {}
 
 
 class OwnCheckpoints:
-    """What our trainers change in how Trainer keeps its state; a base class that stands before Trainer's own.
+    """Our trainers' changes to how Trainer saves its state; must come before Trainer in the list of bases.
 
     owner: this run's claim on the state folder.
     """
@@ -186,14 +188,14 @@ class OwnCheckpoints:
             drop_old(Path(self.args.output_dir), self.state.best_model_checkpoint)
 
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
-        """The model alone, as safetensors: Trainer would pickle its arguments beside it."""
+        """Save only the model, as safetensors; Trainer would also pickle its arguments."""
         if not self.args.should_save:
             return
         os.makedirs(output_dir, exist_ok=True)
         model = self.accelerator.unwrap_model(self.model)
         if isinstance(model, PreTrainedModel) or hasattr(model, "peft_config"):
-            # By the names that the network itself has: Trainer reads the weights back by them. Published files of some
-            # architectures have others (GPT-NeoX).
+            # Use the network's own names, under which Trainer reads the weights back. Published files of some
+            # architectures (GPT-NeoX) use other names.
             model.save_pretrained(output_dir, state_dict=state_dict, **own_names(model))
         else:
             weights = model.weights(state_dict)
@@ -201,12 +203,12 @@ class OwnCheckpoints:
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        # The state file, which Trainer writes next, says that a checkpoint is complete: with the others' parts, too,
-        # and on the disk, not in a memory that a machine which goes down forgets.
+        # The state file, which Trainer writes next, marks a checkpoint as complete. The parts of all processes must
+        # therefore be on disk first, not only in memory that a failing machine would lose.
         self.accelerator.wait_for_everyone()
         if self.is_world_process_zero():
             sync_to_disk(Path(output_dir))
 
     def _issue_warnings_after_load(self, load_result: Any) -> None:
         if load_result.unexpected_keys:
-            raise UserError(f"the saved state holds unknown weights ({load_result.unexpected_keys[0]}); delete it")
+            raise UserError(f"the saved state has unknown weights ({load_result.unexpected_keys[0]}); delete it")

@@ -31,9 +31,9 @@ Collate = Callable[[Sequence[Row]], dict[str, torch.Tensor]]
 def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, task: Any) -> list[str]:
     """Add the tokens that the task's solutions need and the tokenizer lacks; returns them.
 
-    T5's vocabulary has `|`, `;` and `####` but no `<`, so GRACE's generators and discriminators got `<<` and `>>`
-    as two added tokens (before which T5 keeps no space); we do the same, and also for a delimiter that is no token of
-    its own. Embeddings grow only where there are fewer rows than tokens (T5 has 28 spare rows).
+    T5's vocabulary has `|`, `;` and `####` but no `<`, so GRACE added the tokens `<<` and `>>` to its generators and
+    discriminators (T5 keeps no space before them). We do the same, and also for a delimiter that is not a single token.
+    Embeddings grow only if there are fewer rows than tokens (T5 has 28 spare rows).
     """
     missing = [] if is_known(tokenizer, task.answer_marker) else [task.answer_marker]
     if task.config.calculator and not all(is_known(tokenizer, sign) for sign in task.calculator_signs):
@@ -49,14 +49,14 @@ def extend_tokenizer(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
 
 
 def set_attention_dropout(model: PreTrainedModel, share: float) -> None:
-    """Drop this share of the attention's weights while training; the model's configuration stays as it is.
+    """Set the attention dropout for training; the model's configuration is unchanged.
 
-    Raises UserError for a model whose attention has no such setting.
+    Raises UserError if the model's attention has no dropout.
     """
     layers = [module for module in model.modules() if isinstance(getattr(module, "attention_dropout", None), float)]
     if not layers:
         raise UserError(
-            f"attention_dropout {share}: the attention of a {model.config.model_type} has no such setting; set it to 0"
+            f"attention_dropout {share}: the attention of {model.config.model_type} has no dropout; set it to 0"
         )
     for layer in layers:
         layer.attention_dropout = share
@@ -68,7 +68,7 @@ def disable_dropout(model: torch.nn.Module) -> None:
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
         for name, value in vars(module).items():
-            if isinstance(value, float) and name.endswith("dropout"):  # T5's and StarCoder's attention keep a number
+            if isinstance(value, float) and name.endswith("dropout"):  # T5's and StarCoder's attention store a number
                 setattr(module, name, 0.0)
 
 
@@ -138,9 +138,11 @@ def train_generator(
     best: str | None = "loss",
     accuracy: GreedyAccuracy | None = None,
 ) -> list[dict[str, float]]:
-    """Train in place; the checkpoint with the lowest development loss is kept (the last one if there are no
-    development rows, or best is None), or with best "accuracy" the one with the highest accuracy, which is measured
-    beside the loss. Returns the curve."""
+    """Train in place and return the curve.
+
+    The checkpoint with the lowest development loss is kept, or with best "accuracy" the one with the highest accuracy,
+    which is measured in addition to the loss. Without development rows, or with best None, the last one is kept.
+    """
     collate = partial(collate_generator, pad_id=tokenizer.pad_token_id, start_id=start_token(model))
     loss = DevelopmentLoss(dev_rows, collate, 2 * options.device_batch_size) if dev_rows else None
     if accuracy is not None and loss is not None:
@@ -171,11 +173,17 @@ def write_generator(
     state: str | Path | None = None,
     trained: Trained | None = None,
 ) -> None:
-    """Write the checkpoint folder atomically; of several processes only the first one writes.
+    """Write the checkpoint folder atomically; with several processes, only the first one writes.
 
-    layout: of the texts that the model was trained on, where it is not the usual one. masked_results: the calculator's
-    results were masked from its loss. state: the training's folder for restarts, where checkpoints of other evaluations
-    may lie that are kept, too. trained: what the folder's model card says; None: it gets none.
+    Args:
+        model: The trained model.
+        tokenizer: Its tokenizer.
+        curve: The training's curve.
+        output: The checkpoint folder.
+        layout: Layout of the training texts, if it is not the usual one.
+        masked_results: Whether the calculator's results were masked from the loss.
+        state: The training's folder for restarts, which may have checkpoints of other evaluations to keep.
+        trained: Contents of the folder's model card; None: no card.
     """
     if not is_first_process():
         return

@@ -1,9 +1,9 @@
 """One trainer for all networks: Hugging Face's, set up so that batches, losses and restarts are exact.
 
 - The loss is the sum over all items (tokens, pairs, solutions) of an optimizer step divided by their number, however
-  the step is split into accumulated batches and processes. Trainer would divide T5's mean loss by nothing, because
-  T5's forward accepts any keyword and so seems to take `num_items_in_batch`: four accumulated batches then give four
-  times the loss and the gradient.
+  the step is split into accumulated batches and processes. Trainer would not divide T5's mean loss, because T5's
+  forward accepts any keyword and therefore seems to support `num_items_in_batch`; four accumulated batches would then
+  give four times the loss and gradient.
 - The order of all examples is drawn before training; a killed run resumes from its last saved step and ends
   with the same weights as an uninterrupted one.
 """
@@ -50,7 +50,7 @@ class Fingerprinted(Protocol):
     def fingerprint(self) -> str: ...
 
 
-COLUMNS = ("loss", "learning_rate", "grad_norm")  # of a training step, in the curve
+COLUMNS = ("loss", "learning_rate", "grad_norm")  # columns of a training step in the curve
 
 
 class Ordered(Dataset):
@@ -70,7 +70,7 @@ class Ordered(Dataset):
 class ExactTrainer(OwnCheckpoints, Trainer):
     """Trainer whose loss is a sum over items, divided once by the number of items of the optimizer step.
 
-    A loss of several terms gives a vector of sums and one of counts; each term is divided by its own number of items.
+    A loss with several terms gives a vector of sums and a vector of counts; each term is divided by its own count.
     """
 
     def __init__(
@@ -81,12 +81,12 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         self.sum_loss = loss
         self.count_items = count
         self.evaluation = evaluation
-        # Our loss is complete: Trainer shall not divide it by the number of accumulated batches.
+        # Our loss is complete: Trainer must not divide it by the number of accumulated batches.
         self.model_accepts_loss_kwargs = True
         self.loss_is_scaled_for_ga = True
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
-        """Trainer checks for a stop only after a step; a resumed training may have to stop before its first one."""
+        """Stop before the first step if necessary: Trainer checks only after a step, but a resumed run may have to."""
         if not self.control.should_training_stop:
             super()._run_epoch(*args, **kwargs)
 
@@ -113,8 +113,11 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         return loss * self.args.world_size
 
     def _prepare_for_training(self, *args: Any, **kwargs: Any) -> Any:
-        """accelerate puts the embedding that T5's encoder, decoder and output share into two groups of weights, and
-        torch wants it in one: where it does not know of the embedding, it leaves it in the outermost group."""
+        """Keep T5's shared embedding in one group of weights, as torch requires.
+
+        accelerate would put the embedding that encoder, decoder and output share into two groups; if it does not know the
+        embedding, it leaves it in the outermost group.
+        """
         network = self.model
         hidden = parallel.strategy() == "fsdp" and getattr(
             getattr(network, "config", None), "is_encoder_decoder", False
@@ -129,7 +132,7 @@ class ExactTrainer(OwnCheckpoints, Trainer):
                 delattr(network, name)
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Metrics of the development rows, which the processes share out; a loss that is no number stops the training."""
+        """Metrics of the development rows, divided among the processes. Raises UserError if the loss is not finite."""
         self.model.eval()
         with (
             measuring_together(self.args.device),
@@ -147,7 +150,7 @@ class ExactTrainer(OwnCheckpoints, Trainer):
         return metrics
 
     def _model_to_measure(self) -> AbstractContextManager[Any]:
-        """The model; where an evaluation decodes, each process by itself, one that needs no other process."""
+        """The model; if an evaluation decodes, one that each process can use independently of the others."""
         if not getattr(self.evaluation, "decodes", False) or not parallel.is_sharded():
             return nullcontext(self.model)
         from trl.models import unwrap_model_for_generation
@@ -172,7 +175,7 @@ class Milestones(TrainerCallback):
             control.should_log = control.should_save = True
             control.should_evaluate = self.evaluates
         elif state.global_step == state.max_steps:
-            control.should_log = True  # Trainer evaluates and saves at the end by itself
+            control.should_log = True  # Trainer itself evaluates and saves at the end
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict | None = None, **kwargs: Any) -> None:
         logs = logs or {}
@@ -187,13 +190,13 @@ class Milestones(TrainerCallback):
 
 def not_finite(where: str, step: int) -> UserError:
     return UserError(
-        f"the {where} loss is no finite number at step {step}; lower learning_rate or max_grad_norm, "
+        f"the {where} loss is not finite at step {step}; lower learning_rate or max_grad_norm, "
         "or use precision float32 or bfloat16"
     )
 
 
 def world_size() -> int:
-    """Number of processes of this training, as torchrun and accelerate set it."""
+    """Number of processes of this training, as set by torchrun and accelerate."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -225,25 +228,33 @@ def train(
 ) -> list[dict[str, float]]:
     """Train `model` in place and return the curve, one dict per logged step.
 
-    Of several processes each trains its part of every batch; where they divide the model among themselves, only the
-    first one has all of it in the end, on the CPU.
+    With several processes, each trains on its part of every batch. If they divide the model, only the first process has
+    all of it at the end, on the CPU.
 
-    rows, lengths: training rows and the lengths by which like ones share a batch. loss(model, batch): the SUM of the
-    loss over a batch's items; count(batch): their number. evaluation(model): development metrics, `best` among them;
-    None: nothing is measured and the last weights stand. best: the metric whose best checkpoint is kept ("loss": the
-    lowest; any other: the highest); None: the last weights, whatever the metrics say. order: IntArray [steps *
-    batch_size], the rows as they are visited, and so how many steps there are; None: shuffled epochs, like lengths
-    together. also: what else the training reads; with another one a saved state is not gone on from. state: folder for
-    restarts; `finish` removes it once the result is written.
-    Raises UserError for no rows, a batch size that cannot be, a full disk, and a loss that is no number.
+    Args:
+        model: The network.
+        rows, lengths: Training rows and their lengths; rows of similar length share a batch.
+        collate: Makes a batch of rows.
+        loss, count: loss(model, batch) is the SUM of the loss over a batch's items, count(batch) their number.
+        evaluation: Gives development metrics, including `best`; None: no evaluations, and the last weights are kept.
+        options: Options of the training.
+        seed: Seed of all random choices.
+        state: Folder for restarts; `finish` removes it once the result is written.
+        best: Metric whose best checkpoint is kept ("loss": the lowest; any other: the highest); None: the last weights.
+        callbacks: Further callbacks.
+        order: IntArray [steps * batch_size], the rows in the order of visits; None: shuffled epochs.
+        also: Other data that the training reads; if it differs, a saved state is not resumed.
+
+    Raises:
+        UserError: For no rows, an impossible batch size, a full disk, and a loss that is not finite.
     """
     state = Path(state)
     if not rows:
         raise UserError("nothing to train on: no rows")
     if getattr(evaluation, "decodes", False) and parallel.strategy() == "fsdp":
         raise UserError(
-            "launch.strategy fsdp: no answers are decoded under it, which `keep: accuracy` needs; use zero3, zero2 or ddp, "
-            "or choose the checkpoint by the loss"
+            "launch.strategy fsdp does not support decoding answers, which `keep: accuracy` needs; use zero3, zero2 or "
+            "ddp, or choose the checkpoint by the loss"
         )
     device_batch, passes = parallel.accumulation_of(options, world_size())
     if order is None:
@@ -251,7 +262,7 @@ def train(
     total = len(order) // options.batch_size
     evaluates = evaluation is not None
     arguments = arguments_of_training(options, seed, state, device_batch, passes, total, best, evaluates)
-    # An encoder may bring parts that we do not use (ELECTRA none, RoBERTa its pooler).
+    # An encoder may have parts that we do not use (ELECTRA none, RoBERTa its pooler).
     arguments.ddp_find_unused_parameters = not isinstance(model, PreTrainedModel)
 
     def build(owner: Owner) -> Trainer:
@@ -260,7 +271,7 @@ def train(
             args=arguments,
             data_collator=collate,
             train_dataset=Ordered(rows, order),
-            eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer wants one; ours is `evaluation`
+            eval_dataset=Ordered(rows, order[:1]) if evaluation else None,  # Trainer requires one; we use `evaluation`
             callbacks=[
                 Milestones(milestones(options, total), evaluates),
                 TimedSaves(60 * options.save_minutes),
@@ -286,11 +297,17 @@ def run_trainer(
     evaluates: bool,
     also: Sequence[Fingerprinted] = (),
 ) -> Trainer:
-    """Build a trainer and train, from the last step saved in `state` on if that is of this very training.
+    """Build a trainer and train, resuming from the last step saved in `state` if it belongs to this training.
 
-    model: what is trained, in place; of processes that divide it among themselves only the first one has all of it in
-    the end, on the CPU. rows, also: all data that the training depends on. evaluates: development metrics are measured, so
-    that a best checkpoint is kept beside the last. Raises UserError for a full disk.
+    Args:
+        build: Makes the trainer.
+        model: The network, trained in place; if processes divide it, only the first has all of it at the end, on the CPU.
+        rows, also: All data that the training depends on.
+        options, seed, state: See `train`.
+        evaluates: Whether there are evaluations, so a best checkpoint is kept in addition to the last.
+
+    Raises:
+        UserError: For a full disk.
     """
     owner, checkpoint = Owner(state), None
     if is_first_process():
@@ -307,18 +324,18 @@ def run_trainer(
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(ProgressCallback())
         if world_size() > 1:
-            torch.manual_seed(seed + trainer.args.process_index)  # dropout: not the same in all processes
+            torch.manual_seed(seed + trainer.args.process_index)  # dropout must differ between processes
         if checkpoint:
             print(f"resuming at {checkpoint}", file=sys.stderr)
         trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-        trainer.accelerator.wait_for_everyone()  # the best checkpoint is read by all before `finish` removes it
+        trainer.accelerator.wait_for_everyone()  # all must read the best checkpoint before `finish` removes it
         if outline is not None:
             folder = trainer.state.best_model_checkpoint or state / f"checkpoint-{trainer.state.max_steps}"
             parallel.restore_whole(model, outline, Path(folder))
         parallel.leave(trainer)
     except Exception as error:
         if fault := refusal(error, state):
-            raise UserError(f"{state}: {fault}; training goes on from its last saved step") from None
+            raise UserError(f"{state}: {fault}; training will resume from its last saved step") from None
         raise
     finally:
         transformers_logging.set_verbosity(verbosity)
@@ -335,7 +352,7 @@ def finish(state: str | Path) -> None:
 def _fingerprint(
     model: torch.nn.Module, rows: Sequence[Any], options: Training, seed: int, also: Sequence[Fingerprinted]
 ) -> str:
-    """What a saved state must agree with to be resumed: options, seed, data and the weights at the start."""
+    """Fingerprint that a saved state must match to be resumed: options, seed, data and the initial weights."""
     values = options.model_dump_json(exclude=speed_options(options))
     about = f"{type(options).__name__} {values} {seed} {len(rows)}"
     if parallel.is_sharded():  # each process saved its own part
@@ -358,8 +375,8 @@ def curve_of(
 ) -> list[dict[str, float]]:
     """The trainer's log as rows {step, epoch, loss, learning_rate, ... | dev_*}.
 
-    count: rows that it was trained on, of which a step takes `batch_size`. columns: what is taken of a training step.
-    split: the prefix of what is measured.
+    count: number of training rows, of which a step uses `batch_size`. columns: columns of a training step. split: prefix
+    of the evaluations' columns.
     """
     rows = []
     for entry in trainer.state.log_history:

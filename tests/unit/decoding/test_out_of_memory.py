@@ -68,7 +68,9 @@ def test_free_decoding(limited, samples, capsys) -> None:
     limit.most, limit.largest = 3, 0
     assert draw(64) == draw("auto") == expected
     assert limit.largest <= 3 < limit.most + limit.refused
-    assert f"out of memory with {4 * samples} sequences at once; continuing with {2 * samples}" in capsys.readouterr().err
+    assert (
+        f"out of memory with {4 * samples} sequences at once; continuing with {2 * samples}" in capsys.readouterr().err
+    )
     limit.most = 0
     with pytest.raises(UserError, match="not enough memory to decode 1 sequence"):
         draw(64)

@@ -88,7 +88,7 @@ def test_it_is_refused_before_a_training_that_cannot_decode(monkeypatch, tmp_pat
     model, tokenizer = tiny_generator(task, problems(8))
     evaluation = GreedyAccuracy(Prompting(task, "encoder_decoder", tokenizer), problems(6), 8)
     monkeypatch.setenv("RETRACE_STRATEGY", "fsdp")
-    with pytest.raises(UserError, match=r"launch\.strategy fsdp: no answers are decoded under it"):
+    with pytest.raises(UserError, match=r"launch\.strategy fsdp does not support decoding answers"):
         train(model, [1], [1], None, None, None, evaluation, None, 0, tmp_path)
 
 

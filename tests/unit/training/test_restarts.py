@@ -142,7 +142,7 @@ def test_a_damaged_state_is_passed_over(state, tmp_path, file: str, damage: str,
         assert found == newest  # has no checksum
     else:
         assert found == tmp_path / "checkpoint-6"
-        assert f"{newest} was not saved to its end, or is damaged" in capsys.readouterr().err
+        assert f"{newest} is incomplete or damaged" in capsys.readouterr().err
 
 
 def test_a_state_is_not_lost_where_its_owner_is_written_again(tmp_path) -> None:

@@ -167,7 +167,7 @@ def test_attention_dropout_holds_while_training_only() -> None:
         assert not torch.equal(model(ids).logits, plain)
         assert torch.equal(model.eval()(ids).logits, plain)
     assert model.config.attention_dropout == 0.0
-    with pytest.raises(UserError, match=r"attention_dropout 0\.1: the attention of a t5 has no such setting"):
+    with pytest.raises(UserError, match=r"attention_dropout 0\.1: the attention of t5 has no dropout"):
         sft.set_attention_dropout(tiny_generator(TASK, EXAMPLES)[0], 0.1)
 
 

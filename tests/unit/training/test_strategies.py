@@ -24,7 +24,12 @@ def check(name: str, strategy: str, world: int, **values: object) -> None:
             r"icot\.keep_each: true under launch\.strategy {}: .*icot\.strategy to ddp",
         ),
         ("icot_student", {"keep_each": True}, DIVIDED, r"icot_student\.keep_each: true .*or keep_each to false"),
-        ("latro", {"lora_rank": 8}, DIVIDED[:-1], r"latro\.lora_rank: 8 under launch\.strategy {}: adapters are small"),
+        (
+            "latro",
+            {"lora_rank": 8},
+            DIVIDED[:-1],
+            r"latro\.lora_rank: 8 under launch\.strategy {}: adapters are not divided",
+        ),
         (
             "dpo_st_sft",
             {"lora_rank": 4},
@@ -41,7 +46,7 @@ def check(name: str, strategy: str, world: int, **values: object) -> None:
             "sft",
             {"keep": "accuracy"},
             ["fsdp"],
-            r"sft\.keep: accuracy .* no answers are decoded .* zero3, zero2 or ddp",
+            r"sft\.keep: accuracy .* it does not support decoding answers .* zero3, zero2 or ddp",
         ),
         (
             "learn_to_reason",
@@ -49,7 +54,7 @@ def check(name: str, strategy: str, world: int, **values: object) -> None:
             ["fsdp"],
             r"learn_to_reason\.keep: accuracy under launch\.strategy fsdp",
         ),
-        ("latro", {}, ["fsdp"], r"latro\.rationales: \d+ under launch\.strategy fsdp: none are sampled"),
+        ("latro", {}, ["fsdp"], r"latro\.rationales: \d+ under launch\.strategy fsdp: it does not support sampling"),
     ],
 )
 def test_what_cannot_be_divided(name: str, values: dict, strategies: list[str], message: str) -> None:

@@ -76,10 +76,10 @@ def test_batch_sizes() -> None:
     assert parallel.accumulation_of(options(batch_size=4, device_batch_size=8), 1) == (4, 1)
     assert parallel.accumulation_of(options(batch_size=4, device_batch_size=8), 4) == (1, 1)
     for batch, device, world, mend in (
-        (32, 5, 1, "no multiple of device_batch_size 5 x 1 .* set device_batch_size to 1, 2, 4, 8, 16, 32$"),
+        (32, 5, 1, "not a multiple of device_batch_size 5 x 1 .* set device_batch_size to 1, 2, 4, 8, 16, 32$"),
         (32, 8, 3, "among 3 processes; set batch_size to 30 or 33, or use 1, 2, 4, 8, 16, 32 processes$"),
         (2, 8, 4, "among 4 processes; set batch_size to 4, or use 1, 2 processes$"),
-        (30, 8, 2, "no multiple of device_batch_size 8 x 2 .* set device_batch_size to 1, 3, 5, 15$"),
+        (30, 8, 2, "not a multiple of device_batch_size 8 x 2 .* set device_batch_size to 1, 3, 5, 15$"),
     ):
         with pytest.raises(UserError, match=mend):
             parallel.accumulation_of(options(batch_size=batch, device_batch_size=device), world)
@@ -146,7 +146,7 @@ def test_state_of_other_options_is_thrown_away(tmp_path, capsys) -> None:
     sft.train_generator(model, tokenizer, rows, dev, options(max_steps=4), 0, tmp_path)
     again, *_ = setting()
     sft.train_generator(again, tokenizer, rows, dev, options(max_steps=4, learning_rate=1e-3), 0, tmp_path)
-    assert "other options or data" in capsys.readouterr().err
+    assert "different options or data" in capsys.readouterr().err
     assert not torch.equal(next(model.parameters()), next(again.parameters()))
 
 
@@ -181,7 +181,7 @@ def test_loss_that_is_no_number_stops(tmp_path, where: str) -> None:
     def broken(model, batch):
         return sft.token_loss(model, batch) * (float("nan") if where == "training" else 1)
 
-    with pytest.raises(UserError, match=f"the {where} loss is no finite number at step [13]; lower learning_rate"):
+    with pytest.raises(UserError, match=f"the {where} loss is not finite at step [13]; lower learning_rate"):
         trainer.train(
             model,
             rows,

@@ -184,7 +184,7 @@ def test_accumulation_changes_neither_loss_nor_gradient(tmp_path, family):
 def test_a_batch_size_that_cannot_be_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     for family in FAMILIES:
-        with pytest.raises(UserError, match="batch_size 8 cannot be shared out among 3 processes"):
+        with pytest.raises(UserError, match="batch_size 8 cannot be divided among 3 processes"):
             trained(family, tmp_path, device_batch_size=2)
 
 

@@ -97,7 +97,7 @@ def test_checkpoints_of_all_evaluations_need_their_room(world, tmp_path, monkeyp
     disk = SimpleNamespace(total=99 * size, used=0, free=(9 + 39) * size)  # three saved states, each with two moments
     monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
     world.train("icot", tmp_path / "best", **short)
-    with pytest.raises(UserError, match=r"need up to .* too little room .*, or set keep_each to false"):
+    with pytest.raises(UserError, match=r"need up to .* too little space .*, or set keep_each to false"):
         world.train("icot", tmp_path / "each", keep_each=True, **short)
     # What a killed run has kept needs no room again.
     (tmp_path / "each" / "each" / "step1").mkdir(parents=True)
@@ -112,7 +112,7 @@ def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kin
         world.train(kind, tmp_path / "state", callbacks=[StopAt(7)])
     other = world.changed(what, tmp_path)
     again, curve = other.train(kind, tmp_path / "state")
-    assert "state belongs to other options or data; training starts anew" in capsys.readouterr().err
+    assert "state is from different options or data; training starts over" in capsys.readouterr().err
     anew, expected = other.train(kind, tmp_path / "anew")
     assert curve == expected
     assert all(torch.equal(one, two) for one, two in zip(again.parameters(), anew.parameters(), strict=True))
@@ -124,7 +124,7 @@ def test_no_killed_training_goes_on_with_other_development_rows(world, tmp_path,
         with pytest.raises(Stop):
             world.train(kind, tmp_path / kind, callbacks=[StopAt(3)], max_steps=4, evaluations=2)
         other.train(kind, tmp_path / kind, max_steps=4, evaluations=2)
-        assert f"{kind} belongs to other options or data" in capsys.readouterr().err
+        assert f"{kind} is from different options or data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -156,5 +156,5 @@ def test_layers_that_cannot_have_adapters(folder, tmp_path, modules, message) ->
 
 def test_adapters_are_not_divided(folder, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RETRACE_STRATEGY", "zero3")
-    with pytest.raises(UserError, match=r"lora_rank 4: adapters are small .* set launch\.strategy to ddp"):
+    with pytest.raises(UserError, match=r"lora_rank 4: adapters are not divided .* set launch\.strategy to ddp"):
         Setting(folder, options()).train(tmp_path)

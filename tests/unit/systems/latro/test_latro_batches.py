@@ -36,12 +36,12 @@ def test_batch_sizes() -> None:
         (
             {"batch_size": 48, "rationales": 16, "device_batch_size": 7},
             1,
-            "no multiple of device_batch_size 7.*set device_batch_size to ",
+            "not a multiple of device_batch_size 7.*set device_batch_size to ",
         ),
         (
             {"batch_size": 96, "rationales": 16, "device_batch_size": 5},
             2,
-            "no multiple of device_batch_size 5 x 2 process",
+            "not a multiple of device_batch_size 5 x 2 process",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def test_the_users_own_columns(tmp_path, chat) -> None:
     ("changes", "message"),
     [
         ({"batch-size": 9}, "batch_size 9 is not a multiple of rationales 2.*set it to 8 or 10"),
-        ({"device-batch-size": 3}, "no multiple of device_batch_size 3"),
+        ({"device-batch-size": 3}, "not a multiple of device_batch_size 3"),
         ({"choose-on": "test"}, r"dev\.jsonl: question .* is of split 'dev', not 'test'"),
         ({"generation": "vllm", "calculator": "false"}, "vLLM is not installed"),
         ({"rationales": 1}, "--rationales '1': Input should be greater than or equal to 2"),
