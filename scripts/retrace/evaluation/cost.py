@@ -16,14 +16,12 @@ _RUN = re.compile(r"(.*)\{(\d+)\.\.(\d+)\}([^/]*)")
 class Cost(Row):
     """Sums over all seeds. None: not measured."""
 
-    wall_seconds: float | None = Field(description="of all jobs behind the result, decoding and training alike, summed")
-    gpu_seconds: float | None = Field(description="wall seconds times the GPUs of a job; 0 without a GPU")
-    peak_memory_mb: float | None = Field(description="of the largest job, resident set")
-    jobs: int = Field(description="benchmark files that were found")
-    unrecorded: int = Field(
-        default=0, description="jobs whose benchmark file is missing: what they took is not in the sums"
-    )
-    prediction_seconds: float | None = Field(description="of the decoder itself, model loading left out")
+    wall_seconds: float | None = Field(description="sum over all jobs that led to the result, including training")
+    gpu_seconds: float | None = Field(description="sum of wall seconds times GPUs over all jobs; 0 without a GPU")
+    peak_memory_mb: float | None = Field(description="largest resident set of a job")
+    jobs: int = Field(description="number of benchmark files found")
+    unrecorded: int = Field(default=0, description="jobs whose benchmark file is missing; their costs are not included")
+    prediction_seconds: float | None = Field(description="decoding time without loading the model")
     generated_tokens: int = Field(description="over all samples and all candidate steps")
     tokens_per_question: float = Field(description="the same, for one question and one seed")
     questions_per_second: float | None
@@ -46,10 +44,9 @@ def _spelled_out(name: str) -> list[str]:
 
 
 def read_benchmarks(files: Sequence[Path], gpus: int | None) -> tuple[float | None, float | None, float | None]:
-    """(summed wall seconds, summed GPU seconds, largest resident memory in MB) over benchmark files; None where nothing
-    was measured.
+    """(total wall seconds, total GPU seconds, largest resident memory in MB) over benchmark files; None if not measured.
 
-    gpus: GPUs of a job whose record does not name its own number; None: not known.
+    gpus: GPUs of a job whose record does not say how many it had; None: not known.
     """
     seconds: list[float] = []
     on_gpus: list[float | None] = []
@@ -72,9 +69,9 @@ def measure_cost(runs: Sequence[Run], benchmarks: Iterable[str | Path], gpus: in
     """Costs of the runs.
 
     Args:
-        runs: the predictions, one run per seed.
-        benchmarks: names of the benchmark files of all jobs behind them, see `benchmark_files`.
-        gpus: GPUs of a job whose record does not say it, or None where it is not known.
+        runs: The predictions, one run per seed.
+        benchmarks: Names of the benchmark files of all jobs that led to them, see `benchmark_files`.
+        gpus: GPUs of a job whose record does not say how many it had; None: not known.
     """
     found, missing = benchmark_files(benchmarks)
     wall, on_gpus, memory = read_benchmarks(found, gpus)

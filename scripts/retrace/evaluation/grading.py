@@ -1,4 +1,4 @@
-"""Predictions judged again, from their texts, by another grader than the one that judged them when they were decoded."""
+"""Grading predictions again, from their texts, with a different grader than during decoding."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,7 +14,7 @@ from retrace.yaml_files import closest
 
 
 def answering(task: Task, model: ModelConfig) -> Task:
-    """The task as a model answers it: in words, if it has a chat template."""
+    """The task in the form in which a model answers: in prose, if the model has a chat template."""
     return in_chat(task) if model.chat else task
 
 
@@ -27,15 +27,15 @@ def check_grader(name: str, task: Task) -> None:
 
 
 def graders_beside(task: Task, grader: str) -> list[str]:
-    """The graders whose accuracies stand in a result beside that of its own and the strict one.
+    """Graders whose accuracies a result reports in addition to its own grader and the strict one.
 
-    The paper's is never lost, and a kind of answers may have graders that every result of it shows.
+    The paper's grader is always included, and some kinds of answers have graders that all their results report.
     """
     return [name for name in (PAPER, *task.family.answers.graders) if name != grader]
 
 
 def judged(runs: Sequence[Run], task: Task, examples: Sequence[Example], name: str) -> list[Run]:
-    """The runs as a grader judges them. examples: of the split, in the order of the runs' rows."""
+    """The runs as graded by a grader. examples: those of the split, in the order of the runs' rows."""
     if name == PAPER:
         return list(runs)
     grader = grader_named(name)

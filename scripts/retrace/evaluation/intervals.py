@@ -11,11 +11,11 @@ from retrace.schemas import Row
 
 LEVEL = 0.95
 RESAMPLES = 10_000
-_BLOCK = 2_000_000  # drawn indices held at once: keeps the memory flat whatever the number of questions
+_BLOCK = 2_000_000  # indices drawn at once; bounds the memory for any number of questions
 
 
 class Estimate(Row):
-    """A share, or a difference of two shares, with its interval. 0.343 is what papers print as 34.3."""
+    """A share, or a difference between two shares, with its interval. Papers print 0.343 as 34.3."""
 
     value: float = Field(ge=-1, le=1)
     low: float = Field(ge=-1, le=1, description="lower end of the 95 % interval")
@@ -26,10 +26,10 @@ class Estimate(Row):
 def wilson(successes: float, n: int, level: float = LEVEL) -> tuple[float, float]:
     """Wilson's score interval of a share, both ends in 0..1 (Wilson 1927; Brown, Cai and DasGupta 2001).
 
-    successes: how many of the `n` independent trials succeeded; a mean over runs may make it fractional.
+    successes: how many of the `n` independent trials succeeded; may be fractional as a mean over runs.
     """
     if n < 1 or not 0 <= successes <= n:
-        raise ValueError(f"{successes} successes of {n} trials make no share")
+        raise ValueError(f"{successes} successes in {n} trials are not a share")
     z = NormalDist().inv_cdf(0.5 + level / 2)
     share = successes / n
     center = share + z * z / (2 * n)
@@ -47,11 +47,11 @@ def cluster_bootstrap(
     level: float = LEVEL,
     over_seeds: bool = True,
 ) -> tuple[float, float]:
-    """Percentile interval of the mean of `values` [seeds, questions], questions and seeds drawn again with replacement.
+    """Percentile interval of the mean of `values` [seeds, questions], resampling questions and seeds with replacement.
 
-    A question's outcomes under all seeds stay together (they are not independent), and so do all questions of a
-    seed (they share one trained model). over_seeds=False keeps the seeds and draws the questions only.
-    With two or three seeds the spread between seeds is itself known badly; the interval cannot mend that.
+    A question's outcomes under all seeds stay together (they are not independent), and so do all questions of a seed
+    (they share one trained model). over_seeds=False resamples only the questions. With two or three seeds the variation
+    between seeds is itself poorly known, which the interval cannot correct.
     """
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 2 or values.size == 0:
@@ -74,10 +74,10 @@ def cluster_bootstrap(
 
 
 def estimate(values: np.ndarray, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """The mean of right (1) and wrong (0) answers [seeds, questions], with its 95 % interval.
+    """The mean of correct (1) and wrong (0) answers [seeds, questions], with its 95 % interval.
 
-    One seed: Wilson over the questions. Several: cluster bootstrap. Where all answers are alike the bootstrap has
-    nothing to vary and would claim certainty; Wilson over the questions is given instead.
+    With one seed it is Wilson's interval over the questions, with several a cluster bootstrap. If all answers are equal,
+    the bootstrap has no variation and would claim certainty, so Wilson's interval is used instead.
     """
     values = np.asarray(values, dtype=np.float64)
     mean = float(values.mean())

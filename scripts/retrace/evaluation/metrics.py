@@ -10,13 +10,13 @@ SUBSETS = 100
 
 
 def sizes_up_to(n: int) -> list[int]:
-    """1, 2, 4, ... and `n` itself: the k that results report."""
+    """The values of k that results report: 1, 2, 4, ... and `n`."""
     sizes = [1 << power for power in range(n.bit_length()) if 1 << power <= n]
     return sizes if sizes[-1] == n else [*sizes, n]
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:
-    """Chance that at least one of `k` samples, drawn from `n` without replacement, is one of the `correct` ones.
+    """Probability that at least one of `k` samples, drawn from `n` without replacement, is one of the `correct` ones.
 
     The unbiased estimator 1 - C(n - correct, k) / C(n, k) (Chen et al. 2021), as a product, which cannot overflow.
     """
@@ -28,14 +28,14 @@ def pass_at_k(n: int, correct: int, k: int) -> float:
 
 
 def vote_shares(groups: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Chance that a majority vote is right, for each question, ties drawn by lot among the leading answers.
+    """Probability for each question that a majority vote is correct; ties between leading answers are random.
 
     groups [questions, samples]: number of the sample's answer, 0 <= number < samples, or -1 for no answer, which has
-    no vote. right [questions, samples]: whether the answer with that NUMBER (not that sample) is right.
+    no vote. right [questions, samples]: whether the answer with that NUMBER (not that sample) is correct.
     """
     questions, samples = groups.shape
     votes = np.zeros((questions, samples + 1), dtype=np.int32)
-    # Sample by sample, over all questions at once; "no answer" is counted in the last column and dropped.
+    # One sample at a time, over all questions at once; "no answer" is counted in the last column and dropped.
     for column in groups.T:
         votes[np.arange(questions), column] += 1
     votes = votes[:, :-1]
@@ -48,7 +48,7 @@ def answer_groups(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first `samples` samples of every question as (groups, right) for `vote_shares`, both [questions, samples].
 
-    An answer counts as right if the first sample that gave it was graded right.
+    An answer counts as correct if the first sample that gave it was graded correct.
     """
     groups = np.full((len(predictions), samples), -1, dtype=np.int64)
     right = np.zeros((len(predictions), samples), dtype=bool)
@@ -68,7 +68,7 @@ def answer_groups(
 def maj_at_k(groups: np.ndarray, right: np.ndarray, k: int, seed: int = 0, subsets: int = SUBSETS) -> float:
     """Mean accuracy of the majority vote of `k` samples drawn from all without replacement.
 
-    k = 1 and k = n are exact; between them it is the mean over `subsets` seeded draws for each question.
+    k = 1 and k = n are exact; otherwise it is the mean over `subsets` seeded draws for each question.
     """
     questions, samples = groups.shape
     if not 1 <= k <= samples:
@@ -87,7 +87,7 @@ def maj_at_k(groups: np.ndarray, right: np.ndarray, k: int, seed: int = 0, subse
 
 
 def _vote_of_subset(groups: np.ndarray, right: np.ndarray) -> float:
-    """As `vote_shares`, with fewer samples than answer numbers: pad with "no answer" up to the width of `right`."""
+    """Like `vote_shares`, with fewer samples than answer numbers: pad with "no answer" up to the width of `right`."""
     padding = np.full((groups.shape[0], right.shape[1] - groups.shape[1]), -1, dtype=groups.dtype)
     return float(vote_shares(np.concatenate([groups, padding], axis=1), right).mean())
 
@@ -95,7 +95,7 @@ def _vote_of_subset(groups: np.ndarray, right: np.ndarray) -> float:
 def sample_curves(
     runs: Sequence[Sequence[Prediction]], canonical: Callable[[str], str]
 ) -> tuple[list[tuple[int, float]], list[tuple[int, float]]]:
-    """(maj@k, pass@k) as lists of (k, share), means over runs; both empty where questions have a single sample."""
+    """(maj@k, pass@k) as lists of (k, share), means over runs; both empty if questions have a single sample."""
     samples = min(len(prediction.samples) for run in runs for prediction in run)
     if samples < 2:
         return [], []

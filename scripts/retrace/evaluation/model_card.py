@@ -1,7 +1,7 @@
 """The model card of a checkpoint, README.md of its folder, in the format of the Hub: YAML between `---`, then Markdown.
 
-A training program writes it with what it knows: what the weights were trained on, from what, and by which code. Scores come
-later, from predictions (`with_scores`); a card without them says how to measure them, and never a number.
+A training program writes it with the facts of the training: the data, the initial weights and the code. Scores are added
+later, from predictions (`with_scores`); a card without scores says how to measure them, and never contains a number.
 """
 
 import argparse
@@ -26,11 +26,11 @@ from retrace.tasks.load import load_task
 from retrace.tasks.options import TaskConfig
 
 CARD_FILE = "README.md"
-SCORED_FILE = "model_card.md"  # beside the checkpoint's folder
+SCORED_FILE = "model_card.md"  # next to the checkpoint's folder
 SCORES = "## Scores"
 LOCK = Path(__file__).resolve().parents[3] / "config" / "models.lock.json"
 
-Calculator = Literal["with", "without", "none"]  # none: the texts hold nothing that a calculator could take over
+Calculator = Literal["with", "without", "none"]  # none: the texts have no computations for a calculator
 # Arguments of the training programs that name files of rows, and folders of models that the training starts from.
 ROWS = (
     "train",
@@ -52,14 +52,19 @@ _RUN = re.compile(r"(?:.*/)?(results/[^/]+/[^/]+/seed\d+/[^/]+)/model")
 
 @dataclass(frozen=True)
 class Trained:
-    """What a training program tells of its checkpoint.
+    """A training program's description of its checkpoint.
 
-    args: its command line. on: what the weights were trained on, with the number of each; empty: weights of others were
-    converted. options: its section. task: in the checkpoint's own text form; default: as its YAML has it. layout: of its
-    texts, where it is not the usual one. masked_results: the calculator's results were masked from the loss. network: what
-    it is, if no generator; loader: then the function that loads it. measured: on held-out rows, by the program.
-    asked: how a network that is no generator answers; None: it answers nothing by itself. part_of: then the checkpoint that
-    it is a part of.
+    Attributes:
+        args: The program's command line.
+        on: Kinds of training data with their numbers; empty: another model's weights were converted.
+        options: The section of options.
+        task: The task in the checkpoint's own text form; default: as in its YAML.
+        layout: Layout of the texts, if it is not the usual one.
+        masked_results: Whether the calculator's results were masked from the loss.
+        network: The kind of network, if it is not a generator; `loader` is then the function that loads it.
+        measured: Measurements on held-out rows by the program.
+        asked: How a network that is not a generator answers; None: it does not answer by itself.
+        part_of: The checkpoint that such a network is a part of.
     """
 
     args: argparse.Namespace
@@ -81,7 +86,7 @@ def write_card(folder: str | Path, trained: Trained) -> None:
 
 
 def training_card(trained: Trained) -> str:
-    """The card of a checkpoint whose training has just ended."""
+    """The card of a checkpoint after its training."""
     args = trained.args
     task = trained.task or load_task(args.task_file)
     model = load_model_config(args.model_file) if getattr(args, "model_file", None) else None
@@ -107,7 +112,7 @@ def training_card(trained: Trained) -> str:
 
 def _metadata(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    # A judge may have an encoder of its own, which its options name; then the generator is no base of it.
+    # A judge may have its own encoder, which its options name; the generator is then not its base model.
     if model and model.hub and getattr(trained.options, "backbone", "generator") == "generator":
         found |= {"base_model": model.hub, "base_model_relation": "finetune"}
     if hubs := sorted({split.hub for split in task.splits.values() if split.hub}):
@@ -118,7 +123,7 @@ def _metadata(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> 
             seq2seq = model.family == "encoder_decoder"
             found["pipeline_tag"] = "text2text-generation" if seq2seq else "text-generation"
     else:
-        found["library_name"] = "retrace"  # the Hub shows no code of transformers, which cannot load it
+        found["library_name"] = "retrace"  # otherwise the Hub would show transformers code, which cannot load it
     system = getattr(trained.args, "system", None)
     found["tags"] = list(dict.fromkeys(["retrace", *([system] if system else []), task.name]))
     return found
@@ -167,7 +172,7 @@ def _base(model: ModelConfig | None) -> str:
 
 
 def _file(path: str) -> str:
-    """A file of rows: where it is, how many rows it holds, of which splits, and its checksum."""
+    """A file of rows: its path, number of rows, splits and checksum."""
     count, splits = 0, set()
     with open(path, "rb") as handle:
         for line in handle:
@@ -193,7 +198,7 @@ def _use(trained: Trained, model: ModelConfig | None) -> str:
 
 
 def _calculator(trained: Trained, task: Task, model: ModelConfig | None) -> Iterator[str]:
-    """How it is asked, and whether a calculator helps it: nothing for a network that answers nothing by itself."""
+    """How it is asked and whether a calculator is used; empty for a network that does not answer by itself."""
     if trained.loader and not trained.asked:
         return
     yield "## How it is asked and measured"
@@ -220,7 +225,7 @@ def _calculator(trained: Trained, task: Task, model: ModelConfig | None) -> Iter
 
 
 def _calculates(trained: Trained, task: Task, model: ModelConfig | None) -> bool:
-    """Whether this checkpoint is decoded with a calculator, as decoding decides it (open_generator)."""
+    """Whether this checkpoint is decoded with a calculator, by the same rule as in decoding (open_generator)."""
     plain = trained.loader is None and trained.layout not in END_TOKENS
     return plain and task.config.calculator and not (model and model.chat)
 
@@ -245,7 +250,7 @@ def _unmeasured(trained: Trained) -> str:
 
 @dataclass(frozen=True)
 class Score:
-    """One way to decode the checkpoint, and how it did."""
+    """One way to decode the checkpoint, and its score."""
 
     decoder: str
     calculator: Calculator
@@ -253,7 +258,7 @@ class Score:
 
     @property
     def setting(self) -> str:
-        """In words, with the calculator."""
+        """Description of the decoder and calculator."""
         return self.decoder + ("" if self.calculator == "none" else f", {self.calculator} calculator")
 
 
@@ -262,7 +267,13 @@ def with_scores(
 ) -> str:
     """A checkpoint's card with its scores, in the table of its last section and in the Hub's `model-index`.
 
-    card: as its training wrote it; None: the folder has none. where: the card's file, for messages. name: of the checkpoint.
+    Args:
+        card: The card from its training; None: the folder has none.
+        where: The card's file, for messages.
+        name: Name of the checkpoint.
+        task: The task.
+        split: The evaluated split.
+        scores: The scores.
     """
     metadata, body = _parsed(card, where) if card else ({"tags": ["retrace"]}, _without_training(name, task))
     results = [
@@ -308,7 +319,7 @@ def _share(run: Run) -> float:
 
 def _parsed(card: str, where: str | Path) -> tuple[dict[str, Any], str]:
     """The front matter and the Markdown of a card."""
-    mend = "mend it, or remove it to have one without the training"
+    mend = "correct it, or remove it to get a card without the training"
     found = re.match(r"---\r?\n(.*?)\r?\n---\r?\n", card, re.DOTALL)
     if found is None:
         raise UserError(f"{where}: does not begin with YAML between two lines `---`; {mend}")
@@ -317,10 +328,10 @@ def _parsed(card: str, where: str | Path) -> tuple[dict[str, Any], str]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise UserError(
-            f"{where}{f':{mark.line + 2}' if mark else ''}: no YAML between the lines `---`; {mend}"
+            f"{where}{f':{mark.line + 2}' if mark else ''}: there is no YAML between the lines `---`; {mend}"
         ) from None
     if not isinstance(metadata, dict):
-        raise UserError(f"{where}:2: the YAML between the lines `---` holds no `key: value` lines; {mend}")
+        raise UserError(f"{where}:2: the YAML between the lines `---` has no `key: value` lines; {mend}")
     return metadata, card[found.end() :]
 
 
@@ -346,14 +357,14 @@ def _table(rows: Iterator[tuple[str, str]]) -> str:
 
 
 def _fenced(text: str, language: str = "") -> str:
-    """A block of code, in a fence that no line of the text ends."""
+    """A block of code, in a fence longer than any in the text."""
     longest = max((len(found) for found in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}{language}\n{text}\n{fence}"
 
 
 def _public(options: BaseModel) -> dict[str, Any]:
-    """The values of options without addresses, and without what lies above a folder that they name."""
+    """The values of options without addresses, and without the parents of folders that they name."""
 
     def shown(value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -366,7 +377,7 @@ def _public(options: BaseModel) -> dict[str, Any]:
 
 
 def _shown(path: str) -> str:
-    """A path as it may be published: what lies above the folder of results is the machine's own affair."""
+    """A path that can be published: without the folders above the folder of results."""
     parts = Path(path).parts
     if not Path(path).is_absolute():
         return path

@@ -13,7 +13,7 @@ from retrace.tasks.graders import PAPER
 
 
 class Discordance(Row):
-    """On how many questions the two methods agree and disagree."""
+    """Numbers of questions on which the two methods agree and disagree."""
 
     both: int = Field(ge=0, description="both right")
     only_a: int = Field(ge=0)
@@ -50,32 +50,32 @@ class Comparison(Row):
     accuracy_a: float = Field(description="mean over seeds, by the paper's own grader, or by `graded_by`")
     accuracy_b: float
     difference: Estimate = Field(
-        description="questions drawn again, differences averaged over the seeds: holds for these trained models"
+        description="resampling questions, with differences averaged over seeds: valid for these trained models"
     )
     difference_over_seeds: Estimate | None = Field(
-        description="seeds drawn again too: holds for models trained once more; absent with one seed"
+        description="also resampling seeds: valid for newly trained models; absent with one seed"
     )
     difference_strict: Estimate = Field(description="as `difference`, by the strict grader")
-    p_value: float = Field(ge=0, le=1, description="two-sided, of no difference between the methods")
+    p_value: float = Field(ge=0, le=1, description="two-sided, for the hypothesis of no difference between the methods")
     test: Literal["mcnemar_exact", "sign_flip"] = Field(
-        description="one seed: McNemar's exact test; several: the signs of the questions' mean differences flipped"
+        description="one seed: McNemar's exact test; several: sign flips of the questions' mean differences"
     )
     per_seed: list[SeedComparison]
     predictions: list[dict[str, str]] = Field(description="path and sha256 of every file that was read")
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
-    """Two-sided p value of McNemar's exact test, from the questions that only one of the two methods got right."""
+    """Two-sided p value of McNemar's exact test, from the questions that only one of the two methods answered correctly."""
     discordant = only_a + only_b
     if only_a < 0 or only_b < 0:
         raise ValueError("counts cannot be negative")
-    # Whole numbers up to the one division, which Python rounds correctly at any size.
+    # Integers until the final division, which Python rounds correctly at any size.
     tail = sum(math.comb(discordant, count) for count in range(min(only_a, only_b) + 1))
     return min(1.0, 2 * tail / 2**discordant)
 
 
 def discordance(a: np.ndarray, b: np.ndarray) -> Discordance:
-    """Counts from two vectors of right (1) and wrong (0) answers to the same questions."""
+    """Counts from two vectors of correct (1) and wrong (0) answers to the same questions."""
     first, second = a.astype(bool), b.astype(bool)
     return Discordance(
         both=int((first & second).sum()),
@@ -86,7 +86,7 @@ def discordance(a: np.ndarray, b: np.ndarray) -> Discordance:
 
 
 def paired_difference(a: np.ndarray, b: np.ndarray, seed: int = 0, over_seeds: bool = False) -> Estimate:
-    """Mean of a - b with its 95 % bootstrap interval; both [seeds, questions], a question's outcomes kept together."""
+    """Mean of a - b with its 95 % bootstrap interval; a, b: [seeds, questions], with a question's outcomes together."""
     _check(a, b)
     gap = a - b
     low, high = cluster_bootstrap(gap, RESAMPLES, seed, over_seeds=over_seeds)
@@ -100,7 +100,7 @@ def sign_flip(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, seed: in
     1 / (resamples + 1), since the data itself is one of the arrangements.
     """
     _check(a, b)
-    # Whole numbers (right answers over the seeds), so that equal sums compare as equal.
+    # Integers (correct answers over the seeds), so that equal sums compare as equal.
     gaps = np.rint((a - b).sum(axis=0)).astype(np.int64)
     gaps = gaps[gaps != 0]
     seen = abs(int(gaps.sum()))
@@ -115,7 +115,7 @@ def sign_flip(a: np.ndarray, b: np.ndarray, resamples: int = RESAMPLES, seed: in
 
 def _check(a: np.ndarray, b: np.ndarray) -> None:
     if a.shape != b.shape or a.ndim != 2:
-        raise ValueError(f"both must be [seeds, questions] of one shape, got {a.shape} and {b.shape}")
+        raise ValueError(f"both must be [seeds, questions] of the same shape, got {a.shape} and {b.shape}")
 
 
 def compare_seeds(a: np.ndarray, b: np.ndarray, seeds: Sequence[int]) -> list[SeedComparison]:
@@ -145,7 +145,7 @@ def compare(
     seeds: Sequence[int],
     **names: object,
 ) -> Comparison:
-    """The whole comparison from outcomes [seeds, questions]; `names` are the document's remaining fields."""
+    """The complete comparison from outcomes [seeds, questions]; `names` are the document's other fields."""
     per_seed = compare_seeds(a, b, seeds)
     several = len(seeds) > 1
     return Comparison(

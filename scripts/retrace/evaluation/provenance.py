@@ -28,9 +28,9 @@ from retrace.yaml_files import read_settings
 LIBRARIES = (
     "torch transformers tokenizers accelerate deepspeed trl datasets numpy sentence-transformers snakemake pydantic"
 ).split()
-# What decides results: a note that lies about does not make them doubtful.
+# Files that affect results; other new files do not matter.
 DECIDES = ("Snakefile", "rules", "scripts", "config", "profiles")
-# What the workflow itself writes there. A result names the lock's entry that it rests on by its checksum.
+# Files that the workflow itself writes there. A result has the checksum of the lock's entry that it depends on.
 WRITTEN = (
     "config/models.lock.json",
     "config/.models.lock.json*",
@@ -38,8 +38,8 @@ WRITTEN = (
     "**/__pycache__/**",
     "**/.snakemake/**",
 )
-_SHOWN = 50  # changed files that a result names
-# Places on the user's machines and addresses that may hold a key: no part of what was measured.
+_SHOWN = 50  # maximum number of changed files that a result names
+# Paths on the user's machines and addresses that may contain a key; they are not part of the measurement.
 PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
 
 
@@ -55,12 +55,12 @@ class FileRecord(Row):
 
 
 class DataRecord(Row):
-    """The split that was answered."""
+    """The evaluated split."""
 
     path: str
     sha256: str = Field(description="of the JSONL file")
     rows: int
-    sources: list[str] = Field(description="what its rows name as their source: URLs at a commit, or a generator")
+    sources: list[str] = Field(description="sources named in its rows: URLs at a commit, or a generator")
     raw_sha256: str | None = Field(default=None, description="of the raw file behind the URL, verified at download")
 
 
@@ -71,11 +71,11 @@ class ModelRecord(Row):
     revision: str | None = Field(default=None, description="the Hub's commit, from the lock file")
     lock_sha256: str | None = Field(default=None, description="of this model's entry in the lock file")
     file: str | None = Field(default=None, description="a local folder")
-    scratch: dict[str, Any] | None = Field(default=None, description="sizes, where it was trained from scratch")
+    scratch: dict[str, Any] | None = Field(default=None, description="sizes, if it was trained from scratch")
 
 
 class ConfigurationRecord(Row):
-    sha256: str = Field(description="of the configuration that was given, as sorted JSON")
+    sha256: str = Field(description="checksum of the configuration as sorted JSON")
     file: str | None = Field(default=None, description="where it came from, if from a file")
     values: dict[str, Any] = Field(description="the sections that this method uses")
 
@@ -104,7 +104,7 @@ class Provenance(Row):
 def _output(command: Sequence[str]) -> str | None:
     """Output of a program; None if it is missing, fails or hangs."""
     try:
-        # Jobs that end at once do not wait for each other's lock on git's index.
+        # Jobs that end at the same time must not wait for each other's lock on git's index.
         environment = os.environ | {"GIT_OPTIONAL_LOCKS": "0"}
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False, env=environment)
     except (OSError, subprocess.TimeoutExpired):
@@ -113,7 +113,7 @@ def _output(command: Sequence[str]) -> str | None:
 
 
 def git_state(folder: str | Path | None = None) -> Git | None:
-    """Commit and state of the workflow's own work tree; None where it is not under git."""
+    """Commit and state of the workflow's own work tree; None if it is not under git."""
     folder = Path(folder) if folder else Path(__file__).resolve().parents[3]
     git = ["git", "-C", str(folder)]
     commit = _output([*git, "rev-parse", "HEAD"])
@@ -124,7 +124,7 @@ def git_state(folder: str | Path | None = None) -> Git | None:
 
 
 def _changed_files(folder: Path) -> list[str] | None:
-    """Files of the workflow that differ from the commit, deleted and new ones, too; None where git does not say."""
+    """Files of the workflow that differ from the commit, including deleted and new ones; None if git does not say."""
     git = [
         "git",
         "-C",
@@ -196,7 +196,7 @@ def read_configuration(text_or_file: str) -> tuple[dict[str, Any], str | None]:
     try:
         values = json.loads(text_or_file)
     except (ValueError, RecursionError):
-        raise UserError("--configuration: neither the name of a file nor JSON; save it again") from None
+        raise UserError("--configuration is neither the name of a file nor JSON; save it again") from None
     return values, None
 
 
@@ -208,7 +208,7 @@ def without_private(values: Any) -> Any:
 
 
 def configuration_record(values: Mapping[str, Any], file: str | None, sections: Sequence[str]) -> ConfigurationRecord:
-    """Checksum of the configuration that was given, and the values of the sections that matter here."""
+    """Checksum of the configuration, and the values of the sections that the method uses."""
     public = without_private(values)
     text = json.dumps(public, sort_keys=True, ensure_ascii=False)
     kept = {name: public[name] for name in ("preset", "seeds", "limits", *sections) if name in public}
@@ -216,7 +216,7 @@ def configuration_record(values: Mapping[str, Any], file: str | None, sections: 
 
 
 def model_record(model: ModelConfig, lock: str | Path | None) -> ModelRecord:
-    """Where the weights come from; a Hub model's revision from its entry in the lock file, where there is one."""
+    """Where the weights come from; a Hub model's revision is from its entry in the lock file, if there is one."""
     record = ModelRecord(
         hub=model.hub,
         revision=model.revision,
@@ -235,7 +235,7 @@ def model_record(model: ModelConfig, lock: str | Path | None) -> ModelRecord:
 
 
 def data_record(path: str | Path, sources: Sequence[str], rows: int, task: TaskConfig, split: str) -> DataRecord:
-    """The split's file; `sources` are its rows' own."""
+    """Record of the split's file; `sources` are those named in its rows."""
     configured = task.splits.get(split)
     return DataRecord(
         path=str(path),

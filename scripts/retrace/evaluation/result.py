@@ -25,17 +25,17 @@ UNIT = "accuracies are shares of 1; multiply by 100 for the papers' percent"
 
 
 class SeedResult(Row):
-    """One run of everything."""
+    """The result of one seed."""
 
     seed: int
-    accuracy: float = Field(description="by the result's grader, the paper's own if it names none; share of 1")
+    accuracy: float = Field(description="by the result's grader, or the paper's own if it names none; share of 1")
     accuracy_strict: float = Field(description="by the strict grader")
     accuracy_by: dict[str, float] = Field(
-        default={}, exclude_if=operator.not_, description="by further graders, as the result's `accuracy_by`"
+        default={}, exclude_if=operator.not_, description="by further graders, like the result's `accuracy_by`"
     )
-    invalid_share: float = Field(description="questions without an answer that could be read")
+    invalid_share: float = Field(description="share of questions without a readable answer")
     tokens_per_question: float
-    seconds: float | None = Field(description="of decoding; None: not measured")
+    seconds: float | None = Field(description="decoding time; None: not measured")
 
 
 class AtK(Row):
@@ -46,25 +46,27 @@ class AtK(Row):
 
 
 class CheckpointChoice(Row):
-    """How one seed's checkpoint was chosen among those of its training, the start included."""
+    """How one seed's checkpoint was chosen among those of its training, including the start."""
 
     seed: int
-    chosen_on: str = Field(description="the split whose accuracy decided; `test` is no fair choice for a test result")
+    chosen_on: str = Field(
+        description="the split whose accuracy decided; `test` is not a fair choice for a test result"
+    )
     questions: int
     step: int
-    accuracy: float = Field(description="of the chosen checkpoint on that split, greedy")
+    accuracy: float = Field(description="greedy accuracy of the chosen checkpoint on that split")
     start_accuracy: float
-    stopped: str | None = Field(description="why the training stopped early, where it did")
+    stopped: str | None = Field(description="why the training stopped early, if it did")
 
 
 class SampledSolutions(Row):
-    """What one seed's discriminator or verifier was trained on."""
+    """The sampled solutions that one seed's discriminator or verifier was trained on."""
 
     seed: int
     questions: int
-    drawn: int = Field(description="solutions of training questions, repeated texts included")
+    drawn: int = Field(description="sampled solutions of training questions, including repeated texts")
     wrong_wanted: int
-    wrong_found: int = Field(description="different wrong solutions; fewer than wanted where no more could be had")
+    wrong_found: int = Field(description="distinct wrong solutions; fewer than wanted if no more could be found")
 
 
 class Result(Row):
@@ -80,10 +82,10 @@ class Result(Row):
     decoder: str
     trained_on: str | None = Field(default=None, description="the task that the checkpoint was trained on, if another")
     preset: str
-    made_from: str = Field(description="in plain words, which model and data this is a measurement of")
+    made_from: str = Field(description="the measured model and data, in words")
     seeds: list[int]
     n: int = Field(ge=1, description="questions, the same for every seed")
-    samples: int = Field(ge=1, description="samples a question")
+    samples: int = Field(ge=1, description="samples per question")
     graded_by: str = Field(
         default=PAPER,
         exclude_if=lambda name: name == PAPER,
@@ -95,11 +97,11 @@ class Result(Row):
     accuracy_by: dict[str, Estimate] = Field(
         default={},
         exclude_if=operator.not_,
-        description="by further graders: the paper's where `accuracy` is another one's, and math_verify for mathematics",
+        description="by further graders: the paper's if `accuracy` is by a different one, and math_verify for mathematics",
     )
     per_seed: list[SeedResult]
     votes_from: str | None = Field(
-        default=None, description="the decoder whose samples maj_at_k and pass_at_k are of, if not the result's own"
+        default=None, description="the decoder whose samples maj_at_k and pass_at_k use, if not the result's own"
     )
     checkpoint_choice: list[CheckpointChoice] = Field(
         default=[], description="for checkpoints that were chosen by their accuracy (LaTRO)"
@@ -107,16 +109,18 @@ class Result(Row):
     sampling: list[SampledSolutions] = Field(
         default=[], description="for decoders that a network trained on sampled solutions guides or ranks (GRACE)"
     )
-    maj_at_k: list[AtK] = Field(description="majority vote of k samples, ties by lot; empty with a single sample")
-    pass_at_k: list[AtK] = Field(description="at least one of k samples right, unbiased; empty with a single sample")
-    invalid_share: float = Field(description="questions without an answer that could be read, mean over seeds")
-    reported: Reported | None = Field(description="the paper's number, where it has one for this task and method")
+    maj_at_k: list[AtK] = Field(
+        description="majority vote of k samples, ties broken at random; empty with a single sample"
+    )
+    pass_at_k: list[AtK] = Field(description="at least one of k samples correct, unbiased; empty with a single sample")
+    invalid_share: float = Field(description="share of questions without a readable answer, mean over seeds")
+    reported: Reported | None = Field(description="the paper's number, if it has one for this task and method")
     cost: Cost
     provenance: Provenance
 
     @property
     def paper_accuracy(self) -> Estimate:
-        """The accuracy by the paper's own grader, which alone may stand beside the paper's number."""
+        """The accuracy by the paper's own grader, the only one that is comparable with the paper's number."""
         return self.accuracy_by.get(PAPER, self.accuracy)
 
 
@@ -146,7 +150,7 @@ def made_from(
     n: int,
     source: TaskConfig | None = None,
 ) -> str:
-    """Plain description of the model and data behind a result, so that results are not confused."""
+    """Description in words of a result's model and data, so that results are not confused."""
     if model.scratch is not None:
         weights = f"{model.name}: {model.title}; a small model of this project, not a paper's"
         weights += "" if checkpoint == "base" else f"; checkpoint {checkpoint}"
@@ -194,7 +198,7 @@ def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[Chec
                 )
             )
         except (KeyError, TypeError, ValidationError) as error:
-            raise UserError(f"{path}: no report of a training ({error}); delete it and train again") from None
+            raise UserError(f"{path}: not a report of a training ({error}); delete it and train again") from None
     return choices
 
 
@@ -244,12 +248,22 @@ def build_result(
 ) -> Result:
     """Assemble the result document.
 
-    canonical: form of an answer that equal answers share, for votes. method_names: the method's names in the papers.
-    changed: options that differ from the paper's preset, None where that is not known. source: the task that the
-    checkpoint was trained on, if it is another one. votes: another decoder and its runs, for maj@k and pass@k. choices:
-    how the checkpoints were chosen. sampling: what a discriminator or verifier was trained on. chosen_by: what decided
-    (loss, accuracy) where it was measured on the questions that are scored. grader: what judged `runs` and the votes.
-    others: the same runs as further graders judge them.
+    Args:
+        runs, task, model: The predictions of all seeds, and the task and model that they are of.
+        canonical: Maps equal answers to the same text, for votes.
+        method, checkpoint, decoder, split, preset: Their names.
+        method_names: The method's names in the papers.
+        papers: The papers' reported numbers.
+        changed: Options that differ from the paper's preset; None: not known.
+        benchmarks, gpus: See `measure_cost`.
+        provenance: The provenance.
+        source: The task that the checkpoint was trained on, if it is a different one.
+        votes: Another decoder and its runs, for maj@k and pass@k.
+        choices: How the checkpoints were chosen.
+        sampling: Sampled solutions that a discriminator or verifier was trained on.
+        chosen_by: The metric (loss, accuracy) that chose the checkpoint, if measured on the scored questions.
+        grader: The grader of `runs` and `votes`.
+        others: The same runs, graded by further graders.
     """
     accuracy = estimate(outcomes(runs))
     others = others or {}
@@ -294,7 +308,7 @@ def build_result(
 
 
 def load_document(path: str | Path, document: type[Row]) -> Any:
-    """Read a result or comparison. Raises UserError naming the file and the first fault."""
+    """Read a result or comparison. Raises UserError naming the file and the first error."""
     value = read_json(path)
     try:
         return document.model_validate(value)
@@ -302,6 +316,6 @@ def load_document(path: str | Path, document: type[Row]) -> Any:
         fault = error.errors()[0]
         place = ".".join(str(part) for part in fault["loc"]) or "document"
         raise UserError(
-            f"{path}: {place}: {fault['msg']}; this is no {document.__name__} document of this version: delete the "
-            "file and build it again"
+            f"{path}: {place}: {fault['msg']}; this is not a {document.__name__} document of this version: delete the "
+            "file and rebuild it"
         ) from None

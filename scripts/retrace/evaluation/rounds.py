@@ -16,7 +16,7 @@ from retrace.schemas import Row
 
 @dataclass(frozen=True)
 class Round:
-    """A round of a loop. paper_names: what the papers' figures call the rounds, with {round} for the number."""
+    """A round of a loop. paper_names: names of the rounds in the papers' figures, with {round} for the number."""
 
     loop: str
     title: str
@@ -33,7 +33,7 @@ class RoundPoint(Row):
 
 
 class RoundCurve(Row):
-    """One loop, round by round, or a control of one round; the start, which all share, is in none."""
+    """One loop by round, or a control of one round; none includes the common start."""
 
     loop: str
     title: str
@@ -61,7 +61,7 @@ class RoundFigure(Row):
     seeds: list[int]
     start: RoundPoint | None = Field(description="the model before the first round")
     curves: list[RoundCurve]
-    reported: list[ReportedRound] = Field(description="the paper's own, where it has some for this task")
+    reported: list[ReportedRound] = Field(description="the paper's own points, if it has any for this task")
 
 
 def _point(result: Result, number: int) -> RoundPoint:
@@ -71,10 +71,10 @@ def _point(result: Result, number: int) -> RoundPoint:
 def curves_of(
     results: Sequence[tuple[str, Result]], papers: Sequence[PaperFile], round_named: Callable[[str], Round | None]
 ) -> RoundFigure:
-    """Put results, each with its file's name, side by side.
+    """Combine results, each with its file's name.
 
-    round_named: the round that a method's name stands for; None where it is no round's.
-    Raises UserError where results are of different models or data, or of no round.
+    round_named: the round that a method's name stands for; None if it is not a round. Raises UserError if results have
+    different models or data, or if one is not from a round.
     """
     path, first = results[0]
     points: dict[str, list[RoundPoint]] = {}
@@ -85,7 +85,7 @@ def curves_of(
             raise UserError(f"{other}: {_what(result)}; {path}: {_what(first)}; give results of one run")
         named = round_named(result.method)
         if named is None:
-            raise UserError(f"{other}: method {result.method!r} is no round of a loop; give results of NAME_roundN")
+            raise UserError(f"{other}: method {result.method!r} is not a round of a loop; give results of NAME_roundN")
         if named.number == 0:
             start = _point(result, 0)
         else:
@@ -116,7 +116,7 @@ def _what(result: Result) -> str:
 
 
 def reported_rounds(papers: Sequence[PaperFile], task: str, rounds: Sequence[Round]) -> list[ReportedRound]:
-    """The papers' own curves of these loops on this task (DPO-ST, Figure 5), all rounds that they report."""
+    """The papers' own curves of these loops on this task (DPO-ST, Figure 5), with all rounds that they report."""
     found = []
     for loop, names in {named.loop: named.paper_names for named in rounds}.items():
         for begin, end in (name.split("{round}") for name in names):
@@ -128,12 +128,12 @@ def reported_rounds(papers: Sequence[PaperFile], task: str, rounds: Sequence[Rou
     return found
 
 
-# Colors that the common kinds of color blindness keep apart; markers differ, too.
+# Colors that remain distinct with common kinds of color blindness; markers differ, too.
 _STYLES = [("#0072b2", "o"), ("#d55e00", "s"), ("#009e73", "^"), ("#cc79a7", "D"), ("#e69f00", "v")]
 
 
 def draw_rounds(figure: RoundFigure, output: str | Path) -> None:
-    """Write the figure as SVG; the same figure gives the same bytes."""
+    """Write the figure as SVG; equal data give equal bytes."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,6 +1,6 @@
-"""The architectures that generators can be of, and whether a network fits its model YAML.
+"""The supported architectures of generators, and whether a network fits its model YAML.
 
-Both are read from config.json alone, without importing transformers, so that a plan can be refused before its first job.
+Both are determined from config.json alone, without importing transformers, so a plan can be rejected before its first job.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# `model_type` in config.json, and what its models are called. Each one is tried in tests/unit/models/test_model_families.py.
+# `model_type` in config.json, and the names of its models. Each is tested in tests/unit/models/test_model_families.py.
 DECODER_ONLY = {
     "apertus": "Apertus",
     "arcee": "Arcee",
@@ -56,35 +56,35 @@ DECODER_ONLY = {
     "stablelm": "StableLM",
     "starcoder2": "StarCoder2",
 }
-# Their decoders know positions by distance alone, which batched decoding relies on: rows that end at different places
-# share their columns.
+# Their decoders use only the distance between positions. Batched decoding relies on this, because rows that end at
+# different places share columns.
 ENCODER_DECODER = {"mt5": "mT5", "t5": "T5, FLAN-T5, ByT5", "umt5": "UMT5"}
 FAMILIES = {"decoder_only": DECODER_ONLY, "encoder_decoder": ENCODER_DECODER}
 
 ENCODERS = {"albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "modernbert", "mpnet"}
-ENCODERS |= {"roberta", "xlm-roberta", *ENCODER_DECODER}  # T5's encoder alone is no encoder-decoder
+ENCODERS |= {"roberta", "xlm-roberta", *ENCODER_DECODER}  # T5's encoder alone is not an encoder-decoder
 _WRITERS = ("CausalLM", "LMHead", "ConditionalGeneration")
 _JUDGES = ("Classification", "QuestionAnswering", "RewardModel", "MultipleChoice")
 _SENSES = ("vision_config", "audio_config", "image_token_id", "image_token_index", "video_token_id")
-# A network that holds a model of the library has a type of its own, `retrace_KIND`. The library does not know the type and
-# refuses the folder; given the inner model's type, it would load that model with random weights.
+# A network that contains a model of the library has its own type, `retrace_KIND`. The library does not know this type and
+# rejects the folder; with the inner model's type, it would load that model with random weights.
 OWN_TYPE = "retrace_"
 WRAPPED = "wrapped_config"
 
 
 def own_config(kind: str, network: str, wrapped: Mapping[str, Any]) -> dict[str, Any]:
-    """The config.json of a network that holds a model of the library, whose own configuration is `wrapped`."""
+    """The config.json of a network that contains a model of the library with the configuration `wrapped`."""
     return {"architectures": [network], "model_type": f"{OWN_TYPE}{kind}", WRAPPED: dict(wrapped)}
 
 
 def kind_of(config: Mapping[str, Any]) -> str | None:
-    """What a network with a type of its own is (`discriminator`); None for a model of the library."""
+    """The kind of a network with its own type (`discriminator`); None for a model of the library."""
     kind = str(config.get("model_type", ""))
     return kind.removeprefix(OWN_TYPE) if kind.startswith(OWN_TYPE) else None
 
 
 def wrapped_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The configuration of the model of the library that a network holds, or is; empty where the file lacks it."""
+    """The configuration of the library's model that a network contains or is; empty if the file lacks it."""
     if kind_of(config) is None:
         return config
     inner = config.get(WRAPPED)
@@ -92,7 +92,7 @@ def wrapped_in(config: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def is_encoder(config: Mapping[str, Any]) -> bool:
-    """Whether a configuration is that of an encoder alone; the library would load some as poor decoders."""
+    """Whether a configuration is that of an encoder without a decoder; the library would load some as poor decoders."""
     writes = any(mark in name for name in _classes(config) for mark in _WRITERS[:2])
     return config.get("model_type") in ENCODERS and not config.get("is_encoder_decoder") and not writes
 
@@ -100,19 +100,19 @@ def is_encoder(config: Mapping[str, Any]) -> bool:
 def unfit(
     config: Mapping[str, Any], family: str, scores: bool = False, yaml_file: str = "the model's YAML"
 ) -> str | None:
-    """Why a network cannot be a generator of this family, and what to do; None where it can.
+    """Why a network cannot be a generator of this family, and what to do; None if it can.
 
     Args:
-        config: What its config.json holds.
-        family: The family that the model's YAML says.
-        scores: Whether it has a head of ours that scores texts.
+        config: The contents of its config.json.
+        family: The family in the model's YAML.
+        scores: Whether it has one of our heads that score texts.
         yaml_file: The model's YAML, for the message.
     """
     own, config = kind_of(config), wrapped_in(config)
     kind = config.get("model_type")
     if scores or is_encoder(config):
         return (
-            f"an encoder ({kind}), such as a discriminator or an embedder, which writes no text; a generator of "
+            f"an encoder ({kind}), such as a discriminator or an embedder, which does not write text; a generator of "
             f"'family: {family}' is needed: point to the generator's folder"
         )
     if own:
@@ -121,12 +121,12 @@ def unfit(
             f"'family: {family}'"
         )
     if name := _judge(config):
-        return f"a network that classifies texts ({name}) and writes none; point to the generator's folder"
+        return f"a network that classifies texts ({name}) and does not write any; point to the generator's folder"
     if method := config.get("quantization_config"):
         named = method.get("quant_method") if isinstance(method, Mapping) else None
         return (
-            f"its weights are quantized ({named or 'quantization_config'}), which are not trained and not decoded exactly "
-            "here; point the model's YAML to the model with plain weights, of which this one was made"
+            f"its weights are quantized ({named or 'quantization_config'}), and quantized weights cannot be trained or "
+            "decoded exactly; point the model's YAML to the original model without quantization"
         )
     if sense := next((name for name in _SENSES if config.get(name) is not None), None):
         return (
@@ -143,16 +143,16 @@ def unfit(
         return None
     if found == "encoder_decoder":
         return (
-            f"an encoder-decoder of type {kind!r}; of the encoder-decoders only T5 and its relatives work (FLAN-T5, mT5, "
-            "ByT5, UMT5): point the model's YAML to one of these, or to a decoder-only model"
+            f"an encoder-decoder of type {kind!r}; of encoder-decoders, only T5 and similar models are supported (FLAN-T5, "
+            "mT5, ByT5, UMT5): point the model's YAML to one of these, or to a decoder-only model"
         )
     if config.get("auto_map"):
         return (
-            f"a model of type {kind!r} that brings code of its own (auto_map), which is never run here; point the model's "
-            f"YAML to an architecture that works: {', '.join(sorted(DECODER_ONLY))}"
+            f"a model of type {kind!r} with its own code (auto_map), which is never run here; point the model's YAML to a "
+            f"supported architecture: {', '.join(sorted(DECODER_ONLY))}"
         )
     return (
-        f"a model of type {kind!r}, which is none of the architectures that work; point the model's YAML to one of these: "
+        f"a model of type {kind!r}, which is not a supported architecture; point the model's YAML to one of these: "
         f"{', '.join(sorted(DECODER_ONLY))}"
     )
 
@@ -162,27 +162,29 @@ def _classes(config: Mapping[str, Any]) -> list[str]:
 
 
 def _judge(config: Mapping[str, Any]) -> str | None:
-    """The class of a network that classifies; its head would be left aside, and another one might be made up."""
+    """The class of a network that classifies; its head would be ignored, and a random one might be created."""
     names = _classes(config)
     writes = any(mark in name for name in names for mark in _WRITERS)
     return next((name for name in names if not writes and any(mark in name for mark in _JUDGES)), None)
 
 
 def described(folder: str | Path) -> dict[str, Any] | None:
-    """What a model folder's config.json holds; None where there is none that can be read."""
+    """The contents of a model folder's config.json; None if it is missing or cannot be read."""
     return _object(Path(folder) / "config.json")
 
 
 def check_generator(folder: str | Path, family: str, yaml_file: str = "the model's YAML") -> str | None:
-    """Why the model in this folder cannot be a generator of this family, with the file's name; None where nothing is known
-    against it. yaml_file: the model's YAML, for the message."""
+    """Why the model in this folder cannot be a generator of this family, with the file's name; None if no reason is known.
+
+    yaml_file: the model's YAML, for the message.
+    """
     config = described(folder)
     reason = unfit(config, family, yaml_file=yaml_file) if config and family != "encoder" else None
     return f"{Path(folder) / 'config.json'}: {reason}" if reason else None
 
 
 def lacks_chat_template(folder: str | Path) -> bool:
-    """Whether the tokenizer in a folder is known to have no chat template; False where the folder holds no tokenizer."""
+    """Whether the tokenizer in a folder is known to have no chat template; False if the folder has no tokenizer."""
     folder = Path(folder)
     settings = _object(folder / "tokenizer_config.json")
     if settings is None or settings.get("chat_template"):

@@ -17,25 +17,29 @@ def question_text(question: str) -> str:
 
 
 def context_text(question: str, prefix: str) -> str:
-    """The text before [SEP]: question and solution so far, marked as the released discriminators know them."""
+    """The text before [SEP]: question and solution so far, with the markers that the released discriminators expect."""
     return f"{question_text(question)} {ANSWER_SIGN} {prefix}".strip()
 
 
 def discriminator_input(task: Any, question: str, prefix_steps: list[str], step: str) -> tuple[str, str]:
-    """(context text, step text) of one step, the one form that training and decoding share.
+    """(context text, step text) of one step, in the form used by both training and decoding.
 
-    task: retrace.tasks.Task. prefix_steps: the steps before, without delimiter. step: without delimiter.
+    Args:
+        task: The task, a retrace.tasks.Task.
+        question: The question.
+        prefix_steps: The steps before, without delimiter.
+        step: The step, without delimiter.
     """
     return context_text(question, task.join_steps(prefix_steps)), step_text(task, step)
 
 
 def step_text(task: Any, step: str) -> str:
-    """A step as the discriminator reads it: with its delimiter at the end."""
+    """A step in the discriminator's input: with its delimiter at the end."""
     return f"{step} {task.delimiter}"
 
 
 class StepDiscriminator(EncoderHead):
-    """Scores in (-1, 1): tanh of the encoder's two-layer head; higher is likelier right."""
+    """Scores in (-1, 1): tanh of the encoder's two-layer head; a higher score means more likely correct."""
 
     def squash(self, values: torch.Tensor) -> torch.Tensor:
         """Scores [batch] of the head's outputs [batch, 1]."""
@@ -53,13 +57,13 @@ class StepDiscriminator(EncoderHead):
     def score(self, questions: list[str], prefixes: list[str], steps: list[str], batch_size: int = 256) -> torch.Tensor:
         """Scores of text rows, FloatTensor [n] on the CPU.
 
-        prefixes: as Task.join_steps gives them (empty at the start); steps: as `step_text` gives them.
+        prefixes: from Task.join_steps (empty at the start); steps: from `step_text`.
         """
         contexts = [context_text(question, prefix) for question, prefix in zip(questions, prefixes, strict=True)]
         return self.score_contexts(contexts, steps, batch_size)
 
     def score_contexts(self, contexts: list[str], steps: list[str], batch_size: int = 256) -> torch.Tensor:
-        """The same, for context texts that `discriminator_input` made."""
+        """The same for context texts from `discriminator_input`."""
         return torch.tanh(self.infer(self.encode(contexts, steps), batch_size)).squeeze(-1)
 
 
@@ -78,9 +82,8 @@ def pair_loss(
 def load_discriminator(path: str | Path, device: str | torch.device = "cpu") -> StepDiscriminator:
     """A discriminator from our own checkpoint folder or from a released one, in evaluation mode.
 
-    A released folder (mkhalifa/grace-discrim-*) holds a tokenizer and pytorch_model.bin with the weights of a whole
-    T5 beside the head; its settings are those of the paper (max pooling, 512 tokens). Without a config.json the
-    configuration is read from the weights' shapes.
-    Raises UserError for a folder that holds something else.
+    A released folder (mkhalifa/grace-discrim-*) has a tokenizer and pytorch_model.bin with the weights of the head and of
+    a whole T5; its settings are those of the paper (max pooling, 512 tokens). Without a config.json the configuration is
+    derived from the shapes of the weights. Raises UserError if the folder has something else.
     """
     return build_head(StepDiscriminator, path, "discriminator", device, outputs=1)

@@ -1,8 +1,8 @@
-"""Small models from scratch: a tokenizer made from the task's own texts, and freshly initialized networks.
+"""Small models from scratch: a tokenizer made from the task's own texts, and newly initialized networks.
 
-The tokenizer is lossless on what it knows: every token stands for one fixed text, and decoding joins them.
-Numbers, operators and brackets are tokens of their own, the same with or without a space before them, because
-a tiny model then has to learn each number once only. The delimiter takes the spaces around it along.
+The tokenizer is lossless on known characters: every token stands for one fixed text, and decoding joins them. Numbers,
+operators and brackets are separate tokens, the same with or without a space before them, so a tiny model has to learn
+each number only once. The delimiter's token includes the spaces around it.
 """
 
 import re
@@ -21,7 +21,7 @@ from retrace.models.options import ScratchModel
 PAD, END, UNKNOWN, CLS, SEP = "<pad>", "</s>", "<unk>", "[CLS]", "[SEP]"
 ANSWER_MARKER = "####"
 SPACE = "▁"
-_WHOLE = r"(?<!\d)\d{1,2}(?!\d)|\d"  # 7 and 42 stay whole; 100 and 2023 fall into digits
+_WHOLE = r"(?<!\d)\d{1,2}(?!\d)|\d"  # 7 and 42 stay whole; 100 and 2023 are split into digits
 _DIGIT = r"\d"
 _SYMBOL = r"[^\w\s]|_|\n"
 
@@ -31,11 +31,14 @@ def build_tokenizer(
 ) -> PreTrainedTokenizerFast:
     """A tokenizer for the given texts.
 
-    texts: questions and worked solutions. delimiter: the task's step delimiter, an atomic token. vocabulary: most
-    tokens in all; all printable ASCII characters are always among them, so the least sensible value is about 250.
-    numbers: `whole` (0 to 99 a token each, longer ones digit by digit) or `digits`.
-    family: an encoder-decoder's inputs and outputs end in </s> by themselves, a decoder-only model's do not.
     Characters that are neither ASCII nor in `texts` become the unknown token.
+
+    Args:
+        texts: Questions and worked solutions.
+        delimiter: The task's step delimiter, which becomes one token.
+        vocabulary: Maximum number of tokens. All printable ASCII characters are included, so at least about 250.
+        numbers: `whole` (one token each for 0 to 99, longer numbers digit by digit) or `digits`.
+        family: The tokenizer adds </s> for an encoder-decoder, but not for a decoder-only model.
     """
     number = _WHOLE if numbers == "whole" else _DIGIT
     splitter = pre_tokenizers.Sequence(
@@ -45,7 +48,7 @@ def build_tokenizer(
         ]
     )
     specials = [PAD, END, UNKNOWN, CLS, SEP]
-    # What stands for more than its letters: the text that decoding writes, and the spaces it takes along.
+    # Tokens that stand for more than their letters: the text that decoding writes, including spaces.
     atoms = {
         delimiter: AddedToken(delimiter, lstrip=True, rstrip=True, normalized=False),
         ANSWER_MARKER: AddedToken(ANSWER_MARKER, rstrip=True, normalized=False),
@@ -66,14 +69,14 @@ def build_tokenizer(
     room = vocabulary - len(taken) - len(fixed)
     if room < 0:
         raise UserError(
-            f"vocabulary {vocabulary} is too small: {len(taken) + len(fixed)} tokens are needed for the characters "
-            "and numbers alone; raise scratch.vocabulary in the model's YAML"
+            f"vocabulary {vocabulary} is too small: characters and numbers alone need {len(taken) + len(fixed)} tokens; "
+            "raise scratch.vocabulary in the model's YAML"
         )
     known = {*fixed, *taken}
     useful = sorted((piece for piece in pieces if piece not in known), key=lambda piece: (-pieces[piece], piece))[:room]
 
-    # A unigram model over the chosen pieces: few pieces win over many, whole words over letters. Fixed pieces get
-    # a floor below every learned one, so that letters are the last resort and numbers (isolated) are always whole.
+    # A unigram model over the selected pieces prefers few pieces to many, and whole words to letters. Fixed pieces score
+    # below every learned piece, so letters are the last resort and numbers (isolated) are always whole.
     total = sum(pieces[piece] for piece in useful) or 1
     scores = [(token, 0.0) for token in specials]
     scores += [(piece, log(max(pieces[piece], 1) / total)) for piece in useful]
@@ -90,8 +93,10 @@ def build_tokenizer(
 
 
 def build_word_tokenizer(words: Iterable[str], family: str = "encoder_decoder") -> PreTrainedTokenizerFast:
-    """A tokenizer whose tokens are these words, and nothing else: texts have spaces between all words, as the digits
-    and signs of a multiplication. Other words become the unknown token."""
+    """A tokenizer whose only tokens are these words. Other words become the unknown token.
+
+    Texts must have spaces between all words, like the digits and signs of a multiplication.
+    """
     specials = [PAD, END, UNKNOWN, CLS, SEP]
     tokens = dict.fromkeys([*specials, *words])
     vocabulary = {token: index for index, token in enumerate(tokens)}
@@ -120,10 +125,10 @@ def _fast(tokenizer: Tokenizer, family: str) -> PreTrainedTokenizerFast:
 def _learn_pieces(
     texts: Iterable[str], splitter: pre_tokenizers.PreTokenizer, atoms: list[str], vocabulary: int
 ) -> tuple[Counter[str], set[str]]:
-    """Pieces of words with how often each is used in the texts, and the set of characters seen.
+    """Pieces of words with the number of their uses in the texts, and the set of all characters.
 
-    Pieces are found by byte-pair merging and then counted as used, so that merges on the way to a word, which no
-    text needs, take no place in the vocabulary.
+    Pieces are found by byte-pair merging and then counted as used, so intermediate merges that no text needs take no
+    space in the vocabulary.
     """
     cutter = re.compile("|".join(re.escape(atom) for atom in sorted(atoms, key=len, reverse=True)))
     words: Counter[str] = Counter()
@@ -136,7 +141,7 @@ def _learn_pieces(
     characters = {character for word in words for character in word}
     merger = Tokenizer(models.BPE())
     trainer = trainers.BpeTrainer(vocab_size=4 * vocabulary, min_frequency=2, show_progress=False)
-    # The trainer counts words itself; logarithmic repetition keeps the order of frequencies at little cost.
+    # The trainer counts words itself; repeating them logarithmically keeps the order of frequencies at little cost.
     merger.train_from_iterator((word for word, count in words.items() for _ in range(min(count, 50))), trainer=trainer)
     used: Counter[str] = Counter()
     for word, count in words.items():
@@ -146,10 +151,12 @@ def _learn_pieces(
 
 
 def build_model(scratch: ScratchModel, family: str, tokenizer: PreTrainedTokenizerFast, seed: int) -> PreTrainedModel:
-    """A freshly initialized generator: T5 (encoder_decoder) or GPT-2 (decoder_only). The same seed gives the same
-    weights; the caller's random state is left as it was."""
+    """A newly initialized generator: T5 (encoder_decoder) or GPT-2 (decoder_only).
+
+    The same seed gives the same weights; the caller's random state is unchanged.
+    """
     if scratch.width % scratch.heads:
-        raise UserError(f"scratch: width {scratch.width} is no multiple of heads {scratch.heads}")
+        raise UserError(f"scratch: width {scratch.width} is not a multiple of heads {scratch.heads}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if family == "encoder_decoder":

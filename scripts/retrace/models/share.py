@@ -20,8 +20,11 @@ class Share:
     together: bool = False
 
     def quietly(self) -> AbstractContextManager:
-        """No gradients. Inference mode is quicker, but processes that divide a model gather its weights in between,
-        and those must not become inference tensors."""
+        """Context without gradients.
+
+        Inference mode would be faster, but processes that divide a model gather its weights during the pass, and these
+        must not become inference tensors.
+        """
         return torch.no_grad() if self.together else torch.inference_mode()
 
     def turns(self, items: Sequence[Item]) -> Iterator[tuple[Item, bool]]:

@@ -274,7 +274,7 @@ def test_a_decoder_alone_claims_no_calculator(tmp_path) -> None:
     [
         ("# A title", r"README\.md: does not begin with YAML"),
         ("---\ntags: [a\n---\n", r"README\.md:\d: no YAML between"),
-        ("---\n- a\n---\n", r"README\.md:2: the YAML between the lines `---` holds no"),
+        ("---\n- a\n---\n", r"README\.md:2: the YAML between the lines `---` has no"),
     ],
 )
 def test_a_card_that_cannot_be_read_is_named(tmp_path, card, said) -> None:

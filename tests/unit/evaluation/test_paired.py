@@ -92,7 +92,7 @@ def test_seeds_drawn_again_widen_the_difference() -> None:
 
 
 def test_shapes_must_agree() -> None:
-    with pytest.raises(ValueError, match="one shape"):
+    with pytest.raises(ValueError, match="the same shape"):
         paired_difference(np.zeros((1, 3)), np.zeros((1, 4)))
 
 

@@ -54,5 +54,5 @@ def test_results_that_do_not_belong_together_are_refused(tmp_path) -> None:
     one = result(tmp_path, "learn_to_reason_round1", 5)
     with pytest.raises(UserError, match=r"round2/out.json: .*preset smoke.*; give results of one run"):
         plotted(tmp_path, [one, result(tmp_path, "learn_to_reason_round2", 5, preset="smoke")])
-    with pytest.raises(UserError, match="method 'greedy' is no round of a loop"):
+    with pytest.raises(UserError, match="method 'greedy' is not a round of a loop"):
         plotted(tmp_path, [one, result(tmp_path, "greedy", 5)])

@@ -152,7 +152,7 @@ def test_the_figure_over_the_rounds(tmp_path):
 def test_results_that_do_not_belong_together(tmp_path):
     paths = [result(tmp_path, "dpo_st_round0", 3), result(tmp_path, "sft", 3)]
     documents = [(str(path), load_document(path, Result)) for path in paths]
-    with pytest.raises(UserError, match="method 'sft' is no round of a loop"):
+    with pytest.raises(UserError, match="method 'sft' is not a round of a loop"):
         curves_of(documents, [], CHECKPOINTS.round_named)
     documents[1] = ("other.json", documents[0][1].model_copy(update={"model": "tiny_gpt2"}))
     with pytest.raises(UserError, match=r"other.json: tiny_gpt2 on .*; give results of one run"):

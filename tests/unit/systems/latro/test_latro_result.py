@@ -95,7 +95,7 @@ def test_faulty_reports_are_named(tmp_path) -> None:
     (path,) = write_task(tmp_path, [[True, False]])
     bad = tmp_path / "bad.json"
     bad.write_text(json.dumps({"chosen_on": "dev"}))
-    with pytest.raises(UserError, match=r"bad\.json: no report of a training"):
+    with pytest.raises(UserError, match=r"bad\.json: not a report of a training"):
         score(tmp_path, [path], reports=[bad])
     with pytest.raises(UserError, match="names 2 files and --seeds 1 seeds"):
         score(tmp_path, [path], reports=[report(tmp_path), report(tmp_path)])
