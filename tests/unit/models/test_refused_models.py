@@ -62,7 +62,7 @@ ROOT = Path(__file__).parents[3]
         (
             {"model_type": "llama", "quantization_config": {"quant_method": "gptq"}},
             "decoder_only",
-            "weights are quantized .gptq.*plain weights",
+            "weights are quantized .gptq.*original model without quantization",
         ),
         (
             {"model_type": "t5", "is_encoder_decoder": True, "quantization_config": {}, "torch_dtype": "x"},
