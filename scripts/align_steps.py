@@ -61,7 +61,7 @@ def collect(
     if not jobs:
         mend = "sample more solutions"
         if counts["no_reference"] and not any(example.steps for example in examples.values()):
-            mend = "the data has final answers only: put steps before '####', each on a line of its own"
+            mend = "the data has only final answers: put steps before '####', one per line"
         raise UserError(f"{path}: no wrong solution can be aligned ({json.dumps(counts)}); {mend}")
     return jobs, counts
 
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--embedder-folder", help="the named embedder's files, already fetched")
     cli.add_form(parser)
     parser.add_argument(
-        "--family", default="encoder_decoder", help="of the model that wrote them (default encoder_decoder)"
+        "--family", default="encoder_decoder", help="family of the model that wrote them (default encoder_decoder)"
     )
     parser.add_argument("--output", required=True, help="Alignment rows")
     args = parser.parse_args(arguments)
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not rows:
         raise UserError(
             f"{args.trajectories}: no alignment is left ({json.dumps(counts)}); raise align.max_cost "
-            f"(now {options.max_cost}), switch align.skip_alignment off, or use another align.embedder"
+            f"(now {options.max_cost}), turn align.skip_alignment off, or use another align.embedder"
         )
     write_jsonl(args.output, rows)
     print(f"{task.name}: {json.dumps(counts)} in {time.perf_counter() - started:.1f} s")

@@ -4,7 +4,7 @@
         --marks base/exam/marks.jsonl --template-file config/prompts/feedback.yaml --round 1 --seed 0 \\
         --kind openai --base-url http://localhost:8000/v1 --model my-model --dry-run
 
-`--dry-run` sends nothing: it prints how many requests there would be and about how many tokens and what cost. Without it,
+`--dry-run` sends nothing and prints the number of requests and the estimated tokens and cost. Without it,
 --output, --report and --released-folder say where the results go.
 
 In: training examples, MarkedAnswer rows (mark_exam.py), a prompt template. Out: one TeacherRationale row for each rationale
@@ -37,12 +37,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--marks", required=True, help="MarkedAnswer rows of the student's exam")
     parser.add_argument("--template-file", required=True, help="config/prompts/NAME.yaml")
     parser.add_argument("--round", type=int, required=True, help="number of the round, from 1")
-    parser.add_argument("--seed", type=int, required=True, help="of the questions that are drawn")
-    parser.add_argument("--random-like", help="rationales of another run: with --questions random, as many are asked")
+    parser.add_argument("--seed", type=int, required=True, help="seed of the random questions")
+    parser.add_argument(
+        "--random-like",
+        help="rationales of another run, which determine the number of questions with --questions random",
+    )
     parser.add_argument("--released", help="rationales in the authors' format, instead of a teacher")
-    parser.add_argument("--samples", type=int, default=4, help="answers a question in the exam, for a file's name")
-    parser.add_argument("--local-folder", help="the model's folder, where --kind is local")
-    parser.add_argument("--local-file", help="the model's YAML, where --kind is local")
+    parser.add_argument("--samples", type=int, default=4, help="answers per question in the exam, for a file's name")
+    parser.add_argument("--local-folder", help="the model's folder, if --kind is local")
+    parser.add_argument("--local-file", help="the model's YAML, if --kind is local")
     parser.add_argument("--dry-run", action="store_true", help="send nothing, print the number of requests and tokens")
     parser.add_argument("--output", help="TeacherRationale rows")
     parser.add_argument("--report", help="JSON file with the counts")
@@ -58,13 +61,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.tasks.load import load_task
 
     if not args.dry_run and not (args.output and args.report and args.released_folder):
-        raise UserError("give --output, --report and --released-folder, or --dry-run")
+        raise UserError("set --output, --report and --released-folder, or --dry-run")
     task = load_task(args.task_file)
     template = load_template(args.template_file)
     examples = read_jsonl(args.data, Example)
     marks = read_jsonl(args.marks, MarkedAnswer, allow_empty=True)
     if (options.questions == "random") != bool(args.random_like):
-        raise UserError("--questions random and --random-like, the rationales of another run, go together")
+        raise UserError(
+            "--questions random needs --random-like, the rationales of another run, and --random-like needs it"
+        )
     like = read_jsonl(args.random_like, TeacherRationale, allow_empty=True) if args.random_like else None
     count = None if like is None else len({row.example_id for row in like})
     asks = feedback.choose(examples, marks, options, args.round, args.seed, count)

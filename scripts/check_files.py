@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     add_workflow_options(parser)
     parser.add_argument("--checksums", default="checksums", help="folder of the records (default: checksums)")
-    parser.add_argument("--rebuild", action="store_true", help="make the bad files again, now")
+    parser.add_argument("--rebuild", action="store_true", help="rebuild the bad files now")
     parser.add_argument(
         "--mend-times", action="store_true", help="only date files of results/ that are dated in the future now"
     )
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     faults = [fault for artifact in artifacts for fault in faults_of(artifact, args.checksums)]
     there = sum(Path(artifact).exists() for artifact in artifacts)
     if not faults:
-        print(f"{there} files and folders are what their rules wrote")
+        print(f"{there} files and folders are unchanged since their rules wrote them")
         return
     for fault in faults[:SHOWN]:
         print(f"{fault.file}: {fault.fault}")
@@ -56,16 +56,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = ["snakemake", *(args.targets or bad), "--forcerun", *bad]
     # Leave --snakefile out of the command if Snakemake finds the workflow by itself.
     shown = options if args.snakefile or not Path("Snakefile").is_file() else options[2:]
-    print(f"{len(bad)} of {there} are bad; make them again with\n  {shlex.join([*command, *shown])}", flush=True)
+    print(f"{len(bad)} of {there} are bad; rebuild them with\n  {shlex.join([*command, *shown])}", flush=True)
     if not args.rebuild:
         sys.exit(1)
     done = subprocess.run([sys.executable, "-m", *command, *options], check=False)
     if done.returncode:
-        raise UserError("the bad files could not be made again; Snakemake says why above")
+        raise UserError("the bad files could not be rebuilt; Snakemake says why above")
     left = [fault for artifact in bad for fault in faults_of(artifact, args.checksums)]
     if left:
-        raise UserError(f"{left[0].file}: {left[0].fault}, although it was made again: check the disk")
-    print(f"{len(bad)} made again")
+        raise UserError(f"{left[0].file}: {left[0].fault}, although it was rebuilt; check the disk")
+    print(f"{len(bad)} rebuilt")
 
 
 def mend_times() -> None:
@@ -75,11 +75,11 @@ def mend_times() -> None:
     from retrace.machine.run_guard import current_holder
 
     if not Path("results").is_dir():
-        raise UserError("results: no such folder; start this where results/ lies")
+        raise UserError("results: no such folder; run this in the folder that contains results/")
     if busy := current_holder():
         raise UserError(f"{busy}; mend the times when it has ended")
     dated = reset_future_times("results")
-    print(f"{len(dated)} files and folders were dated in the future; they are dated now, in their order")
+    print(f"{len(dated)} files and folders were dated in the future and now have the current time, in order")
 
 
 def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[str]) -> list[str]:
@@ -88,7 +88,7 @@ def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[s
     from retrace.machine.checksums import recorded_artifacts
 
     if not Path(records).is_dir():
-        raise UserError(f"{records}: no such folder; start this where results/ lies, after a run")
+        raise UserError(f"{records}: no such folder; run this in the folder that contains results/, after a run")
     found = recorded_artifacts(records)
     if not targets:
         return found

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.accuracy != PAPER:
         check_grader(args.accuracy, task)
         if not args.model_file:
-            raise UserError("--accuracy: another grader than the paper's reads the texts; give --model-file")
+            raise UserError("--accuracy: a grader other than the paper's needs --model-file to read the texts")
         asked = answering(task, load_model_config(args.model_file))
         a, b = (judged(runs, asked, examples, args.accuracy) for runs in (a, b))
     files = [*args.predictions_a, *args.predictions_b]

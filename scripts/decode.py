@@ -5,8 +5,8 @@
         --data results/data/gsm8k/test.jsonl --seed 0 --output predictions.jsonl --samples 10
 
 `decode.py --help` names the algorithms, `decode.py ALGORITHM --help` shows the options of one.
-Inputs:  --model (a checkpoint folder), --data (Example rows), and what the algorithm needs beside them: for guided
-         --discriminator (a folder), and --choices (JSON with beta and temperature) where beta is `choose`.
+Inputs:  --model (a checkpoint folder), --data (Example rows), and the algorithm's other files: for guided
+         --discriminator (a folder), and --choices (JSON with beta and temperature) if beta is `choose`.
 Output:  Prediction rows in the order of the data; shard I of N is the I-th block of consecutive rows. Beside them, in
          NAME.timing.jsonl, how long it took. On a CPU, neither --batch-size nor sharding changes a byte of the output.
 Answers are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.

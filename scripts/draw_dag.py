@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--kind", choices=list(KINDS), default="dag", help=f"{kinds} (default dag)")
     parser.add_argument("--all-jobs", action="store_true", help="one box per job, on a page as large as needed")
     parser.add_argument(
-        "--layout", choices=["auto", "dot", "graphlay"], default="auto", help="auto: dot where it is installed"
+        "--layout", choices=["auto", "dot", "graphlay"], default="auto", help="auto: dot if it is installed"
     )
     args = parser.parse_args(argv[:cut])
     if args.all_jobs and args.kind != "dag":
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     layout = layout_named(args.layout)
     options = [*snakemake_options(args), *argv[cut + 1 :]]
-    title = " ".join(args.targets) or "All that the workflow makes"
+    title = " ".join(args.targets) or "Everything that the workflow makes"
     if args.kind == "filegraph":
         text = file_graph(args.targets, options)
         drawn = first_that_fits((graph_of_files(text, longest) for longest in LINES_OF_FILES), title, layout)

@@ -2,10 +2,10 @@
 
     python scripts/gather_rows.py shards/test_0.jsonl shards/test_1.jsonl --output test.jsonl --timings
 
-In: the parts in their order; with --timings also the timing file that lies beside each (NAME.timing.jsonl), with
---counts what its job counted (NAME.counts.jsonl).
-Out: --output, and the gathered files beside it. Partial rows that killed jobs left behind (state/NAME_*.jsonl, for
-another number of shards) are removed.
+In: the parts in order; with --timings also the timing file next to each (NAME.timing.jsonl), with
+--counts also its counts (NAME.counts.jsonl).
+Out: --output, and the gathered files next to it. Partial rows of killed jobs (state/NAME_*.jsonl, for
+a different number of shards) are removed.
 """
 
 import contextlib

@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--gpus", type=count, default=0, help="GPUs on each node (default 0: the CPU)")
     parser.add_argument("--nodes", type=count, default=1, help="nodes of a SLURM job (default 1)")
     parser.add_argument(
-        "--processes", type=count, default=0, help="processes on each node where there are no GPUs (default 0: one)"
+        "--processes", type=count, default=0, help="processes on each node without GPUs (default 0: one)"
     )
     parser.add_argument(
         "--strategy",
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     claim_devices(args.gpus)
     devices = launch.devices_to_use(args.gpus)
     if not devices:
-        os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed need not look for a GPU
+        os.environ["DS_ACCELERATOR"] = "cpu"  # DeepSpeed does not need to look for a GPU
     allocation = launch.allocation_from(args.gpus, args.nodes, args.processes, args.strategy, os.environ)
     strategy = launch.strategy_for(args.strategy, allocation.world)
     if launch.runs_directly(allocation, strategy):
@@ -103,11 +103,11 @@ def claim_devices(gpus: int) -> None:
             f"{len(devices)} ({names}); set launch.gpus to at most {len(devices)}" if devices else "none; set it to 0"
         )
         raise UserError(
-            f"this job asks for {gpus} GPUs (launch.gpus) and this machine shows {shown}, "
+            f"this job requests {gpus} GPUs (launch.gpus), but this machine has {shown}, "
             "or submit to a cluster (--workflow-profile profiles/slurm)"
         )
     if gpus > 1 and any(device.is_slice for device in devices):
-        raise UserError(f"{gpus} GPUs asked for, and a process sees one MIG slice at most; set launch.gpus to 1")
+        raise UserError(f"{gpus} GPUs are requested, but a process can use at most one MIG slice; set launch.gpus to 1")
     hold = hold_devices(devices, gpus, lock_folder())
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(device.name for device in hold.devices)
     os.environ[launch.LOCKS] = os.pathsep.join(map(str, hold.paths))
@@ -149,7 +149,7 @@ def explain(failures: dict, allocation: launch.Allocation, folder: Path) -> int:
             for file in sorted(folder.rglob(f"*/{failure.local_rank}/std*.log")):
                 said = file.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
                 print("\n".join(said), file=sys.stderr)
-            print(f"error: process {rank} of {allocation.world} failed; its last words stand above", file=sys.stderr)
+            print(f"error: process {rank} of {allocation.world} failed; its last output is above", file=sys.stderr)
     return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
 
 

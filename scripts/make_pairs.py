@@ -27,7 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--task-file", required=True, help="the task's YAML")
     parser.add_argument("--data", required=True, help="Example rows that the solutions were sampled for")
     parser.add_argument("--alignments", required=True, help="Alignment rows")
-    parser.add_argument("--seed", required=True, type=int, help="of the development split and of the invalid prefixes")
+    parser.add_argument(
+        "--seed", required=True, type=int, help="seed of the development split and the invalid prefixes"
+    )
     parser.add_argument("--output", required=True, help="Pair rows")
     args = parser.parse_args(arguments)
     options = cli.section_from(args, Pairing)
@@ -56,7 +58,7 @@ def entailment(task: Task, alignments: Sequence[Alignment], options: Pairing) ->
     """Step correctness by an entailment model; each distinct pair of aligned steps is judged once, in batches."""
     if not task.family.tells_states:
         raise UserError(
-            f"--step-judge entailment: for symbolic tasks only; {task.name} is of family {task.config.family}, whose "
+            f"--step-judge entailment is for symbolic tasks only, but {task.name} is of family {task.config.family}, whose "
             "steps are judged by their values: set pair.step_judge to task"
         )
     from retrace.systems.grace.entailment import EntailmentJudge, aligned_steps

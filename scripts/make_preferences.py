@@ -6,8 +6,8 @@
         --output pairs.jsonl --report pairs.json
 
 Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
-         a folder with the tokenizer by which solutions are compared.
-Output:  Preference rows, maybe none; a report with the counts of every degenerate case.
+         a folder with the tokenizer for comparing solutions.
+Output:  Preference rows, possibly none; a report with the counts of every degenerate case.
 """
 
 import json
@@ -21,7 +21,7 @@ from retrace.systems.dpo_st.options import PreferencePairs
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__, PreferencePairs)
     add_arguments(parser, "Preference")
-    parser.add_argument("--seed", required=True, type=int, help="of the order of equally similar pairs")
+    parser.add_argument("--seed", required=True, type=int, help="seed of the order of equally similar pairs")
     args = parser.parse_args(arguments)
     options = cli.section_from(args, PreferencePairs)
 

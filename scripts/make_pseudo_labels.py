@@ -6,8 +6,8 @@
         --output pseudo_labels.jsonl --report pseudo_labels.json
 
 Inputs:  the samples of all rounds so far (--trajectories, oldest first), the questions that they were drawn for, and
-         a folder with the tokenizer by which solutions are compared.
-Output:  PseudoLabel rows: of each question its reference, where it is known, and right samples that are unlike it and
+         a folder with the tokenizer for comparing solutions.
+Output:  PseudoLabel rows: each question's reference, if known, and correct samples that differ from it and
          each other; a report with the counts of every degenerate case. A round without anything new is not an error.
 """
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     if not rows:
         raise UserError(
-            f"{args.trajectories[-1]}: no right solution and no reference: there is nothing to train on; raise "
+            f"{args.trajectories[-1]}: no correct solution and no reference, so there is nothing to train on; raise "
             "dpo_st.labelled, or train the warm-up longer"
         )
     labels = [row for row in rows if row.origin == "sampled"]

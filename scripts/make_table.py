@@ -1,4 +1,4 @@
-"""A paper's table, reported beside reproduced, as CSV, Markdown and HTML.
+"""A paper's table with reported and reproduced values, as CSV, Markdown and HTML.
 
     python scripts/make_table.py --paper config/papers/grace.yaml --table "Table 1" \\
         --results results/gsm8k/tiny_t5/greedy_acc.json --csv grace_table1.csv --md grace_table1.md --html grace_table1.html

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cli.add_form(parser)
     args = parser.parse_args(arguments)
     if (args.predictions is None) == (args.released is None):
-        raise UserError("give either --predictions or --released")
+        raise UserError("set either --predictions or --released")
 
     from retrace.machine.storage import read_jsonl, write_json, write_jsonl
     from retrace.schemas import Example, Prediction

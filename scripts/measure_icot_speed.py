@@ -4,7 +4,7 @@
         --model-file config/models/tiny_gpt2.yaml --task-file config/tasks/mult_2x2.yaml \\
         --data results/data/mult_2x2/test.jsonl --preset tiny --output icot_speed.json --batch-sizes 1 64
 
-Inputs: the three checkpoints (or --icot alone, where a released pair has no baselines) and the test questions. Output: a
+Inputs: the three checkpoints (or only --icot, if a released pair has no baselines) and the test questions. Output: a
 Speed document (scripts/retrace/systems/icot/speed.py): latency at batch size 1, throughput at larger ones, both divided by
 those of no-CoT, as the paper does, how many answers --max-new-tokens cut off, and which ways are missing.
 """

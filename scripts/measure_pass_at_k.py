@@ -4,7 +4,7 @@
         --papers config/papers --checkpoints dpo_st_round0 dpo_round1 --seeds 0 --preset tiny --greedy before.jsonl \\
         after.jsonl --samples before_samples.jsonl after_samples.jsonl --output dpo_st_pass_at_k.json
 
-Inputs:  Prediction rows of the development split: for each checkpoint and in it for each seed a file decoded greedily
+Inputs:  Prediction rows of the development split: for each checkpoint and in it for each seed one file decoded greedily
          and one with several samples per question.
 Output:  JSON. Greedy accuracy is what the paper calls Pass@1; the others are the unbiased estimates from the samples.
 """
@@ -58,7 +58,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 rows = read_jsonl(path, Prediction)
                 questions = questions or [row.example_id for row in rows]
                 if [row.example_id for row in rows] != questions:
-                    raise UserError(f"{path}: other questions than {args.greedy[0]} answers; decode the same split")
+                    raise UserError(
+                        f"{path}: its questions differ from those of {args.greedy[0]}; decode the same split"
+                    )
                 kept.append(rows)
         least = min(len(row.samples) for rows in sampled for row in rows)
         shares: dict[str, Any] = {

@@ -6,7 +6,7 @@
         --candidates 10 --temperature 0.7 --output report.json
 
 In: generator, discriminator, Pair rows (those with split `dev` give the contexts). Options are those of guided
-decoding; beta has no part in it.
+decoding; beta is not used.
 Out: the training report's values, under `sampling` how many wrong solutions were wanted and found (the counts of all
 sampling jobs together) and, under `step_choice`, {"contexts", "candidates", "temperature", "discriminator",
 "language_model", "any", "random"}; the middle three hold right, share, low and high (Wilson, 95 %): chosen by the

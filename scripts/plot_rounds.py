@@ -1,4 +1,4 @@
-"""Draw accuracy over the rounds of a loop (DPO-ST, Learn-to-Reason), its controls and what the paper reports.
+"""Draw accuracy over the rounds of a loop (DPO-ST, Learn-to-Reason), its controls and the paper's reported values.
 
     python scripts/plot_rounds.py --results results/arithmetic/tiny_t5/*_round*_acc.json --papers config/papers \\
         --json dpo_st_rounds.json --svg dpo_st_rounds.svg

@@ -1,4 +1,4 @@
-"""Draw accuracy over the discriminator's weight, all seeds in one curve, beside the paper's where it has one.
+"""Draw accuracy over the discriminator's weight, all seeds in one curve, with the paper's curve if it has one.
 
     python scripts/plot_sweep.py --task-file config/tasks/gsm8k.yaml --model-file config/models/tiny_t5.yaml \\
         --papers config/papers --seeds 0 --sweeps results/gsm8k/tiny_t5/seed0/sft_discriminator/sweep.json \\

@@ -5,7 +5,7 @@
 Inputs: the task's YAML; its sources (pinned URLs, looked up in a mirror folder first, or local files, or generators).
 Output: one Example per line (retrace.schemas). The split `demonstrations` gives the worked examples of few-shot prompts,
 `sampling_demonstrations` those that sampling draws from.
-Stops where a row is malformed, and where a question of the split stands in another split too.
+Stops if a row is malformed, or if a question of the split also occurs in another split.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if sum(shared.values()) > task.config.overlap:
             counts = ", ".join(f"{count} in {other}" for other, count in shared.items())
             raise UserError(
-                f"{args.task_file}: questions of {args.split} stand in other splits too ({counts}); remove them, or "
+                f"{args.task_file}: questions of {args.split} also occur in other splits ({counts}); remove them, or "
                 "state their number as `overlap` and say why in `about`"
             )
     count = write_jsonl(args.output, islice(examples, args.limit if args.limit > 0 else None))

@@ -5,8 +5,8 @@
         --sft dpo_st_round1/training.json --output round.json
 
 Inputs:  the reports of the round's four steps.
-Output:  JSON: the shares of right samples before and after the DPO step, the counts behind pairs and pseudo-labels (over
-         all rounds so far) with every degenerate case, both trainings, and notes where a round brought nothing.
+Output:  JSON: the shares of right samples before and after the DPO step, the counts of pairs and pseudo-labels (over
+         all rounds so far) with every degenerate case, both trainings, and notes if a round found nothing new.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,11 +19,11 @@ def notes_of(pairs: Mapping[str, Any], dpo: Mapping[str, Any], labels: Mapping[s
     """Notes that the reader should see before the numbers."""
     notes = []
     if dpo["steps"] == 0:
-        notes.append("no preference pair: the DPO step left the model as it was")
+        notes.append("no preference pair: the DPO step did not change the model")
     if labels["pseudo_labels"] == 0:
-        notes.append("no pseudo-label: the round was trained on the references alone")
+        notes.append("no pseudo-label: the round was trained only on the references")
     elif labels["new_in_this_round"] == 0:
-        notes.append("no pseudo-label that was not known before this round")
+        notes.append("no new pseudo-label in this round")
     if pairs["references_graded_wrong"]:
         notes.append(f"{pairs['references_graded_wrong']} sampled references were graded wrong; check the data")
     return notes

@@ -6,7 +6,7 @@
 
 Inputs:  --model (a checkpoint folder), --data (Example rows).
 Output:  Trajectory rows, --samples for every question in the order of the data, repeats and empty texts included;
-         each sample has random numbers of its own, fixed by the seed and its number, whatever the batches and shards.
+         each sample has its own random numbers, determined by seed and number, for any batches and shards.
          Counts are printed as JSON.
 Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """

@@ -4,13 +4,13 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml \\
         --data results/data/gsm8k/train.jsonl --seed 0 --output trajectories.jsonl --incorrect 1000
 
-Inputs:  --model (a checkpoint folder), --data (Example rows), and --demonstrations (Example rows) where each pass shall
+Inputs:  --model (a checkpoint folder), --data (Example rows), and --demonstrations (Example rows) if each pass must
          show the model other worked examples (--demonstrations-per-pass).
 Output:  Trajectory rows, wrong and right ones, each text once per question; the questions in the order of the data. Beside
          them, in NAME.counts.jsonl, how many were wanted and found, which is printed as well.
 Each pass draws --samples-per-pass solutions for every question. A block of --block neighboring questions is done when
-it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes brought nothing new, or after
---max-passes. A shard is made of whole blocks, so that the rows do not depend on the number of shards.
+it has its share of --incorrect (its last pass is kept whole), when --idle-passes passes found nothing new, or after
+--max-passes. A shard consists of whole blocks, so the rows do not depend on the number of shards.
 Samples are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = cli.section_from(args, Sampling)
     if options.demonstrations_per_pass and not args.demonstrations:
         raise UserError(
-            f"--demonstrations-per-pass {options.demonstrations_per_pass}: needs --demonstrations FILE, the worked examples "
+            f"--demonstrations-per-pass {options.demonstrations_per_pass} needs --demonstrations FILE, the worked examples "
             "to draw from"
         )
 

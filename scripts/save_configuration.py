@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     configuration = Configuration.model_validate(json.loads(args.configuration))
     text = yaml.safe_dump(configuration.model_dump(mode="json"), sort_keys=False)
-    write_text(args.output, "# The configuration behind these results, all layers resolved.\n" + text)
+    write_text(args.output, "# The configuration of these results, with all layers resolved.\n" + text)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--papers", required=True, help="folder of reported results")
     parser.add_argument("--method-names", nargs="*", default=[], help="the method's names in the papers' tables")
-    parser.add_argument("--configuration", help="the resolved configuration: a file, or JSON text")
+    parser.add_argument("--configuration", help="the resolved configuration: a file or JSON text")
     parser.add_argument("--inputs", nargs="*", default=[], help="further files to record with their checksums")
     parser.add_argument(
         "--costs",

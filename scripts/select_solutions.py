@@ -4,7 +4,7 @@
         --trajectories rft/trajectories.jsonl --output rft/solutions.jsonl --report rft/solutions.json
 
 Inputs:  Trajectory rows (--trajectories) and the questions that they were drawn for (--data).
-Output:  PseudoLabel rows: of each question its reference and the selected samples; a report with the counts.
+Output:  PseudoLabel rows: each question's reference and the selected samples; a report with the counts.
 """
 
 import json
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for origin, text in texts
         ]
     if not rows:
-        raise UserError(f"{args.trajectories}: no right solution and no reference: there is nothing to train on")
+        raise UserError(f"{args.trajectories}: no correct solution and no reference, so there is nothing to train on")
     report = {
         "samples": len(drawn),
         "right": sum(map(len, right.values())),

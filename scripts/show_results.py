@@ -1,4 +1,4 @@
-"""Print what was measured, for result, comparison and sweep files, and where the files are.
+"""Print the measurements in result, comparison and sweep files, and where the files are.
 
     python scripts/show_results.py results/arithmetic/tiny_t5/*_acc.json results/arithmetic/tiny_t5/compare/*.json
 

@@ -1,4 +1,4 @@
-"""Choose the discriminator's weight, and if wished the temperature, on the development split. GRACE figure 4.
+"""Choose the discriminator's weight, and optionally the temperature, on the development split. GRACE figure 4.
 
     python scripts/sweep_guided.py --model results/gsm8k/tiny_t5/seed0/sft/model --model-file config/models/tiny_t5.yaml \\
         --task-file config/tasks/gsm8k.yaml --discriminator results/gsm8k/tiny_t5/seed0/sft_discriminator/model \\

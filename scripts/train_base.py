@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     config = load_model_config(args.model_file)
     if config.scratch is None:
-        raise UserError(f"{args.model_file}: has no `scratch` section; a model of the Hub comes from fetch_model.py")
+        raise UserError(f"{args.model_file}: has no `scratch` section; get a model from the Hub with fetch_model.py")
     task = load_task(args.task_file)
     # A task with a closed vocabulary needs no texts; its training split may not fit in memory.
     examples = read_jsonl(args.train, Example) if task.words is None else []

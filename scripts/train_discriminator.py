@@ -6,7 +6,7 @@
 
 In: the generator's folder (its tokenizer for a scratch backbone, and the model to compare with) and Pair rows.
 Out: a folder with the checkpoint of the lowest development loss, tokenizer and curves.jsonl; a JSON report with the
-pair accuracy on held-out questions, beside the generator's own by log-probability.
+pair accuracy on held-out questions, and the generator's own by log-probability.
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@
         --model-file config/models/tiny_t5.yaml --task-file config/tasks/gsm8k.yaml --pairs dpo_round1/pairs.jsonl \\
         --seed 0 --state dpo_round1/state --output dpo_round1/model --report dpo_round1/training.json
 
-In: the model of the round before, Preference rows. Out: a folder in the Hugging Face layout with curves.jsonl, and a
+In: the previous round's model, Preference rows. Out: a folder in the Hugging Face layout with curves.jsonl, and a
 report. Decoder-only models are trained by TRL, encoder-decoders by our own trainer. Without pairs the model stays
 unchanged, and the report says so. A killed run resumes from --state.
 """
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     curve: list[dict[str, float]] = []
     if not sides["train"]:
-        print("note: there is no pair to learn from; the model stays unchanged")
+        print("note: there are no pairs to learn from; the model is unchanged")
     else:
         judge = model if reference is None else reference
         rows = dpo.with_reference(rows, judge, tokenizer.pad_token_id, 4 * options.device_batch_size, options.precision)

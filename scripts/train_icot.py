@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def need(args: argparse.Namespace, *names: str) -> None:
     """Raise UserError for a missing argument that this mode requires."""
     if missing := [name for name in names if getattr(args, name) is None]:
-        raise UserError(f"--{missing[0]}: is needed here; see --help")
+        raise UserError(f"--{missing[0]}: is required here; see --help")
 
 
 def bring_in(args: argparse.Namespace, options: CoupledTraining) -> None:
@@ -70,7 +70,7 @@ def bring_in(args: argparse.Namespace, options: CoupledTraining) -> None:
 
 
 def told(args: argparse.Namespace, options: CoupledTraining, on: dict[str, int]) -> "Trained":
-    """What the checkpoint's model card says. on: what it was trained on."""
+    """Contents of the checkpoint's model card. on: its training data."""
     from retrace.evaluation.model_card import Trained
 
     return Trained(
@@ -79,7 +79,7 @@ def told(args: argparse.Namespace, options: CoupledTraining, on: dict[str, int])
         options,
         network="emulator and student",
         loader="retrace.systems.icot.files.load_coupled",
-        asked="It writes the answer alone, behind the question and a separator, with `decode.py implicit`.",
+        asked="It writes only the answer, after the question and a separator, with `decode.py implicit`.",
     )
 
 

@@ -48,7 +48,7 @@ def test_a_changed_file_is_found_named_and_rebuilt(smoke, copy, file: str) -> No
     found = check(copy)
     assert found.returncode == 1
     assert f"{file}: is not what its rule wrote\n" in found.stdout
-    assert f"make them again with\n  snakemake {file} --forcerun {file}" in found.stdout
+    assert f"rebuild them with\n  snakemake {file} --forcerun {file}" in found.stdout
     rebuilt = check(copy, "--rebuild", "--", "--cores", "2")
     assert rebuilt.returncode == 0, rebuilt.stdout + rebuilt.stderr
     assert (copy.folder / file).read_bytes() == (smoke.folder / file).read_bytes()
@@ -82,7 +82,7 @@ def test_without_records_the_place_is_named(tmp_path, smoke) -> None:
         [sys.executable, str(smoke.project / "scripts/check_files.py")], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: checksums: no such folder; start this where results/ lies, after a run\n"
+    assert done.stderr == "error: checksums: no such folder; run this in the folder that contains results/, after a run\n"
 
 
 # ---------------------------------------------------------------- clocks

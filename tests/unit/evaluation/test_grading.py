@@ -144,7 +144,7 @@ def test_comparisons_by_another_grader(tmp_path: Path) -> None:
     assert (plain["accuracy_a"], plain["accuracy_b"], "graded_by" in plain) == (0.5, 0.25, False)
     found = compared(tmp_path, "--accuracy", "math_verify", "--model-file", str(TINY))
     assert (found["accuracy_a"], found["accuracy_b"], found["graded_by"]) == (0.75, 0.25, "math_verify")
-    with pytest.raises(UserError, match="give --model-file"):
+    with pytest.raises(UserError, match="needs --model-file"):
         compared(tmp_path, "--accuracy", "math_verify")
 
 

@@ -43,7 +43,7 @@ def test_a_note_changes_nothing_and_names_the_command(now: float) -> None:
 
 def test_files_of_the_future_keep_their_order(now: float, capsys: pytest.CaptureFixture[str]) -> None:
     check_files.main(["--mend-times"])
-    assert "3 files and folders were dated in the future; they are dated now" in capsys.readouterr().out
+    assert "3 files and folders were dated in the future and now have the current time" in capsys.readouterr().out
     mended = times()
     assert sorted(("a", "b", "deep/c", "past"), key=mended.get) == ["past", "b", "deep/c", "a"]
     assert now - 1 < mended["b"] < mended["a"] <= time.time()

@@ -346,10 +346,10 @@ def test_each_process_sees_the_jobs_devices_and_the_strategy(start, tmp_path, co
         (
             ["--gpus", "3"],
             {"CUDA_VISIBLE_DEVICES": "0,1"},
-            "asks for 3 GPUs (launch.gpus) and this machine shows 2 (0, 1)",
+            "requests 3 GPUs (launch.gpus), but this machine has 2 (0, 1)",
         ),
-        (["--gpus", "1"], {"CUDA_VISIBLE_DEVICES": ""}, "and this machine shows none; set it to 0, or submit"),
-        (["--gpus", "2"], {"CUDA_VISIBLE_DEVICES": "MIG-a,MIG-b"}, "a process sees one MIG slice at most"),
+        (["--gpus", "1"], {"CUDA_VISIBLE_DEVICES": ""}, "but this machine has none; set it to 0, or submit"),
+        (["--gpus", "2"], {"CUDA_VISIBLE_DEVICES": "MIG-a,MIG-b"}, "a process can use at most one MIG slice"),
         (["--nodes", "2"], {}, "2 nodes need SLURM"),
         (["--strategy", "fsdp", "--processes", "2"], {}, "fsdp needs GPUs; on the CPU use ddp, zero2 or zero3"),
         (

@@ -145,7 +145,7 @@ def test_the_error_of_a_failed_job_is_shown(logger, tmp_path, monkeypatch) -> No
 
 
 def test_last_words() -> None:
-    assert last_words("error: mine\nerror: process 1 of 2 failed; its last words stand above\n") == "error: mine"
+    assert last_words("error: mine\nerror: process 1 of 2 failed; its last output is above\n") == "error: mine"
     assert last_words("Traceback\n  File\nRuntimeError: boom\n\n") == "RuntimeError: boom"
     assert name_of(Path("logs/gsm8k/sft.log")) == "gsm8k/sft"
 

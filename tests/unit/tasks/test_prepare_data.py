@@ -61,7 +61,7 @@ def test_the_same_bytes_every_time(folder):
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_a_question_in_two_splits_stops_it_unless_the_task_says_so(folder, split):
     save(folder / "test.jsonl", ["Train  3?", "Test?"])
-    with pytest.raises(UserError, match="stand in other splits too"):
+    with pytest.raises(UserError, match="also occur in other splits"):
         prepare("--split", split)
     assert not Path("out").exists()
     (folder / "mine.yaml").write_text(TASK + "overlap: 1\n", encoding="utf-8")
@@ -82,7 +82,7 @@ def test_examples_for_sampling_may_be_development_questions_alone(folder):
         prepare("--split", split)
     for question, other in (("Train 3?", "train"), ("Test?", "test")):
         save(folder / "shown.jsonl", [question])
-        with pytest.raises(UserError, match=rf"sampling_demonstrations stand in other splits too \(1 in {other}\)"):
+        with pytest.raises(UserError, match=rf"sampling_demonstrations also occur in other splits \(1 in {other}\)"):
             prepare("--split", "sampling_demonstrations")
 
 

@@ -282,7 +282,7 @@ def test_the_script(tmp_path, family):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_without_pairs_the_model_stays_as_it_is(tmp_path, family, capsys):
     train_dpo.main(project(tmp_path, family, pairs=[]))
-    assert "there is no pair to learn from" in capsys.readouterr().out
+    assert "there are no pairs to learn from" in capsys.readouterr().out
     model, _ = load_model(tmp_path / "trained", family)
     start, _ = load_model(tmp_path / "model", family)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), start.parameters(), strict=True))

@@ -52,12 +52,12 @@ def test_the_report_of_a_round(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "note"),
     [
-        ({"steps": 0}, "no preference pair: the DPO step left the model as it was"),
+        ({"steps": 0}, "no preference pair: the DPO step did not change the model"),
         (
             {"labels": {**LABELS, "pseudo_labels": 0, "new_in_this_round": 0}},
             "no pseudo-label: the round was trained on",
         ),
-        ({"labels": {**LABELS, "new_in_this_round": 0}}, "no pseudo-label that was not known before this round"),
+        ({"labels": {**LABELS, "new_in_this_round": 0}}, "no new pseudo-label in this round"),
         ({"pairs": {**PAIRS, "references_graded_wrong": 2}}, "2 sampled references were graded wrong; check the data"),
         ({"labels": {**LABELS, "samples_of_this_round": 0, "correct_samples_of_this_round": 0}}, None),
     ],
@@ -105,7 +105,7 @@ def test_pass_at_k_of_files_that_do_not_belong_together(tmp_path):
     with pytest.raises(UserError, match=r"--greedy: 1 files for 2 checkpoints and 1 seeds; give 2"):
         pass_at_k(tmp_path, greedy=[tmp_path / "before.jsonl"])
     write_jsonl(tmp_path / "other.jsonl", [prediction(row, True) for row in examples(3, "dev")])
-    with pytest.raises(UserError, match="other questions than"):
+    with pytest.raises(UserError, match="its questions differ from"):
         pass_at_k(tmp_path, greedy=[tmp_path / "before.jsonl", tmp_path / "other.jsonl"])
 
 

@@ -240,7 +240,7 @@ def test_only_so_many_references_are_used(run):
     labels, report = found["labels"]
     assert [(row.example_id, row.origin) for row in labels] == [("q0", "gold"), ("q1", "sampled")]
     assert (report["cap"], report["dropped_by_the_cap"]) == (1, 1)  # the 90th percentile of 2 and 1 is 1.9
-    with pytest.raises(UserError, match="no right solution and no reference"):
+    with pytest.raises(UserError, match="no correct solution and no reference"):
         run([example(0)], [sample(0, "plums #### 3", False)], options=["--labelled", "0"])
 
 

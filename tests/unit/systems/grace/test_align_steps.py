@@ -147,7 +147,7 @@ def test_nothing_to_align(files):
 
 def test_data_with_final_answers_only(files):
     write_jsonl(files / "train.jsonl", [example("1"), example("2"), example("3")])
-    assert fails(files).endswith("final answers only: put steps before '####', each on a line of its own")
+    assert fails(files).endswith("only final answers: put steps before '####', one per line")
 
 
 def test_reference_step_that_looks_like_a_gap(files):

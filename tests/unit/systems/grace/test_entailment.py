@@ -185,6 +185,6 @@ def test_the_script_makes_pairs_of_what_the_model_calls_wrong(tmp_path, folder, 
 
 
 def test_only_symbolic_tasks_have_it(tmp_path, folder) -> None:
-    with pytest.raises(UserError, match="for symbolic tasks only; arithmetic is of family word_problems"):
+    with pytest.raises(UserError, match="for symbolic tasks only, but arithmetic is of family word_problems"):
         call(tmp_path, folder, ARITHMETIC, "--step-judge", "entailment")
     assert Pairing().step_judge == "task"

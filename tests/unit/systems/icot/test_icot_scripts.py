@@ -281,7 +281,7 @@ def test_released_checkpoints_need_their_base_and_both_parts(released) -> None:
     _, folder, student, emulator = released
     with pytest.raises(UserError, match=r"state_dict.bin: .* name the folder of its base model \(gpt2\) with --base"):
         load_student(student)
-    with pytest.raises(UserError, match="--model: is needed here"):
+    with pytest.raises(UserError, match="--model: is required here"):
         bring_in(folder, student, emulator)
     with pytest.raises(UserError, match="give both, or neither"):
         train_icot.main(
