@@ -82,7 +82,9 @@ def test_without_records_the_place_is_named(tmp_path, smoke) -> None:
         [sys.executable, str(smoke.project / "scripts/check_files.py")], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: checksums: no such folder; run this in the folder that contains results/, after a run\n"
+    assert (
+        done.stderr == "error: checksums: no such folder; run this in the folder that contains results/, after a run\n"
+    )
 
 
 # ---------------------------------------------------------------- clocks

@@ -13,7 +13,7 @@ def add_workflow_options(parser: argparse.ArgumentParser) -> None:
         "targets", nargs="*", help="files that the workflow makes (default: what `snakemake` alone makes)"
     )
     group = parser.add_argument_group("workflow", "as for Snakemake")
-    group.add_argument("--snakefile", help="(default: Snakefile in this folder, or else the one of these scripts)")
+    group.add_argument("--snakefile", help="(default: Snakefile in this folder, otherwise the one of these scripts)")
     group.add_argument("--workflow-profile", help="for instance profiles/slurm")
     group.add_argument("--profile", help="your own profile: a folder")
     group.add_argument("--configfile", nargs="+", default=[], help="YAML files with settings")

@@ -31,8 +31,12 @@ Kind = Literal["measured", "scaled", "formula", "unknown"]
 KINDS: tuple[Kind, ...] = ("measured", "scaled", "formula", "unknown")
 ALONE = 1.25  # how far a second measurement of the same job may lie from the only one there is
 FAR = 10.0  # times a record's length, beyond which its start and its work are in another proportion
-NEARNESS = ("model", "decoder", "task")  # what makes a record of the same rule a near one, the first above all
-UNRECORDED = 2.0  # as ALONE where the settings of the record are not known
+NEARNESS = (
+    "model",
+    "decoder",
+    "task",
+)  # agreements that make a record of the same rule a near one, most important first
+UNRECORDED = 2.0  # like ALONE if the settings of the record are not known
 
 
 class Amount(Row):
@@ -51,8 +55,8 @@ class SourceOf(Row):
 
     kind: Kind
     jobs: int = Field(description="jobs that are estimated this way")
-    records: int = Field(default=0, description="measured jobs that it rests on")
-    factor: float | None = Field(default=None, description="taken to hold within this factor, either way")
+    records: int = Field(default=0, description="measured jobs that the estimate is based on")
+    factor: float | None = Field(default=None, description="assumed uncertainty factor in both directions")
     note: str = ""
 
 
@@ -62,15 +66,15 @@ class RuleCost(Row):
     rule: str
     jobs: int
     sources: list[SourceOf]
-    wall_hours: Amount = Field(description="one job after the other")
+    wall_hours: Amount = Field(description="sum over all jobs")
     gpu_hours: Amount
     cpu_hours: Amount
     tokens: float = Field(description="read in training and written in decoding")
-    disk_bytes: float = Field(description="left behind; temporary files are not counted")
+    disk_bytes: float = Field(description="disk space of the outputs; temporary files are not counted")
 
 
 class CostEstimate(Row):
-    """What scripts/estimate_cost.py writes with --json."""
+    """The document that scripts/estimate_cost.py writes with --json."""
 
     kind: Literal["cost_estimate"] = "cost_estimate"
     targets: list[str]
@@ -81,10 +85,10 @@ class CostEstimate(Row):
     cpu_hours: Amount
     tokens: float
     disk_bytes: float
-    state_bytes: float = Field(description="on disk beside the largest training while it runs, for restarts")
+    state_bytes: float = Field(description="additional disk space for restarts while the largest training runs")
     measured_share: float = Field(description="share of the likely wall hours that rests on measured jobs")
     gpu_hours_limit: float | None = Field(
-        description="that the time limits allow in all; None where a GPU job has none"
+        description="total that the time limits allow; None if a GPU job has no limit"
     )
     unknown_jobs: int
     assumptions: dict[str, float | int]
@@ -120,7 +124,7 @@ def same_size(file: str, job: Job, record: Job) -> bool:
     seed, other = job.wildcards.get("seed"), record.wildcards.get("seed")
     then = record.input_mb.get(file.replace(f"/seed{seed}/", f"/seed{other}/"))
     path = Path(file)
-    if then is None or not path.is_file():  # a folder's size says nothing
+    if then is None or not path.is_file():  # a folder's size is not meaningful
         return True
     return abs(path.stat().st_size / 2**20 - then) <= 0.1 * then
 
@@ -134,7 +138,7 @@ class Estimator:
         self.by_rule: dict[str, list[tuple[Record, float]]] = defaultdict(list)
         for record in records:
             self.by_kind[record.job.kind].append(record)
-            # The line's speed and not the model's size makes a download: no measure for another one.
+            # A download's duration depends on the connection, so it says nothing about other downloads.
             work = work_of(record.job, sizes) if record.settings_known and record.job.rule != "fetch_model" else None
             if work and work.seconds > 0:
                 self.by_rule[record.job.rule].append((record, record.seconds / work.seconds))
@@ -169,7 +173,7 @@ class Estimator:
         """Whether a planned job's inputs are those of a record, or are made by jobs that repeat measured ones."""
         for file in job.input:
             if (producer := self.sizes.makers.get(file)) is not None:
-                # What only joins its inputs has no record of its own.
+                # A job that only joins its inputs has no record.
                 joins = producer.benchmark is None and self._same_inputs(None, producer)
                 if not joins and not self.repeated(producer):
                     return False
@@ -303,7 +307,7 @@ def _total(parts: Iterable[Amount]) -> Amount:
 
 
 def sources_of(guesses: Sequence[Guess]) -> list[SourceOf]:
-    """The sources of a rule's jobs, the surest first."""
+    """The sources of a rule's jobs, the most reliable first."""
     found = []
     for kind in KINDS:
         some = [guess for guess in guesses if guess.kind == kind]

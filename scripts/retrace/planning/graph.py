@@ -1,6 +1,6 @@
 """Readable workflow graphs: similar jobs merged into one box, with the names of files.
 
-A job graph of a paper's table has hundreds of jobs, nearly all of which differ in shard, seed, task or model alone. Boxes
+A job graph of a paper's table has hundreds of jobs, nearly all of which differ only in shard, seed, task or model. Boxes
 stand for jobs of one rule that agree in all wildcards but the merged ones; which those are is the caller's choice, in the
 order of MERGE_ORDER.
 """
@@ -15,7 +15,7 @@ from pathlib import PurePath
 from retrace.errors import UserError
 from retrace.planning.jobs import Job
 
-# Wildcards from the one that tells a reader least to the one that tells most. Those of other workflows come last.
+# Wildcards from the least to the most informative. Those of other workflows come last.
 MERGE_ORDER = (
     "shard",
     "seed",
@@ -32,7 +32,7 @@ MERGE_ORDER = (
     "checkpoint",
     "decoder",
 )
-# Letters of a line of file names at most: the first with which a drawing fits its page is taken.
+# Maximum letters per line of file names; the first value with which a drawing fits its page is used.
 LINES_OF_FILES = (90, 66, 46)
 _ROUND = re.compile(r"_round\d+(?![0-9a-z])")
 _TABLE = re.compile(r"^\s*(\w+)\s*\[[^\]]*?label=<<table[^>]*>(.*?)</table>>\s*\]", re.S | re.M)
@@ -43,11 +43,11 @@ _FUNCTION = re.compile(r"<.*>")
 
 @dataclass(frozen=True)
 class Box:
-    """One box: a rule, what tells it from the rule's other boxes, and what stands behind it."""
+    """One box: a rule, what distinguishes it from the rule's other boxes, and its jobs."""
 
     rule: str
     lines: tuple[str, ...] = ()
-    jobs: int = 0  # that it holds; none where it is a rule
+    jobs: int = 0  # number of jobs; 0 if it stands for a rule
     waiting: int = 0  # of its jobs, those that would run
     details: str = ""
 
@@ -62,7 +62,7 @@ class Box:
 
 @dataclass
 class Graph:
-    """Boxes and arrows between them, from what is needed to what is made. notes: what the boxes leave out."""
+    """Boxes and arrows between them, from inputs to outputs. notes: details that the boxes leave out."""
 
     boxes: list[Box] = field(default_factory=list)
     edges: list[tuple[int, int]] = field(default_factory=list)
@@ -95,7 +95,7 @@ def edges_of(jobs: Sequence[Job]) -> set[tuple[int, int]]:
     found = set()
     for number, job in enumerate(jobs):
         for file in job.input:
-            # A job may read a file of a folder that another one makes as a whole.
+            # A job may read a file in a folder that another job makes as a whole.
             for name in (file, *map(str, PurePath(file).parents)):
                 if name in maker:
                     found.add((maker[name], number))
@@ -112,7 +112,7 @@ def merge_levels(jobs: Iterable[Job]) -> list[tuple[str, ...]]:
 
 
 def _without_round(value: str, merged: Collection[str]) -> str:
-    """A wildcard's value; a checkpoint's name tells its round, which says nothing where rounds are merged."""
+    """A wildcard's value, without the round in a checkpoint's name if rounds are merged."""
     return _ROUND.sub("", value) if "round" in merged else value
 
 
@@ -122,7 +122,7 @@ def _kept(job: Job, merged: Collection[str]) -> tuple[tuple[str, str], ...]:
 
 
 def _first_to_last(jobs: Iterable[Job]) -> list[Job]:
-    """Jobs by the length of the longest chain before each, so that a drawing of rounds begins with the first one."""
+    """Jobs by the length of the longest chain before each, so a drawing of rounds begins with the first one."""
     named = sorted(jobs, key=lambda job: (job.rule, *job.output))
     before: dict[int, set[int]] = {number: set() for number in range(len(named))}
     for source, target in edges_of(named):
@@ -190,7 +190,7 @@ def _notes(jobs: Sequence[Job], merged: Collection[str]) -> list[str]:
 
 
 def without_constraints(pattern: str) -> str:
-    """A file's name with its wildcards, `{seed}` for `{seed,[0-9]+}`; a constraint may hold braces of its own."""
+    """A file's name with its wildcards, `{seed}` for `{seed,[0-9]+}`; a constraint may contain braces."""
     found, depth, hidden = [], 0, False
     for character in pattern:
         depth -= character == "}"
@@ -224,14 +224,14 @@ def _files(table: str) -> tuple[str, list[str], list[str]]:
 
 
 def _matching(pattern: str) -> re.Pattern[str]:
-    """What finds the files of a pattern, and other patterns of such files."""
+    """Regular expression for the files of a pattern, and for other patterns of such files."""
     return re.compile(
         "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in _WILDCARD.split(pattern))
     )
 
 
 def together(names: Iterable[str]) -> list[str]:
-    """Names in as few lines as they need: those that differ in their suffix alone share one."""
+    """Names in as few lines as possible: those that differ only in their suffix share one."""
     suffixes: dict[str, list[str]] = {}
     for name in names:
         folder, slash, last = name.rpartition("/")
@@ -241,7 +241,7 @@ def together(names: Iterable[str]) -> list[str]:
 
 
 def common_folder(names: Sequence[str]) -> str | None:
-    """The folder whose name takes most of the room in a list of names; none where it takes little."""
+    """The folder whose name takes the most space in a list of names; None if it takes little."""
     folders = [str(folder) for name in names for folder in PurePath(name).parents]
     room = {folder: (folders.count(folder) - 1) * len(folder) for folder in folders if len(folder) > 8}
     best = max(sorted(room), key=lambda folder: room[folder], default=None)
@@ -249,7 +249,7 @@ def common_folder(names: Sequence[str]) -> str | None:
 
 
 def folded(name: str, longest: int) -> list[str]:
-    """A line of names in pieces of about that many letters, cut behind slashes and spaces."""
+    """A line of names in pieces of about `longest` letters, cut after slashes and spaces."""
     lines = [""]
     for part in re.findall(r"[^/ ]*[/ ]|[^/ ]+", name):
         if lines[-1].strip() and len((lines[-1] + part).strip()) > longest:
@@ -262,15 +262,15 @@ def folded(name: str, longest: int) -> list[str]:
 def graph_of_files(text: str, longest: int = LINES_OF_FILES[0]) -> Graph:
     """The graph that `snakemake --filegraph` prints, one box per rule, names with wildcards.
 
-    A box lists what the rule writes, and what it reads where no other rule writes it: the rest of its input is what the
+    A box lists the rule's outputs, and inputs that no other rule writes. Its other inputs are the boxes that the
     arrows come from.
 
     Args:
-        text: what Snakemake printed.
-        longest: lines of more letters are cut where that can be done.
+        text: Snakemake's output.
+        longest: Maximum letters per line; longer lines are cut where possible.
 
     Raises:
-        UserError: the text is no graph.
+        UserError: If the text is not a graph.
     """
     if "digraph" not in text:
         raise UserError("snakemake printed no graph; run it with --dry-run to see why")

@@ -20,7 +20,7 @@ _COPY = re.compile(r"(?<=/seed)\d+(?=/)|(?<=[/_])\d+(?=\.tsv$)")
 
 @dataclass(frozen=True)
 class Job:
-    """One planned or measured job. options: what its script is told, `--max-steps 20` as {"max-steps": "20"}."""
+    """One planned or measured job. options: options of its script, `--max-steps 20` as {"max-steps": "20"}."""
 
     rule: str
     wildcards: Mapping[str, str]
@@ -40,7 +40,7 @@ class Job:
 
     @property
     def is_shard(self) -> bool:
-        """Shards are joined, and deleted then."""
+        """Whether its output is a shard, which is joined with others and then deleted."""
         return "shard" in self.wildcards
 
 
@@ -53,7 +53,7 @@ def options_of(argv: Iterable[str]) -> dict[str, str]:
             break
         if word.startswith("--") and len(word) > 2:
             current = found.setdefault(word[2:], [])
-        elif word.endswith(".py"):  # a launcher's options stand before the script that it starts
+        elif word.endswith(".py"):  # a launcher's options come before the script that it starts
             current = None
         elif current is not None:
             current.append(word)
@@ -90,7 +90,7 @@ def planned_jobs(targets: Sequence[str], argv: Sequence[str] = (), force: bool =
     argv: more options for Snakemake. force: include jobs whose output is up to date.
     Raises UserError with Snakemake's explanation if it cannot plan them.
     """
-    # Options that take any number of words (--config, --logger) must not swallow a target: targets stand first.
+    # Options that take any number of words (--config, --logger) must not swallow a target, so targets come first.
     command = [sys.executable, "-m", "snakemake", *targets, *argv, *(["--forceall"] if force else [])]
     command += ["--dry-run", "--logger", "retrace-jobs"]
     path = os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])

@@ -1,7 +1,7 @@
 """Number of shards of a step, so that no job is estimated to be long.
 
-The number is part of the plan, and so follows from the configuration alone: neither measured jobs nor files that are
-there change it. It grows by doubling, so that an estimate that is a little different gives the same plan.
+The number is part of the plan and therefore depends only on the configuration: neither measured jobs nor existing
+files change it. It grows by doubling, so small differences in an estimate give the same plan.
 """
 
 import os
@@ -14,7 +14,9 @@ from retrace.planning.sizes import Sizes
 from retrace.planning.work import work_of
 
 MOST_SHARDS = 64
-_WORTH_IT = 0.9  # a shard must get that much shorter; starting the job takes as long in any number of shards
+_WORTH_IT = (
+    0.9  # a shard must get this much shorter, because starting a job takes the same time for any number of shards
+)
 
 
 def shards_within(hours: float, least: int, job: Job, limits: dict[str, int], config: Path) -> int:
@@ -27,7 +29,7 @@ def shards_within(hours: float, least: int, job: Job, limits: dict[str, int], co
         Job("prepare_data", {"task": job.wildcards["task"], "split": split}, {"limit": str(limit)})
         for split, limit in limits.items()
     ]
-    # Data that is there already must not count: the plan would change while it is carried out.
+    # Existing data must not count, or the plan would change while it is carried out.
     sizes = Sizes(config, prepared, Assumptions(), results=Path(os.devnull, "results"))
 
     def seconds(count: int) -> float:

@@ -16,13 +16,13 @@ from retrace.tasks.row_files import row_count
 from retrace.yaml_files import read_yaml, validated
 
 BYTES_PER_TOKEN = 4.5  # of a row on disk
-BYTES_PER_ROW = 800  # of a row of solutions whose file is gone
+BYTES_PER_ROW = 800  # of a row of solutions whose file was deleted
 _BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)
 class Text:
-    """A split: how many rows, and how long they are in the mean."""
+    """A split: number of rows, and their mean lengths."""
 
     rows: int
     question: float  # tokens
@@ -104,7 +104,7 @@ class Sizes:
         return (self.config / "models" / f"{name}.yaml").is_file()
 
     def megabytes(self, file: str) -> float:
-        """Of a file that is there; 0 where it is not."""
+        """Size of an existing file; 0 if it does not exist."""
         path = self.results.parent / file
         return path.stat().st_size / 2**20 if path.is_file() else 0.0
 
@@ -145,7 +145,7 @@ class Sizes:
 
 
 def planned_rows(task: TaskConfig, split: str) -> int | None:
-    """Rows that a split will have: generated, in the user's file, or as the task file says; None where none of them."""
+    """Rows that a split will have: generated, in the user's file, or as the task file says; None if nothing says."""
     source = task.splits.get(split)
     if source is None:
         return None
@@ -174,7 +174,7 @@ def measured_text(file: Path, assumed: Assumptions) -> Text | None:
                     answer += len(row["answer"])
                     steps += len(row["steps"])
                 except (ValueError, KeyError, TypeError):
-                    raise UserError(f"{file}:{rows}: no row of examples; delete the file and rebuild it") from None
+                    raise UserError(f"{file}:{rows}: not a row of examples; delete the file and rebuild it") from None
     if not rows:
         return None
     seen = min(rows, 500)

@@ -19,19 +19,19 @@ class RuleSpent(Row):
     """All measured jobs and all files of one rule. None: not recorded."""
 
     rule: str
-    jobs: int = Field(description="benchmark records; a job that was run again counts once, as it was run last")
-    wall_seconds: float = Field(description="one job after the other")
+    jobs: int = Field(description="benchmark records; a job that ran again counts once, with its last run")
+    wall_seconds: float = Field(description="sum over all jobs")
     longest_seconds: float
-    cpu_seconds: float | None = Field(description="as Snakemake sampled it, which misses a job's last seconds")
-    gpu_seconds: float | None = Field(description="wall seconds times GPUs asked for")
-    peak_memory_mb: float | None = Field(description="of the largest job, resident")
+    cpu_seconds: float | None = Field(description="sampled by Snakemake, which misses a job's last seconds")
+    gpu_seconds: float | None = Field(description="wall seconds times requested GPUs")
+    peak_memory_mb: float | None = Field(description="largest resident memory of a job")
     unrecorded: int = Field(description="records that do not say how many GPUs the job had")
-    disk_bytes: int = Field(description="of the outputs that are there now")
+    disk_bytes: int = Field(description="disk space of existing outputs")
     files: int
 
 
 class CostReport(Row):
-    """What scripts/report_cost.py writes with --json."""
+    """The document that scripts/report_cost.py writes with --json."""
 
     kind: Literal["cost_report"] = "cost_report"
     targets: list[str] = Field(description="empty: everything in this folder")
@@ -66,7 +66,7 @@ def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
 
 
 def files_by_rule(rules: Mapping[str, str], results: Path = Path("results"), only: Iterable[str] | None = None) -> dict:
-    """(bytes, files) of each rule's outputs under `results`; what no rule writes, such as training states, under OTHER.
+    """(bytes, files) of each rule's outputs under `results`; files of no rule, such as training states, under OTHER.
 
     rules: of every output. only: the outputs that count; None: all.
     """

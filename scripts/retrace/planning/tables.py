@@ -69,7 +69,7 @@ def sources(cost: RuleCost) -> str:
 def estimate_lines(found: CostEstimate, free_bytes: int | None) -> list[str]:
     """The estimate as text. free_bytes: of the disk that the results are written to."""
     if not found.jobs:
-        return ["nothing to do: every file is there"]
+        return ["nothing to do: every file exists"]
     heading = ["rule", "jobs", "GPU hours", "CPU hours", "tokens", "disk", "from"]
     rows = [
         [c.rule, str(c.jobs), amount(c.gpu_hours), amount(c.cpu_hours), count(c.tokens), size(c.disk_bytes), sources(c)]
@@ -81,21 +81,21 @@ def estimate_lines(found: CostEstimate, free_bytes: int | None) -> list[str]:
     lines.insert(-1, "-" * max(map(len, lines)))
     lines.append("")
     if found.unknown_jobs:
-        lines.append(f"not in the sums: {found.unknown_jobs} jobs without formula or record")
+        lines.append(f"not included: {found.unknown_jobs} jobs without formula or record")
     if found.gpu_hours_limit:
-        lines.append(f"the jobs' time limits allow {hours(found.gpu_hours_limit)} GPU hours at most (first attempts)")
+        lines.append(f"the jobs' time limits allow {hours(found.gpu_hours_limit)} GPU hours (first attempts)")
     if found.state_bytes > 1e8:
         lines.append(f"a training keeps up to {size(found.state_bytes)} more on disk while it runs, for restarts")
     if free_bytes is not None and found.disk_bytes + found.state_bytes > free_bytes:
         lines.append(
             f"disk: about {size(found.disk_bytes + found.state_bytes)} are needed here and {size(free_bytes)} are free"
         )
-    lines.append("likely value (low to high); what is assumed, and how to change it: --help")
+    lines.append("likely value (low to high); assumptions and how to change them: --help")
     return lines
 
 
 def duration(seconds: float | None) -> str:
-    """Hours, minutes and seconds; a dash where nothing was recorded."""
+    """Hours, minutes and seconds; a dash if nothing was recorded."""
     if seconds is None:
         return "-"
     if seconds < 60:
@@ -111,7 +111,7 @@ def memory(megabytes: float | None) -> str:
 def report_lines(found: CostReport) -> list[str]:
     """The report as text."""
     if not found.rules:
-        return ["nothing measured: no benchmark records and no results here"]
+        return ["nothing measured: there are no benchmark records and no results"]
     heading = ["rule", "jobs", "wall", "longest", "CPU", "GPU", "peak memory", "disk", "files"]
     rows = [
         [

@@ -22,7 +22,7 @@ from pathlib import Path
 from retrace.planning.jobs import Job
 from retrace.planning.sizes import BYTES_PER_TOKEN, Model, Sizes, Text
 
-AUTOMATIC_ROWS = 256.0  # sequences of a batch that the device's memory decides: of a large model on 80 GB
+AUTOMATIC_ROWS = 256.0  # sequences in a batch if the device's memory decides: a large model on 80 GB
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Work:
 
 
 class Costing:
-    """A job with what it works on and what its device does in a second; the kinds of work are methods."""
+    """A job with its data and its device's speed; the kinds of work are methods."""
 
     def __init__(self, job: Job, sizes: Sizes) -> None:
         self.job, self.sizes, self.assumed = job, sizes, sizes.assumed
@@ -55,7 +55,7 @@ class Costing:
     # ------------------------------------------------------------ options and inputs
 
     def option(self, name: str, left_out: float = 1.0) -> float:
-        """A number among the job's options; `left_out` where it is not given, which means that it does not apply."""
+        """A number among the job's options; `left_out` if it is not set, which means that it does not apply."""
         value = self.job.options.get(name, left_out)
         try:
             return AUTOMATIC_ROWS if value == "auto" else float(value)
@@ -63,7 +63,7 @@ class Costing:
             return left_out
 
     def most(self, name: str, rows: float) -> float:
-        """`rows`, or as many as an option allows; a negative one allows all."""
+        """`rows`, limited by an option; a negative value is no limit."""
         limit = self.option(name, inf)
         return rows if limit < 0 else min(rows, limit)
 
@@ -78,7 +78,7 @@ class Costing:
         return replace(model, parameters=model.active, family="encoder")
 
     def files(self, ending: str) -> Iterator[str]:
-        """The job's input files whose name ends so; of a measured job those that it read then."""
+        """The job's input files with this ending; for a measured job, those that it read."""
         return (file for file in dict.fromkeys([*self.job.input_mb, *self.job.input]) if file.endswith(ending))
 
     def text(self, kind: str = "") -> Text:
@@ -94,7 +94,7 @@ class Costing:
         return text if rows is None else replace(text, rows=rows, known=True)
 
     def rows(self, ending: str) -> float | None:
-        """Rows in the job's input files of that name; None where no such file is there, was read or is planned."""
+        """Rows in the job's input files with this ending; None if no such file exists, was read or is planned."""
         found = [self._rows_of(file) for file in self.files(ending)]
         known = [rows for rows in found if rows is not None]
         return sum(known) if known else None
@@ -120,7 +120,7 @@ class Costing:
         return self.assumed.start_seconds + weights / self.assumed.disk_bandwidth
 
     def least_step(self, model: Model) -> float:
-        """Least seconds of a step; on a processor kernel calls are no measure."""
+        """Minimum seconds of a step; on a processor, kernel calls do not matter."""
         return self.step_seconds * (model.depth if self.job.gpus else 1.0)
 
     def reading(self, tokens: float, model: Model) -> float:
@@ -135,7 +135,7 @@ class Costing:
         return ceil(sequences / max(1.0, batch)) * longest * step
 
     def steps(self, rows: float) -> float:
-        """Optimizer steps: as the options say, or as many as the epochs over `rows` give."""
+        """Optimizer steps: from the options, or from the epochs over `rows`."""
         steps = self.option("max-steps", -1)
         return steps if steps >= 0 else ceil(self.option("epochs") * rows / self.option("batch-size"))
 
@@ -154,7 +154,7 @@ class Costing:
         return Work(self.start(weights) + seconds, steps * batch * tokens, 0, weights, steps, 6 * weights)
 
     def evaluated(self, rows: float, tokens: float, dev: Text) -> Work:
-        """A training that is evaluated on the development split, which is answered where that chooses the checkpoint."""
+        """A training that is evaluated on the development split, which is answered if that selects the checkpoint."""
         times = self.option("evaluations")
         if self.job.options.get("keep") != "accuracy":
             return self.training(rows, tokens, times * dev.rows * tokens)
@@ -165,7 +165,7 @@ class Costing:
         return replace(work, seconds=work.seconds + answering)
 
     def prompt(self, text: Text) -> float:
-        """Tokens of a prompt: the question, behind the worked examples that a frozen model is shown."""
+        """Tokens of a prompt: the question, after the worked examples for a frozen model."""
         return text.question + self.model.demonstrations * (text.question + text.solution)
 
     def written(self, text: Text, questions: float, samples: float) -> Work:
@@ -232,14 +232,14 @@ def work_of(job: Job, sizes: Sizes) -> Work | None:
 
 @formula("prepare_data")
 def prepare_data(job: Costing) -> Work:
-    """20,000 rows a second; a row's text stands in it about twice."""
+    """20,000 rows per second; a row contains its text about twice."""
     text = job.text(job.job.wildcards["split"])
     return job.small(text.rows, text.question + 2 * text.solution, 20000, text.known)
 
 
 @formula("fetch_model")
 def fetch_model(job: Costing) -> Work:
-    """Bytes of the model over the line's."""
+    """Bytes of the model divided by the connection's speed."""
     size = job.model.parameters * job.assumed.hub_bytes_per_parameter
     return Work(size / job.assumed.download_bandwidth, disk=size)
 
@@ -249,19 +249,19 @@ def train_generator(job: Costing) -> Work:
     """Questions and solutions of the training split, or of the related corpus."""
     corpus = "corpus" in job.job.options
     train, dev = job.text("corpus" if corpus else "train"), job.text("corpus_dev" if corpus else "dev")
-    if job.job.rule == "train_base" and not corpus:  # a fresh network, nothing to train it on
+    if job.job.rule == "train_base" and not corpus:  # a new network without training data
         return Work(job.start(0), disk=4 * job.model.parameters)
     work = job.evaluated(train.rows, train.question + train.solution, dev)
     return replace(work, sizes_known=train.known and dev.known)
 
 
-# What a system's checkpoints answer instead of the task's own solutions; None for a checkpoint of another system.
+# Text of a system's checkpoints that replaces the task's own solutions; None for a checkpoint of another system.
 ANSWERED: list[Callable[[Costing, Text], Text | None]] = []
 
 
 @formula("decode")
 def decode(job: Costing) -> Work:
-    """One shard of a split with any decoder; an exam may be of the first questions only."""
+    """One shard of a split with any decoder; an exam may use only the first questions."""
     text = job.text()
     text = next((found for own in ANSWERED if (found := own(job, text)) is not None), text)
     questions, samples = job.most("max-questions", text.rows) / job.option("shards"), job.option("samples")
@@ -272,7 +272,7 @@ def decode(job: Costing) -> Work:
 
 @formula("gather_trajectories", "gather_predictions", "gather_round")
 def gather(job: Costing) -> Work:
-    """Joining shards, which are deleted afterwards: what they held stays here."""
+    """Joining shards, which are deleted afterwards; their contents remain in the joined file."""
     shards = [job.of(maker) for maker in job.makers()]
     disk, rows = sum(work.disk for work in shards), sum(work.rows for work in shards)
     return Work(job.assumed.small_job_seconds, rows=rows, disk=disk)

@@ -107,7 +107,7 @@ def test_rows_come_from_the_file_the_plan_or_the_task(tmp_path: Path) -> None:
     assert (text.rows, text.question, text.solution, text.steps) == (30, 2, 4, 2)
     assert sizes_of([limited], tmp_path).text("gsm8k", "test").rows == 100  # will be made anew
     file.write_text("no json\n")
-    with pytest.raises(UserError, match=r"test\.jsonl:1: no row of examples"):
+    with pytest.raises(UserError, match=r"test\.jsonl:1: not a row of examples"):
         sizes_of([], tmp_path).text("gsm8k", "test")
 
 
