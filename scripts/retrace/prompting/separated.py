@@ -16,7 +16,7 @@ END_TOKENS = {"no_cot": 1, "explicit_cot": 2}  # how many a model of the layout 
 
 
 def prompt_text(question: str, end: str) -> str:
-    """What a model reads before it writes; `end`: the text of the separator."""
+    """The model's input; `end`: the text of the separator."""
     return f" {question} {end}"
 
 
@@ -32,7 +32,7 @@ def separators(ids: Sequence[int], end_id: int, wanted: int, name: str) -> list[
     """
     found = [place for place, token in enumerate(ids) if token == end_id]
     if len(found) == wanted + 1 and found[-1] == found[-2] + 1 == len(ids) - 1:
-        found.pop()  # a tokenizer that ends every text by itself
+        found.pop()  # a tokenizer that adds an end token to every text
     if len(found) != wanted:
         raise UserError(
             f"{name}: {len(found)} separators among its {len(ids)} tokens, {wanted} are needed (behind question, steps "

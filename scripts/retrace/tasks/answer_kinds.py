@@ -15,7 +15,7 @@ class AnswerKind:
     wanted = "answer"  # what a message says is missing
     graders: ClassVar[
         tuple[str, ...]
-    ] = ()  # whose accuracies every result shows, beside the paper's and the strict one
+    ] = ()  # whose accuracies every result reports in addition to the paper's and the strict one
 
     def options(self, reference: str) -> dict[str, str]:
         """The options between which a question lets one choose, from its reference; none for other kinds."""
@@ -67,7 +67,7 @@ class Number(AnswerKind):
         return found is not None and bool(stated) and same_value(found, stated[0].value)
 
     def stated(self, answer: str) -> bool:
-        """Whether a number stands there."""
+        """Whether the text is a number."""
         return bool(answers.numbers_in(answer))
 
 

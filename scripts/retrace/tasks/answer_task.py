@@ -31,12 +31,12 @@ class AnswerTask(Task):
 
     @property
     def in_words(self) -> bool:
-        """Whether the answer stands behind a phrase (`chat.answer`) and not behind '####'."""
+        """Whether the answer follows a phrase (`chat.answer`) instead of '####'."""
         return self.chat or self.own_texts
 
     @property
     def phrase(self) -> str:
-        """What stands before the final answer."""
+        """The text before the final answer."""
         return self.config.chat.answer.partition("{answer}")[0].strip() if self.in_words else self.answer_marker
 
     @property
@@ -80,7 +80,7 @@ class AnswerTask(Task):
         return [{"role": "user", "content": frame.replace("{question}", question)}]
 
     def sft_text(self, example: Example) -> str:
-        """What LaTRO's baseline learns to write: the reference as it is, its marker replaced by the phrase."""
+        """The training text of LaTRO's baseline: the unchanged reference with its marker replaced by the phrase."""
         if not example.steps:
             return self.answer_text(example)
         body = example.answer.rpartition(f"\n{self.answer_marker}")[0]
@@ -106,11 +106,11 @@ class AnswerTask(Task):
 
     @property
     def grader(self) -> Grader:
-        """The paper's own grader: `chat.grader` where the answer stands behind a phrase, else what stands behind `####`."""
+        """The paper's own grader: `chat.grader` if the answer follows a phrase, otherwise the comparison after `####`."""
         return grader_named(self.config.chat.grader if self.in_words else PHRASE)
 
     def extract(self, text: str) -> str | None:
-        """The answer in a text; of a choice the words or the label as they stand there."""
+        """The answer in a text; for a choice, its words or label as written."""
         return self.grader.extract(self, text)
 
     def answer_of(self, text: str, example: Example) -> str | None:

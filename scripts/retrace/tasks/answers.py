@@ -187,6 +187,6 @@ def read_letter(text: str, phrases: Sequence[str], choices: Mapping[str, str]) -
 
 
 def final_line(text: str, phrases: Sequence[str]) -> str | None:
-    """What stands behind one of the phrases at the very end of a text; None where something else stands there."""
+    """The text after one of the phrases at the very end of a text; None if the text ends differently."""
     tail = behind(text, phrases)
     return tail if tail is not None and text.rstrip().endswith(tail) else None

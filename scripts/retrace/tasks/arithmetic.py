@@ -40,7 +40,7 @@ SHARES = {
     "corpus_dev": (95, 100),
 }
 LARGEST = 99  # start, operands, intermediate and final values are whole numbers from 0 to this one
-ATTEMPTS = 20000  # failed draws in a row after which the settings count as too narrow for so many questions
+ATTEMPTS = 20000  # consecutive failed draws after which the settings count as too narrow for this many questions
 
 
 class _Problem(NamedTuple):

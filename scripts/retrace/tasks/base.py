@@ -12,7 +12,7 @@ from retrace.text.numbers import decimal_text, exact, significant
 
 
 class Task:
-    """What the rest of Retrace knows about a data set. Made by `retrace.tasks.load`; holds no data.
+    """The rest of Retrace's view of a data set. Made by `retrace.tasks.load`; contains no data.
 
     What depends on the family of the task is asked of `family`.
     """
@@ -79,7 +79,7 @@ class Task:
         return self.family.words
 
     def answer_text(self, example: Example) -> str:
-        """What states the final answer: `#### answer`."""
+        """The text that states the final answer: `#### answer`."""
         return f"{self.answer_marker} {example.final_answer}"
 
     def rationale_stops(self) -> list[str]:
@@ -87,7 +87,7 @@ class Task:
         return [self.answer_marker]
 
     def prompt(self, question: str, demonstrations: Sequence[Example] = (), family: str = "encoder_decoder") -> str:
-        """What the model reads: the question in the task's frame, after worked examples if there are any.
+        """The model's input: the question in the task's frame, after worked examples if there are any.
 
         A decoder-only model (or any model with demonstrations) also reads `answer_prompt`, so that what follows is
         the solution; write `prompt + " " + solution` to train one.
@@ -116,7 +116,7 @@ class Task:
         return self.family.extract(text)
 
     def kept_text(self, text: str) -> str:
-        """What is kept of a student's sample."""
+        """The part of a student's sample that is kept."""
         return text
 
     def answer_of(self, text: str, example: Example) -> str | None:

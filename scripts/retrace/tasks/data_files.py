@@ -153,7 +153,7 @@ def _unpacked(path: Path) -> Iterator[io.BufferedReader]:
 def lines_of(path: Path) -> Iterator[tuple[int, str]]:
     """The numbered lines of a text file, with `\\n` as line end. Raises UserError naming the line that is not UTF-8 text.
 
-    Lines end at \\n, \\r\\n or \\r only: U+2028 and the like may stand inside a JSON text.
+    Lines end at \\n, \\r\\n or \\r only: U+2028 and similar characters may occur inside a JSON text.
     """
     with _unpacked(path) as file:
         head = file.peek(64)[:64]

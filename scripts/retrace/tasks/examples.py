@@ -14,7 +14,7 @@ from retrace.tasks.row_formats import ID, Raw
 
 
 def raw_of(task: Task, base: Source, row: Row) -> Raw:
-    """What a row of this source says."""
+    """The contents of a row of this source."""
     return format_of(task.config, base).read(row.where, row.values)
 
 

@@ -1,4 +1,4 @@
-"""What the tasks of one family have in common: how rows become examples, and how answers and steps are judged.
+"""The common behavior of a family's tasks: how rows become examples, and how answers and steps are judged.
 
 Each family is a class in retrace.tasks.families. It is asked through a task (`task.family`), or, where only a task's YAML
 is known, as a class (`family_named(config.family)`): so nobody else tells families apart by their names.
@@ -21,7 +21,7 @@ _WORD = re.compile(r"[a-zA-Z]+")
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a generator shall make. taken: questions of other splits, which come from files; read when it is called."""
+    """A request to a generator. taken: questions of other splits, which come from files; read when it is called."""
 
     config: TaskConfig
     where: str
@@ -34,7 +34,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Generator:
-    """A generator of questions. streams: it can make so many that nobody should hold them all in a list."""
+    """A generator of questions. streams: it can make too many to keep all of them in a list."""
 
     name: str
     make: Callable[[Wanted], Iterator[Example]]
@@ -67,32 +67,32 @@ class Family:
     formats: ClassVar[tuple[RowFormat, ...]] = ()
     generators: ClassVar[tuple[Generator, ...]] = ()
     joint: ClassVar[str] = " "  # between steps on one line
-    final_kind: ClassVar[str] = "number"  # what stands behind `####` in a row, for messages
+    final_kind: ClassVar[str] = "number"  # the kind of text after `####` in a row, for messages
 
     def __init__(self, config: TaskConfig) -> None:
         self.config = config
 
     @classmethod
     def fault(cls, config: TaskConfig) -> str | None:
-        """What is wrong with a task's YAML, beginning with the key; None where nothing is."""
+        """What is wrong with a task's YAML, starting with the key; None if nothing is."""
         return None
 
     @property
     def delimiter(self) -> str:
-        """What stands between two steps."""
+        """The text between two steps."""
         return self.config.delimiter if "delimiter" in self.config.model_fields_set else self.plain_delimiter
 
     # ---------------------------------------------------------------- from a row to an example
 
     def final_of(self, tail: str) -> str | None:
-        """The final answer in what stands behind `####` in a row; None where there is none.
+        """The final answer in the text after `####` in a row; None if there is none.
 
         Raises retrace.tasks.golds.Unclear, saying why, for one that can be read in two ways.
         """
         return golds.final_text(tail)
 
     def bare_final(self, answer: str) -> str | None:
-        """The final answer of a row that states nothing else, without `####`; None where something else stands there."""
+        """The final answer of a row that states only the answer, without `####`; None if it states anything else."""
         if self.final_kind == "number":
             return self.final_of(answer) if golds.alone(answer) else None
         word = self.final_of(answer)
@@ -100,7 +100,7 @@ class Family:
         return word if stated and word == answer.strip("(). ") else None
 
     def stated_final(self, where: str, answer: str) -> str:
-        """The final answer that a row states by itself, beside the text that ends in it (`groundtruth`)."""
+        """The final answer that a row states separately, in addition to the text that ends in it (`groundtruth`)."""
         if self.final_kind != "number":
             return answer
         final = self._read(where, self.final_of, answer)
@@ -115,7 +115,7 @@ class Family:
     def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
         """A row's solution without its last line, and the final answer; a bare answer has no solution.
 
-        Raises FaultyAnswer where there is no final answer, or more than one.
+        Raises FaultyAnswer if there is no final answer, or more than one.
         """
         body, marker, tail = solution.partition(steps.MARKER)
         if (count := solution.count(steps.MARKER)) > 1:
@@ -192,7 +192,7 @@ class FinalOnly(Family):
     final_kind = "answer"
 
     def final_of(self, tail: str) -> str | None:
-        """All that stands there; a number alone loses its commas and its dollar sign."""
+        """The whole text; a number alone loses its commas and its dollar sign."""
         return golds.without_marks(" ".join(tail.split())) or None
 
     def bare_final(self, answer: str) -> str | None:

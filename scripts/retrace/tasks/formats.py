@@ -52,7 +52,7 @@ def _without(task: Task, split: str, source: Source, examples: list[Example]) ->
 def streamed(task: Task, split: str, mirror: str | None = None) -> Iterator[Example] | None:
     """The rows of a split one at a time, where it can be so large that a list of them would fill the memory; else None.
 
-    No question of these stands in another split of the same system: the generator sees to it, or they are left out.
+    None of these questions occurs in another split of the same system: the generator ensures this, or they are left out.
     """
     source = _source(task, split)
     if source.bulky:
@@ -82,7 +82,7 @@ def _demonstrations(task: Task, mirror: str | None) -> list[Example]:
 
 
 def shared_questions(task: Task, split: str, examples: Iterable[Example], mirror: str | None = None) -> dict[str, int]:
-    """How many questions of `split` stand in each other split too (read from files; generators never repeat them).
+    """How many questions of `split` also occur in each other split (read from files; generators never repeat them).
 
     Worked demonstrations may be training questions, as in the papers' data, but none of dev or test; those for sampling
     may be development questions, but none of train or test.
@@ -204,7 +204,7 @@ def _solutions(task: Task, splits: tuple[str, ...], mirror: str | None) -> dict[
 
 
 def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterator[Example]:
-    """The rows of a large file whose questions stand in no other split of the same system."""
+    """The rows of a large file whose questions do not occur in any other split of the same system."""
     taken = {
         _asked(example)
         for other, given in task.config.splits.items()
@@ -229,7 +229,7 @@ def _bulky(task: Task, split: str, source: Source, mirror: str | None) -> Iterat
 
 
 def locate(yaml: Path, where: str, source: Source | WorkedExamples, mirror: str | None) -> tuple[Path, str]:
-    """The local file of a source that stands in `yaml` under `where`, and what is said about where it came from."""
+    """The local file of the source that `yaml` has under `where`, and a description of its origin."""
     if source.url:
         from retrace.machine.download import fetch
 

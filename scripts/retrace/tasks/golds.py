@@ -167,7 +167,7 @@ def _is_unit(word: str, attached: bool) -> bool:
 
 
 def _same_counts(written: str, found: list[Number]) -> bool:
-    """Whether all numbers of an answer are the same, each of its own thing, as in "1 cracker and 1 cake"."""
+    """Whether all numbers of an answer are equal but count different things, as in "1 cracker and 1 cake"."""
     gaps = [written[one.end : other.start] for one, other in pairwise(found)]
     things = {word.casefold().removesuffix("s") for word in _WORD.findall(written)}
     return (

@@ -75,7 +75,7 @@ def register(grader: Grader) -> None:
 
 
 def final_answer(task: "Task", gold: str) -> str:
-    """The right answer in a reference. Raises UserError where none of the family's kind stands behind `####`."""
+    """The correct answer in a reference. Raises UserError if none of the family's kind follows `####`."""
     _, marker, tail = gold.rpartition("####")
     right, kind = tail.strip() if marker else "", task.family.answers
     if not kind.stated(right):

@@ -230,7 +230,7 @@ def _guarded(function: Callable[..., Any], *arguments: Any) -> Any:
 
 
 def _dotted(node: ast.expr) -> str:
-    """`math.sqrt` of the syntax tree of `math.sqrt`; empty where the node is no dotted name."""
+    """`math.sqrt` of the syntax tree of `math.sqrt`; empty if the node is not a dotted name."""
     parts: list[str] = []
     while isinstance(node, ast.Attribute):
         parts.append(node.attr)

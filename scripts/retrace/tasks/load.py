@@ -49,7 +49,7 @@ def make_task(config: TaskConfig, path: Path) -> Task:
 
 
 def _check(config: TaskConfig, path: Path) -> None:
-    """What the types cannot say: every source is complete, and the parts fit together."""
+    """Checks beyond the types: every source is complete, and the parts fit together."""
     frames = {
         "prompt": config.prompt,
         "chat.prompt": config.chat.prompt,
@@ -127,7 +127,7 @@ def _check_fields(config: TaskConfig, source: Source, path: Path, where: str) ->
 
 
 def _check_family(config: TaskConfig, path: Path) -> None:
-    """What a family asks of its tasks, and what only other families have a use for."""
+    """A family's requirements on its tasks, and keys that only other families use."""
     family = family_named(config.family)
     if (fault := grader_fault(config.chat.grader, family)) is not None:
         raise UserError(f"{path}: chat.grader: {fault}; leave it out")

@@ -13,7 +13,7 @@ from retrace.schemas import Example
 
 MARKER = "####"
 JOINT = " + "
-WORDS = (*"0123456789*+()", MARKER)  # all that stands in such a text, with spaces between
+WORDS = (*"0123456789*+()", MARKER)  # all words of such a text, separated by spaces
 
 
 def spaced(value: int, width: int) -> str:

@@ -185,7 +185,7 @@ def _run(line: str) -> str | None:
 
 
 def words_of(answer: str) -> str | None:
-    """The words of an answer that is no mathematics (`even`, `\\text{(A)}`), in lower case; None for mathematics."""
+    """The words of an answer that is not mathematics (`even`, `\\text{(A)}`), in lower case; None for mathematics."""
     plain = " ".join(_TEXT_COMMAND.sub(r"\1", answer).split()).strip()
     option = _OPTION.fullmatch(plain)
     if option and plain != answer.strip():
@@ -280,7 +280,7 @@ MATHEMATICS = Mathematics()
 
 
 def math_answer(task: "Task", text: str) -> str | None:
-    """The answer that the grader compares: what a program computes, or what stands in the text."""
+    """The answer that the grader compares: a program's result, or the answer in the text."""
     if task.family.computes and not task.in_words:
         return task.extract(text)
     return read_math(text, task.phrases)

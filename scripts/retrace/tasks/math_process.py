@@ -1,4 +1,4 @@
-"""Mathematical comparison in a process of its own, with a limit: what models write may never come to an end.
+"""Mathematical comparison in a separate process with a time limit, because comparing model output may never end.
 
 The process (`tasks/math_worker.py`) starts with the first question, and again after one that it did not survive. A
 question whose answer is not there in time counts as not the same, and has no key.
@@ -81,7 +81,7 @@ class MathProcess:
         return process
 
     def _line(self, process: "subprocess.Popen[bytes]", seconds: float) -> bytes | None:
-        """The next line of the process's output; None at its end or after so many seconds."""
+        """The next line of the process's output; None at its end or after the time limit."""
         assert process.stdout is not None
         until = time.monotonic() + seconds
         while b"\n" not in self._read:
@@ -125,5 +125,5 @@ def same_math(gold: str, found: str) -> bool:
 
 @lru_cache(maxsize=100_000)
 def math_key(answer: str) -> str | None:
-    """The text that answers of the same value share; None where the answer is no expression or takes too long."""
+    """The text that answers of the same value share; None if the answer is not an expression or takes too long."""
     return _SHARED.ask("key", answer) if _sensible(answer) else None

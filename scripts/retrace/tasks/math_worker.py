@@ -1,10 +1,10 @@
-"""A program beside the workflow that compares mathematical expressions with math-verify. Run by `tasks/math_process.py`.
+"""A separate program that compares mathematical expressions with math-verify. Run by `tasks/math_process.py`.
 
-It reads a JSON array a line, `["same", GOLD, FOUND, SECONDS]` or `["key", ANSWER, SECONDS]`, and answers each with a line.
-What it reads was written by models: a tower of powers or a huge factorial may take for ever inside one machine instruction
-loop, where no Python handler runs. So each question has processor time of its own, after which the kernel ends this
-process; who asks sees that, and starts another. Only math-verify's LaTeX parser is used: the one for plain text ends in
-`eval`.
+It reads one JSON array per line, `["same", GOLD, FOUND, SECONDS]` or `["key", ANSWER, SECONDS]`, and answers each with a
+line. Its input was written by models: a tower of powers or a huge factorial may run forever inside one machine
+instruction loop, where no Python handler runs. Each question therefore has its own limit on processor time, after which
+the kernel ends this process; the caller notices and starts another one. Only math-verify's LaTeX parser is used, because
+the one for plain text calls `eval`.
 """
 
 import json
@@ -16,7 +16,7 @@ import sys
 from importlib import import_module
 from typing import Any
 
-MEMORY = 4 << 30  # bytes of address space; a number of that size is no answer
+MEMORY = 4 << 30  # bytes of address space; a number of that size is not an answer
 FIGURES = 10  # significant figures of a number as key, as in retrace.tasks.base.canonical
 LONGEST_KEY = 300
 
@@ -78,7 +78,7 @@ def answered(request: list[Any]) -> Any:
     signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         return same(*texts) if what == "same" else key(*texts)
-    except (Exception, RecursionError):  # of math-verify, SymPy or ANTLR, on a text that is no mathematics
+    except (Exception, RecursionError):  # from math-verify, SymPy or ANTLR, for a text that is not mathematics
         return None
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)

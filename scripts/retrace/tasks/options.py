@@ -111,12 +111,12 @@ class Source(_WithFields):
     )
     fields: FieldColumns = Field(
         default={},
-        description="like the task's `fields`, which these extend; with a `format` of its own a source has only these",
+        description="like the task's `fields`, which these extend; a source with its own `format` has only these",
     )
     repeats: bool = Field(default=False, description="the published file repeats questions, and all of them count")
     bulky: bool = Field(
         default=False,
-        description="a large file that only its own job reads: questions that stand in another split of the same system "
+        description="a large file that only its own job reads: questions that occur in another split of the same system "
         "are left out and counted, and no other job looks for its own among them",
     )
     skip_faulty: bool = Field(
@@ -163,7 +163,7 @@ class TaskConfig(_WithFields):
     )
     sampling_demonstrations: Source | None = Field(
         default=None,
-        description="worked examples that sampling draws from anew for each pass (sample.demonstrations_per_pass), none of "
+        description="worked examples that sampling draws from again for each pass (sample.demonstrations_per_pass), none of "
         "them a training question; without it `demonstrations`",
     )
     learn_to_reason: WorkedExamples | None = Field(

@@ -1,4 +1,4 @@
-"""What questions with a small fixed set of answers share: a letter (commonsense_qa), or yes and no (strategy_qa)."""
+"""Common code for questions with a small fixed set of answers: a letter (commonsense_qa), or yes and no (strategy_qa)."""
 
 import re
 from collections.abc import Sequence
@@ -46,5 +46,5 @@ class ShortAnswers(Family):
         return text.count(steps.MARKER) == 1 and tail.strip().lower() in (reference, f"({reference})")
 
     def step_correct(self, step: str, reference_step: str, prefix: Sequence[str]) -> bool:
-        """Whether two steps of prose say the same: word by word, since there is no rule for the worth of a step."""
+        """Whether two steps of prose say the same: word by word, because there is no rule for the value of a step."""
         return " ".join(step.casefold().split()) == " ".join(reference_step.casefold().split())

@@ -172,7 +172,7 @@ def _few(names: Sequence[str]) -> str:
 
 
 def _told(card: str | None, subset: str | None, where: str) -> Any:
-    """What the card says about the files of a subset: patterns for each split, or a folder; None if it says nothing."""
+    """The card's description of a subset's files: patterns for each split, or a folder; None if there is none."""
     configs = _configs(card, where)
     if not configs:
         return None

@@ -1,4 +1,4 @@
-"""Names of splits: the plain ones, and those that a system brings for itself (`dpo_st_train` beside `train`)."""
+"""Names of splits: the plain ones, and a system's own (`dpo_st_train` in addition to `train`)."""
 
 from collections.abc import Iterable
 
@@ -25,8 +25,7 @@ def owner_of(config: TaskConfig, split: str) -> str | None:
 
 
 def plain_split(config: TaskConfig, split: str) -> str:
-    """What a split is used as: `train` for `dpo_st_train`, for `icot_unaugmented_train` and for itself, `test` for
-    `transfer_test`."""
+    """The role of a split: `train` for `dpo_st_train`, `icot_unaugmented_train` and itself, `test` for `transfer_test`."""
     if split == TRANSFER:
         return "test"
     return split if owner_of(config, split) is None else split.rpartition("_")[2]

@@ -180,7 +180,7 @@ def _in_sentence(sentence: str) -> Fraction | None:
 
 
 def _behind_result(sentence: str) -> Fraction | None:
-    """The number behind the last of the words that announce a result, `which is 18`; None where none stands there."""
+    """The number after the last phrase that announces a result, `which is 18`; None if there is none."""
     places = [match.end() for match in _COMES_TO.finditer(sentence)]
     begun = sentence[places[-1] :].lstrip("( ") if places else ""
     number = number_at_start(begun)

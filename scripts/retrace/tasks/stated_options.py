@@ -28,7 +28,7 @@ _AROUND = _QUOTES + "“”‘’«»| "  # what may stand around a stated answe
 
 
 class Label(NamedTuple):
-    """The label with which a line begins, and what stands behind it."""
+    """The label at the start of a line, and the text after it."""
 
     name: str
     rest: str

@@ -58,7 +58,7 @@ _CORRECTED = re.compile(
     rf"(?:['’]s|[ \t]+(?:is|should be|must be|would be|should have been))\b(?=[ \t]+(?:{_VALUE}|option\b))",
     re.IGNORECASE,
 )
-# Another question behind the answer: the model goes on by itself.
+# Another question after the answer: the model continued without being asked.
 _ANOTHER = re.compile(r"\n[ \t]*(?:question|problem|q)(?:[ \t]*\d+)?[ \t]*[:：]", re.IGNORECASE)
 # A chat model that goes on with a turn of its user.
 _ANOTHER_TURN = re.compile(r"\n[ \t]*(?:#+[ \t]*)?(?:instruction|human|user)[ \t]*[:：]", re.IGNORECASE)

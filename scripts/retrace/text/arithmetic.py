@@ -3,7 +3,7 @@
 `eval` is never used: expressions are parsed and their tree is walked, with limits on length, nesting
 and size, so that `9**9**9` costs nothing. (GRACE and DPO-ST evaluate model text with `eval`.)
 
-Values are whole numbers and fractions, so that no cent is lost. Floats stand in where there is no fraction, as for
+Values are integers and fractions, so no cent is lost. Floats are used where there is no exact fraction, as for
 2**0.5, or where it would have more than a thousand bits, as for compound interest over 360 months.
 """
 
@@ -29,7 +29,7 @@ def _divide(left: Value, right: Value) -> Value:
 
 
 def _power(base: Value, exponent: Value) -> Value:
-    """A power; a float where it is no fraction or one of too many bits."""
+    """A power; a float if it is not a fraction or needs too many bits."""
     if isinstance(base, Fraction) and base.denominator == 1:
         base = base.numerator
     if isinstance(exponent, Fraction) and exponent.denominator == 1:
@@ -117,7 +117,7 @@ def _checked(value: Value) -> Value:
 def evaluate(expression: str) -> Value | None:
     """The value of plain arithmetic (`+ - * / // **`, brackets, spaces, `1,000`), or None.
 
-    None: anything that is no arithmetic, division by zero, overflow, a result that is not a real number or beyond
+    None: anything that is not arithmetic, division by zero, overflow, a result that is not a real number or beyond
     1e18, and bombs such as `9**9**9`, 10,000 digits or deep nesting.
     """
     text = _THOUSANDS.sub("", expression.strip())
@@ -144,7 +144,7 @@ def format_number(value: Value) -> str:
     decimals = 4 if 10**4 % value.denominator == 0 else 2
     while decimals < MAX_DECIMALS and abs(value.numerator) * 10 ** (decimals - 1) < value.denominator:
         decimals += 1
-    # To so many decimals, halves away from zero, without zeros at the end.
+    # Rounded to this many decimals, halves away from zero, without trailing zeros.
     scaled = (2 * abs(value.numerator) * 10**decimals + value.denominator) // (2 * value.denominator)
     whole, rest = divmod(scaled, 10**decimals)
     text = f"{whole}.{rest:0{decimals}d}".rstrip("0").rstrip(".")

@@ -11,7 +11,7 @@ _LARGEST = 1_000_000  # bytes of a file
 def string_constant(path: str | Path, name: str) -> str:
     """The text of `NAME = "..."` at the top level of a Python file; of several the last, as Python would have it.
 
-    Raises UserError for a file that is too large or no Python, and where no text of this name stands there.
+    Raises UserError for a file that is too large or not Python, or that does not have a text of this name.
     """
     path = Path(path)
     if path.stat().st_size > _LARGEST:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 MAX_DIGITS = 400  # of a number, written out: more than a float reaches
 
-# One character stands for one character, so that places in a text stay what they are.
+# Every character is replaced by exactly one, so positions in a text do not change.
 _PLAIN = str.maketrans(
     {
         **dict.fromkeys("−‐‑‒–﹣－", "-"),
@@ -117,7 +117,7 @@ class WrittenFloat(float):
 
 
 def exact_value(value: Any) -> Fraction | None:
-    """The value of a number in a file, 0.1 a tenth; None for what is no number (true, NaN) or has too many digits."""
+    """The value of a number in a file, 0.1 a tenth; None if it is not a number (true, NaN) or has too many digits."""
     if isinstance(value, Decimal):  # of a table
         return exact(str(value))
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -182,7 +182,7 @@ def same_value(found: Fraction, right: Fraction) -> bool:
 
 
 def significant(value: Fraction, digits: int = 10) -> Fraction:
-    """A value to so many significant digits, with never fewer than six decimals; a whole number stays as it is."""
+    """A value rounded to significant digits, with at least six decimals; an integer is unchanged."""
     if value.denominator == 1:
         return value
     whole = abs(value.numerator) // value.denominator

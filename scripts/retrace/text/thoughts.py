@@ -1,4 +1,4 @@
-"""What a model says, apart from what it thinks first: `<think> ... </think>` and what other models write for it."""
+"""A model's output without its thoughts: `<think> ... </think>` and the markers of other models."""
 
 import re
 
@@ -10,7 +10,7 @@ _MARKS = re.compile(
 
 
 def split_thoughts(text: str) -> tuple[str, str]:
-    """What a model says and what it thinks; a text without any mark of a thought stays as it is.
+    """A model's output and its thoughts; a text without thought markers is unchanged.
 
     A thought that does not end runs to the end of the text. One that does not begin has its beginning in the prompt, as
     some chat templates write it, so that everything before its end is thought.
@@ -33,5 +33,5 @@ def split_thoughts(text: str) -> tuple[str, str]:
 
 
 def without_thoughts(text: str) -> str:
-    """What a model says behind its thoughts."""
+    """A model's output after its thoughts."""
     return split_thoughts(text)[0]

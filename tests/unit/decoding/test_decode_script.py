@@ -75,7 +75,7 @@ def test_more_shards_than_questions_leave_empty_files(words, tmp_path):
 
 
 def test_bad_arguments(words, tmp_path):
-    with pytest.raises(UserError, match="--shard 3: there are 3 shards"):
+    with pytest.raises(UserError, match="--shard 3: must be from 0 to 2"):
         run(words, tmp_path, "greedy", "--shard", "3", "--shards", "3")
     with pytest.raises(SystemExit):
         run(words, tmp_path, "grid")

@@ -114,7 +114,7 @@ def test_faulty_rows_of_math_500_are_named(tmp_path: Path, changes: dict, said: 
 
 
 def test_the_delimiter_is_no_bar(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"mine.yaml: delimiter: '\|' stands in LaTeX \(\|x\|\); leave it out"):
+    with pytest.raises(UserError, match=r"mine.yaml: delimiter: '\|' occurs in LaTeX \(\|x\|\); leave it out"):
         own(tmp_path, [MATH_500], more='delimiter: "|"\n')
     assert own(tmp_path, [MATH_500], more='delimiter: "@@"\n').delimiter == "@@"
 

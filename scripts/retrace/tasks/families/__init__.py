@@ -1,7 +1,7 @@
 """The families of tasks, one module each, named as a task's YAML names it.
 
 A module holds a class with that name, derived from retrace.tasks.family.Family, and is found here by its file: a new
-family is one file in this folder. What a family brings beside itself, formats of rows and generators, is found through it.
+family is one file in this folder. A family's row formats and generators are found through it.
 """
 
 from functools import cache

@@ -44,9 +44,9 @@ class Math(FinalOnly):
 
     @classmethod
     def fault(cls, config: TaskConfig) -> str | None:
-        """The delimiter must not stand in LaTeX."""
+        """The delimiter must not occur in LaTeX."""
         if config.delimiter in ("|", "||") and "delimiter" in config.model_fields_set:
-            return f"delimiter: {config.delimiter!r} stands in LaTeX (|x|); leave it out, or choose another one"
+            return f"delimiter: {config.delimiter!r} occurs in LaTeX (|x|); leave it out, or choose another one"
         return None
 
     def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
@@ -64,7 +64,7 @@ class Math(FinalOnly):
         return "", self._final(where, solution)
 
     def stated_final(self, where: str, answer: str) -> str:
-        """The answer that a row states by itself."""
+        """The answer that a row states on its own."""
         return self._final(where, answer)
 
     def _final(self, where: str, tail: str) -> str:

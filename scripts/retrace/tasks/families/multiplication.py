@@ -17,7 +17,7 @@ _DIGITS = re.compile(r"\d(?: \d)*")
 
 
 def factors_of(question: str) -> tuple[str, str] | None:
-    """The two factors as they are written; None where the text is no question of this kind."""
+    """The two factors as written; None if the text is not a question of this kind."""
     match = _FACTORS.fullmatch(" ".join(question.split()))
     return (match[1], match[2]) if match else None
 
@@ -44,7 +44,7 @@ def check_row(where: str, question: str, final: str, digits: int) -> None:
 
 
 def extract_answer(text: str) -> str | None:
-    """What stands behind the first `####`, commas removed, as the authors' evaluation reads it; None without one."""
+    """The text after the first `####` without commas, as in the authors' evaluation; None without one."""
     _, marker, tail = text.partition(MARKER)
     answer = tail.replace(",", "").strip()
     return answer if marker and answer else None
@@ -76,7 +76,7 @@ def _drawn(wanted: Wanted) -> Iterator[Example]:
 
 
 class Multiplication(Family):
-    """Two numbers are multiplied digit by digit; the delimiter is a plus sign, and none stands before the answer."""
+    """Two numbers are multiplied digit by digit; the delimiter is a plus sign, with none before the answer."""
 
     name = "multiplication"
     own_keys = frozenset({"digits"})
@@ -94,7 +94,7 @@ class Multiplication(Family):
         return None
 
     def body_and_final(self, where: str, solution: str) -> tuple[str, str]:
-        """What stands before and behind `####`; `check_row` looks at it."""
+        """The texts before and after `####`; `check_row` checks them."""
         body, _, tail = solution.partition(MARKER)
         return body.strip(), tail.strip()
 
@@ -120,7 +120,7 @@ class Multiplication(Family):
         return [*WORDS, *frame.split()]
 
     def extract(self, text: str) -> str | None:
-        """What stands behind the first `####`."""
+        """The text after the first `####`."""
         return extract_answer(text)
 
     def grade(self, text: str, gold: str) -> bool:

@@ -24,7 +24,7 @@ class Numeric(FinalOnly):
         return Family.bare_final(self, answer)
 
     def check_row(self, where: str, question: str, final: str) -> None:
-        """Raise UserError for an answer that is no number."""
+        """Raise UserError for an answer that is not a number."""
         if not self.answers.stated(final):
             raise UserError(
                 f"{where}: the final answer {final[:40]!r} holds no number; mend it, or choose another family"

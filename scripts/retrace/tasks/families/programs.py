@@ -61,7 +61,7 @@ def grade_strict(text: str, gold: str) -> bool:
 
 
 def _line_values(prefix: Sequence[str], step: str) -> list[object] | None:
-    """What the variables that `step` assigns hold after running it behind the prefix; None where that fails."""
+    """The values of the variables that `step` assigns, after running it after the prefix; None if that fails."""
     interpreter = Interpreter()
     try:
         interpreter.run("\n".join(_bare(line) for line in prefix))

@@ -1,7 +1,7 @@
 """Symbolic tasks (coin_flip, tso): answers are single words, a step tells the state after one event.
 
 The public test sets have no worked solutions, so those for training come from the generators here, which put their
-questions in the test sets' form. A question's own text decides whether it may stand in `dev`, so that generated splits
+questions in the test sets' form. A question's own text decides whether it may be in `dev`, so that generated splits
 share none, whatever their seeds; questions of the test set are given as `exclude` and never made.
 """
 

@@ -16,7 +16,7 @@ _FIRST_ANSWER = re.compile(r"#### (-?[0-9.,]+)")
 
 _DIGITS = r"(?:\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)"
 _EQUALS = re.compile(r"=\s*")
-# A minus sign belongs to a bare number unless something to subtract from stands before it (600-407).
+# A minus sign belongs to a bare number unless something to subtract from comes before it (600-407).
 _NUMBER = re.compile(rf"(?<![\w)\]])(-?)\$?(-?)({_DIGITS})|({_DIGITS})")
 
 
@@ -86,7 +86,7 @@ def grade_strict(text: str, gold: str) -> bool:
 
 
 def step_value(step: str) -> float | None:
-    """What a step comes to: the number after its last `=`, else its last number; None where it has none.
+    """The result of a step: the number after its last `=`, or its last number; None if it has none.
 
     Numbers are read whole: `=1,200` is 1200, `= 5` and `=$5` are 5, `= 1/2` is a half.
     """

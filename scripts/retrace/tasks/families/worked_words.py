@@ -103,7 +103,7 @@ class WorkedWords(Family):
     )
 
     def final_of(self, tail: str) -> str | None:
-        """All words that stand there, on one line."""
+        """All words of the text, on one line."""
         return answers.plain(tail) or None
 
     def bare_final(self, answer: str) -> str | None:

@@ -106,7 +106,7 @@ def test_a_server_that_counts_no_tokens(tmp_path) -> None:
         ({"base_url": "ftp://me:secret@host/v1?secret"}, "base_url 'host/v1': give an address such as"),
         ({"base_url": "http://localhost:8000/v1/chat/completions/"}, "give it without /chat/completions"),
         ({"base_url": "https://me:secret@host/v1"}, "the address of host contains a name, a password or a query"),
-        ({"base_url": "https://host/v1?api_key=secret"}, "the address of host holds"),
+        ({"base_url": "https://host/v1?api_key=secret"}, "the address of host contains"),
         ({"model": ""}, "teacher.model: give the name of the model on the server"),
         ({"key_variable": "NO_SUCH_KEY"}, "NO_SUCH_KEY is not set; it must hold the key for api.openai.com"),
         ({"temperature": -1}, "--temperature '-1'"),
@@ -131,7 +131,7 @@ def test_options_that_cannot_work(tmp_path, options: dict, message: str) -> None
             (404, '{"error": {"message": "no such page"}}'),
             r"not found \(404\); check teacher.base_url and teacher.model",
         ),
-        ((403, '{"error": {"message": "no"}}'), r"the key is refused \(403\)"),
+        ((403, '{"error": {"message": "no"}}'), r"the key was rejected \(403\)"),
         ((429, '{"error": {"message": "pay", "code": "insufficient_quota"}}'), "the quota of this key is used up"),
     ],
 )
@@ -305,7 +305,7 @@ def test_a_local_model_writes_and_is_recorded(tmp_path, family: str, monkeypatch
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("with_mistake: '{question}'\n", "with_mistake: must hold {mistake}"),
+        ("with_mistake: '{question}'\n", "with_mistake: must contain {mistake}"),
         (
             "with_mistake: '{question} {mistake} {solution}'\n",
             "with_mistake: {solution} is unknown; it may contain {mistake}",

@@ -111,7 +111,7 @@ def test_nothing_recorded_is_asked_again_after_a_kill_in_mid_flight(tmp_path) ->
 def test_a_wrong_key_is_one_clear_error_and_one_request(tmp_path, capsys, monkeypatch) -> None:
     with ChatServer(key="another") as server:
         with pytest.raises(
-            UserError, match=r"the key is refused \(401\); set the environment variable TEACHER_KEY"
+            UserError, match=r"the key was rejected \(401\); set the environment variable TEACHER_KEY"
         ) as caught:
             ask_teacher.main(world(tmp_path, base_url=server.url))
         assert len(server.log) == 1
