@@ -17,7 +17,7 @@ rule make_table:
     params:
         table=lambda w: w.table.replace("table", "Table "),
     message:
-        "Table {wildcards.table} of {wildcards.paper}: reported beside reproduced"
+        "Table {wildcards.table} of {wildcards.paper}: reported and reproduced"
     shell:
         program(
             "make_table --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"

@@ -32,7 +32,7 @@ def extra_inputs(w):
     """Input function: optional inputs of a result.
 
     These are the samples of the same checkpoint for maj@k, reports on checkpoint selection, counts of the sampling
-    for the decoder's network, and the data of a checkpoint with a training split of its own.
+    for the decoder's network, and the data of a checkpoint with its own training split.
     """
     method, found = settings.method(w.method), {}
     trained = settings.checkpoint(w.task, w.model, w.method)

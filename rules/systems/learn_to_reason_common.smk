@@ -100,7 +100,7 @@ def teacher_memory(w, attempt):
 def template_digest(w):
     """Digest of the text of the prompt template."""
     path = settings.file("prompts", values_of(w).feedback.template)
-    # What is no UTF-8 is refused by the job, with the line.
+    # Text that is not UTF-8 is rejected by the job, with the line.
     return definitions.digest(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else "missing"
 
 
