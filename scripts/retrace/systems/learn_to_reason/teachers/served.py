@@ -83,9 +83,7 @@ class Served:
         self._stop: UserError | None = None
         self._cause = ""  # cause of the last failed connection
         self._resume = 0.0  # nothing is sent before this time (monotonic)
-        self._reserved: dict[
-            str, tuple[int, int]
-        ] = {}  # in flight: tokens of the request and of the longest possible response
+        self._reserved: dict[str, tuple[int, int]] = {}  # in flight: tokens of the request, and of the longest response
         self._jitter = random.Random(0)
 
     def _look_up(self, request: Request) -> tuple[Response | None, int | None]:
