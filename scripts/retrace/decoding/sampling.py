@@ -196,9 +196,7 @@ def _decode(decoder, state, keys, temperature, top_k, top_p, max_new_tokens, cal
     alive = torch.arange(total, device=device)  # which row each row of the state is
     over = torch.zeros(total, dtype=torch.bool, device=device)  # ended, but still in the state
     constraint = calculator.start(total) if calculator is not None else None
-    missing = torch.full(
-        (total,), decoder.ends, device=device
-    )  # end tokens that each row of the state still has to write
+    missing = torch.full((total,), decoder.ends, device=device)  # end tokens that each row still has to write
     forced = None
     for position in range(max_new_tokens):
         logits = state.logits

@@ -196,9 +196,7 @@ def attention_of(part: Tensor, implementation: str | None, dtype: torch.dtype) -
     columns = torch.arange(part.shape[1], device=part.device)
     mine, other = part[:, :, None], part[:, None, :]
     seen = ((mine == other) | (other == 0)) & (columns[None, :] <= columns[:, None]) & (other < PARTS)
-    seen = seen | torch.eye(
-        part.shape[1], dtype=torch.bool, device=part.device
-    )  # padding sees itself, to avoid empty rows
+    seen = seen | torch.eye(part.shape[1], dtype=torch.bool, device=part.device)  # padding sees itself
     if implementation == "sdpa":
         return seen[:, None]
     if implementation == "eager":
