@@ -273,7 +273,7 @@ def test_a_decoder_alone_claims_no_calculator(tmp_path) -> None:
     ("card", "said"),
     [
         ("# A title", r"README\.md: does not begin with YAML"),
-        ("---\ntags: [a\n---\n", r"README\.md:\d: no YAML between"),
+        ("---\ntags: [a\n---\n", r"README\.md:\d: there is no YAML between"),
         ("---\n- a\n---\n", r"README\.md:2: the YAML between the lines `---` has no"),
     ],
 )

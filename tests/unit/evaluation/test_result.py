@@ -144,7 +144,7 @@ def test_every_field_is_kept_when_the_document_is_read_again(tmp_path: Path) -> 
     document = load_document(tmp_path / "out.json", Result)
     assert document.model_dump(mode="json") == json.loads((tmp_path / "out.json").read_text())
     write_json(tmp_path / "old.json", {"kind": "result", "accuracy": 0.3})
-    with pytest.raises(UserError, match=r"old\.json: .*no Result document"):
+    with pytest.raises(UserError, match=r"old\.json: .*not a Result document"):
         load_document(tmp_path / "old.json", Result)
 
 

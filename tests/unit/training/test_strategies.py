@@ -46,7 +46,7 @@ def check(name: str, strategy: str, world: int, **values: object) -> None:
             "sft",
             {"keep": "accuracy"},
             ["fsdp"],
-            r"sft\.keep: accuracy .* it does not support decoding answers .* zero3, zero2 or ddp",
+            r"sft\.keep: accuracy under launch\.strategy .*it does not support decoding answers; set .* zero3, zero2 or ddp",
         ),
         (
             "learn_to_reason",
