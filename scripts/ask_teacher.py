@@ -137,7 +137,7 @@ def open_teacher(
     from retrace.systems.learn_to_reason.teachers.served import Served
 
     if options.kind == "oracle":
-        return Oracle(task, examples)
+        return Oracle(task, examples, options.solutions)
     if options.kind == "replay":
         return Replay(options, stack.enter_context(open_recording(options.recording, writable=False)))
     recording = stack.enter_context(open_recording(options.recording))

@@ -68,6 +68,18 @@ class _Draw:
             pass
         return value
 
+    def ranked(self, values: tuple[str, ...], tail: float) -> str:
+        """One of the values, where rank r has the weight 1 / r**tail; with a tail of 0 each is equally likely."""
+        if not tail:
+            return self.of(values)
+        weights = [rank**-tail for rank in range(1, len(values) + 1)]
+        place = self._random() * sum(weights)
+        for value, weight in zip(values, weights, strict=True):
+            place -= weight
+            if place < 0:
+                return value
+        return values[-1]
+
 
 def normalized(question: str) -> str:
     """The form in which two questions count as the same: lower case, single spaces."""
@@ -94,6 +106,7 @@ def generate(
     unfamiliar: float = 0.75,
     gains: str = UNFAMILIAR_GAINS,
     losses: str = UNFAMILIAR_LOSSES,
+    tail: float = 0.0,
     min_clauses: int = 2,
     max_clauses: int = 3,
     max_steps: int = 4,
@@ -111,6 +124,8 @@ def generate(
         seed: start of the split's own random stream.
         unfamiliar: share of the clauses whose verb is one of `gains` or `losses`; the others use the corpus's verbs.
         gains, losses: the unfamiliar verbs, separated by spaces.
+        tail: exponent of Zipf's law for these verbs: the one in place r of its list has the weight 1 / r**tail. 0: all
+            are equally likely.
         min_clauses, max_clauses: gains and losses in a problem.
         max_steps: most steps of a solution.
         boxes: share of the clauses that count in boxes ("3 boxes of 4 pens"), which take two steps.
@@ -126,6 +141,8 @@ def generate(
     for name, share in shares.items():
         if not 0 <= share <= 1:
             raise UserError(f"arithmetic: {name} is {share}; give a share from 0 to 1")
+    if not 0 <= tail < 10:
+        raise UserError(f"arithmetic: tail is {tail}; give an exponent from 0 to 10")
     if not 1 <= min_clauses <= max_clauses <= min(max_steps, len(DAYS)):
         raise UserError(
             f"arithmetic: min_clauses {min_clauses}, max_clauses {max_clauses}, max_steps {max_steps}; "
@@ -144,7 +161,7 @@ def generate(
     seen: set[str] = set()
     failures = 0
     while len(seen) < count:
-        problem = _problem(draw, verbs, shares, draw.between(min_clauses, max_clauses), max_steps)
+        problem = _problem(draw, verbs, tail, shares, draw.between(min_clauses, max_clauses), max_steps)
         if problem is None or problem.question in seen or split_of(problem.question) != split:
             failures += 1
             if failures > ATTEMPTS:
@@ -170,6 +187,7 @@ def generate(
 def _problem(
     draw: _Draw,
     verbs: dict[tuple[str, bool], tuple[str, ...]],
+    tail: float,
     shares: dict[str, float],
     clauses: int,
     max_steps: int,
@@ -181,7 +199,8 @@ def _problem(
     steps: list[str] = []
     for day in DAYS[:clauses]:
         sign = "+" if draw.chance(0.5) else "-"
-        verb = draw.of(verbs[sign, draw.chance(shares["unfamiliar"])])
+        unfamiliar = draw.chance(shares["unfamiliar"])
+        verb = draw.ranked(verbs[sign, unfamiliar], tail if unfamiliar else 0.0)
         if draw.chance(shares["boxes"]):
             number, size = draw.between(2, 5), draw.between(2, 9)
             amount = number * size

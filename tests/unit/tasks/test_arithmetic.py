@@ -86,6 +86,25 @@ def test_own_verbs_replace_the_unfamiliar_ones():
     assert verbs == {"plants", "rents", "mails"}
 
 
+def test_a_tail_makes_verbs_as_frequent_as_zipfs_law_says():
+    settings = {"unfamiliar": 1.0, "gains": "plants rents earns makes", "losses": "mails", "tail": 1.0}
+    verbs = [
+        verb for example in generate("train", 3000, 0, **settings) for _, _, verb, *_ in DAY.findall(example.question)
+    ]
+    gains = [verbs.count(verb) for verb in settings["gains"].split()]
+    assert [count / sum(gains) for count in gains] == pytest.approx([0.48, 0.24, 0.16, 0.12], abs=0.02)
+    with pytest.raises(UserError, match="arithmetic: tail is -1; give an exponent from 0 to 10"):
+        next(generate("train", 1, 0, tail=-1))
+
+
+def test_the_student_of_the_rare_verbs_knows_the_frequent_ones():
+    splits = load_task("config/tasks/arithmetic_tail.yaml").config.splits
+    for kind in ("gains", "losses"):
+        known = str(splits["corpus"].settings[kind]).split()
+        assert str(splits["train"].settings[kind]).split()[: len(known)] == known
+        assert len(known) == 0.75 * len(str(splits["test"].settings[kind]).split())
+
+
 def test_splits_share_no_question_even_with_one_seed_and_many_small_problems():
     narrow = {"unfamiliar": 0.0, "min_clauses": 1, "max_clauses": 1, "distractors": 0.0}
     made = {

@@ -178,7 +178,9 @@ def collect(
     for attempt in range(options.retries + 1):
         if not open_asks:
             break
-        requests = [Request(asks[place].example.id, messages(asks[place]), attempt) for place in open_asks]
+        requests = [
+            Request(asks[place].example.id, messages(asks[place]), attempt, asks[place].mistake) for place in open_asks
+        ]
         still_open = []
         for place, response in zip(open_asks, teacher.answer(requests), strict=True):
             ask = asks[place]

@@ -33,6 +33,12 @@ class Teacher(Section):
         description="openai: any server with the chat-completions interface; local: a model of config/models in this "
         "process; replay: recorded responses; oracle: the reference solution of tasks that have one",
     )
+    solutions: Literal["reference", "nearest"] = Field(
+        default="reference",
+        description="what the oracle writes. reference: the task's own solution, whatever the mistake was; nearest: of the "
+        "reference and its additions and subtractions in every other order, the solution nearest to the student's mistake, "
+        "or any of them where it is shown no mistake",
+    )
     model: str = Field(
         default="", description="the model's name on the server, or, if `kind` is local, a model of config/models"
     )

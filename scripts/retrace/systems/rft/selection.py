@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from retrace.systems.rft.options import RftSelection
 from retrace.text.arithmetic import evaluate
+from retrace.text.edits import edits
 
 _ANNOTATED = re.compile(r"<<([^>]*)>>")
 # An equation without annotation: numbers and operators on both sides of the last equals sign.
@@ -24,17 +25,6 @@ def holds(equation: str) -> bool:
     left, equals, right = equation.partition("=")
     value, stated = evaluate(left), evaluate(right.partition("=")[0])
     return bool(equals) and value is not None and stated is not None and abs(value - stated) < TOLERANCE
-
-
-def edits(one: str, other: str) -> int:
-    """The Levenshtein distance: the fewest characters to insert, delete or replace to turn one text into the other."""
-    before = list(range(len(other) + 1))
-    for row, left in enumerate(one, start=1):
-        line = [row]
-        for column, right in enumerate(other, start=1):
-            line.append(min(before[column] + 1, line[-1] + 1, before[column - 1] + (left != right)))
-        before = line
-    return before[-1]
 
 
 @dataclass

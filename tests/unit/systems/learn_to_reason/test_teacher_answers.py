@@ -13,6 +13,8 @@ import yaml
 import ask_teacher
 from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
+from retrace.systems.learn_to_reason.teachers.base import Request
+from retrace.systems.learn_to_reason.teachers.oracle import Oracle, reordered
 from retrace.systems.learn_to_reason.teachers.recording import FILE, open_recording
 from unit.chat_server import ChatServer, rightly
 from unit.teacher_world import ROOT, recorded, report_of, rows_of, world, wrong_for_some
@@ -234,6 +236,54 @@ def test_the_oracle_gives_the_references(tmp_path) -> None:
         UserError, match="oracle: task arithmetic has no worked solutions; choose openai, local or replay"
     ):
         ask_teacher.main(words)
+
+
+def test_the_oracle_writes_the_solution_nearest_to_the_mistake(tmp_path) -> None:
+    task = arithmetic_task()
+    example = problems(1)[0].model_copy(
+        update={"steps": ["<<30+5=35>>", "<<35-14=21>>", "<<21*2=42>>"], "final_answer": "42"}
+    )
+    oracle = Oracle(task, [example], "nearest")
+
+    def said(mistake: str | None) -> str:
+        [response] = oracle.answer([Request(example.id, (), mistake=mistake)])
+        assert response is not None
+        return response.text
+
+    reference, other = task.solution_text(example), "<<30-14=16>> | <<16+5=21>> | <<21*2=42>> | #### 42"
+    assert said("<<30-14=16>> | <<16-5=11>> | <<11*2=22>> | #### 22") == other
+    assert said("<<30-5=25>> | <<25-14=11>> | <<11*2=22>> | #### 22") == reference
+    assert said("") == reference
+    assert said(None) in (reference, other)
+    assert Oracle(task, [example]).answer([Request(example.id, (), mistake=other)])[0].text == reference
+
+
+@pytest.mark.parametrize(
+    ("steps", "count"),
+    [
+        (["<<1+2=3>>"], 1),
+        (["<<3-1=2>>", "<<2-1=1>>"], 1),  # the same numbers in another order
+        (["<<3+1=4>>", "<<4-2=2>>"], 2),
+        (["<<1+3=4>>", "<<4-2=2>>"], 1),  # not below nothing
+        (["<<1+3=4>>", "<<5-2=3>>"], 1),  # the second step does not go on with the first
+        (["<<9*2=18>>", "<<18-1=17>>", "<<17+2=19>>"], 1),
+        (["Tom has <<3+1=4>>4 pens", "<<4-2=2>>"], 1),
+        ([], 1),
+    ],
+)
+def test_orders_of_a_solution(steps: list[str], count: int) -> None:
+    found = reordered(steps)
+    assert found[0] == steps
+    assert len(found) == count
+
+
+def test_of_equal_ends_the_teacher_who_sees_no_mistake_writes_either(tmp_path) -> None:
+    """`nearest` and no mistake: not always the reference, which is what the control is about."""
+    ask_teacher.main(world(tmp_path, 40, kind="oracle", solutions="nearest", show_mistakes=False))
+    task, rows = arithmetic_task(), rows_of(tmp_path)
+    assert all(row.accepted and row.mistake is None for row in rows)
+    same = sum(row.text == task.solution_text(example) for row, example in zip(rows, problems(40), strict=True))
+    assert 0 < same < 40
 
 
 def test_released_rationales_instead_of_a_teacher(tmp_path) -> None:

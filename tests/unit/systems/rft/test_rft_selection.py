@@ -10,7 +10,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.schemas import PseudoLabel, Trajectory
 from retrace.systems.rft.options import RftSelection
-from retrace.systems.rft.selection import edits, equations_of, holds, select
+from retrace.systems.rft.selection import equations_of, holds, select
 from unit.tiny_models import problems
 
 CONFIG = Path(__file__).parents[4] / "config"
@@ -35,14 +35,6 @@ def test_equations_of_a_solution(text: str, equations: list[str]) -> None:
 )
 def test_an_equation_holds(equation: str, right: bool) -> None:
     assert holds(equation) is right
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "distance"),
-    [("", "", 0), ("", "abc", 3), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("same", "same", 0)],
-)
-def test_edits(one: str, other: str, distance: int) -> None:
-    assert edits(one, other) == edits(other, one) == distance
 
 
 def test_one_solution_for_each_list_of_equations() -> None:

@@ -17,11 +17,19 @@ ROOM = (1, 4, 16)
 
 @dataclass(frozen=True)
 class Request:
-    """One request. `attempt`: how often the same messages were already sent; each attempt gets its own response."""
+    """One request.
+
+    Attributes:
+        example_id: Id of the question.
+        messages: Pairs of role and content.
+        attempt: How often the same messages were already sent; each attempt gets its own response.
+        mistake: The student's answer that the messages show, for a teacher that does not read messages; None: they show none.
+    """
 
     example_id: str
     messages: tuple[tuple[str, str], ...]  # (role, content)
     attempt: int = 0
+    mistake: str | None = None
 
     def body(self) -> list[Message]:
         return [{"role": role, "content": content} for role, content in self.messages]
