@@ -23,7 +23,7 @@ class Request:
         example_id: Id of the question.
         messages: Pairs of role and content.
         attempt: How often the same messages were already sent; each attempt gets its own response.
-        mistake: The student's answer that the messages show, for a teacher that does not read messages; None: they show none.
+        mistake: The student's answer that the messages show, for a teacher that does not read them; None: none.
     """
 
     example_id: str
