@@ -4,7 +4,8 @@ Without it they do, in the last digits: matrix products take other paths for a f
 padded length add in another order. A near tie may then fall either way, with the batch size or the number of shards.
 
 - Linear layers compute at least so many rows that the matrix library takes its usual path (missing ones are zeros).
-  Whether it then gives each row the same numbers is tried out once for each shape; where it does not, the model
+  A layer with one output computes two, the second of zeros: a product with a vector takes a path of its own. Whether
+  the library then gives each row the same numbers is tried out once for each shape; where it does not, the model
   computes in float64, whose noise is too small to be seen.
 - Attention and sums over positions run in float64 and are rounded to float32 in the end.
 - Activation functions are left alone: they agree where layers are a multiple of 32 wide, as those of real models are;
@@ -28,6 +29,7 @@ from transformers.pytorch_utils import Conv1D
 ATTENTION = "retrace_exact"
 _ROWS = 8  # a thread; MKL needs 4, and as many again where it divides the rows unevenly
 _TRIED = (0, 1, 3, 9, 56)  # rows more than the least, compared with one another
+_OUTPUTS = 2  # fewest outputs of a matrix product
 
 
 def exact_attention(
@@ -105,7 +107,7 @@ def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -
     if not takes_float64(weight):
         return False
     layers = [module for module in model.modules() if isinstance(module, nn.Linear | Conv1D)]
-    shapes = {tuple(layer.weight.shape) for layer in layers}
+    shapes = {(max(_OUTPUTS, layer.weight.shape[0]), layer.weight.shape[1]) for layer in layers}
     # Experts share out the rows among themselves: how many each gets depends on the batch.
     experts = parts_with_experts(model)
     agree = not experts and all(_rows_agree(*shape, torch.get_num_threads()) for shape in shapes)
@@ -114,7 +116,8 @@ def make_rows_independent(model: nn.Module, attention: str | None = ATTENTION) -
     for part in experts:
         part.set_experts_implementation("eager")  # grouped products know no float64
     for layer in layers:
-        layer.forward = partial(_on_enough_rows, type(layer).forward, layer)
+        narrow = isinstance(layer, nn.Linear) and layer.out_features < _OUTPUTS
+        layer.forward = partial(_on_enough_rows, _with_more_outputs if narrow else type(layer).forward, layer)
     if attention is None:
         return True
     if own := [module for module in model.modules() if hasattr(module, "_attn")]:
@@ -173,6 +176,13 @@ def _on_enough_rows(forward: Any, layer: nn.Module, inputs: Tensor) -> Tensor:
     padded = inputs.new_zeros(least, inputs.shape[-1])
     padded[:rows] = inputs.reshape(rows, -1)
     return forward(layer, padded)[:rows].view(*inputs.shape[:-1], -1)
+
+
+def _with_more_outputs(layer: nn.Linear, inputs: Tensor) -> Tensor:
+    """A linear layer computed with outputs of zeros beside its own, which are cut off again."""
+    more = _OUTPUTS - layer.out_features
+    bias = None if layer.bias is None else functional.pad(layer.bias, (0, more))
+    return functional.linear(inputs, functional.pad(layer.weight, (0, 0, 0, more)), bias)[..., : layer.out_features]
 
 
 @lru_cache(maxsize=256)
