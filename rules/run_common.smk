@@ -69,6 +69,7 @@ def check_requirements():
         check_slurm_jobs()
         if packages_are_ours:
             preflight.check_embedders(settings, planned)
+            preflight.check_backbones(settings, planned)
         if workflow.local_exec:
             why = "so that a wrong name is found before the first job"
             preflight.prefetch_models(settings, planned, why)

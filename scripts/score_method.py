@@ -152,9 +152,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     settings = settings_with(values or {"preset": "paper"}, tasks, args.model_file)
     sections = sections_behind(settings, *names, args.votes)
     config_dir = Path(args.papers).parent
+    configuration = provenance.configuration_record(values, file, sections) if values else None
     found = provenance.Provenance(
         git=provenance.git_state(),
-        configuration=provenance.configuration_record(values, file, sections) if values else None,
+        configuration=configuration,
+        packages=provenance.package_records(configuration.values) if configuration else [],
         data=provenance.data_record(
             data, [example.source for example in examples], len(examples), task.config, args.split
         ),

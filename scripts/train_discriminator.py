@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.options import load_model_config
     from retrace.schemas import Pair
     from retrace.systems.grace import train_discriminator as training
-    from retrace.systems.grace.networks import make_network
+    from retrace.systems.grace.networks import backbone_record, make_network
     from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed
 
@@ -44,15 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_delimiter(load_tokenizer(args.generator), task, args.generator)
     pairs, dev_pairs = training.split_pairs(read_jsonl(args.pairs, Pair), args.pairs)
     set_seed(args.seed)
-    network = make_network(
-        StepDiscriminator,
-        options,
-        args.generator,
-        task,
-        args.seed,
-        pooling=options.pooling,
-        pool_step_only=options.pool_step_only,
-    )
+    network = make_network(StepDiscriminator, options, args.generator, task, args.seed)
     rows = training.pair_rows(network, task, pairs)
     dev_rows = training.pair_rows(network, task, dev_pairs)
     curve = training.train_discriminator(network, rows, dev_rows, options, args.seed, args.state)
@@ -75,12 +67,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     report["pair_accuracy"] |= training.generator_pair_accuracy(
         generator, tokenizer, task, config.family, dev_pairs, 8 * options.device_batch_size, demonstrations
     )
+    if packaged := backbone_record(options):
+        report["backbone"] = packaged
     trained = Trained(
         args,
         {"pairs of a right and a wrong step": len(pairs)},
         options,
         network="discriminator",
         loader="retrace.models.discriminator.load_discriminator",
+        packaged=packaged,
         measured={"accuracy on held-out pairs": report["pair_accuracy"]["discriminator"]["accuracy"]},
     )
     judge_program.write_judge(args, "discriminator", network, curve, report, trained)

@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.verifier import Verifier
     from retrace.schemas import Example, Trajectory
     from retrace.systems.grace import train_verifier as training
-    from retrace.systems.grace.networks import make_network
+    from retrace.systems.grace.networks import backbone_record, make_network
     from retrace.tasks.load import load_task
     from retrace.training.trainer import finish, is_first_process, set_seed
 
@@ -62,12 +62,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         **{f"dev_{name}": value for name, value in metrics.items()},
     }
+    if packaged := backbone_record(options):
+        report["backbone"] = packaged
     trained = Trained(
         args,
         {"sampled solutions, right and wrong": len(rows)},
         options,
         network="verifier",
         loader="retrace.models.verifier.load_verifier",
+        packaged=packaged,
         measured={
             f"{name.replace('_', ' ')} on held-out solutions": metrics[name] for name in ("accuracy", "macro_f1")
         },

@@ -20,6 +20,7 @@ from retrace.evaluation.predictions import Run
 from retrace.evaluation.provenance import git_state, model_record, versions, without_private
 from retrace.machine.storage import sha256_of
 from retrace.models.options import ModelConfig, load_model_config
+from retrace.models.packaged import PACKAGED
 from retrace.prompting.separated import END_TOKENS
 from retrace.tasks.base import Task
 from retrace.tasks.load import load_task
@@ -65,6 +66,7 @@ class Trained:
         measured: Measurements on held-out rows by the program.
         asked: How a network that is not a generator answers; None: it does not answer by itself.
         part_of: The checkpoint that such a network is a part of.
+        packaged: The record of the backbone, if it comes from a Python package (retrace.models.packaged).
     """
 
     args: argparse.Namespace
@@ -78,6 +80,7 @@ class Trained:
     measured: Mapping[str, float] | None = None
     asked: str | None = None
     part_of: str | None = None
+    packaged: Mapping[str, str] | None = None
 
 
 def write_card(folder: str | Path, trained: Trained) -> None:
@@ -115,6 +118,8 @@ def _metadata(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> 
     # A judge may have its own encoder, which its options name; the generator is then not its base model.
     if model and model.hub and getattr(trained.options, "backbone", "generator") == "generator":
         found |= {"base_model": model.hub, "base_model_relation": "finetune"}
+    if trained.packaged:
+        found |= {"base_model": PACKAGED[trained.packaged["name"]].hub, "base_model_relation": "finetune"}
     if hubs := sorted({split.hub for split in task.splits.values() if split.hub}):
         found["datasets"] = hubs
     if trained.loader is None:
@@ -146,6 +151,11 @@ def _origin(trained: Trained, task: TaskConfig, model: ModelConfig | None) -> It
         value = getattr(args, name, None)
         if isinstance(value, str):
             yield f"started with, `--{name}`", f"`{_shown(value)}`"
+    if trained.packaged:
+        yield (
+            "backbone",
+            "`{name}`, package {package} {version}, sha256 of the weights {sha256}".format(**trained.packaged),
+        )
     if getattr(args, "preset", None):
         yield "preset", f"`{args.preset}`"
     yield "seed", str(args.seed)

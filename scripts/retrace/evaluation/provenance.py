@@ -21,6 +21,7 @@ from pydantic import Field
 from retrace.errors import UserError
 from retrace.machine.storage import read_json, sha256_of
 from retrace.models.options import ModelConfig
+from retrace.models.packaged import PACKAGED, packaged_record
 from retrace.schemas import Row
 from retrace.tasks.options import TaskConfig
 from retrace.yaml_files import read_settings
@@ -38,6 +39,7 @@ WRITTEN = (
     "**/__pycache__/**",
     "**/.snakemake/**",
 )
+NAMING_MODELS = ("backbone", "embedder")  # options that may name a model from a Python package
 _SHOWN = 50  # maximum number of changed files that a result names
 # Paths on the user's machines and addresses that may contain a key; they are not part of the measurement.
 PRIVATE = {"mirror", "embedder_url", "base_url", "recording"}
@@ -90,12 +92,22 @@ class Machine(Row):
     python: str
 
 
+class PackageRecord(Row):
+    """A model that came inside a Python package."""
+
+    name: str
+    package: str
+    version: str
+    sha256: str = Field(description="of the weights")
+
+
 class Provenance(Row):
     git: Git | None = Field(description="absent outside a git work tree")
     configuration: ConfigurationRecord | None
     data: DataRecord
     model: ModelRecord
     files: list[FileRecord] = Field(description="predictions and further inputs")
+    packages: list[PackageRecord] = Field(default=[], description="models that came inside a Python package")
     versions: dict[str, str]
     machine: Machine
     command: str
@@ -232,6 +244,18 @@ def model_record(model: ModelConfig, lock: str | Path | None) -> ModelRecord:
             text = json.dumps(entry, sort_keys=True)
             record.lock_sha256 = hashlib.sha256(text.encode()).hexdigest()
     return record
+
+
+def package_records(values: Mapping[str, Any]) -> list[PackageRecord]:
+    """The models in packages that these sections of the configuration name; without those that are not installed here."""
+    named = {section.get(key) for section in values.values() if isinstance(section, Mapping) for key in NAMING_MODELS}
+    found = []
+    for name in sorted(named & set(PACKAGED)):
+        try:
+            found.append(PackageRecord(**packaged_record(name, "model")))
+        except UserError:
+            continue
+    return found
 
 
 def data_record(path: str | Path, sources: Sequence[str], rows: int, task: TaskConfig, split: str) -> DataRecord:

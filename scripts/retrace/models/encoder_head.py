@@ -1,6 +1,7 @@
 """A text encoder with a two-layer head: the body of the step discriminator and of the verifier.
 
-Weights carry the official names: `model.*` (encoder), `out_linear1.*`, `out_linear2.*`.
+The encoder may be a decoder-only network, as in process reward models: then it is causal, and a position sees those
+before it only. Weights carry the official names: `model.*` (encoder), `out_linear1.*`, `out_linear2.*`.
 """
 
 from pathlib import Path
@@ -12,16 +13,18 @@ from torch import nn
 from transformers import AutoModel, T5Config, T5EncoderModel, UMT5EncoderModel
 from transformers.modeling_utils import PreTrainedModel
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from retrace.errors import UserError
 from retrace.machine.storage import REBUILD, read_json, write_json
 from retrace.models.architectures import described, kind_of
+from retrace.models.backbones import is_causal, keep_lower_layers, moved_left, output_width
 from retrace.models.exact import is_exact, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer, write_own_config
 from retrace.models.share import share
 from retrace.text.encoding import text_ids
 
-Pooling = Literal["max", "mean", "cls"]
+Pooling = Literal["max", "mean", "cls", "last"]
 FORMAT_FILE = "retrace.json"
 _ENCODERS = {"t5": T5EncoderModel, "mt5": T5EncoderModel, "umt5": UMT5EncoderModel}
 
@@ -42,7 +45,8 @@ class EncoderHead(nn.Module):
         outputs: int = 1,
     ) -> None:
         super().__init__()
-        width = encoder.config.hidden_size
+        width = output_width(encoder.config)
+        self.causal = is_causal(encoder.config)
         self.model = encoder
         self.out_linear1 = nn.Linear(width, width)
         self.out_linear2 = nn.Linear(width, outputs)
@@ -70,9 +74,13 @@ class EncoderHead(nn.Module):
 
     def head(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """input_ids, attention_mask: [batch, positions]. Returns [batch, outputs], before any squashing."""
-        hidden = self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
+        if self.causal:
+            input_ids, attention_mask = moved_left(input_ids, attention_mask)
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask, use_cache=False)[0]
+        else:
+            hidden = self.model(input_ids=input_ids, attention_mask=attention_mask)[0]
         mask = attention_mask.bool()
-        if self.pool_step_only:
+        if self.pool_step_only and self.pooling != "last":  # a row's last token is the step's
             mask = mask & self._after_separator(input_ids)
         pooled = pool(hidden, mask, self.pooling)
         return self.out_linear2(torch.relu(self.out_linear1(pooled.to(self.out_linear1.weight.dtype))))
@@ -152,6 +160,8 @@ class EncoderHead(nn.Module):
         for name, weight in self.named_parameters(remove_duplicate=False):
             first.setdefault(id(weight), name)
         again = {name for name, weight in self.named_parameters(remove_duplicate=False) if first[id(weight)] != name}
+        if hasattr(self.model, "peft_config"):  # a saved state of adapters holds nothing that is frozen
+            again |= {name for name, weight in self.named_parameters() if not weight.requires_grad}
         return {name: tensor.detach().contiguous().cpu() for name, tensor in state.items() if name not in again}
 
     def save(self, path: str | Path, kind: str) -> None:
@@ -176,10 +186,13 @@ class EncoderHead(nn.Module):
 def pool(hidden: torch.Tensor, mask: torch.Tensor, kind: Pooling) -> torch.Tensor:
     """hidden: [batch, positions, width]; mask: [batch, positions] bool. Returns [batch, width].
 
-    `max` and `mean` run over the positions of the mask; `cls` is position 0.
+    `max` and `mean` run over the positions of the mask; `last` is the last of these, `cls` is position 0.
     """
     if kind == "cls":
         return hidden[:, 0]
+    if kind == "last":
+        last = mask.shape[1] - 1 - mask.flip(1).int().argmax(1)
+        return hidden[torch.arange(len(hidden), device=hidden.device), last]
     weights = mask.unsqueeze(-1)
     if kind == "max":
         return hidden.masked_fill(~weights, -1e9 if hidden.dtype != torch.float16 else -6e4).amax(dim=1)
@@ -196,9 +209,10 @@ def pad_rows(rows: list[tuple[int, ...]] | list[list[int]], pad: int) -> tuple[t
     return ids, (torch.arange(longest)[None, :] < lengths[:, None]).long()
 
 
-def encoder_from_pretrained(path: str | Path) -> PreTrainedModel:
-    """The encoder of a model folder: T5's encoder alone, or an ELECTRA/RoBERTa-like network.
+def encoder_from_pretrained(path: str | Path, layers: int = -1, dtype: str = "float32") -> PreTrainedModel:
+    """The body of a model folder: T5's encoder alone, an ELECTRA/RoBERTa-like network, or a decoder-only one without head.
 
+    layers: how many of its lower layers are kept; -1: all. dtype: of the weights; `auto`: as they are in the folder.
     Raises UserError for a folder whose weights are not that model's: random ones would be trained in their place.
     """
     config = load_config(path)
@@ -208,7 +222,16 @@ def encoder_from_pretrained(path: str | Path) -> PreTrainedModel:
     automatic = _ENCODERS.get(config.model_type, AutoModel)
     missing: list[str] = []
     if kind is None:
-        encoder, loading = automatic.from_pretrained(path, output_loading_info=True, trust_remote_code=False)
+        config = keep_lower_layers(config, layers, path)
+        verbosity = logging.get_verbosity()
+        logging.set_verbosity_error()  # else it warns of the weights that are left aside: a head, a decoder, upper layers
+        logging.disable_progress_bar()
+        try:
+            encoder, loading = automatic.from_pretrained(
+                path, config=config, dtype=dtype, output_loading_info=True, trust_remote_code=False
+            )
+        finally:
+            logging.set_verbosity(verbosity)
         # The head reads positions: whether there is a pooler makes no difference.
         missing = sorted(name for name in loading["missing_keys"] if "pooler" not in name)
     if kind or missing:
@@ -238,11 +261,16 @@ def scratch_encoder(
         return T5EncoderModel(config)
 
 
-def add_separators(tokenizer: PreTrainedTokenizerBase, brackets: bool) -> None:
-    """Add what a discriminator's input needs and a T5 tokenizer lacks: [CLS], [SEP] and, with `brackets`, << and >>."""
+def add_separators(tokenizer: PreTrainedTokenizerBase, brackets: bool, causal: bool = False) -> None:
+    """Add what a discriminator's input needs and a T5 tokenizer lacks: [CLS], [SEP] and, with `brackets`, << and >>.
+
+    causal: the network knows texts that begin with its start token, which stands in [CLS]'s place where there is one.
+    """
     if brackets:
         missing = [text for text in ("<<", ">>") if text not in tokenizer.get_vocab()]
         tokenizer.add_tokens(missing)
+    if tokenizer.cls_token is None and causal and tokenizer.bos_token is not None:
+        tokenizer.cls_token = tokenizer.bos_token
     if tokenizer.cls_token is None:
         tokenizer.add_special_tokens({"cls_token": "[CLS]"})
     if tokenizer.sep_token is None:

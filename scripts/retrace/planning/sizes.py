@@ -9,6 +9,7 @@ from typing import Any
 
 from retrace.errors import UserError
 from retrace.models.options import ModelConfig, load_model_config
+from retrace.models.packaged import PACKAGED
 from retrace.planning.assumptions import Assumptions
 from retrace.planning.jobs import Job
 from retrace.tasks.options import TaskConfig
@@ -54,9 +55,13 @@ class Model:
         """Attentions and feed-forward layers that a token passes one after the other, with those of FLAN-T5-Large's decoder
         (24 layers of 3) as one. Depths of pretrained models follow from their size as those of T5 and of GPT-2 do (12
         layers at 250 and at 124 million parameters)."""
-        each, base, most = (3, 7.8e8, 24) if self.family == "encoder_decoder" else (2, 1.24e8, 36)
-        guessed = (24 if each == 3 else 12) * (self.parameters / base) ** 0.6
-        return each * (self.layers or min(most, guessed)) / 72
+        return (3 if self.family == "encoder_decoder" else 2) * self.stack / 72
+
+    @property
+    def stack(self) -> float:
+        """Layers of the decoder, or of the only stack: as the configuration says, or guessed from the size."""
+        base, guess, most = (7.8e8, 24, 24) if self.family == "encoder_decoder" else (1.24e8, 12, 36)
+        return self.layers or min(most, guess * (self.parameters / base) ** 0.6)
 
 
 def scratch_parameters(config: ModelConfig) -> float:
@@ -72,6 +77,16 @@ def scratch_parameters(config: ModelConfig) -> float:
     if config.family == "encoder_decoder":
         return embeddings + size.layers * (2 * (attention + forward) + attention)
     return embeddings + size.layers * (attention + 8 * size.width**2)
+
+
+def packaged(name: str) -> Model:
+    """A model that comes in a package: the weights that a token passes, which are those without the embeddings."""
+    config = PACKAGED[name].config
+    size = config.scratch
+    if size is None or config.parameters is None:
+        raise ValueError(f"{name} needs sizes and a number of parameters")
+    own = config.parameters - size.vocabulary * size.width
+    return Model(own, config.family, _BYTES[config.dtype], True, size.layers)
 
 
 class Sizes:

@@ -19,8 +19,9 @@ from dataclasses import dataclass, replace
 from math import ceil, inf
 from pathlib import Path
 
+from retrace.models.packaged import PACKAGED
 from retrace.planning.jobs import Job
-from retrace.planning.sizes import BYTES_PER_TOKEN, Model, Sizes, Text
+from retrace.planning.sizes import BYTES_PER_TOKEN, Model, Sizes, Text, packaged
 
 AUTOMATIC_ROWS = 256.0  # sequences in a batch if the device's memory decides: a large model on 80 GB
 
@@ -72,10 +73,16 @@ class Costing:
         return self.sizes.model(self.job.wildcards["model"])
 
     def encoder(self, option: str = "backbone") -> Model:
-        """The network that judges or embeds: the one that an option names, or as large as half the generator."""
-        name = self.job.options.get(option, "").rsplit("/", 1)[-1]
-        model = self.sizes.model(name) if self.sizes.is_model(name) else self.model
-        return replace(model, parameters=model.active, family="encoder")
+        """The network that judges or embeds: the one that an option names or that the planned job of the folder trains, or
+        as large as the generator is to a token. Lower layers alone are their share of it."""
+        given = self.job.options.get(option, "")
+        if maker := self.sizes.makers.get(given):
+            return Costing(maker, self.sizes).encoder()
+        name = given.rsplit("/", 1)[-1]
+        own = packaged(name) if name in PACKAGED else self.model
+        model = self.sizes.model(name) if self.sizes.is_model(name) else own
+        share = min(1.0, self.option("layers", -1) / model.stack) if self.option("layers", -1) > 0 else 1.0
+        return replace(model, parameters=model.active * share, family="encoder")
 
     def files(self, ending: str) -> Iterator[str]:
         """The job's input files with this ending; for a measured job, those that it read."""

@@ -1,7 +1,7 @@
 """Low-rank adapters (LoRA): trained instead of all weights, and merged into them at the end."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -13,9 +13,11 @@ from retrace.errors import UserError
 from retrace.training.options import AdapterTraining, Training
 from retrace.training.parallel import is_sharded
 
+_TASKS = {"encoder_decoder": "SEQ_2_SEQ_LM", "decoder_only": "CAUSAL_LM", "encoder": "FEATURE_EXTRACTION"}
 
-def adapter_options(options: AdapterTraining, family: str) -> Any:
-    """The peft configuration of the options; None if all weights are trained."""
+
+def adapter_options(options: AdapterTraining, family: str, tokens: Sequence[int] = ()) -> Any:
+    """The peft configuration of the options; None if all weights are trained. See `with_adapters`."""
     if options.lora_rank == 0:
         return None
     if is_sharded():
@@ -29,7 +31,8 @@ def adapter_options(options: AdapterTraining, family: str) -> Any:
         lora_alpha=options.lora_alpha,
         lora_dropout=getattr(options, "lora_dropout", 0.0),
         target_modules=options.lora_modules or "all-linear",
-        task_type="SEQ_2_SEQ_LM" if family == "encoder_decoder" else "CAUSAL_LM",
+        trainable_token_indices=list(tokens) or None,
+        task_type=_TASKS[family],
     )
 
 
@@ -45,12 +48,21 @@ def explained(options: AdapterTraining) -> Iterator[None]:
         raise UserError(f"lora_modules {' '.join(options.lora_modules) or '(all linear)'}: {fault}") from None
 
 
-def with_adapters(model: PreTrainedModel, options: AdapterTraining, family: str, seed: int) -> Any:
+def with_adapters(
+    model: PreTrainedModel, options: AdapterTraining, family: str, seed: int, tokens: Sequence[int] = ()
+) -> Any:
     """The model with new adapters and all other weights frozen, or unchanged if the options ask for no adapters.
 
     The same seed gives the same adapters, so a training can resume. Raises UserError if the model lacks a named layer.
+
+    Args:
+        model: A generator, or the backbone of a judge.
+        options: How large the adapters are, and in which layers.
+        family: The generator's family; `encoder` for a network without a language-model head.
+        seed: Seed of the adapters' weights.
+        tokens: Ids of new tokens, whose embeddings are trained as well.
     """
-    wanted = adapter_options(options, family)
+    wanted = adapter_options(options, family, tokens)
     if wanted is None:
         return model
     from peft import get_peft_model
@@ -72,7 +84,7 @@ def inner(model: Any) -> PreTrainedModel:
 
 def saved_weights(model: nn.Module, options: Training) -> int:
     """Number of weights in a saved state: all of the model's, or an upper bound on those of its (future) adapters."""
-    if has_adapters(model):
+    if has_adapters(model) or has_adapters(getattr(model, "model", None)):  # the latter: the backbone of a judge
         return sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     rank, names = getattr(options, "lora_rank", 0), getattr(options, "lora_modules", [])
     if not rank:

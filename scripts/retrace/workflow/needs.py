@@ -14,6 +14,7 @@ from retrace.errors import UserError
 from retrace.machine.cluster import grown
 from retrace.machine.launch import OFFLOADING
 from retrace.models.options import ModelConfig
+from retrace.models.packaged import PACKAGED
 from retrace.training.strategies import check_strategy
 from retrace.workflow.jobs import values_of, variants_of
 from retrace.workflow.settings import Settings
@@ -79,6 +80,8 @@ class Needs:
             return self.settings.model(wildcards.model)
         values = getattr(values_of(self.settings, wildcards), section, None)
         name = getattr(values, "released", None) or getattr(values, "backbone", None)
+        if name in PACKAGED and name not in self.settings.models:
+            return PACKAGED[name].config
         return self.settings.model(name if name in self.settings.models else wildcards.model)
 
     def larger_model(self, wildcards: Wildcards, section: str | None) -> ModelConfig:
@@ -250,7 +253,8 @@ class Needs:
         """(GPUs, memory, larger model) of decoding with a model and the encoder of a section; cached."""
         wildcards = SimpleNamespace(task=task, model=model, variants=variants)
         own, encoder = self.settings.model(model), self.trained_model(wildcards, section)
-        beside = 0 if encoder is own else copies_of(encoder, 2)
+        # The encoder of an encoder-decoder is half of what stands for it; a decoder-only network is there twice.
+        beside = 0 if section is None or (encoder is own and own.family != "decoder_only") else copies_of(encoder, 2)
         megabytes = self.megabytes(wildcards, copies=2) + beside
         return self.needs_gpu(wildcards, section), megabytes, self.larger_model(wildcards, section)
 

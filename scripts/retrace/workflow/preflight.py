@@ -10,11 +10,13 @@ from typing import Any
 
 from retrace.errors import UserError
 from retrace.models.hub import local_folder
+from retrace.models.packaged import PACKAGED, packaged_folder
 from retrace.systems.grace.embedding import check_embedder
 from retrace.workflow.jobs import values_of
 from retrace.workflow.settings import Settings
 
 PlannedJob = tuple[str, Any]
+JUDGES = ("train_discriminator", "train_verifier")
 
 
 def check_gpus(models: list[str], devices: int) -> None:
@@ -32,6 +34,16 @@ def check_gpus(models: list[str], devices: int) -> None:
         )
 
 
+def check_backbones(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
+    """Raise UserError if a training would not find the package that its backbone comes in."""
+    for rule, wildcards in jobs:
+        if rule in JUDGES:
+            section = rule.removeprefix("train_")
+            backbone = getattr(values_of(settings, wildcards), section).backbone
+            if backbone in PACKAGED and not settings.has_model(backbone):
+                packaged_folder(backbone, f"{section}.backbone")
+
+
 def check_embedders(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
     """Raise UserError if an alignment would find no embedder."""
     for rule, wildcards in jobs:
@@ -43,7 +55,7 @@ def check_embedders(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
 
 def hub_ids_of(settings: Settings, rule: str, wildcards: Any) -> list[str]:
     """Hub models (OWNER/NAME) that a job loads without declaring them as input, unlike those in config/models."""
-    if rule not in ("align_steps", "make_pairs", "train_discriminator", "train_verifier"):
+    if rule not in ("align_steps", "make_pairs", *JUDGES):
         return []
     values = values_of(settings, wildcards)
     if rule == "align_steps":

@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from retrace.planning.sizes import BYTES_PER_TOKEN, Model
+from retrace.models.packaged import MINILM
+from retrace.planning.sizes import BYTES_PER_TOKEN, Model, packaged
 from retrace.planning.work import Costing, Work, formula
 
 
@@ -11,7 +12,7 @@ def encoder_named(job: Costing, option: str) -> Model:
     name = job.job.options.get(option, "")
     if job.sizes.is_model(name):
         return job.sizes.model(name)
-    return Model(1.1e7 if "minilm" in name.lower() else 3.5e8, "encoder", 4, True)
+    return packaged(MINILM) if MINILM in name.lower() else Model(3.5e8, "encoder", 4, True)
 
 
 @formula("sample_trajectories")

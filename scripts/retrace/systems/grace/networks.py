@@ -1,19 +1,25 @@
-"""Initial networks of discriminator and verifier. GRACE sections 3.2 and 4.2."""
+"""Initial networks of discriminator and verifier, and what becomes of them. GRACE sections 3.2 and 4.2."""
 
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.models.encoder_head import add_separators, encoder_from_pretrained, scratch_encoder
+from retrace.models.backbones import is_causal, start_at_mean
+from retrace.models.encoder_head import EncoderHead, add_separators, encoder_from_pretrained, scratch_encoder
 from retrace.models.load import ensure_pad, load_config, load_tokenizer, resize_embeddings
-from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
+from retrace.models.packaged import PACKAGED, packaged_folder, packaged_record
+from retrace.systems.grace.options import JudgeTraining
 from retrace.tasks.base import Task
+from retrace.training.adapters import merged, with_adapters
+from retrace.yaml_files import closest
+
+OPTION = "--backbone"
 
 
 def make_network(
     cls: type,
-    options: DiscriminatorTraining | VerifierTraining,
+    options: JudgeTraining,
     generator: str | Path,
     task: Task,
     seed: int,
@@ -22,35 +28,86 @@ def make_network(
     """A network of class `cls` before training: a pretrained backbone, or a fresh encoder beside the generator.
 
     backbone `scratch`: a T5 encoder with the generator's tokenizer, in the generator's sizes unless the options give
-    others. `generator`: the generator's own encoder, a fresh one where it has none. Otherwise a model folder or a
-    Hub id, whose tokenizer gets [CLS], [SEP] and the calculator's brackets where it lacks them, as the official code
-    does.
+    others. `generator`: the generator's own encoder, or the layers of one that has a decoder only. `minilm`: the encoder
+    in the package. Otherwise a model folder or a Hub id. Their tokenizer gets [CLS], [SEP] and the calculator's brackets
+    where it lacks them, as the official code does. With `lora_rank` the backbone has adapters, see `finished`. settings:
+    further ones of the class; those of the pooling are the options'.
     """
-    backbone = options.backbone
-    if backbone == "generator" and not load_config(generator).is_encoder_decoder:
-        print(f"note: {generator} has no encoder of its own; a fresh one of its sizes is trained", file=sys.stderr)
-        backbone = "scratch"
-    if backbone == "scratch":
-        tokenizer = load_tokenizer(generator)
-        sizes = load_config(generator)
-        width = options.width if options.width > 0 else sizes.hidden_size
-        layers = options.layers if options.layers > 0 else sizes.num_hidden_layers
-        heads = sizes.num_attention_heads
-        feedforward = getattr(sizes, "d_ff", None) or getattr(sizes, "n_inner", None) or 4 * width
-        if width % heads:
-            raise UserError(f"width {width} is no multiple of the generator's {heads} heads; choose another width")
-        add_separators(tokenizer, brackets=False)
-        encoder = scratch_encoder(tokenizer, width, layers, heads, feedforward, 0.0, seed)
-    else:
-        from retrace.models.hub import local_folder
-
-        folder = Path(generator) if backbone == "generator" else local_folder(backbone)
-        tokenizer = load_tokenizer(folder)
-        add_separators(tokenizer, brackets=task.config.calculator)
-        encoder = encoder_from_pretrained(folder)
-        if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
-            resize_embeddings(encoder, len(tokenizer))
+    settings = {"pooling": options.pooling, "pool_step_only": options.pool_step_only} | settings
+    body = _scratch_body if options.backbone == "scratch" else _pretrained_body
+    encoder, tokenizer, new = body(options, generator, task, seed)
     ensure_pad(tokenizer)
+    causal = is_causal(encoder.config)
+    if causal and settings["pooling"] == "cls":
+        raise UserError(
+            f"pooling cls: the backbone {options.backbone} is a decoder-only network, whose first position sees nothing of "
+            "the step; set pooling to last, mean or max"
+        )
     positions = getattr(encoder.config, "max_position_embeddings", None)
-    limit = min(options.max_length, positions) if positions else options.max_length
-    return cls(encoder, tokenizer, max_length=limit, **settings)
+    limits = [options.max_length, positions, tokenizer.model_max_length if causal else None]
+    encoder = with_adapters(encoder, options, "encoder", seed, new)
+    return cls(encoder, tokenizer, max_length=min(limit for limit in limits if limit), **settings)
+
+
+def finished(network: EncoderHead) -> None:
+    """Merge a trained network's adapters, if any, into its weights, in place: what is saved then loads by itself."""
+    network.model = merged(network.model)
+
+
+def backbone_record(options: JudgeTraining) -> dict[str, str] | None:
+    """Package, version and checksum of a backbone that comes in a package; None for any other."""
+    return packaged_record(options.backbone, OPTION) if options.backbone in PACKAGED else None
+
+
+def _scratch_body(options: JudgeTraining, generator: str | Path, task: Task, seed: int) -> tuple[Any, Any, list[int]]:
+    """A fresh encoder, the generator's tokenizer, and no ids of new tokens: all of its tokens are new."""
+    if options.lora_rank:
+        raise UserError(
+            f"lora_rank {options.lora_rank}: adapters would leave the random weights of backbone scratch as they are; set "
+            "lora_rank to 0, or backbone to generator"
+        )
+    tokenizer = load_tokenizer(generator)
+    sizes = load_config(generator)
+    width = options.width if options.width > 0 else sizes.hidden_size
+    layers = options.layers if options.layers > 0 else sizes.num_hidden_layers
+    heads = sizes.num_attention_heads
+    feedforward = getattr(sizes, "d_ff", None) or getattr(sizes, "n_inner", None) or 4 * width
+    if width % heads:
+        raise UserError(f"width {width} is no multiple of the generator's {heads} heads; choose another width")
+    add_separators(tokenizer, brackets=False)
+    return scratch_encoder(tokenizer, width, layers, heads, feedforward, 0.0, seed), tokenizer, []
+
+
+def _pretrained_body(
+    options: JudgeTraining, generator: str | Path, task: Task, seed: int
+) -> tuple[Any, Any, list[int]]:
+    """The backbone's network, its tokenizer, and the ids of the tokens that were added to it."""
+    folder = _folder_of(options.backbone, generator)
+    tokenizer = load_tokenizer(folder)
+    causal = is_causal(load_config(folder))
+    known = len(tokenizer)
+    add_separators(tokenizer, brackets=task.config.calculator, causal=causal)
+    # Adapters alone are trained: the weights behind them may stay as narrow as they are.
+    encoder = encoder_from_pretrained(folder, options.layers, "auto" if options.lora_rank else "float32")
+    if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
+        resize_embeddings(encoder, len(tokenizer))
+    new = list(range(known, len(tokenizer)))
+    if causal:
+        start_at_mean(encoder, known, new)
+    return encoder, tokenizer, new
+
+
+def _folder_of(backbone: str, generator: str | Path) -> Path:
+    """The folder of a pretrained backbone. Raises UserError for a name that is neither a folder nor a Hub id."""
+    if backbone == "generator":
+        return Path(generator)
+    if backbone in PACKAGED and not os.path.isdir(backbone):
+        return packaged_folder(backbone, OPTION)
+    if "/" not in backbone and not os.path.exists(backbone):
+        known = ["generator", "scratch", *PACKAGED]
+        raise UserError(
+            f"{OPTION} {backbone[:80]!r} is unknown; {closest(backbone, known)}; or a folder, or a Hub id (OWNER/NAME)"
+        )
+    from retrace.models.hub import local_folder
+
+    return local_folder(backbone)

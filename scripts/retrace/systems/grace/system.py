@@ -1,10 +1,23 @@
 """Declaration of GRACE: its configuration sections, targets and requirements."""
 
+from typing import Any
+
 from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
 from retrace.systems.registry import System, Table
-from retrace.systems.requirements import Requirement
+from retrace.systems.requirements import Case, Requirement, option
 from retrace.tasks.families import family_named
 from retrace.training.options import SftTraining
+
+
+def section_of(case: Case) -> str:
+    """The section of the judge that guides or ranks: its last one trains it."""
+    return case.guide.sections[-1] if case.guide else ""
+
+
+def judge_of(case: Case) -> Any:
+    """Options of the training of the network that guides or ranks."""
+    return option(case.values_of_guide, section_of(case))
+
 
 SYSTEM = System(
     name="grace",
@@ -44,6 +57,16 @@ SYSTEM = System(
             why=lambda c: (
                 f"pair.step_judge entailment is for symbolic tasks, but {c.task.name} is of family {c.task.family}; set it "
                 "to task"
+            ),
+            mend=None,
+        ),
+        Requirement(
+            "pooling over what the last position sees",
+            about=lambda c: c.trains_guide and c.model.family == "decoder_only" and judge_of(c).backbone == "generator",
+            met=lambda c: judge_of(c).pooling != "cls",
+            why=lambda c: (
+                f"{section_of(c)}.pooling cls reads the first position, which sees nothing of the step in the decoder-only "
+                f"{c.model.name}; set it to last, mean or max"
             ),
             mend=None,
         ),

@@ -14,6 +14,7 @@ from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator, discriminator_input, pair_loss
 from retrace.schemas import Pair
+from retrace.systems.grace.networks import finished
 from retrace.systems.grace.options import DiscriminatorTraining
 from retrace.tasks.base import Task
 from retrace.tasks.formats import demonstrations as worked_examples
@@ -94,7 +95,7 @@ def train_discriminator(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
     """Train in place, keep the checkpoint with the lowest development loss, and return the curve."""
-    return train(
+    curve = train(
         network,
         rows,
         [row.length for row in rows],
@@ -107,6 +108,8 @@ def train_discriminator(
         state,
         callbacks=callbacks,
     )
+    finished(network)
+    return curve
 
 
 # ---------------------------------------------------------------- the generator's own scores of the pairs

