@@ -46,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     contexts = held_out_contexts(read_jsonl(args.pairs, Pair))[: args.limit]
     if not contexts:
         raise UserError(f"{args.pairs}: no pair has split 'dev'; raise pair.development_share and make the pairs again")
-    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
-    discriminator = load_discriminator(args.discriminator, generator.decoder.device)
+    place = (args.model, args.model_file, args.task_file)
+    generator = open_generator(*place, options.calculator, form=args.form, exact=options.exact)
+    discriminator = load_discriminator(args.discriminator, generator.decoder.device, options.exact)
     report = measure_step_choice(generator, discriminator, contexts, options, args.seed)
     beside = read_json(args.training_report) if args.training_report else {}
     if args.sampling:

@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     everything = first_of(read_jsonl(args.data, Example), args.max_questions)
     examples = shard_of(everything, args.shard, args.shards)
-    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
+    place = (args.model, args.model_file, args.task_file)
+    generator = open_generator(*place, options.calculator, form=args.form, exact=options.exact)
     task = generator.task
     check_references(task, everything, args.data)
     prompts = [generator.prompt(example.question) for example in examples]

@@ -48,11 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example
 
     examples = read_jsonl(args.data, Example)[: sweep.limit]
-    generator = open_generator(args.model, args.model_file, args.task_file, options.calculator, form=args.form)
+    place = (args.model, args.model_file, args.task_file)
+    generator = open_generator(*place, options.calculator, form=args.form, exact=options.exact)
     check_references(generator.task, examples, args.data)
     discriminator = None
     if any(beta > 0 for beta in betas):
-        discriminator = load_discriminator(args.discriminator, generator.decoder.device)
+        discriminator = load_discriminator(args.discriminator, generator.decoder.device, options.exact)
     depends = {"options": what_counts(options), "sweep": what_counts(sweep), "seed": args.seed, "form": args.form}
     depends |= {"prompts": [generator.prompt(example.question) for example in examples]}
     depends |= {"device": generator.decoder.device.type}

@@ -61,6 +61,7 @@ def open_checkpoint(options: Any, model: str, model_file: str, task_file: str, f
         options.calculator,
         form=form or "steps",
         demonstrations=getattr(options, "demonstrations", 0),
+        exact=getattr(options, "exact", "auto"),
     )
 
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, EncoderDecoderCache
 
-from retrace.decoding.state import GROUPED, ExactLayer, Groups, GrowingLayer, State
+from retrace.decoding.state import GROUPED, GROUPED_FAST, ExactLayer, Groups, GrowingLayer, State
 from retrace.errors import UserError
 from retrace.models.architectures import ENCODER_DECODER
 from retrace.models.exact import ATTENTION as EXACT
-from retrace.models.exact import make_rows_independent, set_attention
+from retrace.models.exact import is_wanted, make_rows_independent, set_attention
 from retrace.text.encoding import prompt_ids
 
 _NO_LIMIT = 1_000_000  # tokenizers without a limit give 1e30
@@ -66,6 +66,7 @@ class Decoder:
         end_ids: Sequence[int] = (),
         special_tokens: bool = True,
         control_tokens: bool = True,
+        exact: str = "always",
     ) -> None:
         if family not in ("encoder_decoder", "decoder_only"):
             raise UserError(f"family {family!r}: use encoder_decoder or decoder_only")
@@ -78,16 +79,19 @@ class Decoder:
         self.end_ids: tuple[int, ...] = tuple(end_ids) or (self.eos_id,)
         self.special_tokens, self.control_tokens = special_tokens, control_tokens
         self.pad_id: int = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.wants_exact = is_wanted(exact, self.model)
         if family == "encoder_decoder":
             if model.config.model_type not in ENCODER_DECODER:
                 raise UserError(
                     f"model type {model.config.model_type!r}: of encoder-decoders, only T5 and similar models are supported"
                 )
-            set_attention(model, GROUPED)
+            set_attention(model, GROUPED if self.wants_exact else GROUPED_FAST)
             # As in each model's own forward: mT5 never, UMT5 if its head is tied to the embeddings.
             tied = model.config.tie_word_embeddings and model.config.model_type != "mt5"
             self._scales_outputs = bool(getattr(model.config, "scale_decoder_outputs", tied))
-        self.exact = make_rows_independent(self.model, None if family == "encoder_decoder" else EXACT)
+        self.exact = self.wants_exact and make_rows_independent(
+            self.model, None if family == "encoder_decoder" else EXACT
+        )
 
     @property
     def max_length(self) -> int:

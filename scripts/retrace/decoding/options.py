@@ -7,7 +7,18 @@ from pydantic import Field
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Section, Share
 
 
-class Decoding(Section):
+class Exactness(Section):
+    """Whether a question's answer depends on what is decoded beside it, on a processor."""
+
+    exact: Literal["auto", "always", "never"] = Field(
+        default="auto",
+        description="on a processor, compute so that an answer is the same to the last bit whatever is decoded beside it, "
+        "which takes time; never: as on a GPU, where near ties may fall either way with the batch size and the number of "
+        "shards; auto: always for models of at most 50 million parameters, never for larger ones",
+    )
+
+
+class Decoding(Exactness):
     """Options shared by all decoders."""
 
     max_new_tokens: Count = 256

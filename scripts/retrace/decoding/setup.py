@@ -71,8 +71,8 @@ def calculator_of(task: Task, tokenizer: Any) -> Calculator:
     return Calculator(tokenizer, task.calculator_notation, task.calculator_closing)
 
 
-def decoder_of(network: Any, prompting: Prompting) -> "Decoder":
-    """A decoder of a loaded model for the prompts of `prompting`."""
+def decoder_of(network: Any, prompting: Prompting, exact: str = "always") -> "Decoder":
+    """A decoder of a loaded model for the prompts of `prompting`. exact: see `retrace.models.exact.is_wanted`."""
     from retrace.decoding.engine import Decoder
 
     return Decoder(
@@ -84,6 +84,7 @@ def decoder_of(network: Any, prompting: Prompting) -> "Decoder":
         end_ids=end_tokens(prompting.tokenizer, network, prompting.chat),
         special_tokens=prompting.special_tokens,
         control_tokens=prompting.control_tokens,
+        exact=exact,
     )
 
 
@@ -95,6 +96,7 @@ def open_generator(
     device: str | None = None,
     form: str = "steps",
     demonstrations: int = 0,
+    exact: str = "always",
 ) -> Generator:
     """Load a checkpoint for a task.
 
@@ -107,6 +109,7 @@ def open_generator(
         device: Device to run on; default: the first GPU, or the CPU.
         form: Text form that the checkpoint was trained in (see `Task.in_form`).
         demonstrations: Worked examples in the prompt; 0: the number in the model's YAML if the model is frozen.
+        exact: Whether rows are independent of each other on a CPU (see `retrace.models.exact.is_wanted`).
 
     Raises:
         UserError: If checkpoint, model and task do not fit together.
@@ -126,7 +129,7 @@ def open_generator(
     return Generator(
         task=prompting.task,
         config=config,
-        decoder=decoder_of(network, prompting),
+        decoder=decoder_of(network, prompting, exact),
         calculator=calculator_of(task, tokenizer) if calculates else None,
         prompting=prompting,
         masked_results=has_masked_results(model),

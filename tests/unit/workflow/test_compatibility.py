@@ -149,6 +149,16 @@ def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: s
             "entailment is for symbolic tasks",
         ),
         (
+            {"discriminator": {"backbone": "generator", "pooling": "cls"}},
+            ("gsm8k", "llama_7b", "grace"),
+            "discriminator.pooling cls reads the first position, which sees nothing of the step",
+        ),
+        (
+            {"verifier": {"backbone": "generator", "pooling": "cls"}},
+            ("gsm8k", "llama_7b", "verifier"),
+            "verifier.pooling cls reads the first position",
+        ),
+        (
             {"teacher": {"kind": "oracle"}},
             ("commonsense_qa", "gptj_6b", "learn_to_reason"),
             "oracle needs reference",

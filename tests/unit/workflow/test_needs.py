@@ -35,6 +35,23 @@ def test_an_encoder_of_the_hub_takes_a_gpu_beside_a_model_from_scratch() -> None
     assert asked.to_decode(8, lambda wildcards: "discriminator")["gpus"](TINY) == 1
 
 
+def test_minilm_is_small_whatever_the_generator_is() -> None:
+    asked = needs(devices=1, discriminator={"backbone": "minilm"}, verifier={"backbone": "generator"})
+    assert asked.trained_model(HUB, "discriminator").parameters == 2.27e7
+    assert asked.needs_gpu(TINY, "discriminator") == 0
+    assert asked.hours(12, "discriminator")(HUB, attempt=1) == 60 < asked.hours(12, "verifier")(HUB, attempt=1)
+
+
+def test_a_decoder_only_judge_is_a_second_model_in_memory() -> None:
+    llama = SimpleNamespace(task="gsm8k", model="llama_7b")
+    asked = needs(devices=1, discriminator={"backbone": "generator"})
+    alone, guided = (asked.to_decode(8, guide)["mem_mb"](llama, attempt=1) for guide in (None, "discriminator"))
+    assert guided - alone == pytest.approx(alone - 4000, rel=0.01)
+    with_adapters = needs(devices=1, discriminator={"backbone": "generator", "lora_rank": 8})
+    whole, adapters = (one.memory_to_train("discriminator")(llama, attempt=1) for one in (asked, with_adapters))
+    assert whole - 4000 == pytest.approx(4 * (adapters - 4000), rel=0.01)
+
+
 def test_without_a_device_jobs_may_try_the_processor() -> None:
     assert needs(require_gpu=False).needs_gpu(HUB) == 0
     assert needs(require_gpu=False, planning=True).needs_gpu(HUB) == 1

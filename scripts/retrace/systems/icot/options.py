@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator, model_validator
 from pydantic_core import PydanticCustomError
 
+from retrace.decoding.options import Exactness
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Name, Section, Share
 from retrace.training.options import Training
 
@@ -139,7 +140,7 @@ class ControlTraining(SeparatedTraining):
     """Training a no-CoT model with what implicit chain of thought has: more weights and layers, or the teacher's weights."""
 
 
-class Implicit(Section):
+class Implicit(Exactness):
     """Answers from emulator and student, greedily; the emulator runs once per question."""
 
     max_new_tokens: Count = 64
