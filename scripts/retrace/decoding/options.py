@@ -8,13 +8,13 @@ from retrace.sections import SPEED_ONLY, BatchSize, Count, Section, Share
 
 
 class Exactness(Section):
-    """Whether a question's answer depends on what is decoded beside it, on a processor."""
+    """Whether decoding on a CPU is batch-invariant."""
 
     exact: Literal["auto", "always", "never"] = Field(
         default="auto",
-        description="on a processor, compute so that an answer is the same to the last bit whatever is decoded beside it, "
-        "which takes time; never: as on a GPU, where near ties may fall either way with the batch size and the number of "
-        "shards; auto: always for models of at most 50 million parameters, never for larger ones",
+        description="on a CPU, whether answers are the same to the last bit for every batch size and number of shards, "
+        "which takes more time; never: as on a GPU, where near ties can change with batch size and shards; auto: always for "
+        "models with at most 50 million parameters, never for larger ones",
     )
 
 

@@ -22,7 +22,7 @@ from transformers.masking_utils import sdpa_mask
 from retrace.models.exact import exact_attention, takes_float64
 
 GROUPED = "retrace_grouped"
-GROUPED_FAST = "retrace_grouped_fast"  # the same in the type of its inputs, whatever the device
+GROUPED_FAST = "retrace_grouped_fast"  # the same without float64 on a CPU
 
 
 class GrowingLayer(DynamicLayer):
@@ -120,7 +120,7 @@ def _grouped_attention(
 ) -> tuple[Tensor, None]:
     """The attention function of T5 under the engine; without `groups` it is the library's own.
 
-    exact: compute in float64 where a processor has float32.
+    exact: on a CPU, compute in float64 if the inputs are float32.
     """
     wide = exact and takes_float64(query)
     if groups is None:

@@ -82,27 +82,33 @@ class StepJudge:
         """
         tokenizer = self.discriminator.tokenizer
         read = (lambda ids: list(ids)) if self.same_tokens else self._read_again
-        rows = []
+        rows, lengths = [], []
         for question, prefix, candidates in zip(questions, prefixes, steps, strict=True):
             signed = [self._has_sign(prefix or candidate) for candidate in candidates]
+            written = [read(candidate) for candidate in candidates]
             layouts = {}
             for sign in set(signed):
                 text = question_text(question) if sign else context_text(question, "")
                 layouts[sign] = discriminator_rows(
                     text_ids(tokenizer, [text])[0],
                     read(prefix),
-                    [read(candidate) for candidate in candidates],
+                    written,
                     start=tokenizer.cls_token_id,
                     separator=tokenizer.sep_token_id,
                     pad=tokenizer.pad_token_id,
                 )
             rows += [layouts[sign][place] for place, sign in enumerate(signed)]
+            padding = [max(map(len, written)) - len(candidate) for candidate in written]
+            lengths += [len(layouts[sign][place]) - padding[place] for place, sign in enumerate(signed)]
         values: list[float] = []
         for start in range(0, len(rows), self.batch_size):
             part = rows[start : start + self.batch_size]
             width = max(map(len, part))
             ids = torch.tensor([row + [tokenizer.pad_token_id] * (width - len(row)) for row in part])
-            values += self.discriminator.score_ids(ids, (ids != tokenizer.pad_token_id).long()).tolist()
+            mask = ids != tokenizer.pad_token_id
+            if self.discriminator.causal:  # its tokenizer may pad with the unknown or the end token
+                mask = torch.arange(width)[None] < torch.tensor(lengths[start : start + self.batch_size])[:, None]
+            values += self.discriminator.score_ids(ids, mask.long()).tolist()
         taken = iter(values)
         return [[next(taken) for _ in candidates] for candidates in steps]
 

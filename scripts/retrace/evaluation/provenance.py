@@ -93,7 +93,7 @@ class Machine(Row):
 
 
 class PackageRecord(Row):
-    """A model that came inside a Python package."""
+    """A model from a Python package."""
 
     name: str
     package: str
@@ -107,7 +107,7 @@ class Provenance(Row):
     data: DataRecord
     model: ModelRecord
     files: list[FileRecord] = Field(description="predictions and further inputs")
-    packages: list[PackageRecord] = Field(default=[], description="models that came inside a Python package")
+    packages: list[PackageRecord] = Field(default=[], description="models from Python packages")
     versions: dict[str, str]
     machine: Machine
     command: str
@@ -247,7 +247,7 @@ def model_record(model: ModelConfig, lock: str | Path | None) -> ModelRecord:
 
 
 def package_records(values: Mapping[str, Any]) -> list[PackageRecord]:
-    """The models in packages that these sections of the configuration name; without those that are not installed here."""
+    """Models from Python packages that these sections of the configuration name, if the packages are installed."""
     named = {section.get(key) for section in values.values() if isinstance(section, Mapping) for key in NAMING_MODELS}
     found = []
     for name in sorted(named & set(PACKAGED)):

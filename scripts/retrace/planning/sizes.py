@@ -59,7 +59,7 @@ class Model:
 
     @property
     def stack(self) -> float:
-        """Layers of the decoder, or of the only stack: as the configuration says, or guessed from the size."""
+        """Layers of the decoder, or of the only stack; estimated from the parameters if the configuration lacks them."""
         base, guess, most = (7.8e8, 24, 24) if self.family == "encoder_decoder" else (1.24e8, 12, 36)
         return self.layers or min(most, guess * (self.parameters / base) ** 0.6)
 
@@ -80,7 +80,7 @@ def scratch_parameters(config: ModelConfig) -> float:
 
 
 def packaged(name: str) -> Model:
-    """A model that comes in a package: the weights that a token passes, which are those without the embeddings."""
+    """A model from a Python package, without its embeddings, which cost no computation."""
     config = PACKAGED[name].config
     size = config.scratch
     if size is None or config.parameters is None:

@@ -73,8 +73,11 @@ class Costing:
         return self.sizes.model(self.job.wildcards["model"])
 
     def encoder(self, option: str = "backbone") -> Model:
-        """The network that judges or embeds: the one that an option names or that the planned job of the folder trains, or
-        as large as the generator is to a token. Lower layers alone are their share of it."""
+        """The network that scores or embeds, as an encoder.
+
+        It is the model that the option names, or the backbone of the planned job that makes the folder that it names;
+        otherwise it has the active parameters of the generator. With the option `layers` it is a share of that.
+        """
         given = self.job.options.get(option, "")
         if maker := self.sizes.makers.get(given):
             return Costing(maker, self.sizes).encoder()

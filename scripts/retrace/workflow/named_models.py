@@ -46,7 +46,7 @@ def check_named_models(values: Configuration, families: Mapping[str, str], where
 
 
 def _check_body(where: str, section: str, options: Any, families: Mapping[str, str]) -> None:
-    """Raise UserError (Refused) for options of a judge that its backbone has no use for."""
+    """Raise UserError (Refused) for options of a judge that do not fit its backbone."""
     backbone, wrong, why = options.backbone, "", ""
     if options.width > 0 and backbone != "scratch":
         wrong, why = "width", f"{options.width} is for backbone scratch, and the backbone is {backbone}; set it to -1"
@@ -56,7 +56,10 @@ def _check_body(where: str, section: str, options: Any, families: Mapping[str, s
             f"{options.lora_rank}: adapters leave the random weights of backbone scratch as they are; set it to 0",
         )
     elif options.pooling == "cls" and families.get(backbone) == "decoder_only":
-        wrong, why = "pooling", f"cls: position 0 of the decoder-only {backbone} sees no step; use last, mean or max"
+        wrong, why = (
+            "pooling",
+            f"cls: the first position of {backbone} (decoder-only) sees no step; use last, mean or max",
+        )
     if wrong:
         raise Refused(f"{where}: {section}.{wrong} {why}", (section, wrong))
 

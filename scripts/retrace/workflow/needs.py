@@ -253,7 +253,7 @@ class Needs:
         """(GPUs, memory, larger model) of decoding with a model and the encoder of a section; cached."""
         wildcards = SimpleNamespace(task=task, model=model, variants=variants)
         own, encoder = self.settings.model(model), self.trained_model(wildcards, section)
-        # The encoder of an encoder-decoder is half of what stands for it; a decoder-only network is there twice.
+        # A decoder-only judge is a second copy of the generator; two copies are enough for a generator and its encoder.
         beside = 0 if section is None or (encoder is own and own.family != "decoder_only") else copies_of(encoder, 2)
         megabytes = self.megabytes(wildcards, copies=2) + beside
         return self.needs_gpu(wildcards, section), megabytes, self.larger_model(wildcards, section)

@@ -35,7 +35,7 @@ def check_gpus(models: list[str], devices: int) -> None:
 
 
 def check_backbones(settings: Settings, jobs: Iterable[PlannedJob]) -> None:
-    """Raise UserError if a training would not find the package that its backbone comes in."""
+    """Raise UserError if the Python package of a training's backbone is missing."""
     for rule, wildcards in jobs:
         if rule in JUDGES:
             section = rule.removeprefix("train_")

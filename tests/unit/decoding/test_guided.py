@@ -1,10 +1,12 @@
 """Guided decoding: the same solutions as a plain loop, whatever is batched, shared or dropped."""
 
+import copy
 import sys
 from pathlib import Path as FilePath
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2Model
 
 sys.path.insert(0, str(FilePath(__file__).parents[2] / "benchmarks"))
 from guided_world import make_discriminator, make_examples, make_generator
@@ -14,6 +16,7 @@ from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.sampling import truncated
 from retrace.errors import UserError
+from retrace.models.discriminator import StepDiscriminator
 from retrace.text.calculator import Calculator
 from unit.guided_rows import decode_for_betas, decode_guided
 
@@ -199,6 +202,24 @@ def test_official_rows_have_one_answer_sign(generator, discriminator, sign):
     assert [len(part) for part in found] == [1, 2]
     assert [value for part in found for value in part] == pytest.approx(expected, abs=1e-6)
     assert len(set(expected)) == 3
+
+
+def test_official_rows_of_a_causal_judge_are_masked_by_their_lengths(generator):
+    """Its tokenizer may pad with a token that also stands in texts."""
+    network = GPT2Model(GPT2Config(vocab_size=len(generator.decoder.tokenizer), n_embd=32, n_layer=2, n_head=4))
+    tokenizer = copy.deepcopy(generator.decoder.tokenizer)
+    judge = StepDiscriminator(network, tokenizer, pooling="mean").eval()
+    steps = ["Ann 4 |", "Ann 5"]
+    ids = [tuple(tokenizer(step, add_special_tokens=False)["input_ids"]) for step in steps]
+    tokenizer.pad_token = tokenizer.convert_ids_to_tokens(ids[0][0])
+    question = EXAMPLES[0].question
+    start = tokenizer(f"Q: {question} A:", add_special_tokens=False)["input_ids"]
+    expected = []
+    for step in ids:
+        whole = torch.tensor([[tokenizer.cls_token_id, *start, tokenizer.sep_token_id, *step]])
+        expected.append(judge.score_ids(whole, torch.ones_like(whole)).item())
+    found = GuidedDecoder(generator, judge, Guided(**BASE, official=True), 0).judge.scores([question], [[]], [ids])
+    assert found[0] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_step_that_was_cut_has_no_second_answer_sign(generator, discriminator):

@@ -151,7 +151,7 @@ def test_learn_to_reasons_own_prompts_need_examples_of_the_answered_task(task: s
         (
             {"discriminator": {"backbone": "generator", "pooling": "cls"}},
             ("gsm8k", "llama_7b", "grace"),
-            "discriminator.pooling cls reads the first position, which sees nothing of the step",
+            "discriminator.pooling cls reads the first position, which does not see the step",
         ),
         (
             {"verifier": {"backbone": "generator", "pooling": "cls"}},

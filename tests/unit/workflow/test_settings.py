@@ -150,7 +150,7 @@ def test_readme_preset_differs_from_the_paper_where_the_code_does() -> None:
         ),
         (
             {"discriminator": {"pooling": "cls", "backbone": "mistral_7b"}},
-            "discriminator.pooling cls: position 0 of the decoder-only mistral_7b sees no step; use last, mean or max",
+            r"pooling cls: the first position of mistral_7b \(decoder-only\) sees no step; use last, mean or max",
         ),
     ],
 )

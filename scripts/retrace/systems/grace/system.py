@@ -10,12 +10,12 @@ from retrace.training.options import SftTraining
 
 
 def section_of(case: Case) -> str:
-    """The section of the judge that guides or ranks: its last one trains it."""
+    """Section with the training options of the network that guides or ranks, which is its last one."""
     return case.guide.sections[-1] if case.guide else ""
 
 
 def judge_of(case: Case) -> Any:
-    """Options of the training of the network that guides or ranks."""
+    """Training options of the network that guides or ranks."""
     return option(case.values_of_guide, section_of(case))
 
 
@@ -61,11 +61,11 @@ SYSTEM = System(
             mend=None,
         ),
         Requirement(
-            "pooling over what the last position sees",
+            "pooling that sees the step",
             about=lambda c: c.trains_guide and c.model.family == "decoder_only" and judge_of(c).backbone == "generator",
             met=lambda c: judge_of(c).pooling != "cls",
             why=lambda c: (
-                f"{section_of(c)}.pooling cls reads the first position, which sees nothing of the step in the decoder-only "
+                f"{section_of(c)}.pooling cls reads the first position, which does not see the step in the decoder-only "
                 f"{c.model.name}; set it to last, mean or max"
             ),
             mend=None,

@@ -14,7 +14,7 @@ from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
 from retrace.models.discriminator import StepDiscriminator, discriminator_input, pair_loss
 from retrace.schemas import Pair
-from retrace.systems.grace.networks import finished
+from retrace.systems.grace.networks import merge_adapters
 from retrace.systems.grace.options import DiscriminatorTraining
 from retrace.tasks.base import Task
 from retrace.tasks.formats import demonstrations as worked_examples
@@ -108,7 +108,7 @@ def train_discriminator(
         state,
         callbacks=callbacks,
     )
-    finished(network)
+    merge_adapters(network)
     return curve
 
 

@@ -14,7 +14,7 @@ from transformers import TrainerCallback
 from retrace.errors import UserError
 from retrace.models.verifier import Verifier
 from retrace.schemas import Example, Trajectory
-from retrace.systems.grace.networks import finished
+from retrace.systems.grace.networks import merge_adapters
 from retrace.systems.grace.options import VerifierTraining
 from retrace.systems.grace.pairs import development_questions
 from retrace.training.data import mask_of, pad, report_long
@@ -146,5 +146,5 @@ def train_verifier(
         best="macro_f1",
         callbacks=callbacks,
     )
-    finished(network)
+    merge_adapters(network)
     return curve

@@ -15,7 +15,7 @@ from retrace.models.encoder_head import pad_rows, pool
 from retrace.models.packaged import packaged_folder
 from retrace.models.verifier import Verifier, load_verifier
 from retrace.schemas import Pair
-from retrace.systems.grace.networks import backbone_record, finished, make_network
+from retrace.systems.grace.networks import backbone_record, make_network, merge_adapters
 from retrace.systems.grace.options import DiscriminatorTraining, VerifierTraining
 from retrace.systems.grace.train_discriminator import pair_rows, train_discriminator
 from retrace.systems.grace.train_verifier import SolutionRow, train_verifier
@@ -174,7 +174,7 @@ def test_adapters_alone_are_trained_and_saved_and_merged_in_the_end(kind: str, f
     ids, mask = batch_of(network)
     with torch.no_grad():
         expected = network(ids, mask)
-        finished(network)
+        merge_adapters(network)
         assert torch.allclose(network(ids, mask), expected, atol=1e-5)
         network.save(tmp_path, "discriminator")
         assert torch.allclose(load_discriminator(tmp_path)(ids, mask), expected, atol=1e-5)
@@ -189,7 +189,7 @@ def test_weights_of_half_precision_stay_so_behind_adapters_only(kind: str, tmp_p
     network = judge(folder, lora_rank=2)
     frozen = {weight.dtype for weight in network.model.parameters() if not weight.requires_grad}
     assert frozen == {torch.bfloat16}
-    finished(network)
+    merge_adapters(network)
     network.save(tmp_path / "judge", "discriminator")
     ids, mask = batch_of(network)
     with torch.inference_mode():
@@ -264,7 +264,7 @@ def test_the_verifier_takes_the_same_options(folders, tmp_path) -> None:
         ({"lora_rank": 2, "lora_modules": ["no_such"]}, "lora_modules no_such"),
         (
             {"lora_rank": 2, "backbone": "scratch"},
-            "lora_rank 2: adapters would leave the random weights of backbone scratch",
+            "lora_rank 2: adapters leave the random weights of backbone scratch",
         ),
         ({"backbone": "minlm"}, "--backbone 'minlm' is unknown; did you mean 'minilm'.*Hub id"),
     ],
