@@ -8,7 +8,8 @@
 Inputs:  --model (a checkpoint folder), --data (Example rows), and the algorithm's other files: for guided
          --discriminator (a folder), and --choices (JSON with beta and temperature) if beta is `choose`.
 Output:  Prediction rows in the order of the data; shard I of N is the I-th block of consecutive rows. Beside them, in
-         NAME.timing.jsonl, how long it took. On a CPU, neither --batch-size nor sharding changes a byte of the output.
+         NAME.timing.jsonl, how long it took. On a CPU with exact rows (see --exact), neither --batch-size
+         nor sharding changes a byte of the output.
 Answers are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
 
