@@ -14,7 +14,7 @@ class Exactness(Section):
         default="auto",
         description="on a CPU, whether answers are the same to the last bit for every batch size and number of shards, "
         "which takes more time; never: as on a GPU, where near ties can change with batch size and shards; auto: always for "
-        "models with at most 50 million parameters, never for larger ones",
+        "models with at most 200 million parameters, never for larger ones",
     )
 
 

@@ -29,7 +29,7 @@ from transformers.masking_utils import sdpa_mask
 from transformers.pytorch_utils import Conv1D
 
 ATTENTION = "retrace_exact"
-SMALL = 50_000_000  # maximum number of parameters of a model that `auto` makes batch-invariant
+SMALL = 200_000_000  # maximum number of parameters for `auto`; measured at 135 million: benchmark_exact.py
 _ROWS = 8  # a thread; MKL needs 4, and as many again where it divides the rows unevenly
 _TRIED = (0, 1, 3, 9, 56)  # rows more than the least, compared with one another
 _OUTPUTS = 2  # minimum number of outputs of a matrix product
@@ -86,7 +86,7 @@ def is_wanted(exact: str, model: nn.Module) -> bool:
     """Whether to make inference with a network batch-invariant on a CPU.
 
     Args:
-        exact: `always`, `never`, or `auto`: for networks with at most 50 million parameters. Only the size decides, not the
+        exact: `always`, `never`, or `auto`: for networks with at most 200 million parameters. Only the size decides, not the
             speed of the machine, so the same option gives the same rows on every machine.
         model: The network.
     """

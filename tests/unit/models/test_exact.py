@@ -69,7 +69,7 @@ def test_without_the_second_output_rows_would_differ() -> None:
 )
 def test_which_networks_are_computed_so(exact_mode: str, small: bool, large: bool) -> None:
     with torch.device("meta"):
-        at_most, more = nn.Linear(5000, 10000, bias=False), nn.Linear(5000, 10000, bias=True)
+        at_most, more = nn.Linear(exact.SMALL, 1, bias=False), nn.Linear(exact.SMALL, 1)
     assert (exact.is_wanted(exact_mode, at_most), exact.is_wanted(exact_mode, more)) == (small, large)
 
 
