@@ -1,6 +1,6 @@
 """Cost of batch-invariant inference on a CPU, in processor time of one run. Prints one JSON line.
 
-    OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_exact.py decoding [--prompt-tokens 550] [--layers 30 --width 576]
+    OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_exact.py decoding [--prompt-tokens 540] [--layers 30]
     OMP_NUM_THREADS=1 python tests/benchmarks/benchmark_exact.py judge
 
 decoding: greedy answers of a Llama-like model with random weights; ratio: with the option `exact: always` over `never`.

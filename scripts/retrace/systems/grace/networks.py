@@ -49,8 +49,8 @@ def make_network(
     causal = is_causal(encoder.config)
     if causal and settings["pooling"] == "cls":
         raise UserError(
-            f"pooling cls: the backbone {options.backbone} is a decoder-only network, whose first position does not see the "
-            "step; set pooling to last, mean or max"
+            f"pooling cls: the backbone {options.backbone} is a decoder-only network, whose first position does not see "
+            "the step; set pooling to last, mean or max"
         )
     positions = getattr(encoder.config, "max_position_embeddings", None)
     limits = [options.max_length, positions, tokenizer.model_max_length if causal else None]
