@@ -51,14 +51,13 @@ def decoding(options):
         tie_word_embeddings=True,
     )
     questions = [f"Tom has {a} boxes of {b} pens. How many pens? A:" for a in range(2, 6) for b in range(3, 7)]
-    fill = "Ann has 3 pens. " * options.prompt_tokens
+    sentence = "Ann has 3 pens. "
+    fill = sentence * (options.prompt_tokens // len(tokenizer(sentence, add_special_tokens=False)["input_ids"]))
 
     def action(exact):
         torch.manual_seed(0)
         decoder = Decoder(AutoModelForCausalLM.from_config(config), tokenizer, "decoder_only", exact=exact)
-        before = decoder.encode([fill])[0][: options.prompt_tokens]
-        prompts = [before + decoder.encode([question])[0] for question in questions]
-        texts = [decoder.tokenizer.decode(prompt) for prompt in prompts]
+        texts = [fill + question for question in questions]
         return lambda: list(generate(decoder, texts, questions, max_new_tokens=32, batch_size=16))
 
     return {exact: action(exact) for exact in ("always", "never")}
