@@ -14,6 +14,7 @@
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             pass@k before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
+#   results/{task}/{model}/grace_comparison.txt                              GRACE beside its baselines, with paired differences
 #   results/{task}/{model}/{method}_round{r}_acc.json                        one round of an iterative system
 #   results/figures/learn_to_reason_{task}.{json,svg}                        accuracy over the rounds of Learn-to-Reason
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways

@@ -25,6 +25,21 @@ rule make_table:
         )
 
 
+rule compare_with_baselines:
+    """GRACE and its baselines on one task and model: accuracies, intervals and paired differences, as text."""
+    input:
+        lambda w: compared_results(w.task, w.model),
+    output:
+        "results/{task}/{model}/grace_comparison.txt",
+    log:
+        "logs/{task}/{model}/grace_comparison.log",
+    localrule: True
+    message:
+        "GRACE beside its baselines on {wildcards.task} with {wildcards.model}"
+    shell:
+        program("show_results {input} --output {output}")
+
+
 rule plot_sweep:
     input:
         sweeps=lambda w: [

@@ -2,7 +2,7 @@
 
     python scripts/show_results.py results/arithmetic/tiny_t5/*_acc.json results/arithmetic/tiny_t5/compare/*.json
 
-Inputs:  JSON documents that Retrace wrote; other files are only listed. Output: text for the terminal.
+Inputs:  JSON documents that Retrace wrote; other files are only listed. Output: text for the terminal, or a file.
 """
 
 from collections import Counter
@@ -15,12 +15,13 @@ from retrace import cli
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = cli.command(__doc__)
     parser.add_argument("files", nargs="+", help="files to show")
+    parser.add_argument("--output", help="write the text to this file; default: the terminal")
     args = parser.parse_args(arguments)
 
     from retrace.evaluation.paired import Comparison
     from retrace.evaluation.report import comparison_lines, result_lines
     from retrace.evaluation.result import Result, load_document
-    from retrace.machine.storage import read_json
+    from retrace.machine.storage import read_json, write_text
 
     results, comparisons = [], []
     for path in args.files:
@@ -33,7 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lines = result_lines(results) + comparison_lines(comparisons)
     folders = Counter(str(Path(path).parent) for path in args.files)
     lines += ["", "files:", *[f"  {folder}/  ({count})" for folder, count in folders.items()]]
-    print("\n".join(lines).lstrip("\n"))
+    text = "\n".join(lines).lstrip("\n") + "\n"
+    if args.output:
+        write_text(args.output, text)
+    else:
+        print(text, end="")
 
 
 if __name__ == "__main__":

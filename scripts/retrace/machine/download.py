@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import math
 import os
+import re
 import sys
 import threading
 import time
@@ -97,14 +98,23 @@ def fetch(url: str, sha256: str | None, mirror: str | Path | None = None) -> Pat
     found = _in_mirror(url, sha256, mirror)
     if found is not None:
         return found
-    home = (
-        os.environ.get(CACHE_VARIABLE) or Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrace"
-    )
+    home = own_cache()
     name = Path(urlsplit(url).path).name
     if sha256 is None:
-        kept = Path(home) / hashlib.sha256(url.encode()).hexdigest() / name
+        kept = home / hashlib.sha256(url.encode()).hexdigest() / name
         return kept if kept.is_file() else download(url, None, kept, mirror)
-    return download(url, sha256, Path(home) / sha256 / name, mirror)
+    return download(url, sha256, home / sha256 / name, mirror)
+
+
+def own_cache() -> Path:
+    """The folder of downloads that are kept: RETRACE_CACHE, or ~/.cache/retrace."""
+    given = os.environ.get(CACHE_VARIABLE)
+    return Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "retrace"
+
+
+def without_secrets(text: str) -> str:
+    """A message without what may be a secret: user names and passwords in addresses, and what signs an address."""
+    return re.sub(r"//[^/@\s]*@", "//", re.sub(r"\?\S*", "", text))
 
 
 def mirror_folder(mirror: str | Path | None) -> Path | None:

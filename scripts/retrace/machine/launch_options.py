@@ -12,7 +12,7 @@ class Placement(Section):
     gpus: int = Field(
         default=-1,
         ge=-1,
-        description="GPUs on each node; -1: one for a model of the Hub, none for one made from scratch. "
+        description="GPUs on each node; -1: one for a pretrained model, none for one made from scratch. "
         "From 1 on, sampling and decoding take one GPU each, too",
     )
     nodes: Count = Field(default=1, description="nodes of a training; more than one needs SLURM")

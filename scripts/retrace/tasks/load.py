@@ -107,6 +107,14 @@ def _check(config: TaskConfig, path: Path) -> None:
         for other in source.equations_of:
             if other not in [*config.splits, "demonstrations"] or other == where.removeprefix("splits."):
                 raise UserError(f"{path}: {where}: equations_of: {other!r} is no other split of this task")
+        for other in source.followed_by:
+            own = config.splits.get(other)
+            if own is None or where == f"splits.{other}" or own.followed_by or own.generator or own.bulky:
+                raise UserError(
+                    f"{path}: {where}: followed_by: {other!r} is no other split of this task with rows of its own"
+                )
+        if source.followed_by and (source.generator or source.bulky):
+            raise UserError(f"{path}: {where}: followed_by: not for generated rows and not for bulky files; remove it")
         if source.part is not None and not (len(source.part) == 2 and 0 <= source.part[0] < source.part[1] <= 1):
             raise UserError(f"{path}: {where}: part: two shares between 0 and 1, the first smaller (got {source.part})")
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from retrace.discovery import OneOf
 from retrace.sections import Count, Name, Section
@@ -130,6 +130,19 @@ class Source(_WithFields):
     equations_of: list[Name] = Field(
         default=[], description="take the steps from the same questions in these splits: their <<a+b=c>> alone"
     )
+    followed_by: list[Name] = Field(
+        default=[],
+        description="behind the own rows stand those of these splits; with dpo_st.labelled as many as the own rows, their "
+        "answers alone are used",
+    )
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_given(self, whole: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A key that came later stands in plain data only where it is given, so that checksums of other splits stay."""
+        found: dict[str, Any] = whole(self)
+        if not self.followed_by:
+            found.pop("followed_by", None)
+        return found
 
 
 class TaskConfig(_WithFields):

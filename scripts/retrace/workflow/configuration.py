@@ -87,6 +87,11 @@ class ConfigurationBase(Section):
         default=HEADLINE,
         description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
     )
+    default_tasks: list[Name] = Field(
+        default=[],
+        description="tasks of a plain `snakemake`, which compares GRACE with its baselines on them; empty: the generated "
+        "task where the default model is trained from scratch, else the first table of GRACE's paper",
+    )
     shards: Shards = Shards()
     threads: Threads = Threads()
     launch: Launch = Launch()

@@ -1,26 +1,42 @@
 """The targets of a plain `snakemake`."""
 
+from retrace.systems.grace.system import BASELINES, COMPARED
 from retrace.workflow.settings import Settings
 
 TASK = "arithmetic"
-FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
-RIVALS = ["greedy", "self_consistency", "stepwise"]
 
 
 def default_targets(settings: Settings) -> list[str]:
-    """GRACE's table or, for presets with a small model, GRACE and its baselines on generated data."""
-    if settings.model(settings.values.headline_models["default"]).scratch is None:
-        return ["results/tables/grace_table1.html"]
-    model = settings.headline_model(TASK)
-    folder = f"results/{TASK}/{model}"
-    generator = settings.generator(TASK, model)
+    """GRACE and its baselines on the preset's default tasks, or on generated data for presets with a small model.
+
+    GRACE's table where neither is given.
+    """
+    tasks = settings.values.default_tasks
+    if not tasks:
+        if settings.model(settings.values.headline_models["default"]).scratch is None:
+            return ["results/tables/grace_table1.html"]
+        tasks = [TASK]
+    found = [target for task in tasks for target in _of_task(settings, task)]
+    return [*found, "results/configuration.yaml"]
+
+
+def _of_task(settings: Settings, task: str) -> list[str]:
+    model = settings.headline_model(task)
+    generator = settings.generator(task, model)
     return [
         *[
-            f"{folder}/seed{seed}/{generator}_discriminator/report.json"
-            for seed in settings.seeds(TASK, model, "grace")
+            f"results/{task}/{model}/seed{seed}/{generator}_discriminator/report.json"
+            for seed in settings.seeds(task, model, "grace")
         ],
-        *[f"{folder}/{method}_acc.json" for method in FAMILY],
-        *[f"{folder}/compare/grace_vs_{rival}.json" for rival in RIVALS],
-        f"{folder}/grace_beta_sweep.svg",
-        "results/configuration.yaml",
+        *compared_results(task, model),
+        f"results/{task}/{model}/grace_beta_sweep.svg",
+    ]
+
+
+def compared_results(task: str, model: str) -> list[str]:
+    """Results of GRACE and its baselines, and the paired comparisons of GRACE with some of them."""
+    folder = f"results/{task}/{model}"
+    return [
+        *[f"{folder}/{method}_acc.json" for method in BASELINES],
+        *[f"{folder}/compare/grace_vs_{rival}.json" for rival in COMPARED],
     ]

@@ -29,7 +29,8 @@ def of_task(task: TaskConfig) -> str:
 
 def of_model(model: ModelConfig) -> str:
     """Digest of a model and how it is used."""
-    return digest(model.model_dump(mode="json", exclude=_MODEL_WITHOUT))
+    # A source that is not given does not count, so that adding a kind of source changes no model of the other kinds.
+    return digest(model.model_dump(mode="json", exclude=_MODEL_WITHOUT | (set() if model.package else {"package"})))
 
 
 def of_split(task: TaskConfig, split: str) -> str:
@@ -40,7 +41,10 @@ def of_split(task: TaskConfig, split: str) -> str:
     origin = task.splits[source.part_of].model_dump(mode="json") if source.part_of else None
     # Generated splits exclude questions of the other splits.
     others = [other for other in task.splits.values() if source.generator and not other.generator]
-    return digest([source.model_dump(mode="json"), origin, [other.model_dump(mode="json") for other in others]])
+    behind = [task.splits[name] for name in source.followed_by]
+    return digest(
+        [source.model_dump(mode="json"), origin, [other.model_dump(mode="json") for other in [*others, *behind]]]
+    )
 
 
 def sources_beside(task: TaskConfig, split: str) -> list[Source]:
@@ -57,11 +61,11 @@ def sources_beside(task: TaskConfig, split: str) -> list[Source]:
         for name, other in task.splits.items()
         if name != split and not other.generator and (base.generator or (base.bulky and not other.bulky))
     }
-    for name in base.equations_of:
+    for name in [*base.equations_of, *source.followed_by]:
         if other := task.splits.get(name) or examples_apart(task, name):
             found[name] = other
     behind = {other.part_of: task.splits[other.part_of] for other in found.values() if other.part_of}
-    return list({**found, **(behind if base.bulky or base.equations_of else {})}.values())
+    return list({**found, **(behind if base.bulky or base.equations_of or source.followed_by else {})}.values())
 
 
 def examples_apart(task: TaskConfig, name: str) -> Source | None:

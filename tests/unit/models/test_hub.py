@@ -277,11 +277,11 @@ def test_a_cache_that_a_download_left_incomplete_is_completed(tmp_path, endpoint
 
 ADD = """
 import sys, time
-from retrace.models import hub
+from retrace.models.lock import add_to_lock
 
 time.sleep(max(0, float(sys.argv[3]) - time.time()))  # all at once
 for number in range(20):
-    hub._add_to_lock(sys.argv[1], f"{sys.argv[2]}/{number}", {"revision": "r", "files": {}})
+    add_to_lock(sys.argv[1], f"{sys.argv[2]}/{number}", {"revision": "r", "files": {}})
 """
 
 

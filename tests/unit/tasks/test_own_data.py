@@ -316,3 +316,57 @@ def test_every_kind_of_file_of_the_page_is_known(tmp_path: Path) -> None:
     kinds = [kind for line in table.splitlines() for kind in re.findall(r"NAME(\.\w+)", line.split("|")[1])]
     assert sorted(kinds) == [".csv", ".json", ".jsonl", ".parquet", ".tsv", ".txt"]
     assert all(f"NAME{kind}".endswith(READABLE) for kind in kinds)
+
+
+# ---------------------------------------------------------------- rows of several splits
+
+
+def followed(folder: Path, splits: str):
+    """A task with three files, whose splits stand in a YAML's own words."""
+    for name, first in (("own", 1), ("more", 11), ("asked", 21)):
+        write_rows(folder / f"{name}.jsonl", [{"question": f"{n}?", "answer": str(n)} for n in (first, first + 1)])
+    head = "name: own\ntitle: Own\nfamily: word_problems\nformat: question_answer\nsplits:\n"
+    (folder / "own.yaml").write_text(head + splits)
+    return load_task(folder / "own.yaml")
+
+
+def test_a_split_is_followed_by_the_rows_of_others(tmp_path: Path) -> None:
+    splits = (
+        "  train: {file: own.jsonl, followed_by: [more]}\n  more: {file: more.jsonl}\n  test: {file: asked.jsonl}\n"
+    )
+    task = followed(tmp_path, splits)
+    rows = read_split(task, "train")
+    assert [(row.id, row.question, row.split) for row in rows] == [
+        ("train-00001", "1?", "train"),
+        ("train-00002", "2?", "train"),
+        ("more-00001", "11?", "train"),
+        ("more-00002", "12?", "train"),
+    ]
+    assert [row.split for row in read_split(task, "more")] == ["more", "more"]
+    for split in ("train", "more"):  # that they share rows is meant
+        words = ["--task-file", str(tmp_path / "own.yaml"), "--split", split, "--output", str(tmp_path / "out.jsonl")]
+        prepare_data.main(words)
+    (tmp_path / "asked.jsonl").write_text((tmp_path / "more.jsonl").read_text())
+    with pytest.raises(UserError, match="questions of train stand in other splits too"):
+        prepare_data.main([*words[:3], "train", *words[4:]])
+
+
+def test_the_same_question_in_both_is_named(tmp_path: Path) -> None:
+    splits = "  train: {file: own.jsonl, followed_by: [more]}\n  more: {file: own.jsonl}\n"
+    with pytest.raises(UserError, match=r"train-00001 and more-00001 ask the same question \('1\?'\)"):
+        read_split(followed(tmp_path, splits), "train")
+
+
+@pytest.mark.parametrize(
+    ("train", "more", "message"),
+    [
+        ("followed_by: [mroe]", "", "followed_by: 'mroe' is no other split of this task with rows of its own"),
+        ("followed_by: [train]", "", "followed_by: 'train' is no other split"),
+        ("followed_by: [more]", ", followed_by: [train]", "followed_by: 'more' is no other split"),
+        ("followed_by: [more]", ", bulky: true", "followed_by: 'more' is no other split"),
+        ("followed_by: [more], bulky: true", "", "followed_by: not for generated rows and not for bulky files"),
+    ],
+)
+def test_what_cannot_follow_is_refused(tmp_path: Path, train: str, more: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        followed(tmp_path, f"  train: {{file: own.jsonl, {train}}}\n  more: {{file: more.jsonl{more}}}\n")

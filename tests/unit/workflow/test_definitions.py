@@ -12,6 +12,8 @@ from unit.workflow.test_needs import HUB
 
 SETTINGS = Settings({"preset": "paper"}, CONFIG)
 GSM8K = SETTINGS.task("gsm8k")
+# Any folder will do: which backbones there are is not the matter here.
+JUDGES = {name: {"backbone": str(CONFIG)} for name in ("discriminator", "verifier")}
 
 
 def test_a_digest_does_not_know_the_order_of_keys() -> None:
@@ -47,6 +49,52 @@ def test_snakemake_alone_makes_the_table_or_what_small_models_can() -> None:
     targets = default_targets(Settings({"preset": "smoke"}, CONFIG))
     assert "results/arithmetic/tiny_t5/compare/grace_vs_greedy.json" in targets
     assert targets[-1] == "results/configuration.yaml"
+
+
+def test_a_preset_names_the_tasks_that_snakemake_alone_compares_methods_on() -> None:
+    laptop = {"preset": "laptop", **JUDGES}
+    targets = default_targets(Settings(laptop, CONFIG))
+    folder = "results/multiarith/smollm2_135m_q4_1"
+    for name in ("verifier_acc.json", "compare/grace_vs_greedy.json", "grace_beta_sweep.svg"):
+        assert f"{folder}/{name}" in targets
+    assert f"{folder}/seed0/sft_discriminator/report.json" in targets
+    more = default_targets(Settings({**laptop, "default_tasks": ["svamp", "multiarith"], "seeds": [0, 1, 2]}, CONFIG))
+    assert set(targets) < set(more)
+    assert "results/svamp/smollm2_135m_q4_1/seed2/sft_discriminator/report.json" in more
+    assert len(set(more)) == len(more)
+    assert default_targets(Settings({"preset": "paper", "default_tasks": ["gsm8k"]}, CONFIG)) != default_targets(
+        SETTINGS
+    )
+
+
+def test_the_laptop_preset_fits_a_laptop() -> None:
+    """A step of its trainings reads at most 16 rows of 256 tokens at once: what 24 GB hold with this model."""
+    for task in ("multiarith", "svamp"):
+        values = Settings({"preset": "laptop", **JUDGES}, CONFIG).for_target(task, "smollm2_135m_q4_1")
+        for name in ("sft", "latro_sft", "dpo_st_sft", "dpo_st_dpo", "latro"):
+            training = values.trainings()[name]
+            assert training.device_batch_size <= 16, name
+            assert training.precision == "float32"
+            assert training.learning_rate <= 1e-4, name  # the tiny preset's rates ruin a pretrained model
+        assert values.sft.max_length == 256
+        assert values.latro.lora_rank > 0
+        assert values.dpo_st.labelled == 289
+        assert (values.require_gpu, values.launch.gpus) == (False, 0)
+        assert set(values.threads.model_dump().values()) == {1}
+
+
+def test_what_a_split_is_followed_by_defines_it_too() -> None:
+    task = SETTINGS.task("multiarith_and_svamp")
+    alone = task.splits["train"].model_copy(update={"followed_by": []})
+    assert "followed_by" not in alone.model_dump(mode="json")
+    shorter = task.model_copy(update={"splits": {**task.splits, "train": alone}})
+    assert definitions.of_split(shorter, "train") != definitions.of_split(task, "train")
+    assert definitions.of_split(shorter, "train") == definitions.of_split(SETTINGS.task("multiarith"), "train")
+    other = task.splits["further"].model_copy(update={"sha256": "0" * 64})
+    changed = task.model_copy(update={"splits": {**task.splits, "further": other}})
+    assert definitions.of_split(changed, "train") != definitions.of_split(task, "train")
+    assert definitions.sources_beside(task, "train") == [task.splits["further"]]
+    assert definitions.of_split(changed, "dev") == definitions.of_split(task, "dev")
 
 
 def test_rows_of_a_split_are_limited_by_its_kind() -> None:

@@ -42,6 +42,13 @@ def test_nodes_without_a_network_do_not_look_for_models(tmp_path) -> None:
     assert "HF_HUB_OFFLINE" not in variables(tmp_path, CONFIG.parent, on_node=False, slurm=SLURM)
 
 
+def test_idle_threads_sleep_unless_the_user_says_otherwise(tmp_path, monkeypatch) -> None:
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert variables(tmp_path, CONFIG.parent)["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert variables(tmp_path, CONFIG.parent)["OMP_WAIT_POLICY"] == "ACTIVE"
+
+
 def test_jobs_find_the_interpreter_but_not_in_an_environment_of_their_own(tmp_path) -> None:
     folder = str(Path(sys.executable).parent)
     assert variables(tmp_path, CONFIG.parent)["PATH"].split(":")[0] == folder

@@ -19,6 +19,11 @@ def judge_of(case: Case) -> Any:
     return option(case.values_of_guide, section_of(case))
 
 
+# What GRACE is shown beside, itself included, and what it is compared with question by question.
+BASELINES = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
+COMPARED = ["greedy", "self_consistency", "stepwise"]
+
+
 SYSTEM = System(
     name="grace",
     sections={
@@ -36,7 +41,11 @@ SYSTEM = System(
             {"flan_t5_large": ["gsm8k", "svamp", "mathqa"], "llama_7b": ["gsm8k", "multiarith", "svamp"]},
         ),
     },
-    files={"grace_beta_sweep.json": ["grace"], "grace_beta_sweep.svg": ["grace"]},
+    files={
+        "grace_beta_sweep.json": ["grace"],
+        "grace_beta_sweep.svg": ["grace"],
+        "grace_comparison.txt": BASELINES,
+    },
     requirements=(
         Requirement(
             "judged steps",

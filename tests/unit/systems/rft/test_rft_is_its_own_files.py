@@ -8,6 +8,7 @@ ROOT = Path(__file__).parents[4]
 OWN = {
     "config/checkpoints/rft.yaml",
     "config/methods/rft.yaml",
+    "config/presets/laptop/rft.yaml",
     "config/presets/smoke/rft.yaml",
     "config/presets/tiny/rft.yaml",
     "rules/systems/rft.smk",
