@@ -11,7 +11,7 @@ import fetch_model
 from retrace.errors import UserError
 from retrace.evaluation.provenance import model_record
 from retrace.evaluation.result import made_from
-from retrace.machine.storage import sha256_of
+from retrace.machine.storage import sha256_of, write_text
 from retrace.models.load import load_model
 from retrace.models.lock import read_lock
 from retrace.models.options import load_model_config
@@ -37,7 +37,7 @@ class Package:
         values = {"name": "tiny-package", "version": "'1.0'", "sha256": self.sha256, "file": GGUF_FILE} | changes
         head = ["name: tiny", "title: Tiny", f"family: {values.pop('family', 'decoder_only')}", "package:"]
         path = self.folder / "tiny.yaml"
-        path.write_text("\n".join([*head, *(f"  {key}: {value}" for key, value in values.items())]) + "\n")
+        write_text(path, "\n".join([*head, *(f"  {key}: {value}" for key, value in values.items())]) + "\n")
         return path
 
     def fetch(self, output: str = "model", **changes: str) -> Path:
@@ -161,7 +161,7 @@ def test_what_the_lock_says_is_enforced(gguf: bytes, tmp_path: Path) -> None:
         ({"split": "poro-chat"}, r"splits text in the way 'poro-chat' \(tokenizer.ggml.pre\), which is not known"),
         ({"without": "blk.1.ffn_up.weight"}, r"weight model.layers.1.mlp.up_proj.weight is missing \(1 in all\)"),
         ({"architecture": "rwkv6"}, "cannot be read as a model .*rwkv6"),
-        ({"architecture": "mamba"}, "a model of type 'mamba', which is none of the architectures that work"),
+        ({"architecture": "mamba"}, "a model of type 'mamba', which is not a supported architecture"),
         ({"eos": 5000}, r"cannot be read as a model \("),
     ],
 )

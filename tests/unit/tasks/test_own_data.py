@@ -347,7 +347,7 @@ def test_a_split_is_followed_by_the_rows_of_others(tmp_path: Path) -> None:
         words = ["--task-file", str(tmp_path / "own.yaml"), "--split", split, "--output", str(tmp_path / "out.jsonl")]
         prepare_data.main(words)
     (tmp_path / "asked.jsonl").write_text((tmp_path / "more.jsonl").read_text())
-    with pytest.raises(UserError, match="questions of train stand in other splits too"):
+    with pytest.raises(UserError, match="questions of train also occur in other splits"):
         prepare_data.main([*words[:3], "train", *words[4:]])
 
 
