@@ -27,8 +27,7 @@ CUT = [
     'sft={"batch_size": 2, "device_batch_size": 2, "max_steps": 2, "evaluations": 1}',
     'sample={"incorrect": 20, "samples_per_pass": 2, "max_new_tokens": 24}',
     'align={"max_cost": 100}',
-    f'discriminator={{"backbone": "{get_model_path()}", "max_steps": 2, "evaluations": 1}}',
-    JUDGES[1],
+    'discriminator={"max_steps": 2, "evaluations": 1}',
     'greedy={"max_new_tokens": 12}',
     'grace={"beta": 0.5, "candidates": 2, "max_steps": 2, "max_step_tokens": 6}',
 ]

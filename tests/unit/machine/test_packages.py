@@ -149,7 +149,7 @@ def test_names_in_the_wheel_lead_nowhere(tmp_path: Path) -> None:
     assert sorted(part.name for part in (tmp_path / "a").iterdir()) == ["b", "out"]
 
 
-def test_licence_texts_are_found_in_the_metadata_only(tmp_path: Path) -> None:
+def test_license_texts_are_found_in_the_metadata_only(tmp_path: Path) -> None:
     about = "tiny_package-1.0.dist-info"
     names = [f"{about}/LICENSE", f"{about}/licenses/NOTICE.txt", f"{about}/COPYING", f"{about}/licence.md"]
     path, _ = write_wheel(tmp_path, dict.fromkeys([*names, "tiny_package/LICENSE", f"{about}/README"], b"text"))

@@ -96,7 +96,7 @@ def test_the_tokenizer_splits_as_the_file_says(fetched: Package, gguf: bytes, tm
     assert tokenizer.tokenize("ap  7\n\n8") == ["ap", "Ġ", "Ġ", "7", "Ċ", "Ċ", "8"]
 
 
-def test_the_source_and_the_licence_are_recorded(fetched: Package) -> None:
+def test_the_source_and_the_license_are_recorded(fetched: Package) -> None:
     folder = fetched.folder / "model"
     assert (folder / "LICENSE").read_text() == "Do as you like."
     source = json.loads((folder / "source.json").read_text())
