@@ -5,10 +5,12 @@ model, but not the one that was quantized.
 """
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from retrace.errors import UserError
+from retrace.machine.storage import refusal
 
 # How a byte-level vocabulary was split before its merges were learned (`tokenizer.ggml.pre`, llama.cpp's names): for these
 # each digit stands alone, which transformers' reader of GGUF files does not know.
@@ -60,9 +62,13 @@ def convert(gguf: Path, family: str, target: Path, check: Callable[[Path], None]
     with open(gguf, "rb") as handle:
         if handle.read(4) != b"GGUF":
             raise UserError(f"{where}: not a GGUF file; correct `file` in the model's YAML")
+    if find_spec("gguf") is None:
+        raise UserError(f"{where}: the package gguf, which reads it, is missing; pip install -r envs/requirements.txt")
     try:
         return _convert(gguf, family, target, check, where)
     except _FAULTS as error:
+        if refusal(error):  # a full disk and the like: the file is not to blame
+            raise
         fault = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
         raise UserError(
             f"{where}: cannot be read as a model ({fault}); choose a file of an architecture that works (docs/own_model.md)"

@@ -1,5 +1,6 @@
 """Models inside packages: a tiny GGUF file in a wheel becomes an ordinary model folder, and its source is recorded."""
 
+import errno
 import json
 import multiprocessing
 from pathlib import Path
@@ -172,6 +173,20 @@ def test_a_file_that_gives_no_faithful_model_is_refused(tmp_path: Path, made: di
     assert not (tmp_path / "model").exists()
     assert not package.lock.exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_what_the_machine_refuses_is_not_blamed_on_the_file(gguf: bytes, tmp_path: Path, monkeypatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    package = Package(tmp_path, gguf)
+    monkeypatch.setattr("transformers.PreTrainedModel.save_pretrained", full)
+    with pytest.raises(UserError, match="the disk is full"):
+        package.fetch()
+    monkeypatch.setattr("retrace.models.gguf_files.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="the package gguf, which reads it, is missing; pip install"):
+        package.fetch()
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith((".", "model"))] == []
 
 
 def test_damaged_files_are_refused(gguf: bytes, tmp_path: Path) -> None:
