@@ -322,3 +322,21 @@ def test_a_model_without_a_chat_template_is_refused_while_planning(own_models: S
             checkpoint(method)
     for method in ("dpo_st", "latro", "sft"):
         assert checkpoint(method)
+
+
+@pytest.mark.parametrize(
+    ("lines", "checkpoint"), [("generator: base\ndemonstrations: 4", "base"), ("generator: sft", "sft")]
+)
+def test_a_model_from_a_package_is_used_frozen_or_fine_tuned(tmp_path: Path, lines: str, checkpoint: str) -> None:
+    source = (CONFIG / "models/smollm2_135m_q4_1.yaml").read_text().replace("smollm2_135m_q4_1", "mine")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/mine.yaml").write_text(f"{source}{lines}\n")
+    settings = Settings({"preset": "paper", "own": str(tmp_path)}, CONFIG)
+    for method in ("greedy", "grace", "verifier", "latro"):
+        assert settings.checkpoint("multiarith", "mine", method) in (checkpoint, "latro")
+    assert settings.checkpoint("multiarith", "mine", "dpo_st") == "dpo_st_round3"
+    (tmp_path / "models/mine.yaml").write_text(f"{source}generator: base\nchat: true\n")
+    chat = Settings({"preset": "paper", "own": str(tmp_path)}, CONFIG)
+    assert chat.checkpoint("gsm8k", "mine", "latro") == "latro"
+    with pytest.raises(UserError, match="mine answers in prose, through its chat template"):
+        chat.checkpoint("gsm8k", "mine", "grace")
