@@ -108,7 +108,10 @@ def test_summary_says_model_preset_paper_and_files(result: Path, capsys: pytest.
     compare_methods.main(comparison_arguments(a, b, root / "compare.json"))
     (root / "figure.svg").write_text("<svg/>")
     capsys.readouterr()
-    show_results.main([str(result), str(root / "compare.json"), str(root / "figure.svg")])
+    files = [str(result), str(root / "compare.json"), str(root / "figure.svg")]
+    show_results.main([*files, "--output", str(root / "shown.txt")])
+    assert capsys.readouterr().out == ""
+    show_results.main(files)
     text = capsys.readouterr().out
     assert "gsm8k, model tiny_t5, preset tiny" in text
     assert re.search(r"greedy +30\.0 +10\.8 to 60\.3", text)
@@ -116,6 +119,7 @@ def test_summary_says_model_preset_paper_and_files(result: Path, capsys: pytest.
     assert re.search(r"grace - greedy +\+50\.0", text)
     assert "not a paper's" in text
     assert f"{root}/  (3)" in text
+    assert (root / "shown.txt").read_text() == text
 
 
 # ---------------------------------------------------------------- sweep
