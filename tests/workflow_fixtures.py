@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from suites import slow_tests_run
 from warm_python import WarmPython
-from workflow.smoke_run import TARGETS
+from workflow.smoke_run import BASE, TARGETS
 
 PROJECT = Path(__file__).parents[1]
 WARM = WarmPython(PROJECT)
@@ -96,10 +97,17 @@ def workflow_class() -> type[Workflow]:
 
 
 @pytest.fixture(scope="session")
-def smoke(copied_project, workflow_class, tmp_path_factory):
-    """All default targets of the smoke preset, made once; tests that change them work on copies."""
+def smoke(copied_project, workflow_class, tmp_path_factory, request):
+    """All default targets of the smoke preset, made once; tests that change them work on copies.
+
+    Every job is a process of its own, as with a user; without the slow tests only the first training and what it reads.
+    """
     workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project(), fresh=True)
-    workflow.configured("preset: smoke\n").make(*TARGETS)
+    workflow.configured("preset: smoke\n")
+    if not slow_tests_run(request.config):
+        workflow.make(BASE)
+        workflow.fresh = False
+    workflow.make(*TARGETS)
     workflow.fresh = False
     return workflow
 

@@ -113,7 +113,7 @@ def test_same_solutions_as_a_plain_loop(generator, discriminator, temperature):
 
 def test_output_does_not_depend_on_batches_or_shards(generator, discriminator):
     outcomes = []
-    for size in (4, 8, 12, 1000):
+    for size in (4, 1000):
         options = Guided(**{**BASE, "batch_size": size, "samples": 3})
         outcomes.append(texts(decode_guided(generator, discriminator, EXAMPLES, options, 0)))
     options = Guided(**BASE, samples=3)
@@ -135,7 +135,7 @@ def test_first_sample_is_that_of_a_single_one(generator, discriminator):
     assert [line[0] for line in one] == [line[0] for line in many]
 
 
-@pytest.mark.parametrize("selection", ["greedy", "sample"])
+@pytest.mark.parametrize("selection", ["greedy", pytest.param("sample", marks=pytest.mark.slow)])
 def test_several_betas_together_are_each_on_its_own(generator, discriminator, selection):
     betas = [0.0, 0.5, 1.0]
     options = Guided(**{**BASE, "selection": selection, "samples": 2})

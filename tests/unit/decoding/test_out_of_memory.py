@@ -93,7 +93,7 @@ def test_beam_search(limited) -> None:
         search(64)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=["encoder_decoder", pytest.param("decoder_only", marks=pytest.mark.slow)])
 def guided(request):
     """(generator, its limit, discriminator)"""
     generator = make_generator("small", request.param)

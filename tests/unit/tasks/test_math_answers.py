@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrace.errors import UserError
@@ -195,7 +195,6 @@ def test_parts_of_answers() -> None:
     assert latex("2e3 + x") == r"$2 \cdot 10^{3} + x$"
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.fractions(min_value=-10_000, max_value=10_000, max_denominator=500),
     st.sampled_from(

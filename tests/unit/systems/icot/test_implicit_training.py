@@ -18,6 +18,7 @@ from retrace.systems.icot.networks import Coupled, Emulator, Student
 from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 from retrace.systems.icot.rows import question_batch, text_batch
 from retrace.systems.icot.states import ComputedStates
+from suites import first_daily
 from unit.implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
 from unit.stopping import Stop, StopAt
 
@@ -105,8 +106,16 @@ def test_checkpoints_of_all_evaluations_need_their_room(world, tmp_path, monkeyp
     world.train("icot", tmp_path / "each", keep_each=True, **short)
 
 
-@pytest.mark.parametrize("kind", ["student", "emulator"])
-@pytest.mark.parametrize("what", ["teacher", "subset", "dev rows"])
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    first_daily(
+        [
+            *[("teacher", "student"), ("subset", "emulator"), ("dev rows", "student")],
+            *[("teacher", "emulator"), ("subset", "student"), ("dev rows", "emulator")],
+        ],
+        count=3,
+    ),
+)
 def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kind: str, what: str, capsys) -> None:
     with pytest.raises(Stop):
         world.train(kind, tmp_path / "state", callbacks=[StopAt(7)])

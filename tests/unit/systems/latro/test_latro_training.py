@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from retrace.errors import UserError
 from retrace.training.trainer import finish
+from suites import first_daily
 from unit.latro_setting import Setting, options
 from unit.stopping import Stop, StopAt
 
@@ -65,8 +66,7 @@ def alternating(setting: Setting):
     return lambda question, text: (len(text) % 3 == 0, False)
 
 
-@pytest.mark.parametrize("step", [1, 5])
-@pytest.mark.parametrize("device_batch_size", [16, 2])
+@pytest.mark.parametrize(("device_batch_size", "step"), first_daily([(2, 5), (16, 1), (16, 5), (2, 1)]))
 def test_stopped_training_goes_on_to_the_same_weights_and_curve(
     folder, tmp_path, step, device_batch_size, capsys
 ) -> None:

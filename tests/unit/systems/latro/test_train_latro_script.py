@@ -15,6 +15,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import load_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
+from suites import first_daily
 from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 from workflow_fixtures import WARM
@@ -94,7 +95,7 @@ def test_a_chat_model_without_pad_token(tmp_path) -> None:
     assert len([row for row in lines(tmp_path / "curves.jsonl") if "loss" in row]) == 2
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", first_daily([True, False]))
 def test_the_users_own_columns(tmp_path, chat) -> None:
     from retrace.tasks.formats import read_split
     from retrace.tasks.load import load_task

@@ -25,6 +25,7 @@ def no_proxy_and_a_key(monkeypatch) -> None:
     monkeypatch.setenv("TEACHER_KEY", KEY)
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_under_faults_end_with_one_verdict_each(tmp_path) -> None:
     with ChatServer(faults=0.05, reply=wrong_for_some) as server:
         words = world(tmp_path, 1000, base_url=server.url, concurrency=24, timeout_seconds=1, retries=1, attempts=12)
@@ -73,6 +74,7 @@ def start(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_nothing_recorded_is_asked_again_after_a_kill_in_mid_flight(tmp_path) -> None:
     with ChatServer(faults=0.05, delay=0.01) as server:
         words = world(tmp_path, 400, base_url=server.url, concurrency=8, timeout_seconds=1, attempts=12)
