@@ -113,6 +113,7 @@ def test_what_is_there_costs_nothing(smoke) -> None:
     assert (found["jobs"], found["rules"], found["wall_hours"]["likely"]) == (0, [], 0)
 
 
+@pytest.mark.slow
 def test_every_planned_job_that_computes_has_a_formula(workflow) -> None:
     tables = ["grace_table1", "dpo_st_table2", "learn_to_reason_table1", "icot_table1", "latro_table2"]
     targets = [f"results/tables/{table}.md" for table in tables]

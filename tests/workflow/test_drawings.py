@@ -9,13 +9,14 @@ from retrace.planning.drawing import PAGE, SMALLEST, first_that_fits, layout_nam
 from retrace.planning.graph import LINES_OF_FILES, edges_of, graph_of_files, graph_of_jobs, merge_levels
 from retrace.planning.jobs import Job
 from retrace.systems.registry import tables
+from suites import first_daily
 from workflow.costs_behind import plan_of
 
 LAYOUTS = ["graphlay", *(["dot"] if shutil.which("dot") else [])]
 FILES = {table: f"results/tables/{table}.html" for table in tables()}
 
 
-@pytest.fixture(scope="module", params=["smoke", "paper"])
+@pytest.fixture(scope="module", params=first_daily(["smoke", "paper"]))
 def planned(request, workflow_class, tmp_path_factory) -> list[Job]:
     """All jobs behind all tables, planned once."""
     workflow = workflow_class(tmp_path_factory.mktemp("drawings")).configured(f"preset: {request.param}\n")
