@@ -58,7 +58,7 @@ def test_a_table_is_drawn_on_one_page(planned: list[Job], table: str, layout: st
         assert {edge for edge in rules if edge[0] != edge[1]} == {edge for edge in shown if edge[0] != edge[1]}
 
 
-@pytest.mark.parametrize("table", FILES)
+@pytest.mark.parametrize("table", first_daily(FILES))
 def test_the_files_of_a_table_are_drawn_on_one_page(workflow, table: str) -> None:
     text = workflow.run("--filegraph", FILES[table]).stdout
     for layout in LAYOUTS:

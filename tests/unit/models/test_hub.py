@@ -285,6 +285,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_jobs_that_lock_at_once_lose_no_entry(tmp_path) -> None:
     lock = tmp_path / "config" / "models.lock.json"
     together = time.time() + 4

@@ -216,6 +216,7 @@ def test_real_data(mirror, name):
     assert all(example.steps for example in splits[0] + splits[1])
 
 
+@pytest.mark.slow
 def test_the_splits_of_dpo_st(mirror):
     """Its own training and development questions and the test set of all; sizes as in the paper's Table 1."""
     task = load_task("gsm8k", CONFIG)

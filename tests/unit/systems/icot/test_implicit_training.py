@@ -78,7 +78,7 @@ def world(tmp_path_factory) -> World:
     return World(tmp_path_factory.mktemp("rows"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_daily(KINDS))
 def test_a_killed_training_ends_with_the_same_weights(world, tmp_path, kind: str, capsys) -> None:
     """With dropout and accumulation; stopped in the second epoch, after the second save."""
     changes = {"device_batch_size": 4}
@@ -127,6 +127,7 @@ def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kin
     assert all(torch.equal(one, two) for one, two in zip(again.parameters(), anew.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_no_killed_training_goes_on_with_other_development_rows(world, tmp_path, capsys) -> None:
     other = world.changed("dev rows", tmp_path)
     for kind in ("no_cot", "icot"):

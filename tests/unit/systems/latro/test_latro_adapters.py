@@ -106,6 +106,7 @@ def test_the_checkpoint_is_the_base_with_the_best_adapters_merged(folder, tmp_pa
     assert changed == len(adapters) // 2 > 0
 
 
+@pytest.mark.slow
 def test_a_start_that_stays_the_best_is_the_base_itself(folder, tmp_path) -> None:
     setting = Setting(folder, options(), first_texts())
     start = copied(setting.model)

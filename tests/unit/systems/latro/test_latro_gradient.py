@@ -69,6 +69,7 @@ def test_the_gradient_is_that_of_the_formula(folder, tmp_path) -> None:
     assert line["kl"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_penalty_of_unfinished_rationales_is_over_the_whole_batch(folder, tmp_path) -> None:
     kept, line = first_gradient(folder, tmp_path / "a")
     penalised, other = first_gradient(folder, tmp_path / "b", unfinished="batch_mean")

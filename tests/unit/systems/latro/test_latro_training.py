@@ -116,6 +116,7 @@ def test_accuracy_that_falls_while_the_reward_rises_stops_the_training(folder, t
     assert all(torch.equal(a, b) for a, b in zip(setting.model.parameters(), again.model.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_repeated(folder, tmp_path) -> None:
     setting = Setting(folder, options())
     curve, _ = setting.train(tmp_path / "state")

@@ -86,6 +86,7 @@ def test_from_files_to_files(tmp_path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_a_chat_model_without_pad_token(tmp_path) -> None:
     """Questions through the template, answers in words; the pad token that was chosen is saved with the checkpoint."""
     train_latro.main(words(project(tmp_path, chat=True, pad=False) | {"sft-penalty": 1.0}))

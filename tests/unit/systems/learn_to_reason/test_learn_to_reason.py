@@ -260,6 +260,7 @@ def test_the_rate_rises_for_as_many_steps_as_named(changes: dict, rates: list[in
     assert found == pytest.approx([6e-3 * rate / max(rates) for rate in rates])
 
 
+@pytest.mark.slow
 def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> None:
     """Tokens and contrasts are counted over the whole step: a mean of means would weigh them otherwise."""
     gradients, losses = [], []
