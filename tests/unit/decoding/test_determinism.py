@@ -24,6 +24,7 @@ from retrace.prompting.prompting import Prompting
 from retrace.schemas import Prediction
 from retrace.systems.algorithms import algorithms
 from retrace.text.calculator import Calculator
+from suites import first_daily
 from unit.guided_rows import decode_guided
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -105,7 +106,7 @@ def test_neither_shards_nor_batches_change_a_byte(tmp_path, judge, name: str, fa
     assert files.pop().count(b"\n") == 7
 
 
-@pytest.mark.parametrize("family", ["encoder_decoder", "decoder_only"])
+@pytest.mark.parametrize("family", first_daily(["encoder_decoder", "decoder_only"]))
 def test_what_is_rounded_in_the_file_is_equal_to_the_last_bit(judge, family: str) -> None:
     made, prompts = generator(family), [EXAMPLES[index].question for index in range(12)]
     keys = [str(index) for index in range(12)]

@@ -18,6 +18,7 @@ from retrace.decoding.sampling import truncated
 from retrace.errors import UserError
 from retrace.models.discriminator import StepDiscriminator
 from retrace.text.calculator import Calculator
+from suites import first_daily
 from unit.guided_rows import decode_for_betas, decode_guided
 
 torch.set_num_threads(1)
@@ -99,7 +100,7 @@ def texts(predictions):
     return [[sample.text for sample in prediction.samples] for prediction in predictions]
 
 
-@pytest.mark.parametrize("temperature", [0.6, 1.0])  # sure models share rows, unsure ones do not
+@pytest.mark.parametrize("temperature", first_daily([0.6, 1.0]))  # sure models share rows, unsure ones do not
 def test_same_solutions_as_a_plain_loop(generator, discriminator, temperature):
     options = Guided(**{**BASE, "temperature": temperature, "batch_size": 100})
     found = solve(generator, discriminator, options)
@@ -135,7 +136,7 @@ def test_first_sample_is_that_of_a_single_one(generator, discriminator):
     assert [line[0] for line in one] == [line[0] for line in many]
 
 
-@pytest.mark.parametrize("selection", ["greedy", pytest.param("sample", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("selection", first_daily(["greedy", "sample"]))
 def test_several_betas_together_are_each_on_its_own(generator, discriminator, selection):
     betas = [0.0, 0.5, 1.0]
     options = Guided(**{**BASE, "selection": selection, "samples": 2})
