@@ -26,7 +26,7 @@ EXAMPLES = make_examples(5)
 BASE = {"beta": 0.6, "candidates": 4, "temperature": 0.7, "max_steps": 3, "max_step_tokens": 7, "batch_size": 12}
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["encoder_decoder", "decoder_only"]))
 def generator(request):
     return make_generator("small", request.param)
 

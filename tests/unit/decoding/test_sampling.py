@@ -17,7 +17,7 @@ from unit import tiny_generators
 FAMILIES = ["encoder_decoder", "decoder_only"]
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=first_daily(reversed(FAMILIES)))
 def decoder(request):
     return Decoder(*tiny_generators.learned(request.param), request.param)
 

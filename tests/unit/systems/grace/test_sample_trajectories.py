@@ -15,7 +15,7 @@ from suites import first_daily
 from unit import tiny_generators
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["encoder_decoder", "decoder_only"]))
 def words(request, tmp_path_factory):
     return tiny_generators.write_project(tmp_path_factory.mktemp(request.param), request.param)
 
