@@ -320,7 +320,8 @@ def test_gpus_that_torch_does_not_see(start, tmp_path) -> None:
     assert seen(tmp_path, 1)["WORLD_SIZE"] == "2"
 
 
-@pytest.mark.parametrize("count", first_daily([4, 1, 8]))
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [1, 4, 8])
 def test_each_process_sees_the_jobs_devices_and_the_strategy(start, tmp_path, count: int) -> None:
     """A machine of eight GPUs, which are names only: so the processes compute on the processor, as many as on GPUs."""
     names = [f"GPU-{number}" for number in range(8)]
@@ -371,6 +372,7 @@ def test_faults_are_one_line(start, options: list[str], environment: dict[str, s
     assert message in err
 
 
+@pytest.mark.slow
 def test_slurm_keeps_its_own_devices(start, tmp_path) -> None:
     code, _, err = finished(
         start("--gpus", "2", SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="5,3", RETRACE_REQUIRE_GPU="no")
