@@ -58,7 +58,7 @@ def test_other_tasks_give_their_steps_too(workflow) -> None:
     assert "with implicit from icot of tiny_gpt2" in shown
 
 
-@pytest.mark.parametrize(("preset", "tasks"), [("tiny", 2), ("smoke", 1), ("small", 1)])
+@pytest.mark.parametrize(("preset", "tasks"), first_daily([("tiny", 2), ("smoke", 1), ("small", 1)]))
 def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
     rules = jobs(workflow.dry("icot", "--config", f"preset={preset}"))
     assert rules["score_method"] == tasks * len([*WAYS, *CONTROLS])
@@ -70,6 +70,7 @@ def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
     assert sum(rules[rule] for rule in rules if rule.startswith("train_")) == tasks * (6 + 2)
 
 
+@pytest.mark.slow
 def test_the_table(workflow) -> None:
     rules = jobs(workflow.dry("results/tables/icot_table1.html"))
     assert rules["score_method"] == 27

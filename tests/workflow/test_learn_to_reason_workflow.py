@@ -61,6 +61,7 @@ def test_small_presets_and_every_kind_of_target(workflow, preset: str) -> None:
     assert "fetch_model" not in rules
 
 
+@pytest.mark.slow
 def test_rounds_chain(workflow) -> None:
     """Round 3 needs two rounds before it; round 0 is the generator; the control asks as often as the method itself."""
 

@@ -259,6 +259,7 @@ def in_mirror(mirror: Path, hub: str, **changes: bytes) -> ModelConfig:
     return ModelConfig(name="tiny", title="Tiny", family="encoder_decoder", hub=hub)
 
 
+@pytest.mark.slow
 def test_a_cache_that_a_download_left_incomplete_is_completed(tmp_path, endpoint) -> None:
     assert fetch(tmp_path, endpoint).returncode == 0
     for part in (tmp_path / "hub").rglob("tokenizer.json"):
