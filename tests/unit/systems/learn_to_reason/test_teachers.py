@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -204,17 +205,28 @@ def test_a_dry_run_tells_the_price_and_sends_nothing(tmp_path, capsys, monkeypat
 
 
 def test_two_jobs_at_once_do_not_pay_for_the_same(tmp_path) -> None:
-    with ChatServer(delay=0.02) as server:
-        words = world(tmp_path, 30, base_url=server.url, concurrency=2)
-        running = start(words)
-        while not server.log:
+    allowed = threading.Event()
+
+    def when_both_are_there(body: dict) -> str:
+        allowed.wait(60)  # or one does not wait for the other
+        return rightly(body)
+
+    with ChatServer(reply=when_both_are_there) as server:
+        given = {"base_url": server.url, "concurrency": 2, "timeout_seconds": 600}
+        running = start(world(tmp_path, 30, **given))
+        while not server.at_once:
             assert running.poll() is None, running.stderr.read()
             time.sleep(0.01)
         (tmp_path / "other").mkdir()
         changed = {"output": tmp_path / "other/rationales.jsonl", "report": tmp_path / "other/report.json"}
-        second = start(world(tmp_path, 30, base_url=server.url, released_folder=tmp_path / "other/released", **changed))
+        second = start(world(tmp_path, 30, released_folder=tmp_path / "other/released", **given, **changed))
+        said = ""
+        while "another job is asking the teacher; waiting for it" not in said:
+            line = second.stderr.readline()
+            assert line, said
+            said += line
+        allowed.set()
         assert running.communicate(timeout=120) is not None
         said = second.communicate(timeout=120)[1]
         assert (running.returncode, second.returncode) == (0, 0), said
-        assert "another job is asking the teacher; waiting for it" in said
         assert len(server.log) == 30
