@@ -15,7 +15,6 @@ from retrace.models.load import load_model
 from retrace.systems.latro.trainer import LatroTrainer
 from retrace.training import sft
 from retrace.training.adapters import saved_weights
-from suites import first_daily
 from unit.latro_setting import EXAMPLES, TASK, Setting
 from unit.latro_setting import options as whole
 from unit.stopping import Stop, StopAt
@@ -58,7 +57,8 @@ class Look(TrainerCallback):
             self.by_reference = writer.sample(model.get_base_model(), questions, [9] * 4)
 
 
-@pytest.mark.parametrize("device_batch_size", first_daily([2, 16]))
+@pytest.mark.slow
+@pytest.mark.parametrize("device_batch_size", [16, 2])
 def test_without_adapters_the_model_is_the_reference_and_there_is_no_second_one(
     folder, tmp_path, device_batch_size
 ) -> None:
@@ -115,7 +115,8 @@ def test_a_start_that_stays_the_best_is_the_base_itself(folder, tmp_path) -> Non
     assert all(torch.equal(weight, start[name]) for name, weight in setting.model.named_parameters())
 
 
-@pytest.mark.parametrize("changes", first_daily([{"device_batch_size": 2, "gradient_checkpointing": True}, {}]))
+@pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"device_batch_size": 2, "gradient_checkpointing": True}])
 def test_stopped_training_goes_on_to_the_same_weights_and_curve(folder, tmp_path, changes, capsys) -> None:
     given, judge = options(**changes), alternating(None)
     one = Setting(folder, given, judge)
