@@ -6,6 +6,9 @@ import signal
 
 import pytest
 
+from suites import choose_examples
+from warm_python import remember_what_is_installed
+
 pytest_plugins = ["workflow_fixtures"]
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # tests never reach for the network
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -27,6 +30,11 @@ def end_the_tests(number: int, frame: object) -> None:
 
 
 signal.signal(signal.SIGTERM, end_the_tests)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    choose_examples(config)
+    remember_what_is_installed()
 
 
 def pytest_collection_finish() -> None:

@@ -9,7 +9,10 @@ Tests that measure processes, or look for them by command line or environment, t
 """
 
 import atexit
+import functools
 import gc
+import hashlib
+import importlib.metadata
 import json
 import os
 import runpy
@@ -49,6 +52,42 @@ if status < 0:
     os.kill(os.getpid(), -status)
 os._exit(status)
 """
+
+
+def remember_what_is_installed() -> None:
+    """Read each package's metadata once: accelerate looks at them whenever a training saves or begins, 8 ms each."""
+    importlib.metadata.metadata = functools.cache(importlib.metadata.metadata)
+
+
+def remember_parsed_rules(folder: Path) -> None:
+    """Keep what Snakemake makes of a file of rules, by its path and text, where each child of this process finds it.
+
+    Reading the rules is a quarter of a plan, and they are the same in all of them.
+    """
+    from snakemake import workflow as planning
+    from snakemake.sourcecache import LocalSourceFile
+
+    parse = planning.parse
+
+    def parse_once(path, workflow, linemap, overwrite_shellcmd=None, rulecount=0):  # as Snakemake's own
+        if not isinstance(path, LocalSourceFile) or overwrite_shellcmd:
+            return parse(path, workflow, linemap, overwrite_shellcmd, rulecount)
+        name = path.get_path_or_uri(secret_free=False)
+        key = hashlib.sha256(f"{name} {rulecount}\n".encode() + Path(name).read_bytes()).hexdigest()
+        kept = folder / f"{key}.json"
+        if kept.exists():
+            code, count, lines = json.loads(kept.read_text(encoding="utf-8"))
+        else:
+            own: dict[int, int] = {}
+            code, count = parse(path, workflow, own, rulecount=rulecount)
+            lines = list(own.items())
+            part = kept.with_suffix(f".{os.getpid()}")
+            part.write_text(json.dumps([code, count, lines]), encoding="utf-8")
+            part.replace(kept)
+        linemap.update(lines)
+        return code, count
+
+    planning.parse = parse_once
 
 
 class WarmPython:
@@ -92,7 +131,10 @@ def _serve(address: str, project: str) -> None:
     import accelerate  # noqa: F401
     import datasets  # noqa: F401
     import pydantic  # noqa: F401
-    import snakemake.cli  # noqa: F401
+    import requests  # noqa: F401
+    import smart_open  # noqa: F401
+    import snakemake.cli
+    import snakemake.report.html_reporter  # noqa: F401
     import yaml  # noqa: F401
     from transformers import (  # noqa: F401
         AutoModelForCausalLM,
@@ -105,8 +147,14 @@ def _serve(address: str, project: str) -> None:
         Trainer,
     )
 
+    remember_what_is_installed()
+    remember_parsed_rules(Path(address).parent)
     sys.path.insert(0, f"{project}/scripts")
     import retrace.evaluation.reported
+    import retrace.planning.shards
+    import retrace.workflow.default_targets
+    import retrace.workflow.jobs_behind
+    import retrace.workflow.preflight
     import retrace.workflow.settings  # noqa: F401
 
     sys.path.pop(0)

@@ -1,5 +1,6 @@
 """Running Snakemake as a user does, in a folder of its own."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from suites import slow_tests_run
 from warm_python import WarmPython
-from workflow.smoke_run import TARGETS
+from workflow.smoke_run import BASE, TARGETS
 
 PROJECT = Path(__file__).parents[1]
 WARM = WarmPython(PROJECT)
+TOGETHER = "RETRACE_TESTS_TOGETHER"  # names a folder of several processes of tests that run beside each other
 
 
 class Workflow:
@@ -63,6 +66,17 @@ class Workflow:
         return done.stdout + done.stderr
 
 
+def make_once(home: Path, make: Callable[[], None]) -> None:
+    """Make what lies in the folder `home`, or wait until another process of the same tests has made it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home / "made", "a+") as note:
+        fcntl.flock(note, fcntl.LOCK_EX)
+        note.seek(0)
+        if not note.read():
+            make()
+            note.write("made")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def started_beforehand():
     """The process that has imported Snakemake and what jobs need ends with the session."""
@@ -78,12 +92,16 @@ def workflow(tmp_path: Path) -> Workflow:
 
 @pytest.fixture(scope="session")
 def copied_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
-    """Makes a copy of what a run needs of the repository, whose configuration files a test may change."""
+    """Makes a copy of what a run needs of the repository, whose configuration files a test may change.
+
+    Compiled modules come with it: they say by which date and size of the source they hold. Python writes them under other
+    names first.
+    """
 
     def copy() -> Path:
         project = tmp_path_factory.mktemp("project")
         for name in ("rules", "scripts", "config", "profiles", "envs"):
-            shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(PROJECT / name, project / name, ignore=shutil.ignore_patterns("*.pyc.*"))
         shutil.copy(PROJECT / "Snakefile", project)
         return project
 
@@ -96,10 +114,22 @@ def workflow_class() -> type[Workflow]:
 
 
 @pytest.fixture(scope="session")
-def smoke(copied_project, workflow_class, tmp_path_factory):
-    """All default targets of the smoke preset, made once; tests that change them work on copies."""
-    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project(), fresh=True)
-    workflow.configured("preset: smoke\n").make(*TARGETS)
+def smoke(copied_project, workflow_class, tmp_path_factory, request):
+    """All default targets of the smoke preset, made once; tests that change them work on copies.
+
+    Every job is a process of its own, as with a user; without the slow tests only the first training and what it reads.
+    """
+    home = Path(os.environ.get(TOGETHER) or tmp_path_factory.mktemp("together"))
+    workflow = workflow_class(home / "smoke", copied_project(), fresh=True)
+
+    def make() -> None:
+        workflow.configured("preset: smoke\n")
+        if not slow_tests_run(request.config):
+            workflow.make(BASE)
+            workflow.fresh = False
+        workflow.make(*TARGETS)
+
+    make_once(home, make)
     workflow.fresh = False
     return workflow
 

@@ -11,7 +11,6 @@ import psutil
 import pytest
 from slurm_cluster import SlurmCluster, why_not_here
 
-from workflow.smoke_run import TARGETS
 from workflow_fixtures import WARM
 
 # A job's state is looked at earlier and its files are waited for less long than on a real cluster.
@@ -102,14 +101,6 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SlurmCluster]:
         yield made
     finally:
         made.stop()
-
-
-@pytest.fixture(scope="session")
-def smoke(copied_project, workflow_class, tmp_path_factory):
-    """The smoke run, made here again in little time: these tests may run in a process beside all others."""
-    workflow = workflow_class(tmp_path_factory.mktemp("smoke"), copied_project()).configured("preset: smoke\n")
-    workflow.make(*TARGETS)
-    return workflow
 
 
 @pytest.fixture(scope="session")

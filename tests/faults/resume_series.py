@@ -26,15 +26,26 @@ from unit.tiny_trainers import TRAINERS, Sft
 
 # A new trainer joins here, or in TRAINERS, with one line.
 RESUMED = {**TRAINERS, "base": Sft("encoder_decoder", BaseTraining)}
-# 8 steps, an epoch is 3 of them; saved after steps 4 and 8. Each start is killed at the next of these places.
-MOMENTS = [
-    ("step", 2),  # before the first save
-    ("saving", 4),  # half of the files are written
-    ("saved", 4),
-    ("step", 6),  # between two saves, in the middle of an epoch
-    ("saved", 8),  # all is done but the result
-]
-STARTS_AT = [0, 0, 0, 4, 4, 8]
+# 8 steps, an epoch is 3 of them; saved after steps 4 and 8. Each start is killed at the next of these places. What a
+# trainer keeps beside the common state shows at the later ones; the earlier are of the saving that all trainers share, so
+# one of each library's trainers is killed there, too.
+LATE = {
+    ("step", 6): 0,  # between two saves, in the middle of an epoch
+    ("saved", 8): 4,  # all is done but the result
+}
+ALL = {
+    ("step", 2): 0,  # before the first save
+    ("saving", 4): 0,  # half of the files are written
+    ("saved", 4): 0,
+    ("step", 6): 4,
+    ("saved", 8): 4,
+}
+KILLED_EVERYWHERE = ("sft_encoder_decoder", "dpo_decoder_only", "latro")
+
+
+def moments_of(name: str) -> dict[tuple[str, int], int]:
+    """Where the starts of this trainer are killed, one after the other, and the step that each goes on from."""
+    return ALL if name in KILLED_EVERYWHERE else LATE
 
 
 def die() -> None:
@@ -93,7 +104,7 @@ def series(name: str, folder: Path) -> None:
     folder.mkdir(parents=True)
     forked(lambda: train(name, folder / "one", folder / "one.pt"))
     starts = []
-    for place, step in [*MOMENTS, ("never", 0)]:
+    for place, step in [*moments_of(name), ("never", 0)]:
         ended = forked(
             lambda place=place, step=step: train(
                 name, folder / "two", folder / "killed.pt", Killed(place, step, folder / "start")

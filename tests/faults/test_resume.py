@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from faults.resume_series import MOMENTS, RESUMED, STARTS_AT
+from faults.resume_series import RESUMED, moments_of
 
 pytestmark = pytest.mark.slow
 SERIES = Path(__file__).parent / "resume_series.py"
@@ -28,8 +28,8 @@ def trained(tmp_path_factory) -> Path:
 @pytest.mark.parametrize("name", RESUMED)
 def test_killed_training_ends_with_the_same_weights(trained, name: str) -> None:
     starts = json.loads((trained / name / "starts.json").read_text())
-    assert [step for step, _ in starts] == STARTS_AT
-    assert [ended for _, ended in starts] == [signal.SIGKILL] * len(MOMENTS) + [0]
+    assert [step for step, _ in starts] == [*moments_of(name).values(), 8]
+    assert [ended for _, ended in starts] == [signal.SIGKILL] * len(moments_of(name)) + [0]
     one, killed = (torch.load(trained / name / file, weights_only=True) for file in ("one.pt", "killed.pt"))
     assert one.keys() == killed.keys()
     assert all(torch.equal(one[part], killed[part]) for part in one)

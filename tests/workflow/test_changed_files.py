@@ -138,6 +138,7 @@ pair: {step_judge: entailment, entailment_model: judge}
 """
 
 
+@pytest.mark.slow
 def test_encoders_that_options_name(workflow, monkeypatch: pytest.MonkeyPatch) -> None:
     """Outputs are empty files that Snakemake takes for its own; only what it plans counts here."""
     folder: Path = workflow.configured(ENCODERS).folder

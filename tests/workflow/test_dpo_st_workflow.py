@@ -11,6 +11,7 @@ import yaml
 from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Preference, PseudoLabel, Trajectory
+from suites import first_daily
 from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 ROUND = {"sample_round", "gather_round", "make_preferences", "train_dpo", "make_pseudo_labels", "train_round"}
@@ -46,7 +47,7 @@ def test_the_number_of_rounds_is_configuration(workflow) -> None:
     assert rules["train_round"] == 3, "the paper's number"
 
 
-@pytest.mark.parametrize("model", ["flan_t5_large", "llama_2_7b", "tiny_t5", "tiny_gpt2"])
+@pytest.mark.parametrize("model", first_daily(["llama_2_7b", "flan_t5_large", "tiny_t5", "tiny_gpt2"]))
 def test_every_target_on_any_model(workflow, model: str) -> None:
     methods = ["dpo_st", "st", "sft", "dpo_st_round1", "st_round1", "dpo_round1", "sft_continued_round1"]
     methods += [f"{method}_no_calculator" for method in ("dpo_st", "st", "sft", "dpo_st_round1")]
@@ -62,6 +63,7 @@ def test_every_target_on_any_model(workflow, model: str) -> None:
     assert rules["report_round"] == rules["measure_pass_at_k"] == rules["compare_methods"] == 1
 
 
+@pytest.mark.slow
 def test_the_figure_and_the_table(workflow) -> None:
     rules = jobs(workflow.dry("results/figures/dpo_st_rounds.svg", "--config", "seeds=[0]"))
     assert rules["plot_rounds"] == 1

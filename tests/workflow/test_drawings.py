@@ -9,13 +9,14 @@ from retrace.planning.drawing import PAGE, SMALLEST, first_that_fits, layout_nam
 from retrace.planning.graph import LINES_OF_FILES, edges_of, graph_of_files, graph_of_jobs, merge_levels
 from retrace.planning.jobs import Job
 from retrace.systems.registry import tables
+from suites import first_daily
 from workflow.costs_behind import plan_of
 
 LAYOUTS = ["graphlay", *(["dot"] if shutil.which("dot") else [])]
 FILES = {table: f"results/tables/{table}.html" for table in tables()}
 
 
-@pytest.fixture(scope="module", params=["smoke", "paper"])
+@pytest.fixture(scope="module", params=first_daily(["smoke", "paper"]))
 def planned(request, workflow_class, tmp_path_factory) -> list[Job]:
     """All jobs behind all tables, planned once."""
     workflow = workflow_class(tmp_path_factory.mktemp("drawings")).configured(f"preset: {request.param}\n")
@@ -57,7 +58,7 @@ def test_a_table_is_drawn_on_one_page(planned: list[Job], table: str, layout: st
         assert {edge for edge in rules if edge[0] != edge[1]} == {edge for edge in shown if edge[0] != edge[1]}
 
 
-@pytest.mark.parametrize("table", FILES)
+@pytest.mark.parametrize("table", first_daily(FILES))
 def test_the_files_of_a_table_are_drawn_on_one_page(workflow, table: str) -> None:
     text = workflow.run("--filegraph", FILES[table]).stdout
     for layout in LAYOUTS:

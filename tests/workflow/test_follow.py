@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from suites import first_daily
 from workflow.test_slurm_profile import site  # noqa: F401
 
 MINE = """\
@@ -21,7 +22,7 @@ splits:
 MODEL = "results/arithmetic/tiny_t5/seed0/base/model"
 
 
-@pytest.mark.parametrize("profile", ["default", "tiny", "slurm"])
+@pytest.mark.parametrize("profile", first_daily(["default", "tiny", "slurm"], count=2))
 def test_the_error_of_a_failed_job_reaches_the_terminal(
     profile: str, workflow_class, copied_project, tmp_path, request
 ) -> None:
@@ -32,7 +33,7 @@ def test_the_error_of_a_failed_job_reaches_the_terminal(
     environment = {}
     if profile == "slurm":  # the job runs on the login node
         environment["PATH"] = str(request.getfixturevalue("site"))
-        words += ["--config", 'slurm={"check_folder": "never"}']
+        words += ["--retries", "0", "--config", 'slurm={"check_folder": "never"}']
     if profile == "tiny":  # whose own file is found from the project's folder only
         words += ["--configfile", str(workflow.project / "profiles/tiny/config.yaml")]
     done = workflow.run("results/data/mine/test.jsonl", *words, env=environment)
@@ -43,6 +44,7 @@ def test_the_error_of_a_failed_job_reaches_the_terminal(
     assert f"data/mine/test failed: {said} (its log: {log})" in done.stderr.splitlines()
 
 
+@pytest.mark.slow
 def test_a_running_job_has_a_line_on_the_terminal(workflow) -> None:
     settings = ["preset=smoke", "base={max_steps: 150}"]
     profile = workflow.project / "profiles/tiny"

@@ -10,6 +10,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Example, Prediction
 from retrace.systems.icot.speed import Speed
+from suites import first_daily
 from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 TASKS = ["mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5", "gsm8k"]
@@ -23,7 +24,7 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", first_daily(reversed(TASKS)))
 def test_headline_targets_of_the_paper(workflow, task: str) -> None:
     shown = workflow.dry(*[f"results/{task}/{way}_acc.json" for way in WAYS])
     rules = jobs(shown)
@@ -42,7 +43,7 @@ def test_headline_targets_of_the_paper(workflow, task: str) -> None:
     assert f"Preparing test of {task}\n" in shown
 
 
-@pytest.mark.parametrize("model", ["gpt2", "gpt2_medium", "gpt2_large", "tiny_gpt2", "small_gpt2"])
+@pytest.mark.parametrize("model", first_daily(["gpt2", "tiny_gpt2", "gpt2_medium", "gpt2_large", "small_gpt2"]))
 def test_every_model(workflow, model: str) -> None:
     targets = [f"results/{task}/{model}/{way}_acc.json" for task in ("mult_4x4", "gsm8k") for way in WAYS]
     rules = jobs(workflow.dry(*targets, f"results/gsm8k/{model}/icot_speed.json"))
@@ -57,7 +58,7 @@ def test_other_tasks_give_their_steps_too(workflow) -> None:
     assert "with implicit from icot of tiny_gpt2" in shown
 
 
-@pytest.mark.parametrize(("preset", "tasks"), [("tiny", 2), ("smoke", 1), ("small", 1)])
+@pytest.mark.parametrize(("preset", "tasks"), first_daily([("tiny", 2), ("smoke", 1), ("small", 1)]))
 def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
     rules = jobs(workflow.dry("icot", "--config", f"preset={preset}"))
     assert rules["score_method"] == tasks * len([*WAYS, *CONTROLS])
@@ -69,6 +70,7 @@ def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
     assert sum(rules[rule] for rule in rules if rule.startswith("train_")) == tasks * (6 + 2)
 
 
+@pytest.mark.slow
 def test_the_table(workflow) -> None:
     rules = jobs(workflow.dry("results/tables/icot_table1.html"))
     assert rules["score_method"] == 27

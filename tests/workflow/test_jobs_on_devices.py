@@ -19,6 +19,7 @@ def names(*devices: str, locks) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(devices), "RETRACE_GPU_LOCKS": str(locks)}
 
 
+@pytest.mark.slow
 def test_jobs_share_the_devices_and_another_number_redoes_nothing(copy, tmp_path) -> None:
     targets = [f"{FOLDER}/{method}_acc.json" for method in ("greedy", "beam", "stepwise")]
     environment = names("4", locks=tmp_path / "locks")

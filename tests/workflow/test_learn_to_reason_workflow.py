@@ -11,6 +11,7 @@ from retrace.evaluation.result import Result, load_document
 from retrace.evaluation.rounds import RoundFigure
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import MarkedAnswer, Prediction, TeacherRationale
+from suites import first_daily
 from unit.chat_server import ChatServer
 from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
@@ -41,7 +42,7 @@ def test_headline_targets_of_the_paper(workflow) -> None:
     assert rules["train_learn_to_reason"] == 6 * (4 * 3 + 1)
 
 
-@pytest.mark.parametrize("preset", ["tiny", "smoke"])
+@pytest.mark.parametrize("preset", first_daily(["smoke", "tiny"]))
 def test_small_presets_and_every_kind_of_target(workflow, preset: str) -> None:
     # The oracle, who teaches here, has no worked solutions of CommonsenseQA to give.
     targets = [f"results/{task}/learn_to_reason_acc.json" for task in TASKS if task != "commonsense_qa"]
@@ -60,6 +61,7 @@ def test_small_presets_and_every_kind_of_target(workflow, preset: str) -> None:
     assert "fetch_model" not in rules
 
 
+@pytest.mark.slow
 def test_rounds_chain(workflow) -> None:
     """Round 3 needs two rounds before it; round 0 is the generator; the control asks as often as the method itself."""
 

@@ -6,6 +6,8 @@ import shlex
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from workflow_fixtures import WARM
 
 
@@ -55,15 +57,29 @@ def test_the_readme_is_short(workflow) -> None:
     assert len((workflow.project / "README.md").read_text(encoding="utf-8").splitlines()) <= 250
 
 
-def test_the_commands_of_the_pages_can_be_planned(workflow, copied_project, workflow_class) -> None:
-    texts = [page.read_text(encoding="utf-8") for page in pages(workflow.project)]
-    commands = [words for text in texts for words in readme_commands(text)]
-    assert len(commands) >= 40
-    project = copied_project()  # profiles are looked up in the working folder
-    assert len([path for text in texts for path in write_shown_files(text, project)]) >= 8
+def planned_together(commands: list[list[str]]) -> list[list[str]]:
+    """Commands of the same options as one with all their targets: Snakemake refuses it if one of them has no rule."""
+    together: dict[tuple[str, ...], dict[str, None]] = {}
     for words in commands:
-        for folder in re.findall(r'"released_(?:student|emulator)": "([^"]+)"', " ".join(words)):
-            (project / folder).mkdir(parents=True, exist_ok=True)  # what the user has fetched before
+        targets = dict.fromkeys(word for word in words if word.startswith("results/"))
+        options = tuple(word for word in words if word not in targets)
+        together.setdefault(("file" if targets else "default", *options), {}).update(targets)
+    return [[*targets, *options] for (_, *options), targets in together.items()]
+
+
+@pytest.mark.parametrize(
+    ("folder", "least"), [(".", 8), pytest.param("docs", 35, marks=pytest.mark.slow)], ids=["README", "pages"]
+)
+def test_the_commands_can_be_planned(workflow, copied_project, workflow_class, folder: str, least: int) -> None:
+    texts = {page: page.read_text(encoding="utf-8") for page in pages(workflow.project)}
+    home = workflow.project / folder
+    commands = [words for page, text in texts.items() if page.parent == home for words in readme_commands(text)]
+    assert len(commands) >= least
+    project = copied_project()  # profiles are looked up in the working folder
+    assert len([path for text in texts.values() for path in write_shown_files(text, project)]) >= 8
+    for words in planned_together(commands):
+        for fetched in re.findall(r'"released_(?:student|emulator)": "([^"]+)"', " ".join(words)):
+            (project / fetched).mkdir(parents=True, exist_ok=True)  # what the user has fetched before
         shown = workflow_class(project, project).dry(*words)
         assert re.search(r"^total +[1-9]", shown, flags=re.MULTILINE), words
 

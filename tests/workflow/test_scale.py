@@ -35,6 +35,7 @@ def plans(workflow_class, tmp_path_factory):
     ]
 
 
+@pytest.mark.slow
 def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(plans) -> None:
     (few, small), (many, large) = plans
     assert many > 4 * few
@@ -45,6 +46,7 @@ def test_configurations_are_read_and_checked_once_however_many_jobs_there_are(pl
     assert small["values"] == 1 + 2
 
 
+@pytest.mark.slow
 def test_our_own_calls_a_job_do_not_grow(plans) -> None:
     (few, small), (many, large) = plans
     assert large.total() / many <= small.total() / few

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from suites import first_daily
+
 SINFO = """\
 cpu|10|64|257000|(null)|infinite|up
 gpu|8|64|1030000|gpu:a100:8|infinite|up
@@ -88,12 +90,14 @@ def test_a_training_with_a_backbone_asks_for_what_the_larger_model_needs(workflo
 
 @pytest.mark.parametrize(
     ("target", "setting"),
-    [
-        ("gsm8k/grace", 'align={"embedder": "nobody/embedder"}'),
-        ("coin_flip/grace", 'pair={"step_judge": "entailment", "entailment_model": "nobody/judge@main"}'),
-        ("gsm8k/grace", 'discriminator={"backbone": "nobody/encoder"}'),
-        ("gsm8k/verifier", 'verifier={"backbone": "nobody/encoder"}'),
-    ],
+    first_daily(
+        [
+            ("gsm8k/grace", 'align={"embedder": "nobody/embedder"}'),
+            ("coin_flip/grace", 'pair={"step_judge": "entailment", "entailment_model": "nobody/judge@main"}'),
+            ("gsm8k/grace", 'discriminator={"backbone": "nobody/encoder"}'),
+            ("gsm8k/verifier", 'verifier={"backbone": "nobody/encoder"}'),
+        ]
+    ),
 )
 def test_a_model_that_no_rule_fetches_is_fetched_before_nodes_without_a_network_need_it(
     workflow, site, tmp_path, target: str, setting: str
@@ -109,15 +113,17 @@ def test_a_model_that_no_rule_fetches_is_fetched_before_nodes_without_a_network_
 
 @pytest.mark.parametrize(
     ("target", "trainings"),
-    [
-        ("gsm8k/flan_t5_large/dpo_st", {"train_warm_up": 1, "train_dpo": 1, "train_round": 1}),
-        (
-            "gsm8k/gpt2/icot",
-            {"train_explicit_cot": 1, "train_icot_student": 1, "train_icot_emulator": 1, "train_icot": 1},
-        ),
-        ("gsm8k/phi35_mini/latro", {"train_latro": 8}),
-        ("gsm8k/gptj_6b/learn_to_reason", {"train_learn_to_reason": 8}),
-    ],
+    first_daily(
+        [
+            ("gsm8k/flan_t5_large/dpo_st", {"train_warm_up": 1, "train_dpo": 1, "train_round": 1}),
+            (
+                "gsm8k/gpt2/icot",
+                {"train_explicit_cot": 1, "train_icot_student": 1, "train_icot_emulator": 1, "train_icot": 1},
+            ),
+            ("gsm8k/phi35_mini/latro", {"train_latro": 8}),
+            ("gsm8k/gptj_6b/learn_to_reason", {"train_learn_to_reason": 8}),
+        ]
+    ),
 )
 def test_trainings_of_every_system_ask_for_gpus(workflow, site, target: str, trainings: dict[str, int]) -> None:
     asks = asked(submitted(workflow, site, f"results/{target}_acc.json", "--config", "seeds=[0]"))

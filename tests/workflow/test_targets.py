@@ -1,8 +1,11 @@
 """Every target name resolves in a dry run, without network and GPU, and a wrong one gets the valid ones."""
 
 import re
+from itertools import product
 
 import pytest
+
+from suites import first_daily
 
 TASKS = ["gsm8k", "svamp", "multiarith", "mathqa", "coin_flip", "tso", "arithmetic"]
 FAMILY = ["greedy", "beam", "self_consistency", "verifier", "stepwise", "grace", "grace_self_consistency"]
@@ -13,7 +16,7 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)}
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", first_daily(["multiarith", *(task for task in TASKS if task != "multiarith")]))
 def test_headline_targets_of_the_paper(workflow, task: str) -> None:
     shown = workflow.dry(f"results/{task}/grace_acc.json")
     rules = jobs(shown)
@@ -24,8 +27,10 @@ def test_headline_targets_of_the_paper(workflow, task: str) -> None:
     assert ("Preparing sampling_demonstrations of multiarith" in shown) == (task == "multiarith")
 
 
-@pytest.mark.parametrize("preset", ["tiny", "smoke"])
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    ("task", "preset"),
+    first_daily(sorted(product(TASKS, ("tiny", "smoke")), key=lambda pair: pair[0] not in ("svamp", "arithmetic")), 4),
+)
 def test_headline_targets_of_the_small_presets(workflow, task: str, preset: str) -> None:
     shown = workflow.dry(f"results/{task}/grace_acc.json", "--config", f"preset={preset}")
     rules = jobs(shown)
@@ -36,7 +41,7 @@ def test_headline_targets_of_the_small_presets(workflow, task: str, preset: str)
     assert ("train_sft" in rules) == (task != "arithmetic")
 
 
-@pytest.mark.parametrize("model", ["flan_t5_large", "llama_7b", "tiny_t5", "tiny_gpt2"])
+@pytest.mark.parametrize("model", first_daily(["llama_7b", "flan_t5_large", "tiny_t5", "tiny_gpt2"]))
 def test_every_method_on_any_model(workflow, model: str) -> None:
     targets = [f"results/gsm8k/{model}/{method}_acc.json" for method in [*FAMILY, "sft_grace", "sft_greedy"]]
     rules = jobs(workflow.dry(*targets, f"results/gsm8k/{model}/compare/grace_vs_greedy.json"))
@@ -47,7 +52,7 @@ def test_every_method_on_any_model(workflow, model: str) -> None:
 LATRO = [f"{checkpoint}{decoder}" for checkpoint in ("latro", "latro_sft", "base") for decoder in ("", "_maj")]
 
 
-@pytest.mark.parametrize("task", ["gsm8k", "arc_challenge", "arithmetic"])
+@pytest.mark.parametrize("task", first_daily(["arc_challenge", "gsm8k", "arithmetic"]))
 def test_headline_targets_of_latro(workflow, task: str) -> None:
     shown = workflow.dry(*(f"results/{task}/{method}_acc.json" for method in [*LATRO, "latro_few_shot"]))
     rules = jobs(shown)
@@ -57,7 +62,7 @@ def test_headline_targets_of_latro(workflow, task: str) -> None:
     assert rules["fetch_model"] == 1
 
 
-@pytest.mark.parametrize("model", ["phi35_mini", "mistral_7b", "llama31_8b", "tiny_gpt2"])
+@pytest.mark.parametrize("model", first_daily(["phi35_mini", "mistral_7b", "llama31_8b", "tiny_gpt2"]))
 def test_latros_figure_and_few_shot_results(workflow, model: str) -> None:
     targets = [f"results/gsm8k/{model}/{method}_acc.json" for method in ("base_few_shot", "latro_few_shot_maj")]
     rules = jobs(workflow.dry(*targets, f"results/figures/latro_gsm8k_{model}.svg"))
@@ -83,11 +88,13 @@ def test_checkpoints_are_compared_on_test_only_where_asked_for(workflow) -> None
     assert set(asked.findall(shown)) == {"results/data/gsm8k/test.jsonl"}
 
 
+@pytest.mark.slow
 def test_latros_table(workflow) -> None:
     rules = jobs(workflow.dry("results/tables/latro_table2.html"))
     assert rules["score_method"] == 36
 
 
+@pytest.mark.slow
 def test_the_table_and_the_sweep(workflow) -> None:
     rules = jobs(workflow.dry("results/tables/grace_table1.html", "results/gsm8k/flan_t5_large/grace_beta_sweep.svg"))
     assert rules["score_method"] == 30

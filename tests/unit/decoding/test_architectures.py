@@ -63,6 +63,10 @@ PRECISIONS = [(torch.float32, False), (torch.bfloat16, False), (torch.float32, T
 in_all_precisions = pytest.mark.parametrize(("dtype", "mixed"), PRECISIONS, ids=["float32", "bfloat16", "autocast"])
 CAUSAL = ["gpt2", "gptj", "llama", "mistral", "phi3"]
 KINDS = [*CAUSAL, "t5", "flan_t5"]
+EVERY_DAY = ("gpt2", "llama", "flan_t5")
+in_all_kinds = pytest.mark.parametrize(
+    "kind", [kind if kind in EVERY_DAY else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+)
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +133,7 @@ def gaps(decoder: Decoder, answers: list[list[int]]) -> list[float]:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
-@pytest.mark.parametrize("kind", KINDS)
+@in_all_kinds
 def test_greedy_tokens_are_those_of_generate(kind, dtype, tokenizer):
     """Half precision may choose otherwise in a batch than alone, here as there."""
     model, family = make(kind, dtype, tokenizer)
@@ -142,7 +146,7 @@ def test_greedy_tokens_are_those_of_generate(kind, dtype, tokenizer):
     assert by_the_engine(decoder, len(PROMPTS)) == by_the_library(plain, len(PROMPTS))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@in_all_kinds
 def test_greedy_tokens_under_autocast(kind, tokenizer):
     """Attention is finer than the library's there; where another token is chosen, rounding explains it."""
     model, family = make(kind, torch.float32, tokenizer)
@@ -158,7 +162,7 @@ def test_greedy_tokens_under_autocast(kind, tokenizer):
 
 
 @in_all_precisions
-@pytest.mark.parametrize("kind", KINDS)
+@in_all_kinds
 def test_samples_and_beams(kind, dtype, mixed, tokenizer):
     model, family = make(kind, dtype, tokenizer)
     decoder = Decoder(model, tokenizer, family)

@@ -6,10 +6,11 @@ import torch
 from retrace.decoding.beam import beam_search
 from retrace.decoding.engine import Decoder
 from retrace.text.calculator import Calculator
+from suites import first_daily
 from unit import tiny_generators
 
 
-@pytest.fixture(params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(params=first_daily(["encoder_decoder", "decoder_only"]))
 def decoder(request):
     return Decoder(*tiny_generators.learned(request.param), request.param)
 

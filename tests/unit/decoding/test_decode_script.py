@@ -14,12 +14,13 @@ from retrace.evaluation.predictions import decoding_seconds
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Prediction
 from retrace.systems.algorithms import algorithms
+from suites import first_daily
 from unit import tiny_generators
 
 SCRIPTS = Path(decode.__file__).parent
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["decoder_only", "encoder_decoder"]))
 def words(request, tmp_path_factory):
     return tiny_generators.write_project(tmp_path_factory.mktemp(request.param), request.param)
 

@@ -19,6 +19,7 @@ from retrace.decoding.sampling import generate
 from retrace.decoding.step_choice import Context, measure_step_choice
 from retrace.errors import UserError
 from retrace.models.exact import make_rows_independent
+from suites import first_daily
 from unit.guided_rows import decode_guided
 
 torch.set_num_threads(1)
@@ -41,7 +42,7 @@ class Limit:
         self.largest = max(self.largest, rows)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=first_daily(reversed(FAMILIES)))
 def limited(request):
     """(decoder, its limit, prompts)"""
     model, tokenizer = tiny_generators.learned(request.param)
@@ -93,7 +94,7 @@ def test_beam_search(limited) -> None:
         search(64)
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=first_daily(FAMILIES))
 def guided(request):
     """(generator, its limit, discriminator)"""
     generator = make_generator("small", request.param)

@@ -79,7 +79,10 @@ def killed(job: str, given: list[str], state: Path, lines: int, by: signal.Signa
     assert process.exitcode == -by
 
 
-@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    "job",
+    [job if job in ("greedy", "sample_round") else pytest.param(job, marks=pytest.mark.slow) for job in JOBS],
+)
 def test_killed_jobs_write_the_bytes_of_an_undisturbed_run(job, words, tmp_path, capfd) -> None:
     whole, output = tmp_path / "whole" / "test.jsonl", tmp_path / "killed" / "test.jsonl"
     JOBS[job][0](arguments(job, words, whole, "--batch-size", "64"))

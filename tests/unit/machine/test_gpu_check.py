@@ -1,6 +1,7 @@
 """The check of a GPU (tests/gpu) at toy size on a processor: its ways exist and its figures are what they say."""
 
 import json
+import os
 import re
 import subprocess
 import time
@@ -11,6 +12,7 @@ import pytest
 from gpu import check
 from gpu.measure import shares
 from gpu.processes import SECTIONS
+from workflow_fixtures import WARM
 
 GPU = Path(__file__).parents[2] / "gpu"
 # Processes and runs of their own, which tests/faults, test_launch.py and tests/workflow try.
@@ -90,7 +92,8 @@ def test_the_share_of_waiting() -> None:
 
 
 def test_the_command_names_its_sections() -> None:
-    done = subprocess.run([GPU / "run", "--list"], capture_output=True, text=True, check=False)
+    around = {**os.environ, "PYTHON": str(WARM.python())}
+    done = subprocess.run([GPU / "run", "--list"], env=around, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == list(SECTIONS)
     missing = subprocess.run([GPU / "run", "--wheels", "/nowhere"], capture_output=True, text=True, check=False)

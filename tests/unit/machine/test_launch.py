@@ -14,6 +14,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.machine import launch
 from retrace.workflow.configuration import Configuration
+from suites import first_daily
 
 SCRIPTS = Path(launch.__file__).parents[2]
 SLURM = {"SLURM_JOB_ID": "15003", "SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "gpu[003-004]"}
@@ -269,6 +270,7 @@ def test_two_processes(start, tmp_path) -> None:
         assert (given["WORLD_SIZE"], given["RETRACE_STRATEGY"], given["OMP_NUM_THREADS"]) == ("2", "ddp", "2")
 
 
+@pytest.mark.slow
 def test_processes_that_end_right_after_their_last_exchange_end_well(start) -> None:
     """Without taking leave of their group, three of four such launches end by an abort."""
     for _ in range(4):
@@ -276,7 +278,7 @@ def test_processes_that_end_right_after_their_last_exchange_end_well(start) -> N
         assert (code, out) == (0, "process 0 speaks\n"), err
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", first_daily([1, 0]))
 def test_a_process_that_fails_ends_all_and_says_why(start, tmp_path, rank: int) -> None:
     code, _, err = finished(start("--processes", "2", todo=f"fails{rank}"))
     assert code == 2
@@ -296,6 +298,7 @@ def test_killing_the_launcher_ends_its_processes(start, tmp_path) -> None:
     assert len(gone) == 2
 
 
+@pytest.mark.slow
 def test_ending_the_launcher_ends_its_processes(start, tmp_path) -> None:
     launcher = start("--processes", "2", todo="sleeps")
     wait_for(lambda: all((tmp_path / f"{rank}.json").exists() for rank in (0, 1)))
@@ -305,6 +308,7 @@ def test_ending_the_launcher_ends_its_processes(start, tmp_path) -> None:
     assert not psutil.wait_procs(processes, timeout=30)[1]
 
 
+@pytest.mark.slow
 def test_gpus_that_torch_does_not_see(start, tmp_path) -> None:
     """Names in CUDA_VISIBLE_DEVICES do not make a GPU."""
     code, _, err = finished(start("--gpus", "2", CUDA_VISIBLE_DEVICES="0,1"))
@@ -316,6 +320,7 @@ def test_gpus_that_torch_does_not_see(start, tmp_path) -> None:
     assert seen(tmp_path, 1)["WORLD_SIZE"] == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 4, 8])
 def test_each_process_sees_the_jobs_devices_and_the_strategy(start, tmp_path, count: int) -> None:
     """A machine of eight GPUs, which are names only: so the processes compute on the processor, as many as on GPUs."""
@@ -367,6 +372,7 @@ def test_faults_are_one_line(start, options: list[str], environment: dict[str, s
     assert message in err
 
 
+@pytest.mark.slow
 def test_slurm_keeps_its_own_devices(start, tmp_path) -> None:
     code, _, err = finished(
         start("--gpus", "2", SLURM_JOB_ID="7", CUDA_VISIBLE_DEVICES="5,3", RETRACE_REQUIRE_GPU="no")

@@ -12,6 +12,7 @@ import torch
 from retrace.errors import UserError
 from retrace.machine.tracking import LOG_TO, check_installed, run_name, tracking_options, variables_for
 from retrace.workflow.configuration import Configuration
+from suites import first_daily
 from unit import tiny_trainers
 from unit.tiny_trainers import TRAINERS
 
@@ -55,7 +56,7 @@ def test_a_run_is_named_like_its_target(state: str, name: str) -> None:
 
 
 @needs("tensorboard")
-@pytest.mark.parametrize("name", DIFFERENT)
+@pytest.mark.parametrize("name", first_daily(DIFFERENT))
 def test_tensorboard_hears_of_a_training_and_changes_nothing(name: str, folder, monkeypatch) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -259,6 +259,7 @@ def in_mirror(mirror: Path, hub: str, **changes: bytes) -> ModelConfig:
     return ModelConfig(name="tiny", title="Tiny", family="encoder_decoder", hub=hub)
 
 
+@pytest.mark.slow
 def test_a_cache_that_a_download_left_incomplete_is_completed(tmp_path, endpoint) -> None:
     assert fetch(tmp_path, endpoint).returncode == 0
     for part in (tmp_path / "hub").rglob("tokenizer.json"):
@@ -285,6 +286,7 @@ for number in range(20):
 """
 
 
+@pytest.mark.slow
 def test_jobs_that_lock_at_once_lose_no_entry(tmp_path) -> None:
     lock = tmp_path / "config" / "models.lock.json"
     together = time.time() + 4

@@ -9,6 +9,7 @@ from retrace.errors import UserError
 from retrace.schemas import Example
 from retrace.tasks.formats import demonstrations, read_split, shared_questions
 from retrace.tasks.load import load_task
+from suites import first_daily
 
 CONFIG = Path(__file__).parents[3] / "config"
 ROWS = [
@@ -197,7 +198,7 @@ SIZES = {
 }
 
 
-@pytest.mark.parametrize("name", SIZES)
+@pytest.mark.parametrize("name", first_daily(sorted(SIZES, key=SIZES.get)))
 def test_real_data(mirror, name):
     """Sizes, disjoint splits, and every reference solution right by its own task's graders."""
     task = load_task(name, CONFIG)
@@ -216,6 +217,7 @@ def test_real_data(mirror, name):
     assert all(example.steps for example in splits[0] + splits[1])
 
 
+@pytest.mark.slow
 def test_the_splits_of_dpo_st(mirror):
     """Its own training and development questions and the test set of all; sizes as in the paper's Table 1."""
     task = load_task("gsm8k", CONFIG)

@@ -5,13 +5,14 @@ import threading
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrace.errors import UserError
 from retrace.tasks import math_process
 from retrace.tasks.math_answers import MATHEMATICS, boxed, latex, read_math, same_answer, trimmed, words_of, written
 from retrace.tasks.math_process import LONGEST, MathProcess, math_key, same_math
+from suites import first_daily
 
 PHRASES = ["The answer is", "####"]
 
@@ -195,7 +196,6 @@ def test_parts_of_answers() -> None:
     assert latex("2e3 + x") == r"$2 \cdot 10^{3} + x$"
 
 
-@settings(max_examples=100, deadline=None)
 @given(
     st.fractions(min_value=-10_000, max_value=10_000, max_denominator=500),
     st.sampled_from(
@@ -227,7 +227,7 @@ def process():
 BOMBS = ["9^{9^{9^9}}", "(10^9)!", "(" * 450 + "1" + ")" * 450, "(x+y+z+1)^{9000}"]
 
 
-@pytest.mark.parametrize("bomb", BOMBS)
+@pytest.mark.parametrize("bomb", first_daily(BOMBS))
 def test_a_bomb_has_no_answer_and_harms_nothing(process: MathProcess, bomb: str) -> None:
     assert process.ask("key", f"${bomb}$") is None
     assert process.ask("same", "$5$", f"${bomb}$") is not True

@@ -13,13 +13,14 @@ from retrace.prompting.prompting import Prompting
 from retrace.tasks.load import load_task
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.trainer import train
+from suites import first_daily
 from unit.tiny_generators import TASK, examples, learned
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
 FAMILIES = ["encoder_decoder", "decoder_only"]
 
 
-@pytest.fixture(params=FAMILIES)
+@pytest.fixture(params=first_daily(reversed(FAMILIES)))
 def setting(request, tmp_path):
     """A model that knows four answers by heart, and how it is asked."""
     model, tokenizer = learned(request.param)

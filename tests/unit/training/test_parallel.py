@@ -34,6 +34,7 @@ SIZES = {"latro": 17.0}
 REFUSED = {("latro", "fsdp"), ("learn_to_reason_accuracy", "fsdp")}  # no answers are decoded under it
 STRATEGIES = ("ddp", "zero2", "zero3", "fsdp")
 OFFLOADING = ("zero2_offload", "zero3_offload")
+STEPS = 4  # beyond the first epoch, which is three
 
 
 def launched(
@@ -72,10 +73,10 @@ def alone(tmp_path_factory):
     """What one process makes of a trainer, made once: its folder and the model."""
 
     @cache
-    def run(name: str) -> tuple[Path, nn.Module]:
+    def run(name: str, steps: int = STEPS) -> tuple[Path, nn.Module]:
         folder = tmp_path_factory.mktemp(name)
         trainer = TRAINERS[name]
-        model, logged = trainer.train(folder / "state")
+        model, logged = trainer.train(folder / "state", max_steps=steps)
         trainer.save(model, logged, folder / "model")
         (folder / "model" / "curve.json").write_text(json.dumps(logged))
         return folder, model
@@ -91,7 +92,8 @@ def together(tmp_path_factory):
     def run(strategy: str) -> Path | Exception:
         folder = tmp_path_factory.mktemp(strategy)
         try:
-            launched([name for name in TRAINERS if (name, strategy) not in REFUSED], folder, strategy)
+            names = [name for name in TRAINERS if (name, strategy) not in REFUSED]
+            launched(names, folder, strategy, options=json.dumps({"max_steps": STEPS}))
         except (AssertionError, subprocess.TimeoutExpired) as error:
             return error  # so that the other trainers' tests need not wait for the same
         return folder
@@ -105,10 +107,11 @@ def together(tmp_path_factory):
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "strategy"),
     [
-        pytest.param(name, strategy, marks=[] if strategy == "ddp" else pytest.mark.slow)
+        (name, strategy)
         for name in TRAINERS
         for strategy in STRATEGIES
         if (name, strategy) not in REFUSED  # see test_decoding_under_fsdp_is_refused
@@ -120,7 +123,7 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     one, model = alone(name)
     ours, theirs = curve(two), curve(one)
     losses = [row["loss"] for row in theirs if "loss" in row]
-    assert len(losses) == 8
+    assert len(losses) == STEPS
     assert len(ours) == len(losses) + (3 if name == "latro" else 2)  # measurements; LaTRO measures the start, too
     for mine, other in zip(ours, theirs, strict=True):
         assert mine == pytest.approx(other, rel=TOLERANCE, abs=TOLERANCE * SIZES.get(name, 1.0))
@@ -137,8 +140,8 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     # ... nothing was compiled for it, ...
     assert not (two.parent / COMPILED).exists()
     # ... and the work was divided as asked.
-    saved = two / "state" / "checkpoint-8"
-    parts = {"zero2": "global_step8/*optim_states.pt", "zero3": "global_step8/*model_states.pt"}
+    saved = two / "state" / f"checkpoint-{STEPS}"
+    parts = {"zero2": f"global_step{STEPS}/*optim_states.pt", "zero3": f"global_step{STEPS}/*model_states.pt"}
     if strategy in parts:
         assert len(list(saved.glob(parts[strategy]))) == 2
     assert (saved / "pytorch_model_fsdp.bin").exists() == (strategy == "fsdp")
@@ -150,13 +153,14 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
 def test_one_process_that_offloads_trains_like_one_that_does_not(alone, tmp_path, strategy: str) -> None:
     """A processor has nowhere to offload to, but DeepSpeed takes the settings there, and trains alike."""
     names = ["sft_decoder_only", "latro"]
-    launched(names, tmp_path, strategy, processes=1)
+    launched(names, tmp_path, strategy, processes=1, options=json.dumps({"max_steps": STEPS}))
     for name in names:
         mine, other = weights(tmp_path / name), weights(alone(name)[0])
         assert mine.keys() == other.keys()
         for place in mine:
             assert torch.allclose(mine[place], other[place], rtol=0, atol=TOLERANCE), place
-        assert list((tmp_path / name / "state" / "checkpoint-8").glob("global_step8/*optim_states.pt"))
+        saved = tmp_path / name / "state" / f"checkpoint-{STEPS}"
+        assert list(saved.glob(f"global_step{STEPS}/*optim_states.pt"))
     assert not (tmp_path / COMPILED).exists()
 
 
@@ -209,7 +213,7 @@ def test_a_training_goes_on_with_another_number_of_processes(alone, tmp_path) ->
     launched([name], tmp_path, "ddp", expect=128 + signal.SIGKILL, kill_at="5", **options)
     done = launched([name], tmp_path, "ddp", processes=1, **options)
     assert "resuming at" in done.stderr
-    one, other = weights(tmp_path / name), weights(alone(name)[0])
+    one, other = weights(tmp_path / name), weights(alone(name, steps=8)[0])
     for place in one:
         assert torch.allclose(one[place], other[place], rtol=0, atol=TOLERANCE), place
 

@@ -15,6 +15,7 @@ from retrace.models.load import check_tokenizer, load_model, load_tokenizer
 from retrace.training import sft
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import IGNORED, add_noise, collate_generator, generator_rows, result_spans
+from suites import first_daily
 from unit import tiny_generators
 from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
@@ -183,8 +184,10 @@ def read_curve(folder) -> list[dict]:
     return [json.loads(line) for line in (folder / "curves.jsonl").read_text().splitlines()]
 
 
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "precision"),
+    first_daily([(family, precision) for precision in ("bfloat16", "float32") for family in FAMILIES]),
+)
 def test_the_checkpoint_that_is_kept(family: str, precision: str, tmp_path) -> None:
     """Each way of choosing keeps the weights that its own measure says are best, as decoding finds them afterwards."""
     (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
@@ -217,7 +220,7 @@ def test_the_checkpoint_that_is_kept(family: str, precision: str, tmp_path) -> N
     assert not torch.equal(kept["accuracy"], kept["last"])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(reversed(FAMILIES)))
 def test_scripts_make_a_base_model_and_fine_tune_it(family: str, tmp_path, capsys) -> None:
     (tmp_path / "tiny.yaml").write_text(MODEL_YAML.format(family=family))
     (tmp_path / "arithmetic.yaml").write_text(TASK_YAML)

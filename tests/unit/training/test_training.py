@@ -15,6 +15,7 @@ from retrace.training import parallel, sft, trainer
 from retrace.training.arguments import _OPTIMIZERS, arguments_of_training
 from retrace.training.data import bucketed_order, collate_generator, generator_rows
 from retrace.training.options import SftTraining
+from suites import first_daily
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -107,7 +108,7 @@ def test_order_shows_every_example_once_an_epoch_and_groups_lengths() -> None:
     assert sorted(short[:3]) == [0, 1, 2] or len(short) == 8
 
 
-@pytest.mark.parametrize("step", [2, 8])
+@pytest.mark.parametrize("step", first_daily([2, 8]))
 def test_stopped_training_goes_on_to_the_same_weights(tmp_path, step: int, capsys) -> None:
     """With dropout, in the third epoch, with accumulation; stopped before the first and after the second save."""
     changes = {"device_batch_size": 8}

@@ -58,7 +58,13 @@ def test_the_table_is_about_every_method() -> None:
     assert {name for name in GENERATORS if SETTINGS.model(name).scratch} == SCRATCH
 
 
-@pytest.mark.parametrize(("methods", "tasks", "models"), TABLE, ids=[row[0].split()[0] for row in TABLE])
+@pytest.mark.parametrize(
+    ("methods", "tasks", "models"),
+    [
+        pytest.param(*row, marks=pytest.mark.slow if row is TABLE[-1] else [], id=row[0].split()[0])  # of long chains
+        for row in TABLE
+    ],
+)
 def test_every_combination_of_the_configuration(methods: str, tasks: set[str], models: set[str]) -> None:
     for method in methods.split():
         for task in SETTINGS.tasks:

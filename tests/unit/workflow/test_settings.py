@@ -9,12 +9,13 @@ from retrace.models.options import load_model_config
 from retrace.workflow.layers import merged
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest, read_yaml
+from suites import first_daily
 
 CONFIG = Path(__file__).parents[3] / "config"
 PRESETS = sorted(path.stem for path in (CONFIG / "presets").glob("*.yaml"))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", first_daily(["paper", *(name for name in PRESETS if name != "paper")]))
 def test_every_preset_holds_for_every_task_and_model(preset: str) -> None:
     settings = Settings({"preset": preset}, CONFIG)
     for task in settings.tasks:

@@ -22,6 +22,7 @@ from retrace.training import adapters
 from retrace.training.likelihood import log_probabilities, sequence_log_probs
 from retrace.training.restarts import Owner
 from retrace.training.sft import disable_dropout
+from suites import first_daily
 from unit.model_folders import save_model
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
@@ -169,7 +170,7 @@ class Gradients(TrainerCallback):
             self.second = torch.cat([weight.grad.flatten().clone() for weight in model.parameters()])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(FAMILIES))
 def test_accumulation_changes_neither_loss_nor_gradient(tmp_path, family):
     found = []
     for parts in (8, 2):
@@ -191,8 +192,10 @@ def test_a_batch_size_that_cannot_be_is_refused(tmp_path, monkeypatch):
 # ---------------------------------------------------------------- restarts
 
 
-@pytest.mark.parametrize("changes", [{}, {"lora_rank": 2}], ids=["whole", "adapters"])
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    ("family", "changes"),
+    first_daily([(family, changes) for changes in ({}, {"lora_rank": 2}) for family in FAMILIES], count=2),
+)
 def test_stopped_training_goes_on_to_the_same_weights(tmp_path, family, changes, capsys):
     changes = {"device_batch_size": 4, "dropout": True, **changes}
     one, _ = trained(family, tmp_path / "one", noisy=0.2, **changes)
@@ -220,7 +223,7 @@ def test_dropout_is_switched_off_everywhere():
     assert model.config.dropout_rate == 0.5
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(reversed(FAMILIES)))
 def test_adapters_are_trained_alone_and_merged(tmp_path, family):
     start = {name: weight.clone() for name, weight in setting(family)[0].state_dict().items()}
     model, _ = trained(family, tmp_path / "state", lora_rank=2, lora_alpha=4)
@@ -279,7 +282,7 @@ def test_the_script(tmp_path, family):
     assert "has not learned to compute" in card
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(FAMILIES))
 def test_without_pairs_the_model_stays_as_it_is(tmp_path, family, capsys):
     train_dpo.main(project(tmp_path, family, pairs=[]))
     assert "there are no pairs to learn from" in capsys.readouterr().out
@@ -298,7 +301,7 @@ def test_a_reference_with_another_tokenizer_is_refused(tmp_path):
         train_dpo.main([*words, "--reference", str(tmp_path / "other")])
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(reversed(FAMILIES)))
 def test_another_reference_model_is_used(tmp_path, family):
     words = project(tmp_path, family)
     model, tokenizer, _ = setting(family)

@@ -9,10 +9,11 @@ import sample_round
 from retrace.machine.progress import last_progress
 from retrace.machine.storage import read_jsonl
 from retrace.schemas import Trajectory
+from suites import first_daily
 from unit import tiny_generators
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["decoder_only", "encoder_decoder"]))
 def words(request, tmp_path_factory):
     return tiny_generators.write_project(tmp_path_factory.mktemp(request.param), request.param)
 

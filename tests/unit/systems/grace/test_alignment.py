@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from retrace.errors import UserError
@@ -67,7 +67,6 @@ def check_same(found, matrices, *settings):
         assert path.cost == pytest.approx(cost, abs=1e-12)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.lists(matrix(), min_size=1, max_size=5), st.sampled_from([0.5, 0.3, 0.7]), st.sampled_from([0.8, 0.6]))
 def test_batch_equals_plain(matrices, gap, threshold):
     check_same(align_batch(*padded(matrices), gap, threshold), matrices, gap, threshold)

@@ -11,10 +11,11 @@ from retrace.errors import UserError
 from retrace.machine.progress import last_progress
 from retrace.machine.storage import counts_path, read_jsonl, write_jsonl
 from retrace.schemas import SamplingCounts, Trajectory, counts_together
+from suites import first_daily
 from unit import tiny_generators
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["encoder_decoder", "decoder_only"]))
 def words(request, tmp_path_factory):
     return tiny_generators.write_project(tmp_path_factory.mktemp(request.param), request.param)
 
@@ -101,7 +102,7 @@ def test_the_same_whatever_the_batches(run):
     assert run(*options)[0] == run(*options, "--batch-size", 3)[0]
 
 
-@pytest.mark.parametrize(("size", "shown"), [(1, 0), (2, 0), (64, 0), (2, 2)])
+@pytest.mark.parametrize(("size", "shown"), first_daily([(1, 0), (2, 0), (64, 0), (2, 2)]))
 def test_shards_change_nothing(run, size, shown, demonstrations):
     """Also where blocks need different numbers of passes, and where each pass shows other worked examples."""
     options = ["--max-passes", 6, "--temperature", 1.5, "--incorrect", 14, "--block", size]

@@ -23,13 +23,14 @@ from retrace.evaluation.intervals import wilson
 from retrace.machine.progress import last_progress
 from retrace.machine.storage import write_json, write_jsonl
 from retrace.schemas import Pair, SamplingCounts
+from suites import first_daily
 from unit.guided_rows import decode_guided
 
 torch.set_num_threads(1)
 OPTIONS = ["--candidates", "3", "--max-steps", "2", "--max-step-tokens", "6", "--calculator", "false"]
 
 
-@pytest.fixture(scope="module", params=["encoder_decoder", "decoder_only"])
+@pytest.fixture(scope="module", params=first_daily(["encoder_decoder", "decoder_only"]))
 def generator(request):
     return make_generator("small", request.param)
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -26,6 +25,7 @@ from retrace.schemas import Prediction
 from retrace.systems.icot.files import load_coupled, load_emulator, load_student
 from retrace.systems.icot.speed import Speed
 from unit.implicit_world import CONFIG, coupled, examples, save_base, tokenizer
+from workflow_fixtures import WARM
 
 TASK = str(CONFIG / "tasks" / "mult_2x2.yaml")
 MODEL = {"name": "tiny", "title": "T", "family": "decoder_only"}
@@ -387,7 +387,7 @@ def test_an_encoder_decoder_is_refused(made, tmp_path) -> None:
 def test_an_error_is_one_line_and_status_2(made) -> None:
     script = Path(train_icot.__file__)
     words = made.training("wrong", student="nowhere", emulator="icot_emulator")
-    done = subprocess.run([sys.executable, str(script), *words], capture_output=True, text=True, check=False)
+    done = subprocess.run([WARM.python(), str(script), *words], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.strip().splitlines()[-1].startswith("error: ")
     assert "Traceback" not in done.stderr

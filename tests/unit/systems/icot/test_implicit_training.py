@@ -18,6 +18,7 @@ from retrace.systems.icot.networks import Coupled, Emulator, Student
 from retrace.systems.icot.options import SeparatedTraining, TeacherStates
 from retrace.systems.icot.rows import question_batch, text_batch
 from retrace.systems.icot.states import ComputedStates
+from suites import first_daily
 from unit.implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
 from unit.stopping import Stop, StopAt
 
@@ -77,7 +78,7 @@ def world(tmp_path_factory) -> World:
     return World(tmp_path_factory.mktemp("rows"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", first_daily(KINDS))
 def test_a_killed_training_ends_with_the_same_weights(world, tmp_path, kind: str, capsys) -> None:
     """With dropout and accumulation; stopped in the second epoch, after the second save."""
     changes = {"device_batch_size": 4}
@@ -105,8 +106,16 @@ def test_checkpoints_of_all_evaluations_need_their_room(world, tmp_path, monkeyp
     world.train("icot", tmp_path / "each", keep_each=True, **short)
 
 
-@pytest.mark.parametrize("kind", ["student", "emulator"])
-@pytest.mark.parametrize("what", ["teacher", "subset", "dev rows"])
+@pytest.mark.parametrize(
+    ("what", "kind"),
+    first_daily(
+        [
+            *[("teacher", "student"), ("subset", "emulator"), ("dev rows", "student")],
+            *[("teacher", "emulator"), ("subset", "student"), ("dev rows", "emulator")],
+        ],
+        count=3,
+    ),
+)
 def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kind: str, what: str, capsys) -> None:
     with pytest.raises(Stop):
         world.train(kind, tmp_path / "state", callbacks=[StopAt(7)])
@@ -118,6 +127,7 @@ def test_a_killed_training_does_not_go_on_with_other_states(world, tmp_path, kin
     assert all(torch.equal(one, two) for one, two in zip(again.parameters(), anew.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_no_killed_training_goes_on_with_other_development_rows(world, tmp_path, capsys) -> None:
     other = world.changed("dev rows", tmp_path)
     for kind in ("no_cot", "icot"):

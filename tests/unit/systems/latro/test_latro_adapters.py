@@ -57,6 +57,7 @@ class Look(TrainerCallback):
             self.by_reference = writer.sample(model.get_base_model(), questions, [9] * 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("device_batch_size", [16, 2])
 def test_without_adapters_the_model_is_the_reference_and_there_is_no_second_one(
     folder, tmp_path, device_batch_size
@@ -105,6 +106,7 @@ def test_the_checkpoint_is_the_base_with_the_best_adapters_merged(folder, tmp_pa
     assert changed == len(adapters) // 2 > 0
 
 
+@pytest.mark.slow
 def test_a_start_that_stays_the_best_is_the_base_itself(folder, tmp_path) -> None:
     setting = Setting(folder, options(), first_texts())
     start = copied(setting.model)
@@ -113,6 +115,7 @@ def test_a_start_that_stays_the_best_is_the_base_itself(folder, tmp_path) -> Non
     assert all(torch.equal(weight, start[name]) for name, weight in setting.model.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changes", [{}, {"device_batch_size": 2, "gradient_checkpointing": True}])
 def test_stopped_training_goes_on_to_the_same_weights_and_curve(folder, tmp_path, changes, capsys) -> None:
     given, judge = options(**changes), alternating(None)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
+from suites import first_daily
 from unit.latro_setting import Setting, options
 
 
@@ -26,7 +27,7 @@ def first_gradient(folder, state, **changes):
     return gradients.first, next(row for row in curve if "loss" in row)
 
 
-@pytest.mark.parametrize("sft_penalty", [0.0, 0.5])
+@pytest.mark.parametrize("sft_penalty", first_daily([0.5, 0.0]))
 def test_one_pass_two_passes_and_small_batches_give_one_gradient(folder, tmp_path, sft_penalty) -> None:
     """Whole groups are scored by the very pass that is differentiated; half a group needs a pass before it."""
     whole, line = first_gradient(folder, tmp_path / "a", sft_penalty=sft_penalty)
@@ -68,6 +69,7 @@ def test_the_gradient_is_that_of_the_formula(folder, tmp_path) -> None:
     assert line["kl"] == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_penalty_of_unfinished_rationales_is_over_the_whole_batch(folder, tmp_path) -> None:
     kept, line = first_gradient(folder, tmp_path / "a")
     penalised, other = first_gradient(folder, tmp_path / "b", unfinished="batch_mean")
@@ -100,7 +102,7 @@ def test_rationales_without_tokens_train_too(folder, tmp_path) -> None:
     assert next(row for row in curve if "loss" in row)["rationale_length"] == 0
 
 
-@pytest.mark.parametrize("device_batch_size", [16, 2])
+@pytest.mark.parametrize("device_batch_size", first_daily([2, 16]))
 def test_gradient_checkpointing_changes_nothing(folder, tmp_path, device_batch_size) -> None:
     plain, _ = first_gradient(folder, tmp_path / "a", device_batch_size=device_batch_size)
     changes = {"device_batch_size": device_batch_size, "gradient_checkpointing": True}

@@ -8,6 +8,7 @@ from transformers import TrainerCallback
 
 from retrace.errors import UserError
 from retrace.training.trainer import finish
+from suites import first_daily
 from unit.latro_setting import Setting, options
 from unit.stopping import Stop, StopAt
 
@@ -65,8 +66,7 @@ def alternating(setting: Setting):
     return lambda question, text: (len(text) % 3 == 0, False)
 
 
-@pytest.mark.parametrize("step", [1, 5])
-@pytest.mark.parametrize("device_batch_size", [16, 2])
+@pytest.mark.parametrize(("device_batch_size", "step"), first_daily([(2, 5), (16, 1), (16, 5), (2, 1)]))
 def test_stopped_training_goes_on_to_the_same_weights_and_curve(
     folder, tmp_path, step, device_batch_size, capsys
 ) -> None:
@@ -116,6 +116,7 @@ def test_accuracy_that_falls_while_the_reward_rises_stops_the_training(folder, t
     assert all(torch.equal(a, b) for a, b in zip(setting.model.parameters(), again.model.parameters(), strict=True))
 
 
+@pytest.mark.slow
 def test_a_finished_training_is_not_repeated(folder, tmp_path) -> None:
     setting = Setting(folder, options())
     curve, _ = setting.train(tmp_path / "state")

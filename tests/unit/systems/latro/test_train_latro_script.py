@@ -15,6 +15,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import load_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
+from suites import first_daily
 from unit.model_folders import save_model
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 from workflow_fixtures import WARM
@@ -85,6 +86,7 @@ def test_from_files_to_files(tmp_path) -> None:
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.slow
 def test_a_chat_model_without_pad_token(tmp_path) -> None:
     """Questions through the template, answers in words; the pad token that was chosen is saved with the checkpoint."""
     train_latro.main(words(project(tmp_path, chat=True, pad=False) | {"sft-penalty": 1.0}))
@@ -94,7 +96,7 @@ def test_a_chat_model_without_pad_token(tmp_path) -> None:
     assert len([row for row in lines(tmp_path / "curves.jsonl") if "loss" in row]) == 2
 
 
-@pytest.mark.parametrize("chat", [False, True])
+@pytest.mark.parametrize("chat", first_daily([True, False]))
 def test_the_users_own_columns(tmp_path, chat) -> None:
     from retrace.tasks.formats import read_split
     from retrace.tasks.load import load_task

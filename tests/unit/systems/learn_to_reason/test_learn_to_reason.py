@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from transformers import TrainerCallback
 
@@ -21,6 +21,7 @@ from retrace.systems.learn_to_reason.options import LearnToReasonTraining
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import Row
 from retrace.training.parallel import accumulation_of
+from suites import first_daily
 from unit.stopping import Stop, StopAt
 from unit.tiny_models import arithmetic_task, problems, tiny_generator
 
@@ -123,7 +124,6 @@ def test_long_rationales_are_left_out_and_long_contrasts_cut(capsys) -> None:
 # ---------------------------------------------------------------- visits
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     counts=st.lists(st.integers(1, 6), min_size=4, max_size=40),
     batch=st.integers(1, 4),
@@ -222,7 +222,7 @@ def test_in_two_passes_what_a_device_holds_is_learned_and_then_contrasted() -> N
 # ---------------------------------------------------------------- training
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(FAMILIES))
 def test_stopped_training_goes_on_to_the_same_weights(family: str, tmp_path, capsys) -> None:
     """With dropout, accumulation, both losses and drawn positives and negatives."""
     choice = options(device_batch_size=4)
@@ -260,6 +260,7 @@ def test_the_rate_rises_for_as_many_steps_as_named(changes: dict, rates: list[in
     assert found == pytest.approx([6e-3 * rate / max(rates) for rate in rates])
 
 
+@pytest.mark.slow
 def test_each_loss_has_its_own_mean_however_a_step_is_accumulated(tmp_path) -> None:
     """Tokens and contrasts are counted over the whole step: a mean of means would weigh them otherwise."""
     gradients, losses = [], []
@@ -292,7 +293,7 @@ class Backward(Gradients):
         self.steps += 1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(FAMILIES))
 def test_losses_apart_are_two_passes_and_one_step(family: str, tmp_path, monkeypatch) -> None:
     """The gradient of a step is that of both losses together, and so is what is learned."""
     found, passes = [], []

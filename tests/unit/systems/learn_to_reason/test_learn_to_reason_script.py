@@ -10,6 +10,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import write_jsonl
 from retrace.models.load import load_model
 from retrace.prompting.layouts import has_masked_results, note_masked_results
+from suites import first_daily
 from unit.systems.learn_to_reason.test_learn_to_reason import EXAMPLES, FAMILIES, TASK, mistake, rationale
 from unit.teacher_world import TASK_YAML
 from unit.tiny_models import problems, tiny_folder
@@ -32,7 +33,7 @@ def write_world(folder, family: str, rationales, marks) -> list[str]:
     return [*words, "--batch-size", "8", "--device-batch-size", "4", "--max-steps", "4", "--evaluations", "2"]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(FAMILIES))
 def test_the_script_trains_a_round(family: str, tmp_path) -> None:
     rows = [rationale(example) for example in EXAMPLES] + [rationale(EXAMPLES[0], "no", accepted=False)]
     words = write_world(tmp_path, family, rows, [mistake(example) for example in EXAMPLES[:12]])
@@ -49,7 +50,7 @@ def test_the_script_trains_a_round(family: str, tmp_path) -> None:
     assert any("dev_loss" in row for row in curve)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", first_daily(reversed(FAMILIES)))
 def test_the_script_chooses_by_accuracy(family: str, tmp_path, capsys) -> None:
     """On the development split, or by option on the test split, which needs no worked solutions then."""
     words = write_world(tmp_path, family, [rationale(example) for example in EXAMPLES], [])

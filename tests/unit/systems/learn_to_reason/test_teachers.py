@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 
@@ -25,6 +26,7 @@ def no_proxy_and_a_key(monkeypatch) -> None:
     monkeypatch.setenv("TEACHER_KEY", KEY)
 
 
+@pytest.mark.slow
 def test_a_thousand_requests_under_faults_end_with_one_verdict_each(tmp_path) -> None:
     with ChatServer(faults=0.05, reply=wrong_for_some) as server:
         words = world(tmp_path, 1000, base_url=server.url, concurrency=24, timeout_seconds=1, retries=1, attempts=12)
@@ -73,6 +75,7 @@ def start(words: list[str]) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_nothing_recorded_is_asked_again_after_a_kill_in_mid_flight(tmp_path) -> None:
     with ChatServer(faults=0.05, delay=0.01) as server:
         words = world(tmp_path, 400, base_url=server.url, concurrency=8, timeout_seconds=1, attempts=12)
@@ -202,17 +205,28 @@ def test_a_dry_run_tells_the_price_and_sends_nothing(tmp_path, capsys, monkeypat
 
 
 def test_two_jobs_at_once_do_not_pay_for_the_same(tmp_path) -> None:
-    with ChatServer(delay=0.02) as server:
-        words = world(tmp_path, 30, base_url=server.url, concurrency=2)
-        running = start(words)
-        while not server.log:
+    allowed = threading.Event()
+
+    def when_both_are_there(body: dict) -> str:
+        allowed.wait(60)  # or one does not wait for the other
+        return rightly(body)
+
+    with ChatServer(reply=when_both_are_there) as server:
+        given = {"base_url": server.url, "concurrency": 2, "timeout_seconds": 600}
+        running = start(world(tmp_path, 30, **given))
+        while not server.at_once:
             assert running.poll() is None, running.stderr.read()
             time.sleep(0.01)
         (tmp_path / "other").mkdir()
         changed = {"output": tmp_path / "other/rationales.jsonl", "report": tmp_path / "other/report.json"}
-        second = start(world(tmp_path, 30, base_url=server.url, released_folder=tmp_path / "other/released", **changed))
+        second = start(world(tmp_path, 30, released_folder=tmp_path / "other/released", **given, **changed))
+        said = ""
+        while "another job is asking the teacher; waiting for it" not in said:
+            line = second.stderr.readline()
+            assert line, said
+            said += line
+        allowed.set()
         assert running.communicate(timeout=120) is not None
         said = second.communicate(timeout=120)[1]
         assert (running.returncode, second.returncode) == (0, 0), said
-        assert "another job is asking the teacher; waiting for it" in said
         assert len(server.log) == 30
