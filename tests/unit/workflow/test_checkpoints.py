@@ -144,7 +144,11 @@ def test_learn_to_reason_has_the_authors_form_where_it_exists(settings):
     [
         ("gsm8k", "flan_t5_large", "is for decoder-only models"),
         ("gsm8k", "tiny_gpt2", "is for pretrained models"),
-        ("mathqa", "gptj_6b", "is for tasks of family lettered_choice, word_problems, yes_no, mathqa is of programs"),
+        (
+            "mathqa",
+            "gptj_6b",
+            "is for tasks of family lettered_choice, word_problems, yes_no, but mathqa is of programs",
+        ),
         ("asdiv", "gptj_6b", r"config/tasks/asdiv\.yaml names no worked examples"),
     ],
 )

@@ -81,7 +81,8 @@ def test_every_combination_of_the_configuration(methods: str, tasks: set[str], m
         (
             ("commonsense_qa", "flan_t5_large", "grace"),
             "'grace' of flan_t5_large on commonsense_qa: a discriminator is trained on wrong steps beside the references', "
-            "and commonsense_qa has final answers only; valid tasks: addsub, aqua, arithmetic, coin_flip, gsm8k, ",
+            "and commonsense_qa has final answers only; valid tasks: addsub, aqua, arithmetic, arithmetic_tail, "
+            "coin_flip, gsm8k, ",
         ),
         (
             ("gsm8k", "phi35_mini", "grace"),
@@ -97,7 +98,7 @@ def test_every_combination_of_the_configuration(methods: str, tasks: set[str], m
         (("gsm8k", "flan_t5_large", "sft_extra_round1"), "dpo_st.labelled is -1, so all are used; set it to a number"),
         (
             ("arc_challenge", "flan_t5_large", "dpo_st"),
-            "is for word problems, arc_challenge is of family multiple_choice",
+            "is for word problems, but arc_challenge is of family multiple_choice",
         ),
         (
             ("asdiv", "flan_t5_large", "greedy"),
@@ -219,7 +220,7 @@ def test_what_is_trained_beside_the_questions_does_not_transfer(method: str) -> 
         SETTINGS.checkpoint("gsm8k", "flan_t5_large", method, "svamp")
     assert SETTINGS.checkpoint("gsm8k", "flan_t5_large", "dpo_st", "asdiv") == "dpo_st_round3"
     with pytest.raises(
-        UserError, match="is for word problems, gsm8k is of family word_problems, mathqa of family prog"
+        UserError, match="is for word problems, but gsm8k is of family word_problems, mathqa of family prog"
     ):
         SETTINGS.checkpoint("gsm8k", "flan_t5_large", "dpo_st", "mathqa")
 
