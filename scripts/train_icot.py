@@ -87,8 +87,9 @@ def train(args: argparse.Namespace, options: CoupledTraining) -> None:
     """Train both together and write the checkpoint."""
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
-    from retrace.systems.icot.stage import keeps_each, read_both, write_stage
-    from retrace.systems.icot.train import Training, train_coupled
+    from retrace.systems.icot.stage import write_stage
+    from retrace.systems.icot.train import train_coupled
+    from retrace.training.separated import Training, keeps_each, read_both
     from retrace.training.trainer import set_seed
 
     set_seed(args.seed)

@@ -34,14 +34,14 @@ from retrace.systems.grace.train_discriminator import pair_rows, train_discrimin
 from retrace.systems.grace.train_verifier import solution_rows, train_verifier
 from retrace.systems.icot import train as implicit
 from retrace.systems.icot.files import load_coupled, load_emulator, load_student, write_parts
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
+from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import ComputedStates
 from retrace.systems.learn_to_reason import lessons as learn_to_reason
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
-from retrace.training import sft
+from retrace.training import separated, sft
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import generator_rows
-from retrace.training.options import SftTraining, Training
+from retrace.training.options import SeparatedTraining, SftTraining, Training
 from retrace.training.trainer import is_first_process, set_seed
 from unit import implicit_world as world
 from unit.tiny_latro import Latro
@@ -231,10 +231,10 @@ class Implicit:
                 for split, count in (("train", 64 - HELD_OUT), ("dev", HELD_OUT))
             )
         options = SeparatedTraining(**OPTIONS | {"dropout": dropout} | changes)
-        given = implicit.Training(rows, dev_rows, 0, options, 0, state, callbacks)
+        given = separated.Training(rows, dev_rows, 0, options, 0, state, callbacks)
         if self.stage == "no_cot":
             model: nn.Module = world.base(spread=0.02)
-            return model, implicit.train_text(model, given, "no_cot")
+            return model, separated.train_text(model, given, "no_cot")
         both = world.coupled(layers=4, spread=0.02)
         if self.stage == "icot":
             return both, implicit.train_coupled(both, given)

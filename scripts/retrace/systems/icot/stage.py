@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.evaluation.model_card import Trained, write_card
 from retrace.machine.storage import atomic_path
+from retrace.models.layers import blocks_of
 from retrace.models.load import load_model
 from retrace.systems.icot.files import write_parts
-from retrace.systems.icot.layers import blocks_of
 from retrace.systems.icot.networks import Emulator, Student
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
-from retrace.systems.icot.rows import SeparatedRows, read_rows
+from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import open_states
-from retrace.systems.icot.train import Curve, Training, train_emulator, train_student
-from retrace.tasks.load import load_task
-from retrace.training.evaluated import KeepEvaluated, bring_each
-from retrace.training.sft import limit_of
+from retrace.systems.icot.train import train_emulator, train_student
+from retrace.training.evaluated import bring_each
+from retrace.training.options import SeparatedTraining
+from retrace.training.separated import Curve, Training, keeps_each, read_both
 from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
 PARTS: dict[str, tuple[Callable[[PreTrainedModel, Any], nn.Module], Callable[..., Curve]]] = {
@@ -75,22 +74,6 @@ def train_part(part: str, args: argparse.Namespace, options: SeparatedTraining, 
         part_of="icot",
     )
     write_stage(args.output, args.state, tokenizer, curve, trained=trained, **{part: network})
-
-
-def read_both(
-    args: argparse.Namespace, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: SeparatedTraining
-) -> tuple[SeparatedRows, SeparatedRows]:
-    """The training and the development rows of a stage, no longer than its options and the base model allow."""
-    task, limit = load_task(args.task_file), limit_of(base, options.max_length)
-    rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (args.train, args.dev)
-    )
-    return rows, dev_rows
-
-
-def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
-    """Callbacks that keep every evaluated checkpoint, if configured."""
-    return [KeepEvaluated(state, write)] if options.keep_each else []
 
 
 def write_stage(
