@@ -49,6 +49,21 @@ def answer_counts(logits: Tensor, labels: Tensor) -> AnswerCounts:
     return AnswerCounts(loss, wanted.sum(), right.sum(), (right | ~wanted).all(1).sum(), len(labels))
 
 
+def answers_loss(logits: Logits) -> Callable[[nn.Module, Batch], Tensor]:
+    """The loss of a training: cross-entropy of the labels, summed over a batch's tokens. logits: of a batch, [B, L, V]."""
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        found = logits(network, batch).flatten(0, 1).float()
+        return functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
+
+    return loss
+
+
+def wanted_tokens(batch: Batch) -> Tensor:
+    """How many tokens of a batch are in the loss."""
+    return batch["labels"].ne(IGNORED).sum()
+
+
 class OverDevelopment:
     """Development rows in batches of like length, which processes that train together share out."""
 
@@ -156,18 +171,14 @@ def train_answers(
     """
     prepare(model, training.options)
 
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
-        found = logits[0](network, batch).flatten(0, 1).float()
-        return functional.cross_entropy(found, batch["labels"].flatten(), ignore_index=IGNORED, reduction="sum")
-
-    best = "loss" if training.options.keep_best == "loss" else "score"
+    best = best_metric(training.options)
     return train(
         model,
         training.rows,
         training.rows.lengths(layout),
         collates[0],
-        loss,
-        lambda batch: batch["labels"].ne(IGNORED).sum(),
+        answers_loss(logits[0]),
+        wanted_tokens,
         AnswerEvaluation(logits[1], by_length(training.dev_rows), collates[1], training.dev_batch_size),
         training.options,
         training.seed,
@@ -178,10 +189,15 @@ def train_answers(
     )
 
 
-def stopping(training: Training, metric: str) -> list[TrainerCallback]:
-    """The callbacks, and the early stop where there is one."""
+def best_metric(options: SeparatedTraining) -> str:
+    """The development figure of `AnswerEvaluation` that chooses the checkpoint."""
+    return "loss" if options.keep_best == "loss" else "score"
+
+
+def stopping(training: Training, metric: str, first: int = 0) -> list[TrainerCallback]:
+    """The callbacks, and the early stop where there is one. first: the step from which evaluations count for it."""
     patience = training.options.patience
-    return [*([EarlyStop(patience, metric)] if patience > 0 else []), *training.callbacks]
+    return [*([EarlyStop(patience, metric, first)] if patience > 0 else []), *training.callbacks]
 
 
 def read_both(

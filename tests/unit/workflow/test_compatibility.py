@@ -32,7 +32,7 @@ TABLE = [
     ("dpo_st st sft", NOT_WORD_PROBLEMS, set()),
     ("rft", UNSOLVED, CHAT),
     ("no_cot", set(), T5 | RELEASED),
-    ("explicit_cot icot no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
+    ("explicit_cot icot icot_si no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
     ("no_cot_deep", set(), PRETRAINED | {"tiny_t5"}),
     ("latro latro_maj latro_sft latro_sft_maj", set(), T5 | RELEASED),
     ("learn_to_reason no_feedback no_reflection random_questions single_round", set(), CHAT),

@@ -13,13 +13,7 @@ from retrace.systems.icot.options import (
     TeacherStates,
 )
 from retrace.systems.registry import System, Table
-from retrace.systems.requirements import Case, Requirement
-
-
-def separated(case: Case) -> bool:
-    """Whether the checkpoint writes texts with separators, and is decoded as itself."""
-    return case.system == "icot" and case.kind.decoder is None
-
+from retrace.systems.requirements import behind_separators
 
 SYSTEM = System(
     name="icot",
@@ -45,24 +39,5 @@ SYSTEM = System(
     },
     figures={"icot_accuracy_vs_speed": (".svg",)},
     files={"icot_speed.json": ["icot"]},
-    requirements=(
-        Requirement(
-            "steps of implicit chain of thought",
-            about=separated,
-            met=lambda c: not c.algorithm.in_steps and (c.algorithm.several_ends or not c.kind.steps),
-            why=lambda c: (
-                f"{c.checkpoint} writes an end token between steps and answer"
-                if c.kind.steps
-                else f"{c.checkpoint} writes texts with separators, and not in steps"
-            ),
-            mend="method",
-        ),
-        Requirement(
-            "worked examples behind separators",
-            about=lambda c: separated(c) and c.sets_demonstrations,
-            met=lambda c: False,
-            why=lambda c: f"{c.checkpoint} was trained on texts without worked examples",
-            mend="method",
-        ),
-    ),
+    requirements=behind_separators("icot", "implicit chain of thought"),
 )
