@@ -194,6 +194,12 @@ def best_metric(options: SeparatedTraining) -> str:
     return "loss" if options.keep_best == "loss" else "score"
 
 
+def kept_row(curve: Curve, best: str) -> dict[str, float]:
+    """The row of a curve at which the kept weights were measured. best: the development figure that chose them."""
+    measured = [row for row in curve if f"dev_{best}" in row]
+    return (min if best == "loss" else max)(measured, key=lambda row: row[f"dev_{best}"])
+
+
 def stopping(training: Training, metric: str, first: int = 0) -> list[TrainerCallback]:
     """The callbacks, and the early stop where there is one. first: the step from which evaluations count for it."""
     patience = training.options.patience

@@ -15,7 +15,7 @@ NONE = "none"  # an option that names no file
 
 
 # The checkpoints that answer questions in a layout with separators.
-SEPARATED = ("no_cot", "explicit_cot", "icot", "no_cot_deep", "no_cot_from_teacher")
+SEPARATED = ("no_cot", "explicit_cot", "icot", "icot_undistilled", "no_cot_deep", "no_cot_from_teacher")
 
 
 def answered(job: Costing, text: Text) -> Text | None:
@@ -43,7 +43,7 @@ def cache_states(job: Costing) -> Work:
 
 
 @formula("train_no_cot", "train_explicit_cot", "train_no_cot_deep", "train_no_cot_from_teacher")
-@formula("train_icot_student", "train_icot_emulator", "train_icot")
+@formula("train_icot_student", "train_icot_emulator", "train_icot", "train_icot_undistilled")
 def train_stage(job: Costing) -> Work:
     """Question and answer, with the steps between for the teacher; the emulator reads the question, coupled to it. Where no
     states are cached, the teacher reads question and steps in every step, without a backward pass. A released pair is
@@ -59,6 +59,7 @@ def train_stage(job: Costing) -> Work:
         "train_icot_student": (answer, STUDENT),
         "train_icot_emulator": (text.question, EMULATOR),
         "train_icot": (answer + text.question, STUDENT + EMULATOR),
+        "train_icot_undistilled": (answer + text.question, STUDENT + EMULATOR),
     }.get(rule, (answer, 1.0))
     read = job.option("evaluations") * dev.rows * tokens
     if options.get("cached") == "false":

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError, ValidatorFunctionWrapHandler, WrapV
 from pydantic_core import PydanticCustomError
 
 from retrace.decoding.options import Exactness
-from retrace.sections import SPEED_ONLY, BatchSize, Count, Name, Section
+from retrace.sections import SPEED_ONLY, BatchSize, Count, Name, Section, Share
 from retrace.training.options import SeparatedTraining
 
 
@@ -81,6 +81,11 @@ class CoupledTraining(SeparatedTraining):
 
     epochs: float = Field(default=40, gt=0)
     fixed_emulator: bool = Field(default=False, description="train the student only")
+    couple_at: Share = Field(
+        default=0.0,
+        description="train both together only where the student answers this share of the development questions from the "
+        "teacher's own states; else the pair stays as it is, and the result says so. 0: always, as the authors' code",
+    )
     released_student: str | None = Field(
         default=None, description="folder of an authors' student (state_dict.bin, config.json), taken as it is ..."
     )
@@ -94,6 +99,14 @@ class CoupledTraining(SeparatedTraining):
             if getattr(self, f"released_{name}") is not None and getattr(self, f"released_{other}") is None:
                 raise ValueError(f"released_{name} is set and released_{other} is not; give both, or neither")
         return self
+
+
+class UndistilledTraining(SeparatedTraining):
+    """Training a fresh emulator and a fresh student together on answers alone (checkpoint icot_undistilled): a control."""
+
+    epochs: float = Field(default=40, gt=0)
+    mixture_size: Count = Field(default=1, description="mixture components of the emulator")
+    softmax_temperature: float = Field(default=0.05, gt=0, description="of the choice among several components")
 
 
 class ControlTraining(SeparatedTraining):

@@ -11,6 +11,7 @@ from retrace.systems.icot.options import (
     Speed,
     StudentTraining,
     TeacherStates,
+    UndistilledTraining,
 )
 from retrace.systems.registry import System, Table
 from retrace.systems.requirements import behind_separators
@@ -25,6 +26,7 @@ SYSTEM = System(
         "icot_student": StudentTraining,
         "icot_emulator": EmulatorTraining,
         "icot": CoupledTraining,
+        "icot_undistilled": UndistilledTraining,
         "no_cot_deep": ControlTraining,
         "no_cot_from_teacher": ControlTraining,
         "icot_speed": Speed,
