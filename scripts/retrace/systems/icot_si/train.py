@@ -8,6 +8,7 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from retrace.systems.icot_si.options import StepwiseTraining
 from retrace.systems.icot_si.removal import Removal, Shortened, ShorterRows, plan_removal, without
+from retrace.training import parallel
 from retrace.training.arguments import steps_of
 from retrace.training.data import bucketed_order
 from retrace.training.separated import (
@@ -53,13 +54,13 @@ class Forgetting(TrainerCallback):
 def forget(optimizer: Any) -> None:
     """Set an optimizer's state back to that of a new one."""
     moments = optimizer.state
-    if any(not isinstance(value, Tensor) for values in moments.values() for value in values.values()):
-        moments.clear()  # optimizers of 8 bits, whose zeros are not zero
+    if not parallel.is_sharded():
+        moments.clear()
         return
-    # In place: where processes divide the model, others hold these tensors, too.
+    # In place: where processes divide the model, DeepSpeed and FSDP hold these tensors, too.
     for values in moments.values():
-        for value in values.values():
-            value.zero_()
+        for name, value in values.items():
+            values[name] = value.zero_() if isinstance(value, Tensor) else type(value)(0)
 
 
 class RemainingEvaluation:

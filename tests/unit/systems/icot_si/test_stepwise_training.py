@@ -92,14 +92,19 @@ def test_a_batch_has_what_is_left_of_each_row(world) -> None:
     assert batch["labels"][1].ne(-100).sum() == 6, "marker, four digits, end"
 
 
-def test_forgetting_is_beginning_anew() -> None:
+@pytest.mark.parametrize("sharded", [False, True])
+def test_forgetting_is_beginning_anew(sharded: bool, monkeypatch) -> None:
+    monkeypatch.setattr(stepwise.parallel, "is_sharded", lambda: sharded)
+
     def steps(forgetting: bool) -> torch.Tensor:
         weight = torch.nn.Parameter(torch.ones(3))
         optimizer = torch.optim.AdamW([weight], lr=0.1)
         for turn in range(4):
             if turn == 2:
                 if forgetting:
+                    held = optimizer.state[weight]["exp_avg"]
                     stepwise.forget(optimizer)
+                    assert (optimizer.state[weight].get("exp_avg") is held) == sharded
                 else:
                     optimizer = torch.optim.AdamW([weight], lr=0.1)
             optimizer.zero_grad()
@@ -110,11 +115,13 @@ def test_forgetting_is_beginning_anew() -> None:
     assert torch.equal(steps(True), steps(False))
 
 
-def test_moments_of_other_kinds_are_dropped() -> None:
-    """As those of optimizers of 8 bits, which count their steps in plain numbers."""
-    optimizer = SimpleNamespace(state={"weight": {"step": 3, "state1": torch.ones(2, dtype=torch.uint8)}})
+def test_plain_numbers_among_divided_moments_are_set_back(monkeypatch) -> None:
+    """As DeepSpeed's AdamW on the CPU counts its steps."""
+    monkeypatch.setattr(stepwise.parallel, "is_sharded", lambda: True)
+    optimizer = SimpleNamespace(state={"weight": {"step": 3, "exp_avg": torch.ones(2)}})
     stepwise.forget(optimizer)
-    assert optimizer.state == {}
+    assert optimizer.state["weight"]["step"] == 0
+    assert optimizer.state["weight"]["exp_avg"].tolist() == [0, 0]
 
 
 def test_resetting_the_optimizer_is_an_option(world, tmp_path) -> None:
