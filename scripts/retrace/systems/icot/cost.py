@@ -3,10 +3,10 @@
 from dataclasses import replace
 
 from retrace.models.options import load_model_config
-from retrace.planning.separated import answer_of, separated
 from retrace.planning.sizes import Text
 from retrace.planning.work import ANSWERED, Costing, Work, formula
 from retrace.systems.declaration import root_at
+from retrace.systems.separated_lengths import answer_of, separated
 
 # What student and emulator have of weights in all, in units of the wrapped model's: an MLP a layer comes on top, which
 # is 8 or 12 squared widths beside a layer's 12, and the emulator's LSTM.

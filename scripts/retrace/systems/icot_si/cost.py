@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from retrace.planning.separated import answer_of, separated
 from retrace.planning.sizes import Text
 from retrace.planning.work import ANSWERED, Costing, Work, formula
 from retrace.systems.declaration import root_at
+from retrace.systems.separated_lengths import answer_of, separated
 
 
 def answered(job: Costing, text: Text) -> Text | None:
