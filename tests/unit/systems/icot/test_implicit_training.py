@@ -17,10 +17,10 @@ from retrace.systems.icot.controls import as_large_as_both, parameters_of_both
 from retrace.systems.icot.networks import Coupled, Emulator, Student
 from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import ComputedStates
-from suites import first_daily
 from retrace.training import separated
 from retrace.training.options import SeparatedTraining
 from retrace.training.separated_rows import question_batch, text_batch
+from suites import first_daily
 from unit.implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
 from unit.stopping import Stop, StopAt
 
