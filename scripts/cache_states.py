@@ -29,9 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.decoding.setup import best_device
     from retrace.machine.storage import atomic_path
     from retrace.models.load import load_model
-    from retrace.systems.icot.rows import read_rows
     from retrace.systems.icot.states import check_teacher, teacher_fingerprint, write_states
     from retrace.tasks.load import load_task
+    from retrace.training.separated_rows import read_rows
     from retrace.training.sft import limit_of
 
     task = load_task(args.task_file)

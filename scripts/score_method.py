@@ -114,7 +114,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation import provenance, reported
     from retrace.evaluation.grading import answering, check_grader, graders_beside, judged
     from retrace.evaluation.predictions import find_data, read_examples, read_runs
-    from retrace.evaluation.result import build_result, read_choices, read_sampling
+    from retrace.evaluation.result import build_result, read_reports, read_sampling
     from retrace.machine.storage import write_json
     from retrace.models.options import load_model_config
     from retrace.tasks.graders import grader_named
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         provenance=found,
         source=source,
         votes=votes,
-        choices=read_choices(args.reports, args.seeds),
+        reports=read_reports(args.reports, args.seeds),
         sampling=read_sampling(args.sampling, args.seeds),
         chosen_by=chosen_on_test(settings, settings.for_target(*names), args.checkpoint)
         if values and args.split == "test"

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from retrace import cli
-from retrace.systems.icot.options import SeparatedTraining
+from retrace.training.options import SeparatedTraining
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -40,8 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.models.load import load_model
     from retrace.models.options import load_model_config
     from retrace.systems.icot.controls import as_large_as_both
-    from retrace.systems.icot.stage import keeps_each, read_both
-    from retrace.systems.icot.train import Training, train_text
+    from retrace.training.separated import Training, keeps_each, read_both, train_text
     from retrace.training.sft import write_generator, write_generator_into
     from retrace.training.trainer import finish, set_seed
 

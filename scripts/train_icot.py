@@ -6,20 +6,19 @@
 
 In: the folders of student and emulator, training and development examples. Out: a folder with the tokenizer, student/,
 emulator/ and curves.jsonl; the weights are those that did best on the development examples. A killed run
-resumes from --state. With --released-student and --released-emulator nothing is trained: the authors' two folders
-(state_dict.bin, config.json) are converted, with --model as the base model that both wrap.
+resumes from --state. With --couple-at, a student that is not right often enough on the teacher's own states is not
+trained further: the folder then holds both as they are, and --report says so. With --released-student and
+--released-emulator nothing is trained: the authors' two folders (state_dict.bin, config.json) are converted, with --model
+as the base model that both wrap.
 """
 
 import argparse
+import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from retrace import cli
 from retrace.errors import UserError
 from retrace.systems.icot.options import CoupledTraining
-
-if TYPE_CHECKING:
-    from retrace.evaluation.model_card import Trained
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -34,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--state", required=True, help="folder for restarts, removed at the end")
     parser.add_argument("--output", required=True, help="folder of the checkpoint")
+    parser.add_argument("--report", help="JSON file with what a result says of the checkpoint")
     cli.add_card(parser)
     args = parser.parse_args(arguments)
     options = cli.section_from(args, CoupledTraining)
@@ -58,6 +58,7 @@ def bring_in(args: argparse.Namespace, options: CoupledTraining) -> None:
     from retrace.machine.storage import atomic_path
     from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
     from retrace.systems.icot.networks import Coupled
+    from retrace.systems.icot.stage import told_of_pair
 
     base = args.model
     student = load_student(str(options.released_student), base)
@@ -66,41 +67,42 @@ def bring_in(args: argparse.Namespace, options: CoupledTraining) -> None:
     with atomic_path(args.output) as folder:
         folder.mkdir()
         write_parts(folder, load_parts_tokenizer(base), student, emulator)
-        write_card(folder, told(args, options, {}))
-
-
-def told(args: argparse.Namespace, options: CoupledTraining, on: dict[str, int]) -> "Trained":
-    """Contents of the checkpoint's model card. on: its training data."""
-    from retrace.evaluation.model_card import Trained
-
-    return Trained(
-        args,
-        on,
-        options,
-        network="emulator and student",
-        loader="retrace.systems.icot.files.load_coupled",
-        asked="It writes only the answer, after the question and a separator, with `decode.py implicit`.",
-    )
+        write_card(folder, told_of_pair(args, options, {}))
+    report(args, None)
 
 
 def train(args: argparse.Namespace, options: CoupledTraining) -> None:
-    """Train both together and write the checkpoint."""
-    from retrace.systems.icot.files import load_emulator, load_parts_tokenizer, load_student, write_parts
+    """Train both together and write the checkpoint; where the student is not ready for it, write them as they are."""
+    from retrace.systems.icot.files import accuracy_on_true_states, load_emulator, load_parts_tokenizer, load_student
     from retrace.systems.icot.networks import Coupled
-    from retrace.systems.icot.stage import keeps_each, read_both, write_stage
-    from retrace.systems.icot.train import Training, train_coupled
+    from retrace.systems.icot.stage import told_of_pair, train_pair, write_stage
     from retrace.training.trainer import set_seed
 
     set_seed(args.seed)
+    reached = accuracy_on_true_states(args.student) if options.couple_at > 0 else None
     student, emulator = load_student(args.student), load_emulator(args.emulator)
     coupled = Coupled(emulator, student, options.fixed_emulator)
     tokenizer = load_parts_tokenizer(args.student)
-    rows, dev_rows = read_both(args, student.base_model, tokenizer, options)
-    keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
-    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
-    curve = train_coupled(coupled, training)
-    trained = told(args, options, {"examples": len(rows)})
-    write_stage(args.output, args.state, tokenizer, curve, student, emulator, trained)
+    if reached is None or reached >= options.couple_at:
+        train_pair(args, options, coupled, tokenizer)
+        report(args, None)
+        return
+    note = (
+        f"emulator and student were not trained together: from the teacher's own states the student answers "
+        f"{100 * reached:.1f} % of the development questions, and icot.couple_at is {options.couple_at:g}"
+    )
+    print(f"note: {note}", file=sys.stderr)
+    write_stage(args.output, args.state, tokenizer, [], student, emulator, told_of_pair(args, options, {}))
+    report(args, note)
+
+
+def report(args: argparse.Namespace, note: str | None) -> None:
+    """Write what a result shall say of the checkpoint."""
+    from retrace.machine.storage import write_json
+    from retrace.training.trainer import is_first_process
+
+    if args.report is not None and is_first_process():
+        write_json(args.report, {"note": note})
 
 
 if __name__ == "__main__":

@@ -175,7 +175,8 @@ rule train_icot:
     input:
         unpack(icot_inputs),
     output:
-        directory(run("{checkpoint}/model")),
+        model=directory(run("{checkpoint}/model")),
+        report=run("{checkpoint}/report.json"),
     log:
         logs("{checkpoint}.log"),
     benchmark:
@@ -196,7 +197,34 @@ rule train_icot:
     message:
         "Training emulator and student together on {wildcards.task}, seed {wildcards.seed}"
     shell:
-        training("train_icot {params.made_from} --output {output}")
+        training("train_icot {params.made_from} --output {output.model} --report {output.report}")
+
+
+rule train_icot_undistilled:
+    """A control: emulator and student from the base model, trained together on answers alone."""
+    input:
+        model=start_folder,
+        train=split_for("train"),
+        dev=split_for("dev"),
+    output:
+        directory(run("{checkpoint}/model")),
+    log:
+        logs("{checkpoint}.log"),
+    benchmark:
+        benchmarks("{checkpoint}.tsv")
+    wildcard_constraints:
+        checkpoint=checkpoint_names("icot_undistilled"),
+    threads: settings.values.threads.train
+    resources:
+        **training_needs("icot_undistilled", hours(48)),
+    params:
+        **training_params(run("{checkpoint}"), "icot_undistilled", names_model=False),
+    message:
+        "Training emulator and student on the answers of {wildcards.task} alone, seed {wildcards.seed}"
+    shell:
+        training(
+            "train_icot_undistilled --model {input.model} --train {input.train} --dev {input.dev} --output {output}"
+        )
 
 
 rule measure_icot_speed:

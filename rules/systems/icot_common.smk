@@ -55,7 +55,7 @@ def row_length_options(wildcards):
 
 RELEASED = ["released_student", "released_emulator"]  # options of section icot whose values are folders
 ICOT_WAYS = ["no_cot", "explicit_cot", "icot"]
-ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]
+ICOT_CONTROLS = ["no_cot_deep", "no_cot_from_teacher", "icot_undistilled"]
 
 
 def icot_targets():

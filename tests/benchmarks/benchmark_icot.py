@@ -55,12 +55,13 @@ class World:
         import torch
 
         from retrace.machine.storage import write_jsonl
+        from retrace.models.layers import without_dropout
         from retrace.models.options import load_model_config
         from retrace.models.scratch import build_model, build_word_tokenizer
-        from retrace.systems.icot.networks import Coupled, Emulator, Student, without_dropout
-        from retrace.systems.icot.rows import read_rows
+        from retrace.systems.icot.networks import Coupled, Emulator, Student
         from retrace.tasks.load import load_task
         from retrace.tasks.multiplication_pairs import generate
+        from retrace.training.separated_rows import read_rows
 
         self.args = args
         self.clock = time.process_time if args.device == "cpu" else time.perf_counter
@@ -107,9 +108,9 @@ class World:
         import torch
 
         from retrace.systems.icot.options import TeacherStates
-        from retrace.systems.icot.rows import question_batch, text_batch
         from retrace.systems.icot.states import CachedStates, ComputedStates, write_states
         from retrace.systems.icot.train import states_loss
+        from retrace.training.separated_rows import question_batch, text_batch
 
         args, teacher, options = self.args, self.fresh(0), TeacherStates()
         device = torch.device(args.device)

@@ -2,9 +2,9 @@
 
 from retrace.machine.storage import write_jsonl
 from retrace.prompting.prompting import Prompting
-from retrace.systems.icot.rows import read_rows
 from retrace.tasks.formats import read_split
 from retrace.tasks.load import load_task
+from retrace.training.separated_rows import read_rows
 from unit.byte_tokenizer import END, byte_tokenizer
 
 TASK = """

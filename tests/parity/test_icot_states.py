@@ -71,7 +71,7 @@ def check_emulator(vectors, document: dict, given: dict, expected: dict) -> None
 
 
 def check_student(vectors, document: dict, given: dict, expected: dict) -> None:
-    from retrace.systems.icot.train import answer_counts
+    from retrace.training.separated import answer_counts
 
     ids, labels = torch.tensor(given["input_ids"]), torch.tensor(given["labels"])
     student = network(vectors, document, "student", given["model"])

@@ -9,10 +9,10 @@ from retrace.machine.storage import write_jsonl
 from retrace.models.scratch import build_word_tokenizer
 from retrace.schemas import Example
 from retrace.systems.icot.networks import Coupled, Emulator, Student
-from retrace.systems.icot.rows import SeparatedRows, read_rows
 from retrace.tasks.base import Task
 from retrace.tasks.load import load_task
 from retrace.tasks.multiplication_pairs import generate
+from retrace.training.separated_rows import SeparatedRows, read_rows
 
 CONFIG = Path(__file__).parents[2] / "config"
 FAMILIES = ["gpt2", "llama"]

@@ -34,14 +34,17 @@ from retrace.systems.grace.train_discriminator import pair_rows, train_discrimin
 from retrace.systems.grace.train_verifier import solution_rows, train_verifier
 from retrace.systems.icot import train as implicit
 from retrace.systems.icot.files import load_coupled, load_emulator, load_student, write_parts
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
+from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import ComputedStates
+from retrace.systems.icot_si.options import StepwiseTraining
+from retrace.systems.icot_si.train import train_stepwise
 from retrace.systems.learn_to_reason import lessons as learn_to_reason
 from retrace.systems.learn_to_reason.options import LearnToReasonTraining
-from retrace.training import sft
+from retrace.training import separated, sft
 from retrace.training.accuracy import GreedyAccuracy
 from retrace.training.data import generator_rows
-from retrace.training.options import SftTraining, Training
+from retrace.training.options import SeparatedTraining, SftTraining, Training
+from retrace.training.separated_rows import SeparatedRows
 from retrace.training.trainer import is_first_process, set_seed
 from unit import implicit_world as world
 from unit.tiny_latro import Latro
@@ -216,6 +219,34 @@ class LearnToReason(OfGenerators):
         return model, curve
 
 
+class Stepwise(OfGenerators):
+    """Stepwise internalization on 2 x 2 multiplication; after three steps no token of the steps is left."""
+
+    tokenizer = world.tokenizer()
+
+    def __init__(self) -> None:
+        super().__init__("decoder_only")
+
+    def train(
+        self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
+    ) -> tuple[nn.Module, list[dict]]:
+        rows, dev_rows = implicit_rows()
+        values = OPTIONS | {"dropout": dropout, "remove_per_epoch": 3, "remove_all_beyond": 2} | changes
+        options = StepwiseTraining(**values)
+        model = world.base(spread=0.02)
+        given = separated.Training(rows, dev_rows, 0, options, 0, state, callbacks)
+        return model, train_stepwise(model, given, options)
+
+
+def implicit_rows() -> list[SeparatedRows]:
+    """Training and development rows of 2 x 2 multiplication."""
+    with tempfile.TemporaryDirectory() as folder:
+        return [
+            world.rows_of(Path(folder), world.examples(count, split), name=split)
+            for split, count in (("train", 64 - HELD_OUT), ("dev", HELD_OUT))
+        ]
+
+
 class Implicit:
     """A stage of implicit chain of thought on 2 x 2 multiplication; the teacher is a fresh network."""
 
@@ -225,16 +256,12 @@ class Implicit:
     def train(
         self, state: Path, callbacks: Callbacks = (), dropout: float = 0.0, **changes
     ) -> tuple[nn.Module, list[dict]]:
-        with tempfile.TemporaryDirectory() as folder:
-            rows, dev_rows = (
-                world.rows_of(Path(folder), world.examples(count, split), name=split)
-                for split, count in (("train", 64 - HELD_OUT), ("dev", HELD_OUT))
-            )
+        rows, dev_rows = implicit_rows()
         options = SeparatedTraining(**OPTIONS | {"dropout": dropout} | changes)
-        given = implicit.Training(rows, dev_rows, 0, options, 0, state, callbacks)
+        given = separated.Training(rows, dev_rows, 0, options, 0, state, callbacks)
         if self.stage == "no_cot":
             model: nn.Module = world.base(spread=0.02)
-            return model, implicit.train_text(model, given, "no_cot")
+            return model, separated.train_text(model, given, "no_cot")
         both = world.coupled(layers=4, spread=0.02)
         if self.stage == "icot":
             return both, implicit.train_coupled(both, given)
@@ -273,6 +300,7 @@ TRAINERS = {
     "learn_to_reason_decoder_only": LearnToReason("decoder_only"),
     "learn_to_reason_accuracy": LearnToReason("decoder_only", keep="accuracy", merge_losses=False),
     **{stage: Implicit(stage) for stage in ("no_cot", "icot_student", "icot_emulator", "icot")},
+    "icot_si": Stepwise(),
     "latro": Latro(),
 }
 

@@ -15,7 +15,7 @@ from workflow.costs_behind import assert_costs_are_those_of_the_graph
 
 TASKS = ["mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5", "gsm8k"]
 WAYS = ["no_cot", "explicit_cot", "icot"]
-CONTROLS = ["no_cot_deep", "no_cot_from_teacher"]
+CONTROLS = ["no_cot_deep", "no_cot_from_teacher", "icot_undistilled"]
 STAGES = {"train_explicit_cot", "cache_states", "train_icot_student", "train_icot_emulator", "train_icot"}
 
 
@@ -58,16 +58,16 @@ def test_other_tasks_give_their_steps_too(workflow) -> None:
     assert "with implicit from icot of tiny_gpt2" in shown
 
 
-@pytest.mark.parametrize(("preset", "tasks"), first_daily([("tiny", 2), ("smoke", 1), ("small", 1)]))
+@pytest.mark.parametrize(("preset", "tasks"), first_daily([("tiny", 3), ("smoke", 1), ("small", 1)]))
 def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
     rules = jobs(workflow.dry("icot", "--config", f"preset={preset}"))
     assert rules["score_method"] == tasks * len([*WAYS, *CONTROLS])
-    assert rules["compare_methods"] == 3 * tasks
+    assert rules["compare_methods"] == 4 * tasks
     assert rules["measure_icot_speed"] == tasks
     assert rules["plot_icot"] == 1
     assert "fetch_model" not in rules
-    # Six checkpoints a task, and the two controls.
-    assert sum(rules[rule] for rule in rules if rule.startswith("train_")) == tasks * (6 + 2)
+    # Six checkpoints a task, and the three controls.
+    assert sum(rules[rule] for rule in rules if rule.startswith("train_")) == tasks * (6 + 3)
 
 
 @pytest.mark.slow
@@ -76,7 +76,7 @@ def test_the_table(workflow) -> None:
     assert rules["score_method"] == 27
     assert rules["make_table"] == 1
     small = jobs(workflow.dry("results/tables/icot_table1.html", "--config", "preset=tiny"))
-    assert small["score_method"] == 6
+    assert small["score_method"] == 9
 
 
 def test_states_in_every_step_need_no_cache(workflow) -> None:

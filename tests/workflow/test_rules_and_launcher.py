@@ -41,6 +41,8 @@ TARGETS = [
     "results/mult_4x4/small_gpt2/icot_speed.json",
     "results/mult_4x4/small_gpt2/no_cot_deep_acc.json",
     "results/mult_4x4/small_gpt2/no_cot_from_teacher_acc.json",
+    "results/mult_4x4/small_gpt2/icot_undistilled_acc.json",
+    "results/mult_4x4/small_gpt2/icot_si_acc.json",
     "results/gsm8k/{causal}/latro_acc.json",
     "results/gsm8k/{causal}/latro_sft_acc.json",
     "results/gsm8k/{student}/learn_to_reason_acc.json",

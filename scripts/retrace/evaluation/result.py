@@ -59,6 +59,13 @@ class CheckpointChoice(Row):
     stopped: str | None = Field(description="why the training stopped early, if it did")
 
 
+class CheckpointNote(Row):
+    """What the training of one seed's checkpoint left out, and why."""
+
+    seed: int
+    note: str
+
+
 class SampledSolutions(Row):
     """The sampled solutions that one seed's discriminator or verifier was trained on."""
 
@@ -105,6 +112,11 @@ class Result(Row):
     )
     checkpoint_choice: list[CheckpointChoice] = Field(
         default=[], description="for checkpoints that were chosen by their accuracy (LaTRO)"
+    )
+    checkpoint_notes: list[CheckpointNote] = Field(
+        default=[],
+        exclude_if=operator.not_,
+        description="what trainings left out (implicit chain of thought: coupling that the student was not ready for)",
     )
     sampling: list[SampledSolutions] = Field(
         default=[], description="for decoders that a network trained on sampled solutions guides or ranks (GRACE)"
@@ -180,14 +192,23 @@ def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
     return any(choice.chosen_on == split for choice in choices)
 
 
-def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[CheckpointChoice]:
-    """Training reports (train_latro.py), one per seed. Raises UserError for an invalid one."""
+def read_reports(
+    paths: Sequence[str | Path], seeds: Sequence[int]
+) -> tuple[list[CheckpointChoice], list[CheckpointNote]]:
+    """Training reports, one per seed: of a choice among checkpoints (train_latro.py), or with a note (train_icot.py).
+
+    Raises UserError for an invalid one.
+    """
     if paths and len(paths) != len(seeds):
         raise UserError(f"--reports names {len(paths)} files and --seeds {len(seeds)} seeds; give one file per seed")
-    choices = []
+    choices, notes = [], []
     for path, seed in zip(paths, seeds, strict=bool(paths)):
         report = read_json(path)
         try:
+            if "note" in report:
+                if report["note"] is not None:
+                    notes.append(CheckpointNote(seed=seed, note=report["note"]))
+                continue
             choices.append(
                 CheckpointChoice(
                     seed=seed,
@@ -201,7 +222,7 @@ def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[Chec
             )
         except (KeyError, TypeError, ValidationError) as error:
             raise UserError(f"{path}: not a report of a training ({error}); delete it and train again") from None
-    return choices
+    return choices, notes
 
 
 def read_sampling(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[SampledSolutions]:
@@ -242,7 +263,7 @@ def build_result(
     provenance: Provenance,
     source: TaskConfig | None = None,
     votes: tuple[str, Sequence[Run]] | None = None,
-    choices: Sequence[CheckpointChoice] = (),
+    reports: tuple[Sequence[CheckpointChoice], Sequence[CheckpointNote]] = ((), ()),
     sampling: Sequence[SampledSolutions] = (),
     chosen_by: str | None = None,
     grader: str = PAPER,
@@ -261,13 +282,14 @@ def build_result(
         provenance: The provenance.
         source: The task that the checkpoint was trained on, if it is a different one.
         votes: Another decoder and its runs, for maj@k and pass@k.
-        choices: How the checkpoints were chosen.
+        reports: How the checkpoints were chosen, and what their trainings left out.
         sampling: Sampled solutions that a discriminator or verifier was trained on.
         chosen_by: The metric (loss, accuracy) that chose the checkpoint, if measured on the scored questions.
         grader: The grader of `runs` and `votes`.
         others: The same runs, graded by further graders.
     """
     accuracy = estimate(outcomes(runs))
+    choices, notes = reports
     others = others or {}
     per_seed = [_seed_result(run, {name: other[at] for name, other in others.items()}) for at, run in enumerate(runs)]
     accuracy_by = {name: estimate(outcomes(other)) for name, other in others.items()}
@@ -286,7 +308,8 @@ def build_result(
         preset=preset,
         made_from=made_from(task, model, split, provenance.model.revision, checkpoint, n, source)
         + (". The checkpoint was chosen by its accuracy on these very questions" if peeked(choices, split) else "")
-        + (f". The checkpoint was chosen by its {chosen_by} on these very questions" if chosen_by else ""),
+        + (f". The checkpoint was chosen by its {chosen_by} on these very questions" if chosen_by else "")
+        + "".join(f". Seed {note.seed}: {note.note}" for note in notes),
         seeds=[run.seed for run in runs],
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),
@@ -297,6 +320,7 @@ def build_result(
         per_seed=per_seed,
         votes_from=votes[0] if votes else None,
         checkpoint_choice=list(choices),
+        checkpoint_notes=list(notes),
         sampling=list(sampling),
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],

@@ -26,6 +26,14 @@ class ScratchModel(Section):
         default=2000, description="maximum number of tokens of the tokenizer, which is trained on the task"
     )
     dropout: Share = Field(default=0.0, description="worth raising if the task has few training questions")
+    initial_spread: float | None = Field(
+        default=None,
+        gt=0,
+        le=1,
+        exclude_if=lambda value: value is None,
+        description="standard deviation of a decoder-only model's weights at the start; none: GPT-2's, 0.02, with which a "
+        "width of 32 learns slowly",
+    )
     numbers: Literal["whole", "digits"] = Field(
         default="digits", description="whole: one token per number from 0 to 99; digits: one token per digit"
     )

@@ -157,6 +157,8 @@ def build_model(scratch: ScratchModel, family: str, tokenizer: PreTrainedTokeniz
     """
     if scratch.width % scratch.heads:
         raise UserError(f"scratch: width {scratch.width} is not a multiple of heads {scratch.heads}")
+    if family == "encoder_decoder" and scratch.initial_spread is not None:
+        raise UserError("scratch: initial_spread is for decoder-only models; leave it out, T5 has a rule of its own")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if family == "encoder_decoder":
@@ -171,6 +173,7 @@ def build_model(scratch: ScratchModel, family: str, tokenizer: PreTrainedTokeniz
             resid_pdrop=scratch.dropout,
             embd_pdrop=scratch.dropout,
             attn_pdrop=scratch.dropout,
+            initializer_range=0.02 if scratch.initial_spread is None else scratch.initial_spread,
             bos_token_id=tokenizer.eos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -165,3 +165,32 @@ def plain_text(system: str, title: str, learned: str) -> Requirement:
         ),
         mend="model",
     )
+
+
+def behind_separators(system: str, title: str) -> tuple[Requirement, ...]:
+    """The requirements of a system whose checkpoints write texts with separators (retrace.prompting.separated)."""
+
+    def about(case: Case) -> bool:
+        """Whether the checkpoint writes such texts, and is decoded as itself."""
+        return case.system == system and case.kind.decoder is None
+
+    return (
+        Requirement(
+            f"steps of {title}",
+            about=about,
+            met=lambda c: not c.algorithm.in_steps and (c.algorithm.several_ends or not c.kind.steps),
+            why=lambda c: (
+                f"{c.checkpoint} writes an end token between steps and answer"
+                if c.kind.steps
+                else f"{c.checkpoint} writes texts with separators, and not in steps"
+            ),
+            mend="method",
+        ),
+        Requirement(
+            f"worked examples behind separators ({title})",
+            about=lambda c: about(c) and c.sets_demonstrations,
+            met=lambda c: False,
+            why=lambda c: f"{c.checkpoint} was trained on texts without worked examples",
+            mend="method",
+        ),
+    )

@@ -19,13 +19,15 @@ EACH = (
 class EarlyStop(TrainerCallback):
     """Stops after `patience` consecutive evaluations that did not improve on the best one before them.
 
-    metric: `loss` (lower is better), or any other (higher is better). Earlier values are read from the trainer's own
-    history, so a resumed training stops at the same step as an uninterrupted one.
+    metric: `loss` (lower is better), or any other (higher is better). first: the step from which evaluations count.
+    Earlier values are read from the trainer's own history, so a resumed training stops at the same step as an
+    uninterrupted one.
     """
 
-    def __init__(self, patience: int, metric: str) -> None:
+    def __init__(self, patience: int, metric: str, first: int = 0) -> None:
         self.patience = patience
         self.metric = metric
+        self.first = first
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._look(state, control)  # evaluations before a restart
@@ -35,7 +37,8 @@ class EarlyStop(TrainerCallback):
             print(f"stopped at step {state.global_step}: {self.patience} evaluations without a better {self.metric}")
 
     def _look(self, state: Any, control: Any) -> bool:
-        values = [row[f"eval_{self.metric}"] for row in state.log_history if f"eval_{self.metric}" in row]
+        rows = [row for row in state.log_history if f"eval_{self.metric}" in row and row["step"] >= self.first]
+        values = [row[f"eval_{self.metric}"] for row in rows]
         if not values:
             return False
         best = values.index(min(values) if self.metric == "loss" else max(values))

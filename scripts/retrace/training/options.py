@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from retrace.sections import SPEED_ONLY, Count, Section, Share
 
@@ -69,6 +69,46 @@ class AnsweringTraining(Training):
         description="questions that a device answers at once, if `keep` is accuracy",
         json_schema_extra=SPEED_ONLY,
     )
+
+
+class SeparatedTraining(Training):
+    """Trainings on question, steps and answer with separators (retrace.prompting.separated)."""
+
+    learning_rate: float = Field(default=5e-5, gt=0)
+    batch_size: Count = Field(
+        default=32, description="examples an optimizer step, over all devices and accumulation steps"
+    )
+    device_batch_size: Count = Field(default=32, description="examples a device holds at once; the rest is accumulated")
+    warmup_ratio: Share = 0.0
+    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "constant"
+    max_length: Count = Field(default=1024, description="most tokens of question, steps and answer; longer: an error")
+    leave_out_long: bool = Field(default=False, description="skip longer examples and count them")
+    dropout: Share = Field(default=0.0, description="the authors train with dropout off")
+    tf32: bool = Field(default=True, description="TF32 for products of float32 numbers on a GPU, as the authors")
+    compile_layers: bool = Field(default=False, description="torch.compile for the layers; pays on a GPU")
+    keep_best: Literal["accuracy", "loss"] = Field(
+        default="accuracy",
+        description="which development figure chooses the checkpoint: whole answers that are right (equal ones by the "
+        "share of right tokens), or the loss",
+    )
+    patience: int = Field(
+        default=-1,
+        ge=-1,
+        description="stop after so many evaluations in a row without a better one; -1: never, as the authors' code",
+    )
+    keep_each: bool = Field(
+        default=False,
+        description="keep the checkpoint of every evaluation, too, in each/stepN of the best one's folder; the authors' "
+        "code keeps one an epoch",
+    )
+
+    @model_validator(mode="after")
+    def _some_patience(self) -> "SeparatedTraining":
+        if self.patience == 0:
+            raise ValueError(
+                "patience is 0: no training could go on; give 1 or more evaluations, or -1 for no early stop"
+            )
+        return self
 
 
 class SftTraining(AnsweringTraining):

@@ -85,7 +85,8 @@ class ConfigurationBase(Section):
     )
     headline_models: Annotated[dict[str, Name], AfterValidator(lambda given: {**HEADLINE, **given})] = Field(
         default=HEADLINE,
-        description="model of results/{task}/{method}_acc.json: of a paper's methods (latro), of a task, or default",
+        description="model of results/{task}/{method}_acc.json: of a paper's methods on a task (icot/running_sum), of a "
+        "paper's methods (latro), of a task, or default",
     )
     default_tasks: list[Name] = Field(
         default=[],

@@ -310,10 +310,11 @@ class Declared:
         return graders[methods[0]]
 
     def headline_model(self, task: str, method: str | None = None) -> str:
-        """The model of `results/{task}/{method}_acc.json`: that of the method's paper, of the task, or the default."""
+        """The model of `results/{task}/{method}_acc.json`: that of the method's paper on this task, of the paper, of the
+        task, or the default."""
         models = self.values.headline_models
         paper = self.method(method).paper if method else ""
-        return models.get(paper) or models.get(task) or models["default"]
+        return next(models[key] for key in (f"{paper}/{task}", paper, task, "default") if key in models)
 
 
 @cache

@@ -38,6 +38,30 @@ def with_options(values: Mapping[str, Any], options: Mapping[str, Any]) -> dict[
     return dict(values)
 
 
+# What a part of a preset adds to, where the preset says something of other systems there.
+SHARED = ("headline_models", "seeds", "overrides")
+
+
+def said_twice(preset: Mapping[str, Any], part: Mapping[str, Any]) -> list[str]:
+    """What a preset and a part of it both say. Overrides join, and so do models and seeds of different systems."""
+    twice = []
+    for key in sorted(preset.keys() & part.keys()):
+        one, other = preset[key], part[key]
+        if key in SHARED and isinstance(one, Mapping) and isinstance(other, Mapping):
+            twice += [f"{key}.{name}" for name in sorted(map(str, one.keys() & other.keys()))]
+        elif not (key in SHARED and isinstance(one, list) and isinstance(other, list)):
+            twice.append(key)
+    return twice
+
+
+def with_part(preset: Mapping[str, Any], part: Mapping[str, Any]) -> dict[str, Any]:
+    """A preset with one of its parts, which says nothing that the preset says."""
+    joined = merged(preset, part)
+    if isinstance(preset.get("overrides"), list) and "overrides" in part:
+        joined["overrides"] = [*preset["overrides"], *part["overrides"]]
+    return joined
+
+
 def _expanded_seeds(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with a list of seeds expanded to all systems, so that it overrides earlier layers for every one."""
     seeds = values.get("seeds")
@@ -96,10 +120,10 @@ class Layers:
         self._sources.append((paths[name], dict(preset)))
         for part in sorted(paths[name].with_suffix("").glob("*.yaml")):
             values = _expanded_seeds(read_yaml(part))
-            if twice := sorted(values.keys() & preset.keys()):
+            if twice := said_twice(preset, values):
                 raise UserError(f"{part}: {paths[name]} says {', '.join(twice)} too; leave it in one of them")
             self._sources.append((part, values))
-            preset |= values
+            preset = with_part(preset, values)
         return [*above, preset]
 
     def faults(self) -> list[str]:

@@ -46,7 +46,9 @@ def results_of_table(name: str, settings: Settings) -> list[str]:
     models = settings.values.headline_models
     model = models.get(name.rpartition("_")[0]) or models["default"]
     if settings.model(model).scratch is not None:
-        rows = {model: settings.option(settings.values, table.small) if table.small else ["arithmetic"]}
+        small = settings.option(settings.values, table.small) if table.small else ["arithmetic"]
+        of_tasks = [(settings.headline_model(task, method), task, method) for task in small for method in table.methods]
+        return [result_of(*each) for each in of_tasks]
     return [result_of(model, task, method) for model in rows for task in rows[model] for method in table.methods]
 
 

@@ -354,3 +354,19 @@ def test_gpu_seconds_are_those_of_each_job(tmp_path: Path) -> None:
     (tmp_path / "sft.tsv").write_text("s\tmax_rss\tresources\n10\t1\t{'gpus'\n")
     with pytest.raises(UserError, match=r"sft\.tsv: malformed settings"):
         read_benchmarks([tmp_path / "sft.tsv"], 1)
+
+
+def test_what_a_training_left_out_stands_in_the_result(tmp_path: Path) -> None:
+    predictions = write_task(tmp_path, [[True] * 4, [False] * 4])
+    reports = [tmp_path / "one.json", tmp_path / "two.json"]
+    write_json(reports[0], {"note": None})
+    write_json(reports[1], {"note": "the pair was not trained together"})
+    found = score(tmp_path, predictions, reports=reports)
+    assert found["checkpoint_notes"] == [{"seed": 1, "note": "the pair was not trained together"}]
+    assert found["made_from"].endswith(". Seed 1: the pair was not trained together")
+    assert found["checkpoint_choice"] == []
+    write_json(reports[1], {"note": None})
+    assert "checkpoint_notes" not in score(tmp_path, predictions, reports=reports)
+    write_json(reports[1], {"note": 3})
+    with pytest.raises(UserError, match=r"two.json: not a report of a training"):
+        score(tmp_path, predictions, reports=reports)

@@ -91,3 +91,17 @@ def test_width_must_be_a_multiple_of_heads() -> None:
     tokenizer = build_tokenizer(SOLUTIONS, "|", 400)
     with pytest.raises(UserError, match="multiple of heads"):
         build_model(ScratchModel(width=10, heads=4), "encoder_decoder", tokenizer, 0)
+
+
+def test_how_far_the_first_weights_spread_is_an_option() -> None:
+    tokenizer = build_tokenizer(SOLUTIONS, "|", 400, "digits", "decoder_only")
+    sizes = ScratchModel(width=32, layers=1, heads=2, feedforward=32, positions=32)
+
+    def spread(values: ScratchModel) -> float:
+        return build_model(values, "decoder_only", tokenizer, 0).transformer.h[0].mlp.c_fc.weight.std().item()
+
+    assert spread(sizes) == pytest.approx(0.02, rel=0.1)
+    assert spread(sizes.model_copy(update={"initial_spread": 0.15})) == pytest.approx(0.15, rel=0.1)
+    assert "initial_spread" not in sizes.model_dump(), "models without it keep their digests, and so their results"
+    with pytest.raises(UserError, match="initial_spread is for decoder-only models"):
+        build_model(sizes.model_copy(update={"initial_spread": 0.1}), "encoder_decoder", tokenizer, 0)

@@ -10,8 +10,8 @@ from retrace.models.scratch import build_tokenizer
 from retrace.prompting.layouts import layout_of, write_layout
 from retrace.prompting.separated import prompt_text, separators, whole_text
 from retrace.schemas import Example
-from retrace.systems.icot.rows import padded, question_batch, read_rows, reasoning_batch, text_batch
 from retrace.training.data import IGNORED
+from retrace.training.separated_rows import padded, question_batch, read_rows, reasoning_batch, text_batch
 from unit.implicit_world import examples, rows_of, task, tokenizer
 
 

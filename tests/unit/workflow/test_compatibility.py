@@ -16,7 +16,7 @@ T5 = {"flan_t5_base", "flan_t5_large", "tiny_t5"}
 RELEASED = {f"flan_t5_large_{task}_released" for task in ("gsm8k", "mathqa", "svamp")}
 CHAT = {"phi35_mini", "mistral_7b", "llama31_8b"}
 FEW_SHOT = {"llama_7b", "gptj_6b"}
-SCRATCH = {"tiny_t5", "tiny_gpt2", "small_gpt2"}
+SCRATCH = {"tiny_t5", "tiny_gpt2", "small_gpt2", "sum_gpt2"}
 PRETRAINED = set(GENERATORS) - SCRATCH
 UNSOLVED = {"commonsense_qa", "arc_challenge"}  # final answers only
 NOT_WORD_PROBLEMS = {
@@ -32,7 +32,8 @@ TABLE = [
     ("dpo_st st sft", NOT_WORD_PROBLEMS, set()),
     ("rft", UNSOLVED, CHAT),
     ("no_cot", set(), T5 | RELEASED),
-    ("explicit_cot icot no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
+    ("icot_undistilled", set(), T5 | RELEASED),
+    ("explicit_cot icot icot_si no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
     ("no_cot_deep", set(), PRETRAINED | {"tiny_t5"}),
     ("latro latro_maj latro_sft latro_sft_maj", set(), T5 | RELEASED),
     ("learn_to_reason no_feedback no_reflection random_questions single_round", set(), CHAT),

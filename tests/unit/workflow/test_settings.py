@@ -8,6 +8,7 @@ from retrace.errors import UserError
 from retrace.models.options import load_model_config
 from retrace.workflow.layers import merged
 from retrace.workflow.settings import Settings
+from retrace.workflow.targets import results_of_table
 from retrace.yaml_files import closest, read_yaml
 from suites import first_daily
 
@@ -260,3 +261,17 @@ def test_what_is_learned_as_plain_text_is_refused_for_models_with_a_chat_templat
     assert Settings({}, CONFIG).checkpoint("gsm8k", "phi35_mini", "dpo_st") == "dpo_st_round3"
     with pytest.raises(UserError, match="a teacher's rationales are learned as plain text"):
         settings.checkpoint("gsm8k", "phi35_mini", "learn_to_reason")
+
+
+def test_a_papers_methods_may_have_a_headline_model_of_their_own_on_a_task() -> None:
+    tiny = Settings({"preset": "tiny"}, CONFIG)
+    assert tiny.headline_model("running_sum", "icot") == "sum_gpt2"
+    assert tiny.headline_model("mult_2x2", "icot") == "tiny_gpt2"
+    assert tiny.headline_model("running_sum", "sft_greedy") == "tiny_t5"
+    named = {"icot/running_sum": "small_gpt2", "running_sum": "tiny_gpt2"}
+    known = Settings({"preset": "tiny", "headline_models": named}, CONFIG)
+    assert known.headline_model("running_sum", "icot_undistilled") == "small_gpt2"
+    assert known.headline_model("running_sum", "sft_greedy") == "tiny_gpt2"
+    table = results_of_table("icot_table1", known)
+    assert table[0] == "results/running_sum/small_gpt2/no_cot_acc.json"
+    assert table[-1] == "results/mult_3x3/tiny_gpt2/icot_acc.json"

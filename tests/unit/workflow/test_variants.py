@@ -208,3 +208,20 @@ def test_parts_of_a_preset(tmp_path: Path) -> None:
         UserError, match=r"presets/mine/more.yaml: .*mine.yaml says greedy too; leave it in one of them"
     ):
         Settings({"preset": "mine"}, CONFIG, tmp_path)
+
+
+def test_a_part_of_a_preset_brings_overrides_models_and_seeds_of_its_system(tmp_path: Path) -> None:
+    (tmp_path / "presets" / "mine").mkdir(parents=True)
+    override = "overrides: [{{when: {{task: {}}}, set: {{greedy.max_new_tokens: {}}}}}]\n"
+    whole = "extends: tiny\nheadline_models: {latro: tiny_gpt2}\n" + override.format("gsm8k", 7)
+    (tmp_path / "presets" / "mine.yaml").write_text(whole)
+    part = "headline_models: {rft: small_gpt2}\nseeds: {rft: [3, 4]}\n" + override.format("svamp", 8)
+    (tmp_path / "presets" / "mine" / "rft.yaml").write_text(part)
+    known = Settings({"preset": "mine"}, CONFIG, tmp_path)
+    assert [known.for_target(task, "tiny_gpt2").greedy.max_new_tokens for task in ("gsm8k", "svamp")] == [7, 8]
+    assert known.headline_model("arithmetic", "rft") == "small_gpt2"
+    assert known.headline_model("arithmetic", "latro") == "tiny_gpt2"
+    assert known.seeds("arithmetic", "tiny_gpt2", "rft") == [3, 4]
+    (tmp_path / "presets" / "mine" / "rft.yaml").write_text("headline_models: {latro: small_gpt2}\n")
+    with pytest.raises(UserError, match=r"mine/rft.yaml: .*mine.yaml says headline_models.latro too; leave it in one"):
+        Settings({"preset": "mine"}, CONFIG, tmp_path)

@@ -6,12 +6,8 @@ from retrace.models.options import load_model_config
 from retrace.planning.sizes import Text
 from retrace.planning.work import ANSWERED, Costing, Work, formula
 from retrace.systems.declaration import root_at
-from retrace.tasks.long_multiplication import line_of
-from retrace.yaml_files import read_yaml
+from retrace.systems.separated_lengths import answer_of, separated
 
-# Mean tokens of GSM8K as implicit chain of thought has it, steps being equations alone: question, steps with the answer,
-# answer alone (the authors' logs/gsm8k/gpt2/log.generate: src_avg, tgt_avg, both ways).
-EQUATIONS, EQUATIONS_ANSWER = (57.5, 27.7), 6.1
 # What student and emulator have of weights in all, in units of the wrapped model's: an MLP a layer comes on top, which
 # is 8 or 12 squared widths beside a layer's 12, and the emulator's LSTM.
 STUDENT, EMULATOR = 1.7, 2.1
@@ -19,27 +15,7 @@ NONE = "none"  # an option that names no file
 
 
 # The checkpoints that answer questions in a layout with separators.
-SEPARATED = ("no_cot", "explicit_cot", "icot", "no_cot_deep", "no_cot_from_teacher")
-
-
-def separated(job: Costing, text: Text) -> Text:
-    """A split as implicit chain of thought puts it, with separators; lengths of multiplications follow from their digits."""
-    path = job.sizes.config / "tasks" / f"{job.job.wildcards['task']}.yaml"
-    task = read_yaml(path) if path.exists() else {}
-    if digits := task.get("digits"):
-        low = 10 ** (digits - 1)
-        question, solution = line_of(low, low, digits).split("||")
-        text = replace(text, question=len(question.split()), solution=len(solution.split()), steps=digits)
-    elif "icot" in task.get("split_sets", []):
-        question, solution = EQUATIONS
-        steps = solution / EQUATIONS_ANSWER - 1  # as `answer_of` counts
-        return replace(text, question=question, solution=solution, steps=steps)
-    return replace(text, question=text.question + 1, solution=text.solution + 2)
-
-
-def answer_of(text: Text) -> float:
-    """Tokens of marker, answer and end: as long as one step."""
-    return text.solution / (text.steps + 1)
+SEPARATED = ("no_cot", "explicit_cot", "icot", "icot_undistilled", "no_cot_deep", "no_cot_from_teacher")
 
 
 def answered(job: Costing, text: Text) -> Text | None:
@@ -67,7 +43,7 @@ def cache_states(job: Costing) -> Work:
 
 
 @formula("train_no_cot", "train_explicit_cot", "train_no_cot_deep", "train_no_cot_from_teacher")
-@formula("train_icot_student", "train_icot_emulator", "train_icot")
+@formula("train_icot_student", "train_icot_emulator", "train_icot", "train_icot_undistilled")
 def train_stage(job: Costing) -> Work:
     """Question and answer, with the steps between for the teacher; the emulator reads the question, coupled to it. Where no
     states are cached, the teacher reads question and steps in every step, without a backward pass. A released pair is
@@ -83,6 +59,7 @@ def train_stage(job: Costing) -> Work:
         "train_icot_student": (answer, STUDENT),
         "train_icot_emulator": (text.question, EMULATOR),
         "train_icot": (answer + text.question, STUDENT + EMULATOR),
+        "train_icot_undistilled": (answer + text.question, STUDENT + EMULATOR),
     }.get(rule, (answer, 1.0))
     read = job.option("evaluations") * dev.rows * tokens
     if options.get("cached") == "false":

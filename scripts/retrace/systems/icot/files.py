@@ -26,6 +26,7 @@ from retrace.systems.icot.networks import Coupled, Emulator, Student
 
 Part = Literal["student", "emulator"]
 PART_FILE = "icot.json"
+ACCURACY = "accuracy_on_true_states"
 RELEASED_FILE = "state_dict.bin"
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -67,8 +68,12 @@ def write_parts(
     tokenizer: PreTrainedTokenizerBase,
     student: Student | None = None,
     emulator: Emulator | None = None,
+    accuracy: float | None = None,
 ) -> None:
-    """Write a checkpoint's parts into the folder, which must exist."""
+    """Write a checkpoint's parts into the folder, which must exist.
+
+    accuracy: share of the development questions that the student answers from the teacher's own states.
+    """
     folder = Path(folder)
     tokenizer.save_pretrained(folder)
     for name, part in (("student", student), ("emulator", emulator)):
@@ -81,6 +86,8 @@ def write_parts(
         values: dict[str, Any] = {"kind": name}
         if isinstance(part, Emulator):
             values |= {"mixture_size": part.mixture_size, "softmax_temperature": part.temperature}
+        elif accuracy is not None:
+            values |= {ACCURACY: accuracy}
         write_json(place / PART_FILE, values)
 
 
@@ -88,6 +95,19 @@ def load_student(folder: str | Path, base: str | Path | None = None) -> Student:
     """The student of a checkpoint's folder, or of an authors' folder (then `base` is its base model's folder)."""
     config, state, _, path = _open(folder, "student", base)
     return restore(Student(_empty(config)), state, path).eval()
+
+
+def accuracy_on_true_states(folder: str | Path) -> float:
+    """What `write_parts` noted of a student. Raises UserError where it noted nothing."""
+    path = Path(folder) / "student" / PART_FILE
+    values = read_json(path) if path.exists() else None
+    value = values.get(ACCURACY) if isinstance(values, dict) else None
+    if not isinstance(value, float | int) or not 0 <= value <= 1:
+        raise UserError(
+            f"{path}: does not say how many questions the student answers from the teacher's states ({ACCURACY}); train it "
+            "again, or set icot.couple_at to 0"
+        )
+    return float(value)
 
 
 def load_emulator(folder: str | Path, base: str | Path | None = None) -> Emulator:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from retrace.errors import UserError
-from retrace.systems.icot.layers import blocks_of, compile_blocks, entering, put, run, stop, take
+from retrace.models.layers import blocks_of, compile_blocks, entering, put, run, stop, take
 
 Subset = Literal["diagonal", "first_column", "last_column", "top_row", "bottom_row"]
 
@@ -263,12 +263,3 @@ def sizes_differ(what: str, layers: int, width: int, own_layers: int, own_width:
         f"{what}: {layers} layers of width {width}, but the student has {own_layers} of width {own_width}; state l is "
         "handed to layer l as it is, so teacher, emulator and student need the same sizes: take one model for all"
     )
-
-
-def without_dropout(model: nn.Module, share: float = 0.0) -> None:
-    """Set every dropout of a model to `share`: the authors train with dropout off."""
-    for module in model.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = share
-        if isinstance(getattr(module, "attention_dropout", None), float):
-            module.attention_dropout = share

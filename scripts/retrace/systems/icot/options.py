@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from retrace.decoding.options import Exactness
 from retrace.sections import SPEED_ONLY, BatchSize, Count, Name, Section, Share
-from retrace.training.options import Training
+from retrace.training.options import SeparatedTraining
 
 
 def _both_forms(value: Any, read: ValidatorFunctionWrapHandler) -> Any:
@@ -30,46 +30,6 @@ class ImplicitData(Section):
     train: Name | None = Field(
         default=None, description="split of the task; none: the task's own for this system (icot_train), else train"
     )
-
-
-class SeparatedTraining(Training):
-    """What the trainings of implicit chain of thought share. All start from the base model, unless they say otherwise."""
-
-    learning_rate: float = Field(default=5e-5, gt=0)
-    batch_size: Count = Field(
-        default=32, description="examples an optimizer step, over all devices and accumulation steps"
-    )
-    device_batch_size: Count = Field(default=32, description="examples a device holds at once; the rest is accumulated")
-    warmup_ratio: Share = 0.0
-    scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = "constant"
-    max_length: Count = Field(default=1024, description="most tokens of question, steps and answer; longer: an error")
-    leave_out_long: bool = Field(default=False, description="skip longer examples and count them")
-    dropout: Share = Field(default=0.0, description="the authors train with dropout off")
-    tf32: bool = Field(default=True, description="TF32 for products of float32 numbers on a GPU, as the authors")
-    compile_layers: bool = Field(default=False, description="torch.compile for the layers; pays on a GPU")
-    keep_best: Literal["accuracy", "loss"] = Field(
-        default="accuracy",
-        description="which development figure chooses the checkpoint: whole answers that are right (equal ones by the "
-        "share of right tokens), or the loss",
-    )
-    patience: int = Field(
-        default=-1,
-        ge=-1,
-        description="stop after so many evaluations in a row without a better one; -1: never, as the authors' code",
-    )
-    keep_each: bool = Field(
-        default=False,
-        description="keep the checkpoint of every evaluation, too, in each/stepN of the best one's folder; the authors' "
-        "code keeps one an epoch",
-    )
-
-    @model_validator(mode="after")
-    def _some_patience(self) -> "SeparatedTraining":
-        if self.patience == 0:
-            raise ValueError(
-                "patience is 0: no training could go on; give 1 or more evaluations, or -1 for no early stop"
-            )
-        return self
 
 
 class NoCotTraining(SeparatedTraining):
@@ -121,6 +81,11 @@ class CoupledTraining(SeparatedTraining):
 
     epochs: float = Field(default=40, gt=0)
     fixed_emulator: bool = Field(default=False, description="train the student only")
+    couple_at: Share = Field(
+        default=0.0,
+        description="train both together only where the student answers this share of the development questions from the "
+        "teacher's own states; else the pair stays as it is, and the result says so. 0: always, as the authors' code",
+    )
     released_student: str | None = Field(
         default=None, description="folder of an authors' student (state_dict.bin, config.json), taken as it is ..."
     )
@@ -134,6 +99,14 @@ class CoupledTraining(SeparatedTraining):
             if getattr(self, f"released_{name}") is not None and getattr(self, f"released_{other}") is None:
                 raise ValueError(f"released_{name} is set and released_{other} is not; give both, or neither")
         return self
+
+
+class UndistilledTraining(SeparatedTraining):
+    """Training a fresh emulator and a fresh student together on answers alone (checkpoint icot_undistilled): a control."""
+
+    epochs: float = Field(default=40, gt=0)
+    mixture_size: Count = Field(default=1, description="mixture components of the emulator")
+    softmax_temperature: float = Field(default=0.05, gt=0, description="of the choice among several components")
 
 
 class ControlTraining(SeparatedTraining):

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from retrace import cli
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
+from retrace.systems.icot.options import TeacherStates
+from retrace.training.options import SeparatedTraining
 
 
 def main(part: str, section: type[SeparatedTraining], doc: str | None, arguments: Sequence[str] | None) -> None:

@@ -6,22 +6,21 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, TrainerCallback
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.evaluation.model_card import Trained, write_card
 from retrace.machine.storage import atomic_path
+from retrace.models.layers import blocks_of
 from retrace.models.load import load_model
 from retrace.systems.icot.files import write_parts
-from retrace.systems.icot.layers import blocks_of
-from retrace.systems.icot.networks import Emulator, Student
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
-from retrace.systems.icot.rows import SeparatedRows, read_rows
+from retrace.systems.icot.networks import Coupled, Emulator, Student
+from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import open_states
-from retrace.systems.icot.train import Curve, Training, train_emulator, train_student
-from retrace.tasks.load import load_task
-from retrace.training.evaluated import KeepEvaluated, bring_each
-from retrace.training.sft import limit_of
+from retrace.systems.icot.train import train_coupled, train_emulator, train_student
+from retrace.training.evaluated import bring_each
+from retrace.training.options import SeparatedTraining
+from retrace.training.separated import Curve, Training, best_metric, keeps_each, kept_row, read_both
 from retrace.training.trainer import finish, is_first_process, set_seed, write_curve
 
 PARTS: dict[str, tuple[Callable[[PreTrainedModel, Any], nn.Module], Callable[..., Curve]]] = {
@@ -74,23 +73,36 @@ def train_part(part: str, args: argparse.Namespace, options: SeparatedTraining, 
         loader=f"retrace.systems.icot.files.load_{part}",
         part_of="icot",
     )
-    write_stage(args.output, args.state, tokenizer, curve, trained=trained, **{part: network})
+    accuracy = kept_row(curve, best_metric(options))["dev_accuracy"] if part == "student" else None
+    write_stage(args.output, args.state, tokenizer, curve, trained=trained, accuracy=accuracy, **{part: network})
 
 
-def read_both(
-    args: argparse.Namespace, base: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, options: SeparatedTraining
-) -> tuple[SeparatedRows, SeparatedRows]:
-    """The training and the development rows of a stage, no longer than its options and the base model allow."""
-    task, limit = load_task(args.task_file), limit_of(base, options.max_length)
-    rows, dev_rows = (
-        read_rows(path, task, tokenizer, limit, options.leave_out_long) for path in (args.train, args.dev)
+def told_of_pair(args: argparse.Namespace, options: SeparatedTraining, on: dict[str, int]) -> Trained:
+    """What the model card of emulator and student together says. on: what they were trained on."""
+    return Trained(
+        args,
+        on,
+        options,
+        network="emulator and student",
+        loader="retrace.systems.icot.files.load_coupled",
+        asked="It writes only the answer, after the question and a separator, with `decode.py implicit`.",
     )
-    return rows, dev_rows
 
 
-def keeps_each(options: SeparatedTraining, state: str | Path, write: Callable[[Path], None]) -> list[TrainerCallback]:
-    """Callbacks that keep every evaluated checkpoint, if configured."""
-    return [KeepEvaluated(state, write)] if options.keep_each else []
+def train_pair(
+    args: argparse.Namespace,
+    options: SeparatedTraining,
+    coupled: Coupled,
+    tokenizer: PreTrainedTokenizerBase,
+) -> None:
+    """Train emulator and student together on the answer and write the checkpoint."""
+    student, emulator = coupled.student, coupled.emulator
+    rows, dev_rows = read_both(args, student.base_model, tokenizer, options)
+    keeping = keeps_each(options, args.state, lambda folder: write_parts(folder, tokenizer, student, emulator))
+    training = Training(rows, dev_rows, tokenizer.pad_token_id, options, args.seed, args.state, keeping)
+    curve = train_coupled(coupled, training)
+    trained = told_of_pair(args, options, {"examples": len(rows)})
+    write_stage(args.output, args.state, tokenizer, curve, student, emulator, trained)
 
 
 def write_stage(
@@ -101,15 +113,16 @@ def write_stage(
     student: Student | None = None,
     emulator: Emulator | None = None,
     trained: Trained | None = None,
+    accuracy: float | None = None,
 ) -> None:
     """Write a checkpoint's folder atomically (in the first process), and end the training.
 
-    trained: what its model card says; None: it gets none.
+    trained: what its model card says; None: it gets none. accuracy: of a student, see `write_parts`.
     """
     if is_first_process():
         with atomic_path(output) as folder:
             folder.mkdir()
-            write_parts(folder, tokenizer, student, emulator)
+            write_parts(folder, tokenizer, student, emulator, accuracy)
             write_curve(folder / "curves.jsonl", curve)
             bring_each(state, folder)
             if trained is not None:

@@ -19,14 +19,14 @@ from transformers import PreTrainedTokenizerBase
 
 from retrace.errors import UserError
 from retrace.machine.storage import read_json, sha256_of, write_json
+from retrace.models.layers import blocks_of
 from retrace.models.load import load_model
 from retrace.prompting.layouts import layout_of
 from retrace.schemas import Row
 from retrace.sections import speed_options
-from retrace.systems.icot.layers import blocks_of
 from retrace.systems.icot.networks import sizes_differ, teacher_states
 from retrace.systems.icot.options import TeacherStates
-from retrace.systems.icot.rows import SeparatedRows, reasoning_batch
+from retrace.training.separated_rows import SeparatedRows, reasoning_batch
 
 SHARD_BYTES = 1 << 28
 FILE = "states.json"

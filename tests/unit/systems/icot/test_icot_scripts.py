@@ -18,6 +18,7 @@ import train_cot
 import train_icot
 import train_icot_emulator
 import train_icot_student
+import train_icot_undistilled
 from retrace.errors import UserError
 from retrace.machine.storage import read_jsonl, write_jsonl
 from retrace.prompting.layouts import layout_of
@@ -81,6 +82,7 @@ def made(tmp_path_factory) -> Project:
     train_icot_student.main(project.training("icot_student", **files))
     train_icot_emulator.main(project.training("icot_emulator", **files))
     train_icot.main(project.training("icot", student="icot_student", emulator="icot_emulator"))
+    train_icot_undistilled.main(project.training("undistilled", model="base"))
     return project
 
 
@@ -96,7 +98,7 @@ def card_of(project: Project, name: str) -> str:
 
 def test_every_checkpoint_is_there_and_no_state_is_left(made) -> None:
     assert not list(made.folder.glob("*_state"))
-    for name in ("base", "no_cot", "explicit_cot", "deep", "icot_student", "icot_emulator", "icot"):
+    for name in ("base", "no_cot", "explicit_cot", "deep", "icot_student", "icot_emulator", "icot", "undistilled"):
         assert (made.folder / name).is_dir()
         assert "measured without a calculator" in card_of(made, name) or name in (
             "base",
@@ -118,7 +120,10 @@ def test_every_checkpoint_is_there_and_no_state_is_left(made) -> None:
     assert json.loads((made.folder / "deep" / "config.json").read_text())["n_layer"] == 4
 
 
-@pytest.mark.parametrize(("decoder", "checkpoint"), [("greedy", "no_cot"), ("greedy", "deep"), ("implicit", "icot")])
+@pytest.mark.parametrize(
+    ("decoder", "checkpoint"),
+    [("greedy", "no_cot"), ("greedy", "deep"), ("implicit", "icot"), ("implicit", "undistilled")],
+)
 def test_answers_come_at_once(made, decoder: str, checkpoint: str) -> None:
     rows = decoded(made, decoder, checkpoint)
     assert [row.example_id for row in rows] == [example.id for example in examples(6, "test")]
@@ -213,6 +218,72 @@ def test_speed_and_figure(made, capsys) -> None:
     assert (list(found.ways), list(found.missing)) == (["icot"], ["no_cot", "explicit_cot"])
     with pytest.raises(UserError, match="no such file"):
         plot_icot.main(["--results", "none.json", "--speeds", str(made.folder / "speed.json"), "--svg", "x.svg"])
+
+
+# ---------------------------------------------------------------- when student and emulator are trained together
+
+
+def noted(project: Project, accuracy: object, couple_at: str, name: str) -> str | None:
+    """Train the pair with a student that notes this accuracy; what the report says."""
+    file = project.folder / "icot_student" / "student" / "icot.json"
+    before = file.read_text()
+    values = json.loads(before)
+    values |= {"accuracy_on_true_states": accuracy}
+    file.write_text(json.dumps(values))
+    try:
+        words = project.training(name, student="icot_student", emulator="icot_emulator", report=f"{name}.json")
+        train_icot.main([*words, "--couple-at", couple_at])
+    finally:
+        file.write_text(before)
+    return json.loads((project.folder / f"{name}.json").read_text())["note"]
+
+
+def same_weights(project: Project, one: str, other: str, part: str) -> bool:
+    first, second = (load_file(project.folder / name / part / "model.safetensors") for name in (one, other))
+    return all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_student_notes_what_it_reads_of_true_states(made) -> None:
+    curve = [json.loads(line) for line in (made.folder / "icot_student" / "curves.jsonl").read_text().splitlines()]
+    values = json.loads((made.folder / "icot_student" / "student" / "icot.json").read_text())
+    assert values["accuracy_on_true_states"] == max(row["dev_accuracy"] for row in curve if "dev_accuracy" in row)
+    assert "accuracy_on_true_states" not in json.loads((made.folder / "icot_emulator/emulator/icot.json").read_text())
+
+
+def test_both_are_trained_together_where_the_student_is_ready(made) -> None:
+    assert noted(made, 0.95, "0.95", "ready") is None
+    assert not same_weights(made, "ready", "icot_student", "student")
+
+
+def test_both_stay_as_they_are_where_the_student_is_not_ready(made, capsys) -> None:
+    note = noted(made, 0.9, "0.95", "unready")
+    assert note == (
+        "emulator and student were not trained together: from the teacher's own states the student answers 90.0 % of the "
+        "development questions, and icot.couple_at is 0.95"
+    )
+    assert f"note: {note}" in capsys.readouterr().err
+    assert same_weights(made, "unready", "icot_student", "student")
+    assert same_weights(made, "unready", "icot_emulator", "emulator")
+    assert len(decoded(made, "implicit", "unready")) == 6
+    assert not (made.folder / "unready_state").exists()
+
+
+@pytest.mark.parametrize("accuracy", [None, "high", 1.5])
+def test_a_student_that_notes_nothing_is_trained_again(made, accuracy: object) -> None:
+    with pytest.raises(UserError, match=r"student/icot.json: does not say how many .* or set icot.couple_at to 0"):
+        noted(made, accuracy, "0.5", "unknown")
+    assert noted(made, accuracy, "0", "unknown") is None
+
+
+def test_without_a_teacher_both_start_from_the_base_model(made) -> None:
+    words = made.training("fresh", model="base")
+    train_icot_undistilled.main([*words, "--learning-rate", "1e-12", "--max-steps", "1", "--mixture-size", "2"])
+    student, emulator = load_student(made.folder / "fresh"), load_emulator(made.folder / "fresh")
+    base = load_file(made.folder / "base" / "model.safetensors")
+    for network in (student, emulator):
+        own = network.base_model.state_dict()
+        assert all(torch.allclose(own[name], weight, atol=1e-6) for name, weight in base.items())
+    assert emulator.mixture_size == 2
 
 
 # ---------------------------------------------------------------- released checkpoints

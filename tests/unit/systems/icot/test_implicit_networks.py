@@ -7,8 +7,8 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from retrace.errors import UserError
+from retrace.models.layers import blocks_of, compile_blocks, entering, put, stop, take, without_dropout
 from retrace.systems.icot.files import load_coupled, load_emulator, write_parts
-from retrace.systems.icot.layers import blocks_of, compile_blocks, entering, put, stop, take
 from retrace.systems.icot.networks import (
     Coupled,
     Emulator,
@@ -16,7 +16,6 @@ from retrace.systems.icot.networks import (
     normalized,
     positions_of,
     teacher_states,
-    without_dropout,
 )
 from unit.implicit_world import FAMILIES, LAYERS, WIDTH, base, coupled, tokenizer
 

@@ -15,9 +15,11 @@ from retrace.models.scratch import build_model
 from retrace.systems.icot import train as implicit
 from retrace.systems.icot.controls import as_large_as_both, parameters_of_both
 from retrace.systems.icot.networks import Coupled, Emulator, Student
-from retrace.systems.icot.options import SeparatedTraining, TeacherStates
-from retrace.systems.icot.rows import question_batch, text_batch
+from retrace.systems.icot.options import TeacherStates
 from retrace.systems.icot.states import ComputedStates
+from retrace.training import separated
+from retrace.training.options import SeparatedTraining
+from retrace.training.separated_rows import question_batch, text_batch
 from suites import first_daily
 from unit.implicit_world import LAYERS, WIDTH, base, coupled, examples, rows_of, tokenizer
 from unit.stopping import Stop, StopAt
@@ -58,10 +60,10 @@ class World:
     def train(self, kind: str, state, callbacks=(), **changes):
         """(trained module, curve)."""
         torch.manual_seed(7)
-        given = implicit.Training(self.rows, self.dev, 0, options(**changes), 0, state, callbacks)
+        given = separated.Training(self.rows, self.dev, 0, options(**changes), 0, state, callbacks)
         if kind in ("no_cot", "explicit_cot"):
             model = base()
-            return model, implicit.train_text(model, given, kind)
+            return model, separated.train_text(model, given, kind)
         if kind == "icot":
             model = coupled()
             return model, implicit.train_coupled(model, given)
@@ -150,7 +152,7 @@ def test_the_loss_is_the_mean_over_the_answers_tokens(world, tmp_path) -> None:
         "no_cot", tmp_path, max_steps=2, evaluations=1, dropout=0.0, batch_size=40, device_batch_size=40
     )
     batch = text_batch(world.rows, list(range(40)), "no_cot", 0)
-    found = implicit.answer_counts(base()(batch["input_ids"]).logits, batch["labels"])
+    found = separated.answer_counts(base()(batch["input_ids"]).logits, batch["labels"])
     assert found.tokens == 40 * 6  # marker, four digits, end
     assert curve[0]["loss"] == pytest.approx((found.loss / found.tokens).item(), rel=1e-4)
 
@@ -172,7 +174,7 @@ def test_counts_by_hand() -> None:
     for row, place, token in ((0, 0, 1), (0, 1, 2), (0, 2, 3), (1, 0, 1), (1, 1, 3), (1, 2, 0)):
         logits[row, place, token] = 10.0
     labels = torch.tensor([[-100, 2, 3], [1, 2, -100]])
-    found = implicit.answer_counts(logits, labels)
+    found = separated.answer_counts(logits, labels)
     assert (int(found.tokens), int(found.right_tokens), int(found.right_rows), found.rows) == (4, 3, 1, 2)
     assert found.loss.item() == pytest.approx(20.0, abs=1e-3)  # one wrong token, 20 below the winner
 
@@ -181,7 +183,7 @@ def test_metrics_do_not_depend_on_the_batches(world) -> None:
     collate = partial(text_batch, world.dev, layout="no_cot", pad_id=0)
     model = base()
     found = [
-        implicit.AnswerEvaluation(implicit._text_logits, list(range(12)), collate, size)(model) for size in (1, 5, 12)
+        separated.AnswerEvaluation(separated.text_logits, list(range(12)), collate, size)(model) for size in (1, 5, 12)
     ]
     for one in found[1:]:
         assert one == pytest.approx(found[0], rel=1e-5)
@@ -198,7 +200,7 @@ def test_which_checkpoint_is_kept(world, tmp_path, monkeypatch, keep: str, step:
         loss, accuracy = next(figures)
         return {"loss": loss, "accuracy": accuracy, "token_accuracy": 0.0, "score": accuracy}
 
-    monkeypatch.setattr(implicit.AnswerEvaluation, "__call__", evaluated)
+    monkeypatch.setattr(separated.AnswerEvaluation, "__call__", evaluated)
     model, _ = world.train("no_cot", tmp_path, keep_best=keep)
     kept = seen[step // 3 - 1]
     assert all(torch.equal(weight, kept[name]) for name, weight in model.named_parameters())
@@ -219,7 +221,7 @@ def by_turn(self, model) -> dict[str, float]:
     ("patience", "steps"), [(1, [2, 4, 6]), (2, [2, 4, 6, 8]), (3, [2, 4, 6, 8, 10, 12]), (-1, [2, 4, 6, 8, 10, 12])]
 )
 def test_a_training_stops_where_nothing_gets_better(world, tmp_path, monkeypatch, kind, patience, steps) -> None:
-    monkeypatch.setattr(implicit.AnswerEvaluation, "__call__", by_turn)
+    monkeypatch.setattr(separated.AnswerEvaluation, "__call__", by_turn)
     monkeypatch.setattr(implicit.StatesEvaluation, "__call__", by_turn)
     seen = Weights()
     model, curve = world.train(kind, tmp_path, [seen], max_steps=12, evaluations=6, patience=patience)
@@ -239,7 +241,7 @@ class Weights(TrainerCallback):
 
 
 def test_a_training_that_stopped_early_takes_no_further_step_when_started_again(world, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(implicit.AnswerEvaluation, "__call__", by_turn)
+    monkeypatch.setattr(separated.AnswerEvaluation, "__call__", by_turn)
     given = {"max_steps": 12, "evaluations": 6, "patience": 1}
     model, curve = world.train("no_cot", tmp_path, **given)
     again, same = world.train("no_cot", tmp_path, **given)
@@ -256,7 +258,7 @@ def test_a_fixed_emulator_stays_as_it_is(world, tmp_path) -> None:
     free = coupled()
     before = {name: weight.detach().clone() for name, weight in free.named_parameters()}
     model = Coupled(free.emulator, free.student, fixed_emulator=True)
-    implicit.train_coupled(model, implicit.Training(world.rows, world.dev, 0, options(max_steps=3), 0, tmp_path))
+    implicit.train_coupled(model, separated.Training(world.rows, world.dev, 0, options(max_steps=3), 0, tmp_path))
     for name, weight in model.named_parameters():
         moved = not torch.equal(weight, before[name])
         assert moved == name.startswith("student."), name

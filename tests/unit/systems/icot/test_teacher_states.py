@@ -12,7 +12,6 @@ from retrace.prompting.layouts import write_layout
 from retrace.systems.icot import states as module
 from retrace.systems.icot.networks import teacher_states
 from retrace.systems.icot.options import TeacherStates
-from retrace.systems.icot.rows import reasoning_batch
 from retrace.systems.icot.states import (
     CachedStates,
     ComputedStates,
@@ -22,6 +21,7 @@ from retrace.systems.icot.states import (
     teacher_fingerprint,
     write_states,
 )
+from retrace.training.separated_rows import reasoning_batch
 from unit.implicit_world import LAYERS, WIDTH, base, examples, rows_of, save_base, tokenizer
 
 OPTIONS = TeacherStates(rows_at_once=4)

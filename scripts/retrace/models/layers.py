@@ -90,3 +90,12 @@ def compile_blocks(model: nn.Module) -> None:
     """Compile each layer's own computation; hooks run outside it, and weights keep their names."""
     for block in blocks_of(model):
         block.forward = torch.compile(block.forward, dynamic=True)
+
+
+def without_dropout(model: nn.Module, share: float = 0.0) -> None:
+    """Set every dropout of a model to `share`: the authors train with dropout off."""
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        if isinstance(getattr(module, "attention_dropout", None), float):
+            module.attention_dropout = share

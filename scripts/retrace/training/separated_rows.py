@@ -159,18 +159,23 @@ def padded(rows: Sequence[np.ndarray], value: int) -> Tensor:
     return torch.from_numpy(out)
 
 
-def text_batch(rows: SeparatedRows, numbers: Sequence[int], layout: Layout, pad_id: int) -> dict[str, Tensor]:
-    """input_ids, labels [B, L - 1]: labels[t] is what position t shall predict; the question is not in the loss.
+def labelled(tokens: Sequence[np.ndarray], first: Sequence[int], pad_id: int) -> dict[str, Tensor]:
+    """input_ids, labels [B, L - 1] of texts: labels[t] is what position t shall predict; the question is not in the loss.
 
-    No mask: the padding stands on the right, and no token of a causal model sees what follows it.
+    first: where the separator behind the question stands in each. No mask: the padding stands on the right, and no token
+    of a causal model sees what follows it.
     """
-    tokens = [rows.of_layout(number, layout) for number in numbers]
     whole = padded(tokens, pad_id)
     lengths = torch.tensor([len(row) for row in tokens])
-    first = torch.from_numpy(rows.first[np.asarray(numbers)].astype(np.int64))
     places = torch.arange(whole.shape[1] - 1)[None]
-    inside = (places >= first[:, None]) & (places < lengths[:, None] - 1)
+    inside = (places >= torch.tensor(first)[:, None]) & (places < lengths[:, None] - 1)
     return {"input_ids": whole[:, :-1], "labels": torch.where(inside, whole[:, 1:], IGNORED)}
+
+
+def text_batch(rows: SeparatedRows, numbers: Sequence[int], layout: Layout, pad_id: int) -> dict[str, Tensor]:
+    """`labelled` texts of rows in a layout."""
+    tokens = [rows.of_layout(number, layout) for number in numbers]
+    return labelled(tokens, [int(rows.first[number]) for number in numbers], pad_id)
 
 
 def question_batch(rows: SeparatedRows, numbers: Sequence[int], pad_id: int) -> dict[str, Tensor]:
