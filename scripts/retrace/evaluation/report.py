@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from retrace.evaluation.paired import Comparison
 from retrace.evaluation.reported import PaperFile, ReportedRow
 from retrace.evaluation.result import Result
+from retrace.evaluation.verdict import percent
 from retrace.tasks.graders import PAPER
 
 
@@ -54,11 +55,6 @@ HEADINGS = {
 }
 NUMBERS = {"reported", "reproduced", "low", "high", "n", "seeds"}
 WIDE = {"made_from", "file", "reported_source"}
-
-
-def percent(share: float) -> str:
-    """A share as a percentage, as the papers print it."""
-    return f"{100 * share:.1f}"
 
 
 def _printed(value: float | str) -> str:
@@ -301,17 +297,22 @@ def result_lines(results: Sequence[tuple[str, Result]]) -> list[str]:
             for name, other in result.accuracy_by.items():
                 interval = f"{percent(other.low)} to {percent(other.high)}"
                 lines.append(f"{result.method} by grader {name}: {percent(other.value)} ({interval})")
+        lines += [
+            f"{result.method}: {result.reported.verdict}; {result.reported.because}"
+            for result in members
+            if result.reported
+        ]
         for text in dict.fromkeys(result.made_from for result in members):
             lines.append(f"measured with {text}")
     return lines
 
 
 def reported_cell(result: Result) -> str:
-    """The paper's number, and whether ours is comparable."""
+    """The paper's number with the verdict, and of which model it is where ours is not comparable."""
     mine = result.reported
     if mine is None:
         return "-"
-    return f"{mine.percent:.1f} ({mine.verdict if mine.comparable else 'of ' + mine.model + ', not comparable'})"
+    return f"{mine.percent:.1f} ({mine.verdict}{'' if mine.comparable else ', of ' + mine.model})"
 
 
 def comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:

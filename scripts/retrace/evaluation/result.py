@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from retrace.errors import UserError
 from retrace.evaluation.cost import Cost, measure_cost
@@ -13,7 +13,7 @@ from retrace.evaluation.intervals import Estimate, estimate
 from retrace.evaluation.metrics import sample_curves
 from retrace.evaluation.predictions import Run, outcomes
 from retrace.evaluation.provenance import Provenance
-from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
+from retrace.evaluation.reported import PaperFile, Reported, find_row, judge, judged_again
 from retrace.machine.storage import read_json, read_jsonl
 from retrace.models.options import ModelConfig
 from retrace.schemas import Prediction, Row, SamplingCounts, counts_together
@@ -118,6 +118,17 @@ class Result(Row):
     cost: Cost
     provenance: Provenance
 
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_verdict_of_now(cls, given: Any) -> Any:
+        """Documents of earlier versions said whether the number is inside the interval of our mean; the seeds' values are
+        in them, so that the verdict can be given again."""
+        reported = given.get("reported") if isinstance(given, dict) else None
+        if not isinstance(reported, dict) or "because" in reported or "verdict" not in reported:
+            return given
+        accuracies = [row.get("accuracy_by", {}).get(PAPER, row["accuracy"]) for row in given.get("per_seed", [])]
+        return given | {"reported": judged_again(reported, accuracies)}
+
     @property
     def paper_accuracy(self) -> Estimate:
         """The accuracy by the paper's own grader, the only one that is comparable with the paper's number."""
@@ -178,6 +189,15 @@ def made_from(
 def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
     """Whether a checkpoint was chosen on the evaluated split, as LaTRO's authors did."""
     return any(choice.chosen_on == split for choice in choices)
+
+
+def independent_runs(runs: Sequence[Run]) -> list[int]:
+    """Places of the runs with predictions of their own: seeds that share a model and draw nothing give the same ones."""
+    first: dict[tuple[Any, ...], int] = {}
+    for place, run in enumerate(runs):
+        said = ((row.chosen, row.answer, *(sample.text for sample in row.samples)) for row in run.rows)
+        first.setdefault(tuple(said), place)
+    return list(first.values())
 
 
 def read_choices(paths: Sequence[str | Path], seeds: Sequence[int]) -> list[CheckpointChoice]:
@@ -301,7 +321,18 @@ def build_result(
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),
-        reported=judge(found, accuracy_by.get(PAPER, accuracy), task, model, checkpoint, split, n, preset, changed)
+        reported=judge(
+            found,
+            [per_seed[at].accuracy_by.get(PAPER, per_seed[at].accuracy) for at in independent_runs(runs)],
+            task,
+            model,
+            checkpoint,
+            split,
+            n,
+            preset,
+            changed,
+            len(runs),
+        )
         if found
         else None,
         cost=measure_cost(runs, benchmarks, gpus),

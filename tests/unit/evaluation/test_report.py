@@ -115,7 +115,8 @@ def test_summary_says_model_preset_paper_and_files(result: Path, capsys: pytest.
     text = capsys.readouterr().out
     assert "gsm8k, model tiny_t5, preset tiny" in text
     assert re.search(r"greedy +30\.0 +10\.8 to 60\.3", text)
-    assert "26.9 (of FLAN-T5-Large (fine-tuned), not comparable)" in text
+    assert "26.9 (cannot tell, of FLAN-T5-Large (fine-tuned))" in text
+    assert "greedy: cannot tell; not comparable: this is tiny_t5" in text
     assert re.search(r"grace - greedy +\+50\.0", text)
     assert "not a paper's" in text
     assert f"{root}/  (3)" in text
