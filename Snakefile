@@ -20,7 +20,7 @@
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
-#   results/tables/{paper}_{table}.{csv,md,html}                             reported and reproduced
+#   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper, reported beside reproduced
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with
@@ -69,7 +69,6 @@ wildcard_constraints:
     split=NAME,
     generator=NAME,
     source_task=NAME,
-    paper=NAME,
     table=NAME,
     seed=r"\d+",
     shard=r"\d+",

@@ -2,26 +2,31 @@
 
 
 rule make_table:
+    """A paper's table with what is there; with tables=run, with all that the preset can make."""
     input:
-        results=table_results,
+        table_inputs,
     output:
-        csv="results/tables/{paper}_{table}.csv",
-        md="results/tables/{paper}_{table}.md",
-        html="results/tables/{paper}_{table}.html",
+        json="results/tables/{table}.json",
+        csv="results/tables/{table}.csv",
+        md="results/tables/{table}.md",
+        tex="results/tables/{table}.tex",
+        html="results/tables/{table}.html",
     log:
-        "logs/tables/{paper}_{table}.log",
+        "logs/tables/{table}.log",
     wildcard_constraints:
-        paper=one_of(sorted({name.rpartition("_")[0] for name in tables()})),
-        table=one_of(sorted({name.rpartition("_")[2] for name in tables()})),
+        table=one_of(table_names(settings)),
     localrule: True
     params:
-        table=lambda w: w.table.replace("table", "Table "),
+        table=table_digest,
+        there=table_state,
+        configuration=table_configuration,
     message:
-        "Table {wildcards.table} of {wildcards.paper}: reported and reproduced"
+        "Table {wildcards.table}: reported beside reproduced"
     shell:
         program(
-            "make_table --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
-            " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html}"
+            "make_table --name {wildcards.table} --configuration {params.configuration:q}"
+            " --snakefile $RETRACE_SCRIPTS/../Snakefile --json {output.json} --csv {output.csv} --md {output.md}"
+            " --tex {output.tex} --html {output.html}"
         )
 
 

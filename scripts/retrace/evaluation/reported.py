@@ -1,12 +1,13 @@
 """Reported results of the papers (config/papers/*.yaml), and whether ours are comparable."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import Field
 
 from retrace.errors import UserError
+from retrace.evaluation.paper_tables import ACCURACY, Cell, PaperTable, SourceKind, cells_of, load_tables
 from retrace.evaluation.verdict import CANNOT_TELL, Judgment, Number, Prediction, Verdict, decide, predict
 from retrace.models.options import ModelConfig
 from retrace.schemas import Row
@@ -14,11 +15,9 @@ from retrace.sections import Count, Section
 from retrace.tasks.options import TaskConfig
 from retrace.yaml_files import read_yaml, validated
 
-ACCURACY = "accuracy"
-
 
 class ReportedRow(Section):
-    """One number of a paper."""
+    """One number of a paper, a cell of its tables."""
 
     table: str
     model: str = Field(description="as the paper names it")
@@ -29,9 +28,7 @@ class ReportedRow(Section):
     metric: str = Field(default=ACCURACY, description="what the number is, if not final-answer accuracy in percent")
     value: float | str = Field(description="as printed, percent; text where the paper gives a bound only")
     source: str = Field(description="key of `sources`")
-    source_kind: Literal[
-        "primary", "official-log", "official-rerun", "repository", "secondary", "figure-digitised", "figure-estimate"
-    ]
+    source_kind: SourceKind
     note: str = ""
     runs: Count = Field(default=1, description="how many runs the number is the mean of")
     spread: float | None = Field(
@@ -46,7 +43,7 @@ class ReportedRow(Section):
 
 
 class PaperFile(Section):
-    """config/papers/NAME.yaml."""
+    """config/papers/NAME.yaml, with the numbers of config/papers/tables/NAME_*.yaml."""
 
     paper: str
     title: str
@@ -58,7 +55,7 @@ class PaperFile(Section):
         default=6.0, gt=0, description="points: a prediction interval that is wider confirms no number of the paper"
     )
     test_sizes: dict[str, int] = Field(description="questions in the test split that the paper's code brings")
-    rows: list[ReportedRow]
+    rows: list[ReportedRow] = Field(default=[], description="numbers; those of the tables are added")
     missing: str = Field(default="", description="what was not found, for a table without the paper's numbers")
 
 
@@ -83,18 +80,50 @@ class Reported(Row):
     margin: float = Field(description="the widest prediction interval that may confirm the number, share of 1")
 
 
-def load_paper(path: str | Path) -> PaperFile:
-    """Read a paper's reported results. Raises UserError naming file, entry and fault."""
+def load_paper(path: str | Path, tables: Mapping[str, PaperTable] | None = None) -> PaperFile:
+    """Read a paper's reported results. Raises UserError naming file, entry and fault.
+
+    tables: of all papers by name, where they are read already.
+    """
+    folder = Path(path).parent
     paper = validated(PaperFile, read_yaml(path), str(path))
     for number, row in enumerate(paper.rows):
         if row.source not in paper.sources:
             raise UserError(f"{path}: rows.{number}: source {row.source!r} is not among `sources`; add it there")
+    # Where several numbers fit a result, the tables' go before those of figures and logs.
+    found = sorted(
+        (load_tables(folder) if tables is None else tables).items(),
+        key=lambda named: not named[1].title.startswith("Table"),
+    )
+    for name, table in found:
+        if table.paper != paper.paper:
+            continue
+        where = folder / "tables" / f"{name}.yaml"
+        for cell in cells_of(table):
+            if cell.value is None:
+                continue
+            row = reported_row(table, cell, str(where))
+            if row.source not in paper.sources:
+                place = f"rows.{cell.row}, column {cell.column}"
+                raise UserError(
+                    f"{where}: {place}: source {row.source!r} is not among `sources` of {path}; add it there"
+                )
+            paper.rows.append(row)
     return paper
+
+
+def reported_row(table: PaperTable, cell: Cell, where: str) -> ReportedRow:
+    """A cell's number with all that is said of it."""
+    notes = [table.notes[at].text for at in cell.notes] + [note.text for note in table.notes if not note.cells]
+    said = dict(cell.said) | {"table": table.title, "value": cell.value, "note": "; ".join(notes)}
+    said |= {} if cell.spread is None else {"spread": cell.spread}
+    return validated(ReportedRow, said, f"{where}: rows.{cell.row}, column {cell.column}")
 
 
 def load_papers(folder: str | Path) -> list[PaperFile]:
     """All papers of a folder, by name; a folder without any gives an empty list."""
-    return [load_paper(path) for path in sorted(Path(folder).glob("*.yaml"))]
+    tables = load_tables(folder)
+    return [load_paper(path, tables) for path in sorted(Path(folder).glob("*.yaml"))]
 
 
 def same_name(a: str, b: str) -> bool:

@@ -84,6 +84,11 @@ class Result(Row):
     preset: str
     made_from: str = Field(description="the measured model and data, in words")
     seeds: list[int]
+    independent_seeds: list[int] | None = Field(
+        default=None,
+        exclude_if=lambda seeds: seeds is None,
+        description="the seeds with predictions of their own, where some gave the same ones",
+    )
     n: int = Field(ge=1, description="questions, the same for every seed")
     samples: int = Field(ge=1, description="samples per question")
     graded_by: str = Field(
@@ -293,6 +298,7 @@ def build_result(
     accuracy_by = {name: estimate(outcomes(other)) for name, other in others.items()}
     majority, passed = sample_curves([run.rows for run in (votes[1] if votes else runs)], canonical)
     n = len(runs[0].rows)
+    own = independent_runs(runs)
     trained_on = source.paper_names if source else ()
     found = find_row(papers, task.paper_names, model.paper_names, method_names, plain_split(task, split), trained_on)
     return Result(
@@ -308,6 +314,7 @@ def build_result(
         + (". The checkpoint was chosen by its accuracy on these very questions" if peeked(choices, split) else "")
         + (f". The checkpoint was chosen by its {chosen_by} on these very questions" if chosen_by else ""),
         seeds=[run.seed for run in runs],
+        independent_seeds=[runs[at].seed for at in own] if len(own) < len(runs) else None,
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),
         graded_by=grader,
@@ -323,7 +330,7 @@ def build_result(
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),
         reported=judge(
             found,
-            [per_seed[at].accuracy_by.get(PAPER, per_seed[at].accuracy) for at in independent_runs(runs)],
+            [per_seed[at].accuracy_by.get(PAPER, per_seed[at].accuracy) for at in own],
             task,
             model,
             checkpoint,

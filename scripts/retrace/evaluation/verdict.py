@@ -71,10 +71,8 @@ def predict(values: Sequence[float], number: Number) -> Prediction | None:
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * error
     # A printed number stands for all that are rounded to it: the nearest one counts.
     gap = max(0.0, abs(number.value - mean) - number.rounding)
-    if error:
-        p_value = min(1.0, 2 * float(stdtr(freedom, -gap / error)))
-    else:
-        p_value = 0.0 if gap > 1e-12 else 1.0
+    surprise = gap / error if error else math.inf if gap > 1e-12 else 0.0
+    p_value = min(1.0, 2 * float(stdtr(freedom, -surprise)))
     return Prediction(low=mean - half, high=mean + half, mean=mean, spread=ours, seeds=count, p_value=p_value)
 
 
@@ -87,8 +85,8 @@ def decide(
 ) -> Judgment:
     """The verdict on a comparable result.
 
-    found: the prediction from the independent runs among `seeds` seeds. margin: the widest interval that may confirm a number, a share. adjusted: the
-    p value after Holm's correction, where the number is one of several that are judged together.
+    found: the prediction from the independent runs among `seeds` seeds. margin: the widest interval that may confirm a
+    number, a share. adjusted: the p value after Holm's correction, where several numbers are judged together.
     """
     alike = f" (of {seeds} seeds; the others gave the same predictions)" if found and found.seeds < seeds else ""
     if found is None or found.seeds < LEAST_SEEDS:

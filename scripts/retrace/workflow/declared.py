@@ -143,9 +143,9 @@ class Declared:
         }
 
     def resolved(self) -> dict[str, Any]:
-        """The configuration behind all results, as plain data to save next to them, without the experiment trackers,
-        which change no result."""
-        return self.values.model_dump(mode="json", exclude={"logging"})
+        """The configuration behind all results, as plain data to save next to them, without the experiment trackers and
+        what is shown in tables, which change no result."""
+        return self.values.model_dump(mode="json", exclude={"logging", "tables"})
 
     # ------------------------------------------------------------ tasks, models and methods
 

@@ -1,4 +1,4 @@
-"""Targets: checks of requested file names, with suggestions, and the results in a paper's table.
+"""Targets: checks of requested file names, with suggestions.
 
 Targets are checked before Snakemake searches for a rule, so that a wrong name gets a list of valid ones, and an
 incompatible combination gets alternatives.
@@ -11,15 +11,17 @@ from pathlib import Path
 
 from retrace.errors import UserError
 from retrace.evaluation.model_card import SCORED_FILE
-from retrace.systems.registry import figures, files_of_a_model, tables
+from retrace.systems.registry import figures, files_of_a_model
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 from retrace.workflow.cards import measured
 from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, base_decoder
+from retrace.workflow.paper_tables import FORMS as TABLE_FORMS
+from retrace.workflow.paper_tables import names as table_names
+from retrace.workflow.paper_tables import results_of_table, table_of
 from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest
 
-TABLE_FORMS = (".csv", ".md", ".html")
 NO_TASKS = ("data", "models", "tables", "figures")  # folders of results/
 FORMS = [
     "METHOD_acc.json",
@@ -32,29 +34,6 @@ FORMS = [
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
 FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)}"
-
-
-# ---------------------------------------------------------------- tables
-
-
-def results_of_table(name: str, settings: Settings) -> list[str]:
-    """Result files in a paper's table: with the paper's models in the paper preset, otherwise the small model."""
-    if name not in tables():
-        raise UserError(f"there is no table {name}; valid: {', '.join(tables())}")
-    table = tables()[name]
-    rows = table.tasks
-    models = settings.values.headline_models
-    model = models.get(name.rpartition("_")[0]) or models["default"]
-    if settings.model(model).scratch is not None:
-        rows = {model: settings.option(settings.values, table.small) if table.small else ["arithmetic"]}
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table.methods]
-
-
-def result_of(model: str, task: str, method: str) -> str:
-    """Result file of a method on a task; SOURCE>TASK: with a model trained on SOURCE."""
-    source, _, target = task.rpartition(">")
-    between = f"transfer/{source}/" if source else ""
-    return f"results/{target}/{model}/{between}{method}_acc.json"
 
 
 # ---------------------------------------------------------------- what a target asks for
@@ -84,9 +63,14 @@ class Targets:
 
     def _of_tables(self, rest: Sequence[str]) -> None:
         name = Path("/".join(rest))
-        for result in results_of_table(name.stem, self.settings):
-            self.check(result)  # the message names it as well
+        table_of(name.stem, self.settings)
         _check_form(name, TABLE_FORMS)
+        if self.settings.values.tables == "run":
+            self.results_of_table(name.stem)
+
+    def results_of_table(self, name: str) -> list[str]:
+        """Files that a table's cells are read from, of those that the preset can make."""
+        return results_of_table(name, self.settings, self.check)
 
     def _of_figures(self, rest: Sequence[str]) -> None:
         path, settings = Path("/".join(rest)), self.settings
@@ -223,7 +207,7 @@ class Targets:
             return f"the results stand in results/: write results/{word}" if inside else None
         if (meant := self._file_for(word)) is not None:
             return f"no target by itself; a target is the file that it makes, for instance {meant}"
-        names = [*settings.tasks, *settings.methods, *tables(), *known]
+        names = [*settings.tasks, *settings.methods, *table_names(settings), *known]
         return (
             "no target; targets are files, for instance results/gsm8k/grace_acc.json, or one of "
             f"{', '.join(sorted(known))}; {closest(word, names).partition('valid: ')[0].strip()}"
@@ -233,7 +217,7 @@ class Targets:
         """An example target for the name of a task, model, method, table or figure."""
         settings = self.settings
         tasks, methods = ["gsm8k", "arithmetic", *settings.tasks], ["grace", "greedy", *settings.methods]
-        if word in tables():
+        if word in table_names(settings):
             return f"results/tables/{word}.html"
         if word in figures():
             return f"results/figures/{word}{figures()[word][-1]}"

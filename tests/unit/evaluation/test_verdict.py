@@ -43,7 +43,8 @@ def test_the_interval_by_hand() -> None:
 
 def test_a_mean_of_several_runs_is_expected_nearer_than_one_run() -> None:
     one, mean = predict(FIVE, Number(0.343)), predict(FIVE, Number(0.343, runs=5))
-    assert one and mean
+    assert one is not None
+    assert mean is not None
     assert (mean.high - mean.low) / (one.high - one.low) == pytest.approx(math.sqrt((1 / 5 + 1 / 5) / (1 + 1 / 5)))
 
 
