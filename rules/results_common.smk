@@ -182,8 +182,10 @@ def transferred_predictions(w):
 
 def asked_for():
     """Results that this run makes anyway, the headline model's by their own names: tables wait for them."""
+    named = [rule for word in requested_targets() for rule in workflow.rules if rule.name == word]
+    targets = requested_files() + [str(file) for rule in named for file in rule.expand_input({})[0]]
     found = set()
-    for target in requested_files() or default_targets(settings):
+    for target in targets if requested_targets() else default_targets(settings):
         _, task, *rest = target.split("/")
         if len(rest) == 1 and rest[0].endswith("_acc.json"):
             model = settings.headline_model(task, rest[0].removesuffix("_acc.json"))

@@ -35,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.evaluation.provenance import read_configuration
     from retrace.machine.storage import write_json, write_text
     from retrace.planning.missing import effort_of
+    from retrace.systems.costs import register_formulas
     from retrace.workflow.declared import config_folders
     from retrace.workflow.settings import Settings
     from retrace.workflow.table_document import table_document
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise UserError(f"nothing to write: give {', '.join(f'--{form}' for form in FORMS)}")
     values = read_configuration(args.configuration)[0] if args.configuration else {"preset": "paper"}
     settings = Settings(values, *config_folders())
+
+    register_formulas()
 
     def efforts(files: Sequence[str]) -> tuple:
         return effort_of(files, values, Path(args.snakefile), Path(args.benchmarks))

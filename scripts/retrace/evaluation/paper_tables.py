@@ -97,8 +97,8 @@ class PaperTable(Section):
     all: Part = Part()
     columns: list[Part] = Field(min_length=1)
     rows: list[TableRow] = Field(min_length=1)
-    exceptions: list[SingleCells] = []
-    notes: list[TableNote] = []
+    exceptions: list[SingleCells] = Field(default=[])
+    notes: list[TableNote] = Field(default=[])
     small: Small | None = Field(default=None, description="default: the table is of the paper's models alone")
 
     @model_validator(mode="after")

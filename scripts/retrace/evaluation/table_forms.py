@@ -151,8 +151,8 @@ def _told(panel: Panel) -> list[str]:
 def legend(table: TableDocument) -> str:
     """How to read a cell."""
     told = (
-        "Ours [95 % interval] (the paper's number): ✓ reproduced, ✗ not reproduced, ? cannot tell, · not made yet, – nothing "
-        "to make."
+        "Ours [95 % interval] (the paper's number): ✓ reproduced, ✗ not reproduced, ? cannot tell, · not made yet, – "
+        "nothing to make."
     )
     if table.missing:
         told += (

@@ -88,9 +88,9 @@ def decide(
     found: the prediction from the independent runs among `seeds` seeds. margin: the widest interval that may confirm a
     number, a share. adjusted: the p value after Holm's correction, where several numbers are judged together.
     """
-    alike = f" (of {seeds} seeds; the others gave the same predictions)" if found and found.seeds < seeds else ""
     if found is None or found.seeds < LEAST_SEEDS:
         runs = found.seeds if found else 1
+        alike = f" (of {seeds} seeds; the others gave the same predictions)" if runs < seeds else ""
         return Judgment(CANNOT_TELL, f"{runs} independent run{'s' * (runs > 1)}{alike}; it takes {LEAST_SEEDS}")
     where = f"{percent(found.low)} to {percent(found.high)}"
     if not found.spread:

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,14 @@ class Effort:
     cpu_hours: float
 
 
-def efforts(jobs: Sequence[Job], targets: Sequence[str], estimator: Estimator) -> tuple[dict[str, Effort], Effort]:
+def efforts(
+    jobs: Sequence[Job], targets: Sequence[str], hours_of: Callable[[Job], tuple[float, float]]
+) -> tuple[dict[str, Effort], Effort]:
     """The effort for each target, whatever other targets share with it, and for all together.
 
-    jobs: the plan of all targets. A target that no job makes takes none.
+    jobs: the plan of all targets. hours_of: GPU and processor hours of a job. A target that no job makes takes none.
     """
-    hours = []
-    for job in jobs:
-        guess = estimator.guess(job, work_of(job, estimator.sizes))
-        hours.append((guess.seconds / 3600 * job.gpus, guess.seconds / 3600 * busy(job, guess)))
+    hours = [hours_of(job) for job in jobs]
     needs: list[list[int]] = [[] for _ in jobs]
     for before, after in edges_of(jobs):
         needs[after].append(before)
@@ -58,14 +57,20 @@ def efforts(jobs: Sequence[Job], targets: Sequence[str], estimator: Estimator) -
 def effort_of(
     targets: Sequence[str], configuration: Mapping[str, Any], snakefile: Path, benchmarks: Path
 ) -> tuple[dict[str, Effort], Effort]:
-    """`efforts` from a dry run. configuration: the user's, as Snakemake has it. Raises UserError if it cannot be planned."""
-    from retrace.systems.costs import register_formulas
+    """`efforts` from a dry run, by the formulas that are registered.
 
-    register_formulas()
+    configuration: the user's, as Snakemake has it. Raises UserError if it cannot be planned.
+    """
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "configuration.json")
         file.write_text(json.dumps(dict(configuration)), encoding="utf-8")
         # Nothing but the configuration: the profile of this folder may say where jobs run, which costs no hours.
         jobs = planned_jobs(targets, ["--snakefile", str(snakefile), "--configfile", str(file)])
     sizes = Sizes(snakefile.parent / "config", jobs, Assumptions())
-    return efforts(jobs, targets, Estimator(read_records(benchmarks), sizes))
+    estimator = Estimator(read_records(benchmarks), sizes)
+
+    def hours_of(job: Job) -> tuple[float, float]:
+        guess = estimator.guess(job, work_of(job, sizes))
+        return guess.seconds / 3600 * job.gpus, guess.seconds / 3600 * busy(job, guess)
+
+    return efforts(jobs, targets, hours_of)
