@@ -9,13 +9,21 @@ from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.paper_tables import grids as table_grids
 from retrace.workflow.paper_tables import names as table_names
-from retrace.workflow.paper_tables import table_of
+from retrace.workflow.paper_tables import names_in_tables, table_of
 from retrace.workflow.targets import Targets
 
 
 def test_split(task, model, method):
-    """Name of the split that a method is scored on."""
-    return settings.split(task, model, settings.checkpoint(task, model, method), "test")
+    """Name of the split that a method is scored on: that of its system for testing, unless it says another."""
+    return settings.scored_split(task, model, method)
+
+
+def names_of_method(method):
+    """What the papers call a method: as its file says; where that is not said, or of development questions, as the
+    papers' tables say."""
+    found = settings.method(method)
+    more = names_in_tables(method, settings) if found.split == "dev" or not found.paper_names else []
+    return list(dict.fromkeys([*found.paper_names, *more]))
 
 
 def predictions_of(task, model, method, seeds=None):

@@ -33,7 +33,7 @@ rule score_method:
         checkpoint=lambda w: settings.checkpoint(w.task, w.model, w.method),
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
-        method_names=lambda w: settings.method(w.method).paper_names,
+        method_names=lambda w: names_of_method(w.method),
         seeds=method_seeds,
         gpus=needs_gpu,
         preset=settings.preset_name,

@@ -55,6 +55,7 @@ class PaperFile(Section):
         default=6.0, gt=0, description="points: a prediction interval that is wider confirms no number of the paper"
     )
     test_sizes: dict[str, int] = Field(description="questions in the test split that the paper's code brings")
+    dev_sizes: dict[str, int] = Field(default={}, description="the same for the paper's development questions")
     rows: list[ReportedRow] = Field(default=[], description="numbers; those of the tables are added")
     missing: str = Field(default="", description="what was not found, for a table without the paper's numbers")
 
@@ -192,11 +193,11 @@ def judge(
     elif (kind := paper.checkpoints.get(row.model)) and kind != checkpoint:
         reasons.append(f"this is the checkpoint {checkpoint}, the paper's number is of {row.model} ({kind})")
     source = task.splits.get(split)
-    size = paper.test_sizes.get(row.dataset)
+    size = (paper.test_sizes if row.split == "test" else paper.dev_sizes).get(row.dataset)
     if source is None or (source.url is None and source.hub is None):
         reasons.append("the questions are not the paper's file")
-    elif size is not None and row.split == "test" and n != size:
-        reasons.append(f"{n} questions were answered, the test set has {size}")
+    elif size is not None and n != size:
+        reasons.append(f"{n} questions were answered, the {row.split} set has {size}")
     # Where model or data differ, other settings go without saying.
     if not reasons and changed:
         more = f" and {len(changed) - 4} more" if len(changed) > 4 else ""

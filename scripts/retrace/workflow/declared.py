@@ -21,7 +21,7 @@ from retrace.workflow.layers import Layers
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
-from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, ON_DEV, WITHOUT_CALCULATOR, Checkpoints, base_decoder
 from retrace.workflow.variants import leave_out_faulty, pairs
 from retrace.yaml_files import Refused, check_plain, closest
 
@@ -244,7 +244,11 @@ class Declared:
     def method(self, name: str) -> MethodConfig:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
-        these with the suffix `_no_calculator`."""
+        these with the suffix `_no_calculator`; with `_on_dev` behind all of them: on the development questions."""
+        if name.endswith(ON_DEV) and name not in self.method_files:
+            found = self.method(name.removesuffix(ON_DEV))
+            title = f"{found.title}, development questions"
+            return found.model_copy(update={"name": name, "split": "dev", "title": title})
         for one in (name, name.removesuffix(WITHOUT_CALCULATOR)):
             if one in self.method_files.faults:
                 raise UserError(self.method_files.faults[one].message)
@@ -275,7 +279,7 @@ class Declared:
         guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         return UserError(
             f"method {name!r} is unknown; {guess}Methods are the names in config/methods and config/decoders, and "
-            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}"
+            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}, {ON_DEV} or both"
         )
 
     def _method(self, name: str) -> MethodConfig | None:

@@ -125,27 +125,34 @@ class Targets:
         settings.task(task)
         if len(rest) == 1 and rest[0].endswith("_acc.json"):
             method = rest[0].removesuffix("_acc.json")
-            settings.checkpoint(task, settings.headline_model(task, method), method)
+            settings.scored_split(task, settings.headline_model(task, method), method)
             return
         if len(rest) > 1:
             settings.generator_model(rest[0])
         match rest:
             case [model, file] if file.endswith("_acc.json"):
-                settings.checkpoint(task, model, file.removesuffix("_acc.json"))
+                settings.scored_split(task, model, file.removesuffix("_acc.json"))
             case [model, file] if file in files_of_a_model():
                 for method in files_of_a_model()[file]:
                     settings.checkpoint(task, model, method)
             case [model, "transfer", source, file] if file.endswith("_acc.json"):
                 settings.task(source)
-                settings.checkpoint(source, model, file.removesuffix("_acc.json"), task)
+                method = file.removesuffix("_acc.json")
+                settings.checkpoint(source, model, method, task)
+                if settings.method(method).split != "test":
+                    raise UserError(
+                        f"method {method!r} is of development questions; transfer is scored on the test split"
+                    )
             case [model, "transfer", source, seed, checkpoint, decoder, _] if seed.startswith("seed"):
                 settings.task(source)
                 _check_seed(seed)
                 settings.checkpoint(source, model, f"{checkpoint}_{decoder}", task)
             case [model, "compare", file] if "_vs_" in file:
                 methods = file.removesuffix(".json").split("_vs_", 1)
-                for method in methods:
-                    settings.checkpoint(task, model, method)
+                splits = {method: settings.scored_split(task, model, method) for method in methods}
+                if len(set(splits.values())) > 1:
+                    said = ", ".join(f"{method} on {split}" for method, split in splits.items())
+                    raise UserError(f"the two methods answer other questions ({said}); compare them on the same split")
                 settings.seeds_of(task, model, *methods)
             case [model, seed, checkpoint, *file] if file and re.fullmatch(r"seed\d+", seed):
                 _check_seed(seed)
