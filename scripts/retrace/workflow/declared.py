@@ -279,7 +279,8 @@ class Declared:
         guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         return UserError(
             f"method {name!r} is unknown; {guess}Methods are the names in config/methods and config/decoders, and "
-            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}, {ON_DEV} or both"
+            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}, {ON_DEV} "
+            "or both"
         )
 
     def _method(self, name: str) -> MethodConfig | None:
