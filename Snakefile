@@ -10,6 +10,7 @@
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
+#   results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json  the same by tokens or pass_at_K
 #   results/{task}/{model}/transfer/{source_task}/{method}_acc.json          the same, trained on another task
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             pass@k before and after each DPO step
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
@@ -21,6 +22,7 @@
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper, reported beside reproduced
+#   results/claims.{json,md,html}                                            the claims of the papers, each with its paired test
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with

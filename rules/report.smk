@@ -45,6 +45,30 @@ rule compare_with_baselines:
         program("show_results {input} --output {output}")
 
 
+rule decide_claims:
+    """The papers' claims, each with the paired tests that decide it; with tables=run, all that the preset can test."""
+    input:
+        claim_inputs,
+    output:
+        json="results/claims.json",
+        md="results/claims.md",
+        html="results/claims.html",
+    log:
+        "logs/claims.log",
+    localrule: True
+    params:
+        claims=claims_digest,
+        there=claim_state,
+        configuration=table_configuration,
+    message:
+        "Deciding the papers' claims"
+    shell:
+        program(
+            "decide_claims --configuration {params.configuration:q} --json {output.json} --md {output.md}"
+            " --html {output.html}"
+        )
+
+
 rule plot_sweep:
     input:
         sweeps=lambda w: [

@@ -9,7 +9,8 @@ from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.paper_tables import grids as table_grids
 from retrace.workflow.paper_tables import names as table_names
-from retrace.workflow.paper_tables import names_in_tables, table_of
+from retrace.workflow.paper_tables import makeable, names_in_tables, table_of
+from retrace.workflow.claims import all_claims, comparisons_of_claims
 from retrace.workflow.targets import Targets
 
 
@@ -70,6 +71,12 @@ def extra_inputs(w):
 def accuracy_argument(grader):
     """The words that tell a program which grader decides; none for the paper's."""
     return [] if grader == "paper" else ["--accuracy", grader]
+
+
+def compared_split(w):
+    """Params function: the split of a comparison as words; none for the test split."""
+    plain = settings.method(w.method_a).split == "test"
+    return [] if plain else ["--split", test_split(w.task, w.model, w.method_a)]
 
 
 def compared_grader(w):
@@ -236,6 +243,24 @@ def table_digest(w):
     table = table_of(w.table, settings)
     paper = read_yaml(CONFIG / "papers" / f"{table.paper}.yaml")
     return definitions.digest({"table": table.model_dump(mode="json"), "paper": paper})
+
+
+def claim_inputs(wildcards):
+    """Input function: with tables=run all comparisons that decide claims; otherwise those that are made in this run."""
+    files = comparisons_of_claims(settings)
+    if settings.values.tables == "run":
+        return makeable(files, Targets(settings).check)
+    return [file for file in files if file in asked_for()]
+
+
+def claims_digest(wildcards):
+    """Params function: digest of what config/papers says of claims."""
+    return definitions.digest([[paper, claim.model_dump()] for paper, claim in all_claims(settings)])
+
+
+def claim_state(wildcards):
+    """Params function: which comparisons are there, and their contents."""
+    return digest_of_files(comparisons_of_claims(settings))
 
 
 def table_configuration(wildcards):

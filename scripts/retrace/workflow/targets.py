@@ -27,12 +27,14 @@ FORMS = [
     "METHOD_acc.json",
     "MODEL/METHOD_acc.json",
     "MODEL/compare/METHOD_vs_METHOD.json",
+    "MODEL/compare/METHOD_vs_METHOD_by_MEASURE.json",
     "MODEL/transfer/TASK/METHOD_acc.json",
     *(f"MODEL/{name}" for name in sorted(files_of_a_model())),
     "MODEL/seedN/CHECKPOINT/model",
     f"MODEL/seedN/CHECKPOINT/{SCORED_FILE}",
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
+_BY_MEASURE = re.compile(r"_by_(?:tokens|pass_at_[1-9]\d*)$")
 FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)}"
 
 
@@ -148,7 +150,7 @@ class Targets:
                 _check_seed(seed)
                 settings.checkpoint(source, model, f"{checkpoint}_{decoder}", task)
             case [model, "compare", file] if "_vs_" in file:
-                methods = file.removesuffix(".json").split("_vs_", 1)
+                methods = _BY_MEASURE.sub("", file.removesuffix(".json")).split("_vs_", 1)
                 splits = {method: settings.scored_split(task, model, method) for method in methods}
                 if len(set(splits.values())) > 1:
                     said = ", ".join(f"{method} on {split}" for method, split in splits.items())
