@@ -26,7 +26,7 @@
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with
-# _no_calculator behind it.
+# _no_calculator or _on_dev behind it.
 
 from pathlib import Path
 

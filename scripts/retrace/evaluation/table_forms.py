@@ -39,7 +39,7 @@ def number(value: float | str | None) -> str:
         return value or ""
     if value and (abs(value) >= 1e5 or abs(value) < 0.01):
         return f"{value:.2g}"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) < 1 else f"{value:.1f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.2f}" if 0 < abs(value) < 1 else f"{value:.1f}"
 
 
 def interval(cell: TableCell) -> str:

@@ -269,7 +269,7 @@ def test_html_is_well_formed_self_contained_and_says_each_column_on_a_phone(tabl
 
 def test_numbers_are_printed_as_papers_do() -> None:
     assert [number(value) for value in (34.26, 0.0, 0.174, 1319.0, 4.5e19, None, "> 90 %")] == [
-        *("34.3", "0.00", "0.17", "1319", "4.5e+19", "", "> 90 %"),
+        *("34.3", "0.0", "0.17", "1319", "4.5e+19", "", "> 90 %"),
     ]
     assert short(empty(None, verdict=None)) == "–"
     assert hours(1, 0, 0.02) == "1 job, about 0.02 processor hours"

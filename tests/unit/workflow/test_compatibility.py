@@ -36,7 +36,7 @@ TABLE = [
     (GUIDED, UNSOLVED, CHAT),
     ("stepwise", set(), CHAT),
     ("grace grace_self_consistency", UNSOLVED, CHAT),
-    ("dpo_st dpo_st_k5 dpo_st_k10 st sft", NOT_WORD_PROBLEMS, set()),
+    ("dpo_st dpo_st_draws5 dpo_st_draws10 st sft", NOT_WORD_PROBLEMS, set()),
     ("rft", UNSOLVED, CHAT),
     ("no_cot", set(), T5 | RELEASED),
     ("explicit_cot icot no_cot_from_teacher", UNSOLVED, T5 | RELEASED),

@@ -214,7 +214,7 @@ def test_parts_of_a_preset(tmp_path: Path) -> None:
 def test_shipped_variants_are_the_papers_own_settings_and_a_users_are_not(tmp_path: Path) -> None:
     shipped = Settings({"preset": "paper"}, CONFIG)
     assert shipped.shipped_decoder("grace_naive") == "grace_naive"
-    assert shipped.shipped_checkpoint("dpo_st_k10_round3") == "dpo_st_k10_round3"
+    assert shipped.shipped_checkpoint("dpo_st_draws10_round3") == "dpo_st_draws10_round3"
     (tmp_path / "methods").mkdir()
     text = "name: mine\nextends: grace\nset: {align.skip_alignment: true}\n"
     (tmp_path / "methods/mine.yaml").write_text(text)
