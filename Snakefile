@@ -13,6 +13,7 @@
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json  the same by tokens or pass_at_K
 #   results/{task}/{model}/transfer/{source_task}/{method}_acc.json          the same, trained on another task
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             pass@k before and after each DPO step
+#   results/{task}/{model}/dpo_st_speed.json                                 tokens a second with the calculator and without
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
 #   results/{task}/{model}/grace_comparison.txt                              GRACE beside its baselines, with paired differences
