@@ -8,6 +8,7 @@
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl   predictions, one line per question
 #   results/{task}/{model}/seed{seed}/{checkpoint}/model_card.md             its model card, with scores
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
+#   results/{task}/{model}/{method}_judged.json                              right steps by the word of a judge
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json  the same by tokens or pass_at_K

@@ -204,18 +204,20 @@ class Declared:
         self.model.cache_clear()
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
-        """The checkpoint, or for a user's own one, the shipped one that it extends."""
+        """The checkpoint, or for a user's own one, the shipped one that it extends; a shipped method's is shipped."""
         named = self.checkpoints.parse(checkpoint)
         if named is None:
             return checkpoint
         files = self.checkpoints.files
-        shipped = next((name for name in files.ancestors(named.kind.name) if name in files.shipped), named.kind.name)
+        own = named.kind.name
+        shipped = next((name for name in files.ancestors(own) if name in files.shipped | files.implied), own)
         return shipped if named.round is None else f"{shipped}_round{named.round}"
 
     def shipped_decoder(self, decoder: str) -> str:
         """The decoder, or for a user's own one, the shipped one that it extends."""
         files = self.decoder_files
-        return next((name for name in files.ancestors(base_decoder(decoder)) if name in files.shipped), decoder)
+        names = files.ancestors(base_decoder(decoder))
+        return next((name for name in names if name in files.shipped | files.implied), decoder)
 
     def is_own(self, kind: str, name: str) -> bool:
         """Whether a name's YAML is the user's own."""

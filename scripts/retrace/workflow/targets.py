@@ -22,10 +22,12 @@ from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest
 
+JUDGED = "_judged.json"
 NO_TASKS = ("data", "models", "tables", "figures")  # folders of results/
 FORMS = [
     "METHOD_acc.json",
     "MODEL/METHOD_acc.json",
+    f"MODEL/METHOD{JUDGED}",
     "MODEL/compare/METHOD_vs_METHOD.json",
     "MODEL/compare/METHOD_vs_METHOD_by_MEASURE.json",
     "MODEL/transfer/TASK/METHOD_acc.json",
@@ -134,6 +136,8 @@ class Targets:
         match rest:
             case [model, file] if file.endswith("_acc.json"):
                 settings.scored_split(task, model, file.removesuffix("_acc.json"))
+            case [model, file] if file.endswith(JUDGED):
+                settings.scored_split(task, model, file.removesuffix(JUDGED))
             case [model, file] if file in files_of_a_model():
                 for method in files_of_a_model()[file]:
                     settings.checkpoint(task, model, method)

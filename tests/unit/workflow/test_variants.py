@@ -243,3 +243,11 @@ def test_development_results_are_kept_apart() -> None:
         targets.check(f"{folder}/compare/grace_on_dev_vs_greedy.json")
     with pytest.raises(UserError, match="transfer is scored on the test split"):
         targets.check("results/svamp/flan_t5_base/transfer/gsm8k/dpo_st_on_dev_acc.json")
+
+
+def test_figures_over_all_loops_leave_out_those_of_methods() -> None:
+    files = Settings({"preset": "paper"}, CONFIG).checkpoints.files
+    loops = [name for name in files if name.startswith("learn_to_reason") and name in files.shipped]
+    assert "learn_to_reason_random" in loops
+    assert "learn_to_reason_ratio25" in files.implied
+    assert not any("ratio" in name for name in loops)

@@ -1,6 +1,6 @@
 """Declaration of Learn-to-Reason: its configuration sections, targets and requirements."""
 
-from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
+from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, StepJudging, Teacher
 from retrace.systems.registry import System
 from retrace.systems.requirements import Case, Requirement, has_solutions, plain_text
 from retrace.tasks.forms import form_named
@@ -36,6 +36,7 @@ SYSTEM = System(
     name="learn_to_reason",
     sections={
         "teacher": Teacher,
+        "judge": StepJudging,
         "feedback": Feedback,
         "learn_to_reason": LearnToReasonTraining,
         "rounds": Rounds,
