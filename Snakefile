@@ -23,7 +23,7 @@
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
-#   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper, reported beside reproduced
+#   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper: reported and reproduced
 #   results/claims.{json,md,html}                                            the claims of the papers, each with its paired test
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).

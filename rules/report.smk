@@ -21,7 +21,7 @@ rule make_table:
         there=table_state,
         configuration=table_configuration,
     message:
-        "Table {wildcards.table}: reported beside reproduced"
+        "Table {wildcards.table}: reported and reproduced"
     shell:
         program(
             "make_table --name {wildcards.table} --configuration {params.configuration:q}"

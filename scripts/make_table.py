@@ -1,4 +1,4 @@
-"""A table of a paper, reported beside reproduced, as JSON, CSV, Markdown, LaTeX and HTML.
+"""A paper's table with reported and reproduced values, as JSON, CSV, Markdown, LaTeX and HTML.
 
     python scripts/make_table.py --name grace_table1 --configuration config/config.yaml \\
         --md grace_table1.md --html grace_table1.html
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     counts = {status: sum(cell.status == status for cell in cells) for status in ("measured", "missing")}
     print(f"{table.title} of {table.paper}: {counts['measured']} cells measured, {counts['missing']} missing")
     if not counts["measured"]:
-        print("note: nothing of it is made yet; --config tables=run makes it", file=sys.stderr)
+        print("note: none of its results exists yet; --config tables=run makes them", file=sys.stderr)
 
 
 if __name__ == "__main__":

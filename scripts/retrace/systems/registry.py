@@ -16,9 +16,12 @@ from retrace.systems.requirements import Requirement
 class System:
     """Declaration of a system; its checkpoints are in config/checkpoints.
 
-    sections: of the configuration, with their classes. figures: below results/figures, with their forms; TASK and MODEL
-    stand for a task's and a model's name. files: of a task and a model, and the methods that they rest on. requirements:
-    what its methods take, beside what the checkpoints' files say.
+    Attributes:
+        name: The name of the package.
+        sections: Configuration sections and their classes.
+        figures: Figures in results/figures and their file formats; TASK and MODEL stand for names of tasks and models.
+        files: Other files of a task and model, and the methods that they depend on.
+        requirements: Requirements of its methods, in addition to those in the checkpoints' files.
     """
 
     name: str
