@@ -70,7 +70,7 @@ rule compare_methods:
     log:
         "logs/{task}/{model}/compare/{method_a}_vs_{method_b}.log",
     wildcard_constraints:
-        method_b=rf"(?!{NAME}_by_{MEASURE}$){NAME}",
+        method_b=rf"(?!{NAME}_by_{MEASURE}\.json$){NAME}",
     localrule: True
     resources:
         **SMALL_JOB,

@@ -310,10 +310,10 @@ def test_the_papers_numbers_are_there_with_their_sources() -> None:
 
 
 def test_a_paper_file_without_its_source_is_refused(tmp_path: Path) -> None:
-    text = (CONFIG / "papers/grace.yaml").read_text()
-    (tmp_path / "grace.yaml").write_text(text.replace("source: p10", "source: p99", 1))
-    with pytest.raises(UserError, match=r"source 'p99' is not among"):
-        load_paper(tmp_path / "grace.yaml")
+    text = (CONFIG / "papers/latro.yaml").read_text()
+    (tmp_path / "latro.yaml").write_text(text.replace("source: v2, ", "source: v9, ", 1))
+    with pytest.raises(UserError, match=r"rows\.0: source 'v9' is not among"):
+        load_paper(tmp_path / "latro.yaml")
 
 
 def test_made_from_tells_models_and_data_apart() -> None:
