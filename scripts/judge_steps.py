@@ -40,10 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from dataclasses import replace
 
-    from ask_teacher import open_teacher
     from retrace.evaluation.predictions import outcomes, read_examples, read_runs
     from retrace.machine.storage import write_json
     from retrace.systems.learn_to_reason import judging
+    from retrace.systems.learn_to_reason.teachers.opening import open_teacher
     from retrace.tasks.load import load_task
 
     task, prompt = load_task(args.task_file), judging.load_prompt(args.prompt_file)
@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     runs = read_runs(args.predictions, args.seeds, examples, args.data)
     examples = examples[: options.questions]
     runs = [replace(run, rows=run.rows[: options.questions]) for run in runs]
-    args.dry_run = False
     with ExitStack() as stack:
-        teacher = open_teacher(stack, teacher_options, task, examples, args, needed=True)
+        teacher = open_teacher(stack, teacher_options, task, examples, args.local_folder, args.local_file)
         right, wrong, unread = judging.judge(task, teacher, prompt, runs, examples)
     found = judging.JudgedSteps(
         task=task.name,
