@@ -64,6 +64,8 @@ def hours(jobs: int, gpu: float, cpu: float) -> str:
     """Jobs and hours in words."""
     count = f"{jobs:,} job{'s' * (jobs != 1)}"
     likely, unit = (gpu, "GPU") if gpu >= 0.005 else (cpu, "processor")
+    if likely < 0.005:
+        return f"{count}, less than 0.01 {unit} hours"
     said = f"{likely:.0f}" if likely >= 10 else f"{likely:.1f}" if likely >= 0.1 else f"{likely:.2f}"
     return f"{count}, about {said} {unit} hours"
 

@@ -273,4 +273,5 @@ def test_numbers_are_printed_as_papers_do() -> None:
     ]
     assert short(empty(None, verdict=None)) == "–"
     assert hours(1, 0, 0.02) == "1 job, about 0.02 processor hours"
+    assert hours(2, 0, 0.001) == "2 jobs, less than 0.01 processor hours"
     assert hours(1200, 61.4, 900) == "1,200 jobs, about 61 GPU hours"
