@@ -2,7 +2,7 @@
 
     python tests/benchmarks/verdict_study.py --folder study --cores 2
 
-The measured result is GRACE on a cut of the tiny preset: the frozen tiny T5, a discriminator trained in seconds, 300 test
+The measured result is GRACE on a cut of the tiny preset: the frozen tiny T5, a discriminator trained in half a minute, 300 test
 questions. The reference has 20 seeds. 20 clean reruns, each with one seed of its own, are judged against it as 20 numbers of
 a table; so are 20 planted defects, each the mean of five seeds, as a paper would print it. At most one clean rerun may come
 out as not reproduced, and at least 18 defects must.
@@ -38,10 +38,10 @@ MARGIN = 0.2  # shares; the cut is small, and the study is about being refuted
 MOST_ALARMS, LEAST_CAUGHT = 1, 18
 CUT: dict[str, Any] = {
     "preset": "tiny",
-    "limits": {"test": 300, "dev": 100, "corpus": 12000},
-    "base": {"max_steps": 500},
-    "sample": {"max_questions": 500, "incorrect": 1500},
-    "discriminator": {"max_steps": 200},
+    "limits": {"test": 300, "dev": 100, "corpus": 30000},
+    "base": {"max_steps": 1200},
+    "sample": {"max_questions": 1000, "incorrect": 3000},
+    "discriminator": {"max_steps": 400},
     "grace": {"beta": 0.5, "candidates": 6},
     "threads": {"train": 1, "sample": 1, "align": 1, "decode": 1},
 }
@@ -110,7 +110,7 @@ DEFECTS = [
     Defect("greedy_called_grace", method="greedy"),
     Defect("small_batches", {"base": {"batch_size": 2, "device_batch_size": 2}}),
     Defect("low_learning_rate", {"base": {"learning_rate": 1.0e-4}}),
-    Defect("stopped_early", {"base": {"max_steps": 120}}),
+    Defect("stopped_early", {"base": {"max_steps": 300}}),
     Defect("noisy_corpus", {"base": {"noise": 0.6}}),
     Defect("untrained_discriminator", {"discriminator": {"max_steps": 1}}),
     Defect("no_margin", {"discriminator": {"margin": 0.0}}),
