@@ -2,7 +2,7 @@
 
     python tests/benchmarks/verdict_study.py --folder study --cores 2
 
-The measured result is GRACE on a cut of the tiny preset: the frozen tiny T5, a discriminator trained in half a minute, 300 test
+The measured result is GRACE on a cut of the tiny preset: the frozen tiny T5, a quickly trained discriminator, 300 test
 questions. The reference has 20 seeds. 20 clean reruns, each with one seed of its own, are judged against it as 20 numbers of
 a table; so are 20 planted defects, each the mean of five seeds, as a paper would print it. At most one clean rerun may come
 out as not reproduced, and at least 18 defects must.
