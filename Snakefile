@@ -8,10 +8,13 @@
 #   results/{task}/{model}/seed{seed}/{checkpoint}/{decoder}/{split}.jsonl   predictions, one line per question
 #   results/{task}/{model}/seed{seed}/{checkpoint}/model_card.md             its model card, with scores
 #   results/{task}/{model}/{method}_acc.json                                 one method on one model, over all seeds
+#   results/{task}/{model}/{method}_judged.json                              right steps by the word of a judge
 #   results/{task}/{method}_acc.json                                         the same for the model that the preset headlines
 #   results/{task}/{model}/compare/{method_a}_vs_{method_b}.json             the paired comparison
+#   results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json  the same by tokens or pass_at_K
 #   results/{task}/{model}/transfer/{source_task}/{method}_acc.json          the same, trained on another task
 #   results/{task}/{model}/dpo_st_pass_at_k.json                             pass@k before and after each DPO step
+#   results/{task}/{model}/dpo_st_speed.json                                 tokens a second with the calculator and without
 #   results/figures/dpo_st_rounds.{json,svg}                                 accuracy over the rounds of self-training
 #   results/{task}/{model}/grace_beta_sweep.{json,svg}                       accuracy over the discriminator's weight
 #   results/{task}/{model}/grace_comparison.txt                              GRACE beside its baselines, with paired differences
@@ -20,11 +23,12 @@
 #   results/{task}/{model}/icot_speed.json                                   latency and throughput of the three ways
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
-#   results/tables/{paper}_{table}.{csv,md,html}                             reported and reproduced
+#   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper: reported and reproduced
+#   results/claims.{json,md,html}                                            the claims of the papers, each with its paired test
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with
-# _no_calculator behind it.
+# _no_calculator or _on_dev behind it.
 
 from pathlib import Path
 
@@ -69,7 +73,6 @@ wildcard_constraints:
     split=NAME,
     generator=NAME,
     source_task=NAME,
-    paper=NAME,
     table=NAME,
     seed=r"\d+",
     shard=r"\d+",

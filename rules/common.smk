@@ -30,6 +30,7 @@ from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 gc.set_threshold(200_000, 50, 100)
 
 NAME = r"[a-z0-9]+(?:_[a-z0-9]+)*"
+MEASURE = r"(?:tokens|pass_at_[1-9]\d*)"
 SCRIPTS = ROOT / "scripts"
 CONFIG = ROOT / "config"
 

@@ -2,26 +2,31 @@
 
 
 rule make_table:
+    """A paper's table with what is there; with tables=run, with all that the preset can make."""
     input:
-        results=table_results,
+        table_inputs,
     output:
-        csv="results/tables/{paper}_{table}.csv",
-        md="results/tables/{paper}_{table}.md",
-        html="results/tables/{paper}_{table}.html",
+        json="results/tables/{table}.json",
+        csv="results/tables/{table}.csv",
+        md="results/tables/{table}.md",
+        tex="results/tables/{table}.tex",
+        html="results/tables/{table}.html",
     log:
-        "logs/tables/{paper}_{table}.log",
+        "logs/tables/{table}.log",
     wildcard_constraints:
-        paper=one_of(sorted({name.rpartition("_")[0] for name in tables()})),
-        table=one_of(sorted({name.rpartition("_")[2] for name in tables()})),
+        table=one_of(table_names(settings)),
     localrule: True
     params:
-        table=lambda w: w.table.replace("table", "Table "),
+        table=table_digest,
+        there=table_state,
+        configuration=table_configuration,
     message:
-        "Table {wildcards.table} of {wildcards.paper}: reported and reproduced"
+        "Table {wildcards.table}: reported and reproduced"
     shell:
         program(
-            "make_table --paper $RETRACE_CONFIG/papers/{wildcards.paper}.yaml --table {params.table:q}"
-            " --results {input.results} --csv {output.csv} --md {output.md} --html {output.html}"
+            "make_table --name {wildcards.table} --configuration {params.configuration:q}"
+            " --snakefile $RETRACE_SCRIPTS/../Snakefile --json {output.json} --csv {output.csv} --md {output.md}"
+            " --tex {output.tex} --html {output.html}"
         )
 
 
@@ -38,6 +43,30 @@ rule compare_with_baselines:
         "GRACE beside its baselines on {wildcards.task} with {wildcards.model}"
     shell:
         program("show_results {input} --output {output}")
+
+
+rule decide_claims:
+    """The papers' claims, each with the paired tests that decide it; with tables=run, all that the preset can test."""
+    input:
+        claim_inputs,
+    output:
+        json="results/claims.json",
+        md="results/claims.md",
+        html="results/claims.html",
+    log:
+        "logs/claims.log",
+    localrule: True
+    params:
+        claims=claims_digest,
+        there=claim_state,
+        configuration=table_configuration,
+    message:
+        "Deciding the papers' claims"
+    shell:
+        program(
+            "decide_claims --configuration {params.configuration:q} --json {output.json} --md {output.md}"
+            " --html {output.html}"
+        )
 
 
 rule plot_sweep:

@@ -2,16 +2,29 @@
 
 from snakemake.output_index import OutputIndex
 
-from retrace.systems.registry import tables
+from retrace.machine.storage import sha256_of
+from retrace.yaml_files import read_yaml
 from retrace.workflow.cards import measured
 from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
-from retrace.workflow.targets import results_of_table
+from retrace.workflow.paper_tables import grids as table_grids
+from retrace.workflow.paper_tables import names as table_names
+from retrace.workflow.paper_tables import makeable, names_in_tables, table_of
+from retrace.workflow.claims import all_claims, comparisons_of_claims
+from retrace.workflow.targets import Targets
 
 
 def test_split(task, model, method):
-    """Name of the split that a method is scored on."""
-    return settings.split(task, model, settings.checkpoint(task, model, method), "test")
+    """Name of the split that a method is scored on: that of its system for testing, unless it says another."""
+    return settings.scored_split(task, model, method)
+
+
+def names_of_method(method):
+    """What the papers call a method: as its file says; where that is not said, or of development questions, as the
+    papers' tables say."""
+    found = settings.method(method)
+    more = names_in_tables(method, settings) if found.split == "dev" or not found.paper_names else []
+    return list(dict.fromkeys([*found.paper_names, *more]))
 
 
 def predictions_of(task, model, method, seeds=None):
@@ -58,6 +71,12 @@ def extra_inputs(w):
 def accuracy_argument(grader):
     """The words that tell a program which grader decides; none for the paper's."""
     return [] if grader == "paper" else ["--accuracy", grader]
+
+
+def compared_split(w):
+    """Params function: the split of a comparison as words; none for the test split."""
+    plain = settings.method(w.method_a).split == "test"
+    return [] if plain else ["--split", test_split(w.task, w.model, w.method_a)]
 
 
 def compared_grader(w):
@@ -176,6 +195,74 @@ def transferred_predictions(w):
 # ---------------------------------------------------------------- tables
 
 
-def table_results(wildcards):
-    """Input function: all results in a paper's table."""
-    return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)
+def asked_for():
+    """Results that this run makes anyway, the headline model's by their own names: tables wait for them."""
+    named = [rule for word in requested_targets() for rule in workflow.rules if rule.name == word]
+    targets = requested_files() + [str(file) for rule in named for file in rule.expand_input({})[0]]
+    found = set()
+    for target in targets if requested_targets() else default_targets(settings):
+        _, task, *rest = target.split("/")
+        if len(rest) == 1 and rest[0].endswith("_acc.json"):
+            model = settings.headline_model(task, rest[0].removesuffix("_acc.json"))
+            target = f"results/{task}/{model}/{rest[0]}"
+        found.add(target)
+    return found
+
+
+def results_in_table(name):
+    """All files that a table's cells can be read from, those of the paper's models and of the preset's."""
+    return list(dict.fromkeys(file for grid in table_grids(name, settings) for file in grid.files()))
+
+
+def table_inputs(w):
+    """Input function: with tables=run all results in a table; otherwise those that are made in this run anyway.
+
+    What is there is read without being declared, so that a table never makes work of its own.
+    """
+    try:
+        if settings.values.tables == "run":
+            return Targets(settings).results_of_table(w.table)
+        return [file for file in results_in_table(w.table) if file in asked_for()]
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+
+def table_state(w):
+    """Params function: which results are there, and their contents; a change makes the table again."""
+    return digest_of_files(results_in_table(w.table))
+
+
+def digest_of_files(files):
+    """Checksum of the files that are there, by their names."""
+    there = [file for file in files if Path(file).is_file()]
+    return definitions.digest({file: sha256_of(file) for file in there})
+
+
+def table_digest(w):
+    """Params function: digest of what config/papers says of a table and its paper."""
+    table = table_of(w.table, settings)
+    paper = read_yaml(CONFIG / "papers" / f"{table.paper}.yaml")
+    return definitions.digest({"table": table.model_dump(mode="json"), "paper": paper})
+
+
+def claim_inputs(wildcards):
+    """Input function: with tables=run all comparisons that decide claims; otherwise those that are made in this run."""
+    files = comparisons_of_claims(settings)
+    if settings.values.tables == "run":
+        return makeable(files, Targets(settings).check)
+    return [file for file in files if file in asked_for()]
+
+
+def claims_digest(wildcards):
+    """Params function: digest of what config/papers says of claims."""
+    return definitions.digest([[paper, claim.model_dump()] for paper, claim in all_claims(settings)])
+
+
+def claim_state(wildcards):
+    """Params function: which comparisons are there, and their contents."""
+    return digest_of_files(comparisons_of_claims(settings))
+
+
+def table_configuration(wildcards):
+    """Params function: the user's configuration as JSON, without what says how a run goes about it."""
+    return json.dumps({name: value for name, value in config.items() if name != "tables"}, sort_keys=True)

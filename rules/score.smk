@@ -33,7 +33,7 @@ rule score_method:
         checkpoint=lambda w: settings.checkpoint(w.task, w.model, w.method),
         split=lambda w: test_split(w.task, w.model, w.method),
         decoder=lambda w: settings.method(w.method).decoder,
-        method_names=lambda w: settings.method(w.method).paper_names,
+        method_names=lambda w: names_of_method(w.method),
         seeds=method_seeds,
         gpus=needs_gpu,
         preset=settings.preset_name,
@@ -69,6 +69,8 @@ rule compare_methods:
         "results/{task}/{model}/compare/{method_a}_vs_{method_b}.json",
     log:
         "logs/{task}/{model}/compare/{method_a}_vs_{method_b}.log",
+    wildcard_constraints:
+        method_b=rf"(?!{NAME}_by_{MEASURE}\.json$){NAME}",
     localrule: True
     resources:
         **SMALL_JOB,
@@ -76,6 +78,7 @@ rule compare_methods:
         seeds=common_seeds,
         preset=settings.preset_name,
         accuracy=compared_grader,
+        split=compared_split,
     message:
         "Comparing {wildcards.method_a} with {wildcards.method_b} on {wildcards.task}"
     shell:
@@ -83,8 +86,24 @@ rule compare_methods:
             "compare_methods {TASK} --model {wildcards.model} --data {input.data} {SEEDS}"
             " --method-a {wildcards.method_a} --predictions-a {input.a}"
             " --method-b {wildcards.method_b} --predictions-b {input.b} --output {output}",
-            "{params.accuracy}",
+            "{params.split} {params.accuracy}",
         )
+
+
+use rule compare_methods as compare_by_measure with:
+    output:
+        "results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json",
+    log:
+        "logs/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.log",
+    wildcard_constraints:
+        measure=MEASURE,
+    params:
+        seeds=common_seeds,
+        preset=settings.preset_name,
+        accuracy=compared_grader,
+        split=lambda w: [*compared_split(w), "--measure", w.measure],
+    message:
+        "Comparing {wildcards.method_a} with {wildcards.method_b} by {wildcards.measure} on {wildcards.task}"
 
 
 rule model_card:

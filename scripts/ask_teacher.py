@@ -57,6 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.schemas import Example, MarkedAnswer, TeacherRationale
     from retrace.systems.learn_to_reason import feedback
     from retrace.systems.learn_to_reason.released import read_released
+    from retrace.systems.learn_to_reason.teachers.opening import open_teacher
     from retrace.systems.learn_to_reason.teachers.prompts import conversation, load_template
     from retrace.tasks.load import load_task
 
@@ -90,7 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             return conversation(template, task, ask.example, ask.mistake, shown)
 
         with ExitStack() as stack:
-            teacher = open_teacher(stack, teacher_options, task, examples, args, bool(asks))
+            local = (args.local_folder, args.local_file)
+            teacher = open_teacher(stack, teacher_options, task, examples, *local, dry=args.dry_run or not asks)
             if args.dry_run:
                 worked = [example for example in [*shown, *examples[:200]] if example.steps]
                 expected = sum(len(example.answer) for example in worked) / len(worked) if worked else 400
@@ -120,35 +122,6 @@ def show_plan(args: Any, plan: dict[str, object]) -> None:
     print(json.dumps(plan, indent=2))
     if args.report:
         write_json(args.report, plan)
-
-
-def open_teacher(
-    stack: ExitStack,
-    options: TeacherOptions,
-    task: "Task",
-    examples: "Sequence[Example]",
-    args: Any,
-    needed: bool,
-) -> "Teacher":
-    """The teacher that the options name. Its recording is closed with `stack`."""
-    from retrace.systems.learn_to_reason.teachers.oracle import Oracle
-    from retrace.systems.learn_to_reason.teachers.recording import open_recording
-    from retrace.systems.learn_to_reason.teachers.replay import Replay
-    from retrace.systems.learn_to_reason.teachers.served import Served
-
-    if options.kind == "oracle":
-        return Oracle(task, examples, options.solutions)
-    if options.kind == "replay":
-        return Replay(options, stack.enter_context(open_recording(options.recording, writable=False)))
-    recording = stack.enter_context(open_recording(options.recording))
-    if options.kind == "openai":
-        return Served(options, recording, dry=args.dry_run or not needed)
-    from retrace.models.options import load_model_config
-    from retrace.systems.learn_to_reason.teachers.local import Local
-
-    if not (args.local_folder and args.local_file):
-        raise UserError("--kind local: needs --local-folder and --local-file, the model's folder and YAML")
-    return Local(options, recording, args.local_folder, load_model_config(args.local_file).family)
 
 
 def spent(teacher: "Teacher", options: TeacherOptions) -> dict[str, object]:

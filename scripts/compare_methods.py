@@ -5,7 +5,8 @@
         --predictions-b results/gsm8k/tiny_t5/seed0/sft/greedy/test.jsonl --seeds 0 --output grace_vs_greedy.json
 
 Inputs:  Prediction rows of both methods, one file per seed, in the same order of seeds; the split that they answer.
-Output:  a Comparison document (scripts/retrace/evaluation/paired.py says what its fields mean).
+Output:  a Comparison document (scripts/retrace/evaluation/paired.py says what its fields mean); with --measure, a
+         MeasureComparison.
 """
 
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--model", help="name to show (default: by the path grammar)")
     parser.add_argument("--preset", help="name of the preset, to show")
+    parser.add_argument("--measure", help="compare this instead of accuracy: tokens (a question), or pass_at_K")
     parser.add_argument("--accuracy", default="paper", help="grader of both methods (default: paper, the task's own)")
     parser.add_argument("--model-file", help="the model's YAML, which tells how it was asked; for another grader")
     parser.add_argument("--output", required=True, help="JSON file to write")
@@ -42,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.errors import UserError
     from retrace.evaluation.grading import answering, check_grader, judged
-    from retrace.evaluation.paired import compare
-    from retrace.evaluation.predictions import find_data, outcomes, read_examples, read_runs
+    from retrace.evaluation.paired import compare, compare_by
+    from retrace.evaluation.predictions import find_data, measured, outcomes, read_examples, read_runs
     from retrace.machine.storage import sha256_of, write_json
     from retrace.models.options import load_model_config
     from retrace.tasks.graders import PAPER
@@ -61,20 +63,33 @@ def main(arguments: Sequence[str] | None = None) -> None:
         asked = answering(task, load_model_config(args.model_file))
         a, b = (judged(runs, asked, examples, args.accuracy) for runs in (a, b))
     files = [*args.predictions_a, *args.predictions_b]
+    names = {
+        "task": task.name,
+        "split": args.split,
+        "model": args.model or model_of(args.predictions_a[0]),
+        "preset": args.preset,
+        "method_a": args.method_a,
+        "method_b": args.method_b,
+        "predictions": [{"path": str(path), "sha256": sha256_of(path)} for path in files],
+    }
+    if args.measure:
+        values = [measured(runs, args.measure) for runs in (a, b)]
+        found = compare_by(*values, [run.seed for run in a], measure=args.measure, **names)
+        write_json(args.output, found)
+        gap = found.difference
+        print(
+            f"{args.method_a} minus {args.method_b} by {args.measure}: {gap.value:+.3g} "
+            f"(95 % interval {gap.low:+.3g} to {gap.high:+.3g}), p = {found.p_value:.3g}, n = {found.n}"
+        )
+        return
     comparison = compare(
         outcomes(a),
         outcomes(b),
         outcomes(a, strict=True),
         outcomes(b, strict=True),
         [run.seed for run in a],
-        task=task.name,
-        split=args.split,
-        model=args.model or model_of(args.predictions_a[0]),
-        preset=args.preset,
         graded_by=args.accuracy,
-        method_a=args.method_a,
-        method_b=args.method_b,
-        predictions=[{"path": str(path), "sha256": sha256_of(path)} for path in files],
+        **names,
     )
     write_json(args.output, comparison)
     gap = comparison.difference

@@ -302,6 +302,34 @@ rule measure_pass_at_k:
         )
 
 
+rule measure_calculator_speed:
+    """Tokens a second with the calculator and without it, of the warm-up on the same questions, in one process."""
+    input:
+        model=lambda w: speed_folder(w, "model"),
+        data=lambda w: data_file(w.task, settings.split(w.task, w.model, "dpo_st_round0", "test")),
+    output:
+        "results/{task}/{model}/dpo_st_speed.json",
+    log:
+        "logs/{task}/{model}/dpo_st_speed.log",
+    benchmark:
+        "benchmarks/{task}/{model}/dpo_st_speed.tsv"
+    threads: settings.values.threads.decode
+    resources:
+        **to_decode(4),
+    params:
+        **common_params(),
+        form=lambda w: option_for_form(settings.form(w.task, w.model, "dpo_st_round0"), w.task),
+        options=options("dpo_st_speed"),
+        preset=settings.preset_name,
+    message:
+        "Measuring what the calculator costs {wildcards.model} on {wildcards.task}"
+    shell:
+        on_devices(
+            "measure_calculator_speed --model {input.model} {TASK} {MODEL} {params.form} --data {input.data}"
+            " --preset {params.preset} --output {output} {params.options}"
+        )
+
+
 rule plot_rounds:
     input:
         results=figure_results,

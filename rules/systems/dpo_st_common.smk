@@ -144,3 +144,8 @@ def predictions_around_dpo(decoder):
         for made in models_around_dpo(w)
         for seed in settings.seeds(w.task, w.model, "dpo_st")
     ]
+
+
+def speed_folder(w, name):
+    """Folder of the warm-up's first seed, whose speed is measured."""
+    return f"results/{w.task}/{w.model}/seed{system_seeds('dpo_st')(w)[0]}/dpo_st_round0/{name}"

@@ -164,3 +164,40 @@ rule plot_learn_to_reason:
         "Drawing accuracy over the rounds of Learn-to-Reason on {wildcards.task}"
     shell:
         program("plot_rounds --results {input.results} {PAPERS} --json {output.json} --svg {output.svg}")
+
+
+rule judge_steps:
+    """Prefix correctness and trace error of a method's solutions, by the word of the teacher (Table 2 of GRACE)."""
+    input:
+        unpack(local_judge_input),
+        predictions=lambda w: predictions_of(w.task, w.model, w.method),
+        data=lambda w: data_file(w.task, test_split(w.task, w.model, w.method)),
+    output:
+        "results/{task}/{model}/{method}_judged.json",
+    log:
+        "logs/{task}/{model}/{method}_judged.log",
+    benchmark:
+        "benchmarks/{task}/{model}/{method}_judged.tsv"
+    # As for ask_teacher: only a local teacher computes.
+    localrule: settings.values.teacher.kind != "local"
+    resources:
+        gpus=judge_needs_gpu,
+        mem_mb=judge_memory,
+        runtime=hours(24, gpus=judge_needs_gpu),
+    params:
+        task=task_digest,
+        asked=judge_arguments,
+        speed=judge_speed,
+        seeds=method_seeds,
+        preset=settings.preset_name,
+        prompt=judge_prompt,
+        text=judge_prompt_digest,
+        local=local_judge_arguments,
+    message:
+        "Judging the steps of {wildcards.method} of {wildcards.model} on {wildcards.task}"
+    shell:
+        on_devices(
+            "judge_steps {TASK} --data {input.data} --predictions {input.predictions} {SEEDS}"
+            " --method {wildcards.method} --judged-model {wildcards.model} --prompt-file {params.prompt} {params.asked}"
+            " {params.speed} {params.local} --output {output}"
+        )

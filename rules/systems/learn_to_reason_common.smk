@@ -167,3 +167,66 @@ ASK = (
     " --template-file {params.template} {params.asked} {params.speed} {params.like}"
     " {params.local} {params.released}"
 )
+
+# ---------------------------------------------------------------- judging steps
+
+
+def judge_teacher(w):
+    """The teacher of a task and model, who judges steps."""
+    return settings.for_target(w.task, w.model).teacher
+
+
+def judge_argv(w, speed_alone):
+    """Arguments of teacher and judging that change results or, for `speed_alone`, only the speed."""
+    sections = [section_argv_of(w.task, w.model, name, None, ()) for name in ("teacher", "judge")]
+    return [word for changing, fast in sections for word in (fast if speed_alone else changing)]
+
+
+def judge_arguments(w):
+    """Params function: arguments that can change verdicts."""
+    return judge_argv(w, speed_alone=False)
+
+
+def judge_speed(wildcards, threads):
+    """Params function: arguments that only change speed; Snakemake does not compare them."""
+    return judge_argv(wildcards, speed_alone=True)
+
+
+def judge_prompt(w):
+    """Path of the judge's prompt as a shell expression."""
+    template = settings.for_target(w.task, w.model).judge.template
+    folder, _, file = shell_yaml_path("prompts", template).rpartition("/")
+    return f"{folder}/{shlex.quote(file)}"
+
+
+def judge_prompt_digest(w):
+    """Digest of the text of the judge's prompt."""
+    path = settings.file("prompts", settings.for_target(w.task, w.model).judge.template)
+    return definitions.digest(path.read_text(encoding="utf-8", errors="replace")) if path.exists() else "missing"
+
+
+def local_judge_input(w):
+    """Input function: folder of a local judge; nothing for other teachers."""
+    teacher = judge_teacher(w)
+    return {"local": hub_model_folder(teacher.model)} if teacher.kind == "local" else {}
+
+
+def local_judge_arguments(w):
+    """Params function: folder and YAML of a local judge as arguments."""
+    if not local_judge_input(w):
+        return ""
+    name = judge_teacher(w).model
+    return f"--local-folder {hub_model_folder(name)} --local-file {shell_yaml_path('models', name)}"
+
+
+def judge_needs_gpu(w):
+    """Resources function: as `teacher_needs_gpu`."""
+    teacher = judge_teacher(w)
+    return gpus_of(SimpleNamespace(model=teacher.model), -1) if teacher.kind == "local" else 0
+
+
+def judge_memory(w, attempt):
+    """Resources function: as `teacher_memory`."""
+    teacher = judge_teacher(w)
+    needed = megabytes(SimpleNamespace(model=teacher.model), copies=2) if teacher.kind == "local" else 4000
+    return memory_of(needed, judge_needs_gpu(w), attempt)

@@ -67,7 +67,12 @@ def measure(targets: list[str], seeds: int, shards: int) -> dict:
         (Path(name) / "config").mkdir()
         (Path(name) / "config" / "config.yaml").write_text("preset: paper\n")
         words = ["--snakefile", str(PROJECT / "Snakefile"), "--dry-run", "--cores", "2", *targets]
-        words += ["--config", f"seeds={list(range(seeds))}", f"shards={{sample: {shards}, decode: {shards}}}"]
+        words += [
+            "--config",
+            "tables=run",
+            f"seeds={list(range(seeds))}",
+            f"shards={{sample: {shards}, decode: {shards}}}",
+        ]
         found = run([sys.executable, "-m", "snakemake", *words], name)
     jobs = int(TOTAL.search(found.pop("printed"))[1])
     return {"seeds": seeds, "shards": shards, "jobs": jobs, **found}

@@ -124,7 +124,13 @@ def test_every_planned_job_that_computes_has_a_formula(workflow) -> None:
         "results/arithmetic/tiny_t5/dpo_st_round1_grace_acc.json",
     ]
     jobs = plan_of(
-        workflow, targets, "--config", "seeds=[0]", "shards={sample: 1, decode: 1}", "dpo_st={labelled: 400}"
+        workflow,
+        targets,
+        "--config",
+        "tables=run",
+        "seeds=[0]",
+        "shards={sample: 1, decode: 1}",
+        "dpo_st={labelled: 400}",
     )
     computing = {job.rule for job in jobs if job.benchmark}
     assert len(computing) >= 28

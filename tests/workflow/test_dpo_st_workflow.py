@@ -71,7 +71,7 @@ def test_the_figure_and_the_table(workflow) -> None:
     tiny = jobs(workflow.dry("results/figures/dpo_st_rounds.svg", "--config", "preset=tiny"))
     assert tiny["train_sft_continued"] == tiny["train_sft_extra"] == 1
     assert tiny["score_method"] == 7
-    rules = jobs(workflow.dry("results/tables/dpo_st_table2.html", "--config", "seeds=[0]"))
+    rules = jobs(workflow.dry("results/tables/dpo_st_table2.html", "--config", "seeds=[0]", "tables=run"))
     assert (rules["score_method"], rules["score_transfer"], rules["make_table"]) == (6, 18, 1)
 
 

@@ -138,7 +138,7 @@ for _rival in RIVALS:
         MADE_FROM[f"{SEED}/base/{_method}/test.jsonl"].append(f"{FOLDER}/compare/grace_vs_{_rival}.json")
 for _method in OF_THE_TABLE:
     MADE_FROM.setdefault(f"{FOLDER}/{_method}_acc.json", []).extend(
-        f"results/tables/grace_table1.{kind}" for kind in ("csv", "md", "html")
+        f"results/tables/grace_table1.{kind}" for kind in ("json", "csv", "md", "tex", "html")
     )
 
 

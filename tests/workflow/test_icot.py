@@ -72,10 +72,10 @@ def test_all_of_a_small_preset(workflow, preset: str, tasks: int) -> None:
 
 @pytest.mark.slow
 def test_the_table(workflow) -> None:
-    rules = jobs(workflow.dry("results/tables/icot_table1.html"))
+    rules = jobs(workflow.dry("results/tables/icot_table1.html", "--config", "tables=run"))
     assert rules["score_method"] == 27
     assert rules["make_table"] == 1
-    small = jobs(workflow.dry("results/tables/icot_table1.html", "--config", "preset=tiny"))
+    small = jobs(workflow.dry("results/tables/icot_table1.html", "--config", "preset=tiny", "tables=run"))
     assert small["score_method"] == 9
 
 

@@ -39,6 +39,8 @@ TARGETS = [
     "results/svamp/{hub}/transfer/gsm8k/sft_acc.json",
     "results/mult_4x4/small_gpt2/icot_acc.json",
     "results/mult_4x4/small_gpt2/icot_speed.json",
+    "results/gsm8k/{hub}/dpo_st_speed.json",
+    "results/gsm8k/{hub}/greedy_judged.json",
     "results/mult_4x4/small_gpt2/no_cot_deep_acc.json",
     "results/mult_4x4/small_gpt2/no_cot_from_teacher_acc.json",
     "results/mult_4x4/small_gpt2/icot_undistilled_acc.json",

@@ -64,6 +64,35 @@ class Comparison(Row):
     predictions: list[dict[str, str]] = Field(description="path and sha256 of every file that was read")
 
 
+class Difference(Row):
+    """A mean difference, a minus b, with its 95 % interval, in the measure's own unit."""
+
+    value: float
+    low: float
+    high: float
+
+
+class MeasureComparison(Row):
+    """results/{task}/{model}/compare/{method_a}_vs_{method_b}_by_{measure}.json; shares of 1, or tokens a question."""
+
+    kind: Literal["measure_comparison"] = "measure_comparison"
+    task: str
+    split: str
+    model: str
+    preset: str | None = None
+    measure: str = Field(description="tokens, or pass_at_K: at least one of K samples right, unbiased")
+    method_a: str
+    method_b: str
+    n: int = Field(ge=1, description="questions")
+    seeds: list[int]
+    value_a: float = Field(description="mean over questions and seeds")
+    value_b: float
+    difference: Difference = Field(description="questions drawn again: holds for these trained models")
+    difference_over_seeds: Difference | None = Field(description="seeds drawn again too; absent with one seed")
+    p_value: float = Field(ge=0, le=1, description="two-sided, from flipping the signs of the questions' differences")
+    predictions: list[dict[str, str]] = Field(description="path and sha256 of every file that was read")
+
+
 def mcnemar(only_a: int, only_b: int) -> float:
     """Two-sided p value of McNemar's exact test, from the questions that only one of the two methods answered correctly."""
     discordant = only_a + only_b
@@ -135,6 +164,28 @@ def compare_seeds(a: np.ndarray, b: np.ndarray, seeds: Sequence[int]) -> list[Se
             )
         )
     return rows
+
+
+def compare_by(a: np.ndarray, b: np.ndarray, seeds: Sequence[int], **names: object) -> MeasureComparison:
+    """The comparison from a measure of each question [seeds, questions]; `names` are the document's remaining fields."""
+    _check(a, b)
+    gap = a - b
+
+    def difference(over_seeds: bool) -> Difference:
+        low, high = cluster_bootstrap(gap, RESAMPLES, over_seeds=over_seeds)
+        return Difference(value=float(gap.mean()), low=low, high=high)
+
+    return MeasureComparison(
+        n=a.shape[1],
+        seeds=list(seeds),
+        value_a=float(a.mean()),
+        value_b=float(b.mean()),
+        difference=difference(False),
+        difference_over_seeds=difference(True) if len(seeds) > 1 else None,
+        # Whole millionths, so that equal sums compare as equal.
+        p_value=sign_flip(1e6 * a, 1e6 * b),
+        **names,  # type: ignore[arg-type]
+    )
 
 
 def compare(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from retrace.errors import UserError
+from retrace.evaluation.metrics import pass_at_k
 from retrace.machine.storage import iter_jsonl, read_jsonl, timing_path, write_jsonl
 from retrace.schemas import Example, Prediction, Timing
 
@@ -96,6 +97,28 @@ def _read_run(path: str | Path, known: dict[str, Example], data: str | Path) -> 
 def read_examples(path: str | Path) -> list[Example]:
     """The rows of a split; an empty one is an error."""
     return read_jsonl(path, Example)
+
+
+def measured(runs: Sequence[Run], measure: str) -> np.ndarray:
+    """A measure of each question [seeds, questions]: `tokens`, or `pass_at_K` over its samples.
+
+    Raises UserError where a question has fewer than K samples, or for another measure.
+    """
+    if measure == "tokens":
+        return np.array([[float(row.tokens) for row in run.rows] for run in runs])
+    name, _, number = measure.rpartition("_")
+    if name != "pass_at" or not number.isdigit() or int(number) < 1:
+        raise UserError(f"measure {measure!r} is unknown; valid: tokens, pass_at_K with a number for K")
+    k = int(number)
+    for run in runs:
+        if (least := min(len(row.samples) for row in run.rows)) < k:
+            raise UserError(f"{run.path}: pass@{k} needs {k} samples a question, and one has {least}; draw more")
+    return np.array(
+        [
+            [pass_at_k(len(row.samples), sum(sample.correct for sample in row.samples), k) for row in run.rows]
+            for run in runs
+        ]
+    )
 
 
 def outcomes(runs: Sequence[Run], strict: bool = False) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from retrace.errors import UserError
 from retrace.evaluation.cost import Cost, measure_cost
@@ -13,7 +13,7 @@ from retrace.evaluation.intervals import Estimate, estimate
 from retrace.evaluation.metrics import sample_curves
 from retrace.evaluation.predictions import Run, outcomes
 from retrace.evaluation.provenance import Provenance
-from retrace.evaluation.reported import PaperFile, Reported, find_row, judge
+from retrace.evaluation.reported import PaperFile, Reported, find_row, judge, judged_again
 from retrace.machine.storage import read_json, read_jsonl
 from retrace.models.options import ModelConfig
 from retrace.schemas import Prediction, Row, SamplingCounts, counts_together
@@ -91,6 +91,11 @@ class Result(Row):
     preset: str
     made_from: str = Field(description="the measured model and data, in words")
     seeds: list[int]
+    independent_seeds: list[int] | None = Field(
+        default=None,
+        exclude_if=lambda seeds: seeds is None,
+        description="the seeds with predictions of their own, where some gave the same ones",
+    )
     n: int = Field(ge=1, description="questions, the same for every seed")
     samples: int = Field(ge=1, description="samples per question")
     graded_by: str = Field(
@@ -129,6 +134,17 @@ class Result(Row):
     reported: Reported | None = Field(description="the paper's number, if it has one for this task and method")
     cost: Cost
     provenance: Provenance
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_a_verdict_of_now(cls, given: Any) -> Any:
+        """Documents of earlier versions said whether the number is inside the interval of our mean; the seeds' values are
+        in them, so that the verdict can be given again."""
+        reported = given.get("reported") if isinstance(given, dict) else None
+        if not isinstance(reported, dict) or "because" in reported or "verdict" not in reported:
+            return given
+        accuracies = [row.get("accuracy_by", {}).get(PAPER, row["accuracy"]) for row in given.get("per_seed", [])]
+        return given | {"reported": judged_again(reported, accuracies)}
 
     @property
     def paper_accuracy(self) -> Estimate:
@@ -190,6 +206,15 @@ def made_from(
 def peeked(choices: Sequence[CheckpointChoice], split: str) -> bool:
     """Whether a checkpoint was chosen on the evaluated split, as LaTRO's authors did."""
     return any(choice.chosen_on == split for choice in choices)
+
+
+def independent_runs(runs: Sequence[Run]) -> list[int]:
+    """Places of the runs with predictions of their own: seeds that share a model and draw nothing give the same ones."""
+    first: dict[tuple[Any, ...], int] = {}
+    for place, run in enumerate(runs):
+        said = ((row.chosen, row.answer, *(sample.text for sample in row.samples)) for row in run.rows)
+        first.setdefault(tuple(said), place)
+    return list(first.values())
 
 
 def read_reports(
@@ -295,6 +320,7 @@ def build_result(
     accuracy_by = {name: estimate(outcomes(other)) for name, other in others.items()}
     majority, passed = sample_curves([run.rows for run in (votes[1] if votes else runs)], canonical)
     n = len(runs[0].rows)
+    own = independent_runs(runs)
     trained_on = source.paper_names if source else ()
     found = find_row(papers, task.paper_names, model.paper_names, method_names, plain_split(task, split), trained_on)
     return Result(
@@ -311,6 +337,7 @@ def build_result(
         + (f". The checkpoint was chosen by its {chosen_by} on these very questions" if chosen_by else "")
         + "".join(f". Seed {note.seed}: {note.note}" for note in notes),
         seeds=[run.seed for run in runs],
+        independent_seeds=[runs[at].seed for at in own] if len(own) < len(runs) else None,
         n=n,
         samples=min(len(row.samples) for run in runs for row in run.rows),
         graded_by=grader,
@@ -325,7 +352,18 @@ def build_result(
         maj_at_k=[AtK(k=k, value=value) for k, value in majority],
         pass_at_k=[AtK(k=k, value=value) for k, value in passed],
         invalid_share=sum(row.invalid_share for row in per_seed) / len(per_seed),
-        reported=judge(found, accuracy_by.get(PAPER, accuracy), task, model, checkpoint, split, n, preset, changed)
+        reported=judge(
+            found,
+            [per_seed[at].accuracy_by.get(PAPER, per_seed[at].accuracy) for at in own],
+            task,
+            model,
+            checkpoint,
+            split,
+            n,
+            preset,
+            changed,
+            len(runs),
+        )
         if found
         else None,
         cost=measure_cost(runs, benchmarks, gpus),

@@ -68,12 +68,21 @@ class StepDiscriminator(EncoderHead):
 
 
 def pair_loss(
-    positive: torch.Tensor, negative: torch.Tensor, kind: Literal["max_margin", "log_sigmoid"], margin: float = 1.0
+    positive: torch.Tensor,
+    negative: torch.Tensor,
+    kind: Literal["max_margin", "log_sigmoid", "binary"],
+    margin: float = 1.0,
 ) -> torch.Tensor:
-    """Mean loss over pairs of scores [batch]. GRACE equation 5, or its smooth alternative.
+    """Mean loss over pairs of scores [batch]. GRACE equation 5, or an alternative of its figure 6.
 
-    max_margin: max(0, margin - (positive - negative)); log_sigmoid: -log sigmoid(positive - negative).
+    max_margin: max(0, margin - (positive - negative)); log_sigmoid: -log sigmoid(positive - negative). binary looks at each
+    step by itself: the cross-entropy of the probability (1 + score) / 2 that it is right, the mean of both steps.
     """
+    if kind == "binary":
+        right, wrong = ((1 + score) / 2 for score in (positive, negative))
+        # Scores in half precision reach 1 and -1.
+        least = 1e-6
+        return -(right.clamp(min=least).log() + (1 - wrong).clamp(min=least).log()).mean() / 2
     if kind == "max_margin":
         return functional.relu(margin - (positive - negative)).mean()
     return -functional.logsigmoid(positive - negative).mean()

@@ -47,7 +47,8 @@ def snakemake_options(args: argparse.Namespace) -> list[str]:
             if not Path(value).is_dir():  # Snakemake would ignore it
                 raise UserError(f"{flag_of(name)} {value}: no such folder; profiles of this project are in profiles/")
             argv += [flag_of(name), value]
-    for name in ("configfile", "config"):
-        if values := getattr(args, name):
-            argv += [flag_of(name), *values]
-    return argv
+    if args.configfile:
+        argv += ["--configfile", *args.configfile]
+    # Of a paper's table, all that can be made is planned.
+    own = any(value.startswith("tables=") for value in args.config)
+    return [*argv, "--config", *args.config, *([] if own else ["tables=run"])]

@@ -13,28 +13,12 @@ from retrace.systems.requirements import Requirement
 
 
 @dataclass(frozen=True)
-class Table:
-    """The part of a paper's table that can be built.
-
-    Attributes:
-        methods: The rows.
-        tasks: The tasks for each model; SOURCE>TASK means trained on SOURCE and tested on TASK.
-        small: The option that lists the tasks when the model is a small one; default: the generated task.
-    """
-
-    methods: Sequence[str]
-    tasks: Mapping[str, Sequence[str]]
-    small: str | None = None
-
-
-@dataclass(frozen=True)
 class System:
     """Declaration of a system; its checkpoints are in config/checkpoints.
 
     Attributes:
         name: The name of the package.
         sections: Configuration sections and their classes.
-        tables: Tables by file name.
         figures: Figures in results/figures and their file formats; TASK and MODEL stand for names of tasks and models.
         files: Other files of a task and model, and the methods that they depend on.
         requirements: Requirements of its methods, in addition to those in the checkpoints' files.
@@ -42,7 +26,6 @@ class System:
 
     name: str
     sections: Mapping[str, type[Section]] = field(default_factory=dict)
-    tables: Mapping[str, Table] = field(default_factory=dict)
     figures: Mapping[str, Sequence[str]] = field(default_factory=dict)
     files: Mapping[str, Sequence[str]] = field(default_factory=dict)
     requirements: Sequence[Requirement] = ()
@@ -58,11 +41,6 @@ def all_systems() -> dict[str, System]:
             assert system.name == module.name, f"systems/{module.name}/system.py declares {system.name}"
             found[system.name] = system
     return found
-
-
-def tables() -> dict[str, Table]:
-    """Tables of all papers, by file name."""
-    return {name: table for system in all_systems().values() for name, table in system.tables.items()}
 
 
 def figures() -> dict[str, Sequence[str]]:

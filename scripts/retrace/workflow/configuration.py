@@ -6,7 +6,7 @@ decoding algorithms add their own sections.
 """
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
@@ -92,6 +92,11 @@ class ConfigurationBase(Section):
         default=[],
         description="tasks of a plain `snakemake`, which compares GRACE with its baselines on them; empty: the generated "
         "task where the default model is trained from scratch, else the first table of GRACE's paper",
+    )
+    tables: Literal["show", "run"] = Field(
+        default="show",
+        description="papers' tables and claims. show: what is there is filled in, and of the rest it is said what makes it; "
+        "run: all that is in them is made",
     )
     shards: Shards = Shards()
     threads: Threads = Threads()

@@ -21,7 +21,7 @@ from retrace.workflow.layers import Layers
 from retrace.workflow.library import Library
 from retrace.workflow.methods import MethodConfig
 from retrace.workflow.named_models import check_named_models
-from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, WITHOUT_CALCULATOR, Checkpoints, base_decoder
+from retrace.workflow.names import FOLDERS_OF_RESULTS, GENERATOR, ON_DEV, WITHOUT_CALCULATOR, Checkpoints, base_decoder
 from retrace.workflow.variants import leave_out_faulty, pairs
 from retrace.yaml_files import Refused, check_plain, closest
 
@@ -143,9 +143,9 @@ class Declared:
         }
 
     def resolved(self) -> dict[str, Any]:
-        """The configuration behind all results, as plain data to save next to them, without the experiment trackers,
-        which change no result."""
-        return self.values.model_dump(mode="json", exclude={"logging"})
+        """The configuration behind all results, as plain data to save next to them, without the experiment trackers and
+        what is shown in tables, which change no result."""
+        return self.values.model_dump(mode="json", exclude={"logging", "tables"})
 
     # ------------------------------------------------------------ tasks, models and methods
 
@@ -204,18 +204,20 @@ class Declared:
         self.model.cache_clear()
 
     def shipped_checkpoint(self, checkpoint: str) -> str:
-        """The checkpoint, or for a user's own one, the shipped one that it extends."""
+        """The checkpoint, or for a user's own one, the shipped one that it extends; a shipped method's is shipped."""
         named = self.checkpoints.parse(checkpoint)
         if named is None:
             return checkpoint
         files = self.checkpoints.files
-        shipped = next((name for name in files.ancestors(named.kind.name) if name in files.shipped), named.kind.name)
+        own = named.kind.name
+        shipped = next((name for name in files.ancestors(own) if name in files.shipped | files.implied), own)
         return shipped if named.round is None else f"{shipped}_round{named.round}"
 
     def shipped_decoder(self, decoder: str) -> str:
         """The decoder, or for a user's own one, the shipped one that it extends."""
         files = self.decoder_files
-        return next((name for name in files.ancestors(base_decoder(decoder)) if name in files.shipped), decoder)
+        names = files.ancestors(base_decoder(decoder))
+        return next((name for name in names if name in files.shipped | files.implied), decoder)
 
     def is_own(self, kind: str, name: str) -> bool:
         """Whether a name's YAML is the user's own."""
@@ -244,7 +246,11 @@ class Declared:
     def method(self, name: str) -> MethodConfig:
         """A method by its file, a checkpoint of a round (`dpo_st_round2`, decoded greedily), any
         `{checkpoint}_{decoder}` pair (`sft_grace`), a decoder alone (of the model's own choice of checkpoint), and each of
-        these with the suffix `_no_calculator`."""
+        these with the suffix `_no_calculator`; with `_on_dev` behind all of them: on the development questions."""
+        if name.endswith(ON_DEV) and name not in self.method_files:
+            found = self.method(name.removesuffix(ON_DEV))
+            title = f"{found.title}, development questions"
+            return found.model_copy(update={"name": name, "split": "dev", "title": title})
         for one in (name, name.removesuffix(WITHOUT_CALCULATOR)):
             if one in self.method_files.faults:
                 raise UserError(self.method_files.faults[one].message)
@@ -275,7 +281,8 @@ class Declared:
         guess = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
         return UserError(
             f"method {name!r} is unknown; {guess}Methods are the names in config/methods and config/decoders, and "
-            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}"
+            f"CHECKPOINT_DECODER with one of config/checkpoints (sft_beam); each may end in {WITHOUT_CALCULATOR}, {ON_DEV} "
+            "or both"
         )
 
     def _method(self, name: str) -> MethodConfig | None:

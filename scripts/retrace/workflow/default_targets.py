@@ -2,6 +2,7 @@
 
 from retrace.systems.grace.system import BASELINES, COMPARED
 from retrace.workflow.settings import Settings
+from retrace.workflow.targets import Targets
 
 TASK = "arithmetic"
 
@@ -9,12 +10,12 @@ TASK = "arithmetic"
 def default_targets(settings: Settings) -> list[str]:
     """GRACE and its baselines on the preset's default tasks, or on generated data for presets with a small model.
 
-    GRACE's table where neither is given.
+    GRACE's table with all its results where neither is given.
     """
     tasks = settings.values.default_tasks
     if not tasks:
         if settings.model(settings.values.headline_models["default"]).scratch is None:
-            return ["results/tables/grace_table1.html"]
+            return [*Targets(settings).results_of_table("grace_table1"), "results/tables/grace_table1.html"]
         tasks = [TASK]
     found = [target for task in tasks for target in _of_task(settings, task)]
     return [*found, "results/configuration.yaml"]

@@ -38,6 +38,7 @@ class Library(Mapping[str, Kind], Generic[Kind]):
         self.section, self.what, self.folders = section, what, folders
         self.paths: dict[str, Path] = {}
         self.shipped: set[str] = set()
+        self.implied: set[str] = set()  # by shipped files of another kind
         self.faults: dict[str, Fault] = {}
         for number, folder in enumerate(folders):
             for path in sorted((folder / f"{what}s").glob("*.yaml")):
@@ -99,11 +100,16 @@ class Library(Mapping[str, Kind], Generic[Kind]):
             self.faults[name] = fault
 
     def add(self, value: Kind, path: Path) -> None:
-        """Add an entry without a file of this kind; path: the file that implies it. UserError if the name is taken."""
+        """Add an entry without a file of this kind; path: the file that implies it, and with which it is shipped or not.
+
+        UserError if the name is taken.
+        """
         name: str = value.name  # type: ignore[attr-defined]
         if name in self.paths:
             raise UserError(f"{path}: {self.paths[name]} also has that name; choose another one")
         self.paths[name], self._found[name] = path, value
+        if self.folders and path.parents[1] == self.folders[0]:
+            self.implied.add(name)
 
     def replace(self, value: Kind) -> None:
         """Replace the entry of the same name."""

@@ -1,6 +1,6 @@
 """Methods: checkpoint and decoder under the name that results carry (config/methods/NAME.yaml)."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,9 @@ class MethodConfig(Variant):
     checkpoint: Name = Field(description="`generator` (the model's own choice), a checkpoint's name, or NAME_last")
     decoder: Name
     paper: Name = Field(default="grace", description="the system whose seeds it has")
+    split: Literal["test", "dev"] = Field(
+        default="test", description="the questions that it is scored on; METHOD_on_dev: those for development"
+    )
     votes: Name | None = Field(
         default=None, description="a decoder whose samples of the same checkpoint give the result's maj@k and pass@k"
     )

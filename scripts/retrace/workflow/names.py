@@ -248,6 +248,7 @@ def _of(options: Mapping[str, object], begins: Sequence[str]) -> dict[str, objec
 # ---------------------------------------------------------------- decoders
 
 WITHOUT_CALCULATOR = "_no_calculator"
+ON_DEV = "_on_dev"  # of a method: scored on the development questions
 # Of a checkpoint, beside those of its decoders.
 FOLDERS_OF_CHECKPOINTS = {"model", "shards", "state", "states", "released"}
 

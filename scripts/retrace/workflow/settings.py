@@ -184,6 +184,15 @@ class Settings(Declared):
         own = self.option(values, named.kind.splits) if named.kind.splits else named.kind.system
         return chosen or split_of_set(self.task(task), own, split)
 
+    def scored_split(self, task: str, model: str, method: str) -> str:
+        """The split that a method is scored on. Raises UserError where the task has none of that kind."""
+        asked = self.method(method).split
+        split = self.split(task, model, self.checkpoint(task, model, method), asked)
+        if split not in self.task(task).splits:
+            known = ", ".join(self.task(task).splits)
+            raise UserError(f"method {method!r}: task {task} has no split {split}; it has {known}")
+        return split
+
     def transfer_split(self, task: str) -> str:
         """The split on which models trained on other tasks are tested."""
         return TRANSFER if TRANSFER in self.task(task).splits else "test"

@@ -1,4 +1,4 @@
-"""Targets: checks of requested file names, with suggestions, and the results in a paper's table.
+"""Targets: checks of requested file names, with suggestions.
 
 Targets are checked before Snakemake searches for a rule, so that a wrong name gets a list of valid ones, and an
 incompatible combination gets alternatives.
@@ -11,52 +11,33 @@ from pathlib import Path
 
 from retrace.errors import UserError
 from retrace.evaluation.model_card import SCORED_FILE
-from retrace.systems.registry import figures, files_of_a_model, tables
+from retrace.systems.registry import figures, files_of_a_model
 from retrace.tasks.splits import DEMONSTRATIONS, SAMPLING_DEMONSTRATIONS
 from retrace.workflow.cards import measured
 from retrace.workflow.names import FOLDERS_OF_CHECKPOINTS, base_decoder
+from retrace.workflow.paper_tables import FORMS as TABLE_FORMS
+from retrace.workflow.paper_tables import names as table_names
+from retrace.workflow.paper_tables import results_of_table, table_of
 from retrace.workflow.seeds import LARGEST_SEED
 from retrace.workflow.settings import Settings
 from retrace.yaml_files import closest
 
-TABLE_FORMS = (".csv", ".md", ".html")
+JUDGED = "_judged.json"
 NO_TASKS = ("data", "models", "tables", "figures")  # folders of results/
 FORMS = [
     "METHOD_acc.json",
     "MODEL/METHOD_acc.json",
+    f"MODEL/METHOD{JUDGED}",
     "MODEL/compare/METHOD_vs_METHOD.json",
+    "MODEL/compare/METHOD_vs_METHOD_by_MEASURE.json",
     "MODEL/transfer/TASK/METHOD_acc.json",
     *(f"MODEL/{name}" for name in sorted(files_of_a_model())),
     "MODEL/seedN/CHECKPOINT/model",
     f"MODEL/seedN/CHECKPOINT/{SCORED_FILE}",
     "MODEL/seedN/CHECKPOINT/DECODER/SPLIT.jsonl",
 ]
+_BY_MEASURE = re.compile(r"_by_(?:tokens|pass_at_[1-9]\d*)$")
 FORMS_IN_WORDS = f"the results of a task are results/TASK/ and {', '.join(FORMS)}"
-
-
-# ---------------------------------------------------------------- tables
-
-
-def results_of_table(name: str, settings: Settings) -> list[str]:
-    """Result files in a paper's table: with the paper's models in the paper preset, otherwise the small model."""
-    if name not in tables():
-        raise UserError(f"there is no table {name}; valid: {', '.join(tables())}")
-    table = tables()[name]
-    rows = table.tasks
-    models = settings.values.headline_models
-    model = models.get(name.rpartition("_")[0]) or models["default"]
-    if settings.model(model).scratch is not None:
-        small = settings.option(settings.values, table.small) if table.small else ["arithmetic"]
-        of_tasks = [(settings.headline_model(task, method), task, method) for task in small for method in table.methods]
-        return [result_of(*each) for each in of_tasks]
-    return [result_of(model, task, method) for model in rows for task in rows[model] for method in table.methods]
-
-
-def result_of(model: str, task: str, method: str) -> str:
-    """Result file of a method on a task; SOURCE>TASK: with a model trained on SOURCE."""
-    source, _, target = task.rpartition(">")
-    between = f"transfer/{source}/" if source else ""
-    return f"results/{target}/{model}/{between}{method}_acc.json"
 
 
 # ---------------------------------------------------------------- what a target asks for
@@ -86,9 +67,14 @@ class Targets:
 
     def _of_tables(self, rest: Sequence[str]) -> None:
         name = Path("/".join(rest))
-        for result in results_of_table(name.stem, self.settings):
-            self.check(result)  # the message names it as well
+        table_of(name.stem, self.settings)
         _check_form(name, TABLE_FORMS)
+        if self.settings.values.tables == "run":
+            self.results_of_table(name.stem)
+
+    def results_of_table(self, name: str) -> list[str]:
+        """Files that a table's cells are read from, of those that the preset can make."""
+        return results_of_table(name, self.settings, self.check)
 
     def _of_figures(self, rest: Sequence[str]) -> None:
         path, settings = Path("/".join(rest)), self.settings
@@ -143,27 +129,36 @@ class Targets:
         settings.task(task)
         if len(rest) == 1 and rest[0].endswith("_acc.json"):
             method = rest[0].removesuffix("_acc.json")
-            settings.checkpoint(task, settings.headline_model(task, method), method)
+            settings.scored_split(task, settings.headline_model(task, method), method)
             return
         if len(rest) > 1:
             settings.generator_model(rest[0])
         match rest:
             case [model, file] if file.endswith("_acc.json"):
-                settings.checkpoint(task, model, file.removesuffix("_acc.json"))
+                settings.scored_split(task, model, file.removesuffix("_acc.json"))
+            case [model, file] if file.endswith(JUDGED):
+                settings.scored_split(task, model, file.removesuffix(JUDGED))
             case [model, file] if file in files_of_a_model():
                 for method in files_of_a_model()[file]:
                     settings.checkpoint(task, model, method)
             case [model, "transfer", source, file] if file.endswith("_acc.json"):
                 settings.task(source)
-                settings.checkpoint(source, model, file.removesuffix("_acc.json"), task)
+                method = file.removesuffix("_acc.json")
+                settings.checkpoint(source, model, method, task)
+                if settings.method(method).split != "test":
+                    raise UserError(
+                        f"method {method!r} is of development questions; transfer is scored on the test split"
+                    )
             case [model, "transfer", source, seed, checkpoint, decoder, _] if seed.startswith("seed"):
                 settings.task(source)
                 _check_seed(seed)
                 settings.checkpoint(source, model, f"{checkpoint}_{decoder}", task)
             case [model, "compare", file] if "_vs_" in file:
-                methods = file.removesuffix(".json").split("_vs_", 1)
-                for method in methods:
-                    settings.checkpoint(task, model, method)
+                methods = _BY_MEASURE.sub("", file.removesuffix(".json")).split("_vs_", 1)
+                splits = {method: settings.scored_split(task, model, method) for method in methods}
+                if len(set(splits.values())) > 1:
+                    said = ", ".join(f"{method} on {split}" for method, split in splits.items())
+                    raise UserError(f"the two methods answer other questions ({said}); compare them on the same split")
                 settings.seeds_of(task, model, *methods)
             case [model, seed, checkpoint, *file] if file and re.fullmatch(r"seed\d+", seed):
                 _check_seed(seed)
@@ -225,7 +220,7 @@ class Targets:
             return f"the results stand in results/: write results/{word}" if inside else None
         if (meant := self._file_for(word)) is not None:
             return f"no target by itself; a target is the file that it makes, for instance {meant}"
-        names = [*settings.tasks, *settings.methods, *tables(), *known]
+        names = [*settings.tasks, *settings.methods, *table_names(settings), *known]
         return (
             "no target; targets are files, for instance results/gsm8k/grace_acc.json, or one of "
             f"{', '.join(sorted(known))}; {closest(word, names).partition('valid: ')[0].strip()}"
@@ -235,7 +230,7 @@ class Targets:
         """An example target for the name of a task, model, method, table or figure."""
         settings = self.settings
         tasks, methods = ["gsm8k", "arithmetic", *settings.tasks], ["grace", "greedy", *settings.methods]
-        if word in tables():
+        if word in table_names(settings):
             return f"results/tables/{word}.html"
         if word in figures():
             return f"results/figures/{word}{figures()[word][-1]}"

@@ -10,7 +10,7 @@ import pytest
 import score_method
 from retrace.errors import UserError
 from retrace.evaluation.cost import benchmark_files, read_benchmarks
-from retrace.evaluation.intervals import Estimate, wilson
+from retrace.evaluation.intervals import wilson
 from retrace.evaluation.reported import find_row, judge, load_paper, load_papers
 from retrace.evaluation.result import Result, load_document, made_from
 from retrace.machine.storage import timing_path, write_json, write_jsonl
@@ -210,19 +210,24 @@ def test_the_split_must_be_the_tasks_own(tmp_path: Path) -> None:
 PAPERS = load_papers(CONFIG / "papers")
 
 
-def verdict(accuracy: float = 0.34, task=GSM8K, model=FLAN, checkpoint="sft", n=1319, preset="paper", changed=()):
+def verdict(
+    accuracies=(0.335, 0.34, 0.345), task=GSM8K, model=FLAN, checkpoint="sft", n=1319, preset="paper", changed=()
+):
     found = find_row(PAPERS, task.paper_names, model.paper_names, ["GRACE"], "test")
     assert found is not None
-    interval = Estimate(value=accuracy, low=accuracy - 0.025, high=accuracy + 0.025, interval="wilson")
-    return judge(found, interval, task, model, checkpoint, "test", n, preset, changed)
+    return judge(found, accuracies, task, model, checkpoint, "test", n, preset, changed)
 
 
 def test_the_papers_own_run_gets_a_verdict() -> None:
     found = verdict()
     assert (found.percent, found.value, found.model) == (34.3, 0.343, "FLAN-T5-Large (fine-tuned)")
     assert found.comparable
-    assert found.verdict == "inside our 95 % interval"
-    assert verdict(accuracy=0.40).verdict == "outside our 95 % interval"
+    assert found.verdict == "reproduced"
+    assert found.prediction is not None
+    assert found.prediction.low < 0.343 < found.prediction.high
+    assert verdict([0.395, 0.4, 0.405]).verdict == "not reproduced"
+    assert verdict([0.34, 0.342]).verdict == verdict([0.343]).verdict == "cannot tell"
+    assert verdict([0.3, 0.34, 0.38]).because.endswith("6 are the most that confirm a number")
     assert verdict(model=LLAMA, checkpoint="base").percent == 16.2
 
 
@@ -243,9 +248,27 @@ def test_the_papers_own_run_gets_a_verdict() -> None:
 def test_anything_else_is_shown_but_not_judged(changes: dict[str, Any], reason: str) -> None:
     found = verdict(**changes)
     assert not found.comparable
-    assert found.verdict.startswith("not comparable because")
-    assert re.search(reason, found.verdict)
-    assert "interval" not in found.verdict
+    assert found.verdict == "cannot tell"
+    assert found.because.startswith("not comparable: ")
+    assert re.search(reason, found.because)
+    assert "interval" not in found.because
+
+
+def test_a_document_with_a_verdict_of_earlier_versions_is_judged_again(tmp_path: Path) -> None:
+    now = score(tmp_path, write_task(tmp_path, [[True] * 3 + [False] * 7, [True] * 4 + [False] * 6, [False] * 10]))
+    assert (now["reported"]["verdict"], now["reported"]["prediction"]["seeds"]) == ("cannot tell", 3)
+    new = {"because", "prediction", "margin", "runs"}
+
+    def read_again(**old: object) -> Any:
+        reported = {key: value for key, value in now["reported"].items() if key not in new}
+        write_json(tmp_path / "old.json", now | {"reported": reported | old})
+        return load_document(tmp_path / "old.json", Result).reported
+
+    there = read_again(verdict="not comparable because this is tiny_t5", comparable=False)
+    assert (there.verdict, there.because) == ("cannot tell", "not comparable: this is tiny_t5")
+    inside = read_again(verdict="inside our 95 % interval", comparable=True)
+    assert "points wide" in inside.because
+    assert inside.prediction.mean == pytest.approx(0.7 / 3)
 
 
 def test_a_model_that_the_paper_lacks_stands_beside_the_headline_model() -> None:
@@ -287,10 +310,10 @@ def test_the_papers_numbers_are_there_with_their_sources() -> None:
 
 
 def test_a_paper_file_without_its_source_is_refused(tmp_path: Path) -> None:
-    text = (CONFIG / "papers/grace.yaml").read_text()
-    (tmp_path / "grace.yaml").write_text(text.replace("source: p10", "source: p99", 1))
-    with pytest.raises(UserError, match=r"source 'p99' is not among"):
-        load_paper(tmp_path / "grace.yaml")
+    text = (CONFIG / "papers/latro.yaml").read_text()
+    (tmp_path / "latro.yaml").write_text(text.replace("source: v2, ", "source: v9, ", 1))
+    with pytest.raises(UserError, match=r"rows\.0: source 'v9' is not among"):
+        load_paper(tmp_path / "latro.yaml")
 
 
 def test_made_from_tells_models_and_data_apart() -> None:

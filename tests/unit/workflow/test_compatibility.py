@@ -12,7 +12,7 @@ CONFIG = Path(__file__).parents[3] / "config"
 SETTINGS = Settings({"preset": "paper"}, CONFIG)
 
 GENERATORS = [name for name in SETTINGS.models if SETTINGS.model(name).family != "encoder"]
-T5 = {"flan_t5_base", "flan_t5_large", "tiny_t5"}
+T5 = {"flan_t5_small", "flan_t5_base", "flan_t5_large", "tiny_t5"}
 RELEASED = {f"flan_t5_large_{task}_released" for task in ("gsm8k", "mathqa", "svamp")}
 CHAT = {"phi35_mini", "mistral_7b", "llama31_8b"}
 FEW_SHOT = {"llama_7b", "gptj_6b"}
@@ -24,23 +24,35 @@ NOT_WORD_PROBLEMS = {
     *("strategy_qa", "tso"),
     *("mult_2x2", "mult_3x3", "mult_4x4", "mult_5x5"),
 }
+SAMPLES = (1, 5, 10, 20, 40)  # figure 4 of GRACE
+SHORTER = " ".join(f"self_consistency_n{n}" for n in SAMPLES) + " self_consistency_t05 base_maj32 "
+SHORTER += " ".join(f"base_l{length}" for length in (200, 300, 400, 500, 1000))
+GUIDED = "grace_naive grace_pairwise grace_binary grace_flan_small grace_flan_base "
+GUIDED += " ".join(f"grace_self_consistency_n{n}" for n in SAMPLES)
 # (methods, tasks that cannot be, models that cannot be); asdiv, which has test questions only, is apart.
 TABLE = [
     ("greedy beam self_consistency verifier base base_maj base_few_shot base_few_shot_maj", set(), set()),
+    (SHORTER, set(), set()),
+    (GUIDED, UNSOLVED, CHAT),
     ("stepwise", set(), CHAT),
     ("grace grace_self_consistency", UNSOLVED, CHAT),
-    ("dpo_st st sft", NOT_WORD_PROBLEMS, set()),
+    ("dpo_st dpo_st_draws5 dpo_st_draws10 st sft", NOT_WORD_PROBLEMS, set()),
     ("rft", UNSOLVED, CHAT),
     ("no_cot", set(), T5 | RELEASED),
     ("icot_undistilled", set(), T5 | RELEASED),
     ("explicit_cot icot icot_si no_cot_from_teacher", UNSOLVED, T5 | RELEASED),
     ("no_cot_deep", set(), PRETRAINED | {"tiny_t5"}),
-    ("latro latro_maj latro_sft latro_sft_maj", set(), T5 | RELEASED),
-    ("learn_to_reason no_feedback no_reflection random_questions single_round", set(), CHAT),
+    ("latro latro_maj latro_maj32 latro_short latro_sft latro_sft_maj", set(), T5 | RELEASED),
+    (
+        "learn_to_reason no_feedback no_reflection random_questions single_round "
+        "learn_to_reason_ratio25 learn_to_reason_ratio75 learn_to_reason_ratio100",
+        set(),
+        CHAT,
+    ),
 ]
 # On asdiv nothing can be trained, and no worked examples can be shown.
 ASDIV = {
-    **dict.fromkeys("greedy beam self_consistency base base_maj".split(), RELEASED | CHAT),
+    **dict.fromkeys(f"greedy beam self_consistency base base_maj {SHORTER}".split(), RELEASED | CHAT),
     "stepwise": RELEASED,
 }
 

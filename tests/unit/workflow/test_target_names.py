@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from retrace.errors import UserError
-from retrace.systems.registry import tables
+from retrace.workflow.paper_tables import names
 from retrace.workflow.settings import Settings
-from retrace.workflow.targets import Targets, results_of_table
+from retrace.workflow.targets import Targets
 
 CONFIG = Path(__file__).parents[3] / "config"
 SETTINGS = Settings({"preset": "paper"}, CONFIG)
@@ -26,8 +26,14 @@ T5 = "results/gsm8k/flan_t5_large"
         ("results/gsm8k/roscoe/grace_acc.json", "model 'roscoe' is an encoder and writes no solutions; valid: "),
         (f"{T5}/compare/grace_vs_gredy.json", "method 'gredy' is unknown; did you mean 'greedy'"),
         (f"{T5}/compare/grace_vs_latro.json", "method 'latro' .* needs a decoder-only model"),
-        ("results/tables/grace_table9.html", "there is no table grace_table9; valid: dpo_st_table2, grace_table1, "),
-        ("results/tables/grace_table1.pdf", "is made as grace_table1.csv, grace_table1.md, grace_table1.html"),
+        (
+            "results/tables/grace_table9.html",
+            "there is no table grace_table9; did you mean 'grace_table\\d'\\? valid: dpo_st_figure1, ",
+        ),
+        (
+            "results/tables/grace_table1.pdf",
+            "is made as grace_table1.csv, grace_table1.md, grace_table1.tex, grace_table1.html, grace_table1.json",
+        ),
         ("results/figures/dpo_st_round.svg", "there is no figure dpo_st_round; valid: dpo_st_rounds, "),
         ("results/figures/latro_gsm8k_gpt3.svg", "model 'gpt3' is unknown; did you mean 'gpt2'"),
         ("results/figures/latro_gsm8k_flan_t5_large.svg", "needs a decoder-only model"),
@@ -96,7 +102,7 @@ def test_a_wrong_target_gets_the_valid_ones(target: str, message: str) -> None:
         "results/data/gsm8k/icot_train.jsonl",
         "results/models/roscoe",
         "results/asdiv/flan_t5_large/transfer/gsm8k/dpo_st_acc.json",
-        *(f"results/tables/{table}.html" for table in tables()),
+        *(f"results/tables/{table}.html" for table in names(SETTINGS)),
         "results/figures/learn_to_reason_gsm8k.svg",
         "results/figures/latro_gsm8k_phi35_mini.svg",
     ],
@@ -136,11 +142,11 @@ def test_rules_and_paths_are_no_words_to_explain(word: str) -> None:
 
 
 def test_a_table_is_made_of_the_papers_models_or_of_the_small_one() -> None:
-    assert "results/svamp/flan_t5_base/transfer/gsm8k/dpo_st_acc.json" in results_of_table("dpo_st_table2", SETTINGS)
-    tiny = results_of_table("icot_table1", Settings({"preset": "tiny"}, CONFIG))
-    assert tiny[:2] == [
-        "results/mult_2x2/tiny_gpt2/no_cot_acc.json",
-        "results/mult_2x2/tiny_gpt2/explicit_cot_acc.json",
-    ]
+    assert "results/svamp/flan_t5_base/transfer/gsm8k/dpo_st_acc.json" in TARGETS.results_of_table("dpo_st_table2")
+    tiny = Targets(Settings({"preset": "tiny"}, CONFIG)).results_of_table("icot_table1")
+    ways = ("no_cot", "explicit_cot", "icot")
+    assert set(tiny) == {
+        f"results/{task}/tiny_gpt2/{way}_acc.json" for task in ("mult_2x2", "mult_3x3") for way in ways
+    }
     with pytest.raises(UserError, match="method 'latro' of flan_t5_large on gsm8k: it needs a decoder-only"):
         Targets(Settings({"headline_models": {"latro": "flan_t5_large"}}, CONFIG)).check("results/gsm8k/latro_acc.json")

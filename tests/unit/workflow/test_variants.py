@@ -8,6 +8,7 @@ import pytest
 from retrace.errors import UserError
 from retrace.workflow.sections_behind import sections_behind
 from retrace.workflow.settings import Settings
+from retrace.workflow.targets import Targets
 
 CONFIG = Path(__file__).parents[3] / "config"
 
@@ -225,3 +226,45 @@ def test_a_part_of_a_preset_brings_overrides_models_and_seeds_of_its_system(tmp_
     (tmp_path / "presets" / "mine" / "rft.yaml").write_text("headline_models: {latro: small_gpt2}\n")
     with pytest.raises(UserError, match=r"mine/rft.yaml: .*mine.yaml says headline_models.latro too; leave it in one"):
         Settings({"preset": "mine"}, CONFIG, tmp_path)
+
+
+def test_shipped_variants_are_the_papers_own_settings_and_a_users_are_not(tmp_path: Path) -> None:
+    shipped = Settings({"preset": "paper"}, CONFIG)
+    assert shipped.shipped_decoder("grace_naive") == "grace_naive"
+    assert shipped.shipped_checkpoint("dpo_st_draws10_round3") == "dpo_st_draws10_round3"
+    (tmp_path / "methods").mkdir()
+    text = "name: mine\nextends: grace\nset: {align.skip_alignment: true}\n"
+    (tmp_path / "methods/mine.yaml").write_text(text)
+    own = Settings({"preset": "paper", "own": str(tmp_path)}, CONFIG)
+    assert own.shipped_decoder("mine") == "grace"
+
+
+def test_a_method_on_the_development_questions() -> None:
+    settings = Settings({"preset": "paper"}, CONFIG)
+    found = settings.method("dpo_st_round1_no_calculator_on_dev")
+    assert (found.split, found.checkpoint, found.decoder) == ("dev", "dpo_st_round1", "greedy_no_calculator")
+    assert settings.method("dpo_st_round1_no_calculator").split == "test"
+    # The system's own division of the questions.
+    assert settings.scored_split("gsm8k", "flan_t5_large", "dpo_st_on_dev") == "dpo_st_dev"
+    assert settings.scored_split("gsm8k", "flan_t5_large", "grace_on_dev") == "dev"
+    assert settings.scored_split("gsm8k", "flan_t5_large", "grace") == "test"
+    with pytest.raises(UserError, match=r"method 'grase' is unknown.*each may end in _no_calculator, _on_dev or both"):
+        settings.method("grase_on_dev")
+
+
+def test_development_results_are_kept_apart() -> None:
+    targets = Targets(Settings({"preset": "paper"}, CONFIG))
+    folder = "results/gsm8k/flan_t5_large"
+    targets.check(f"{folder}/compare/grace_on_dev_vs_greedy_on_dev.json")
+    with pytest.raises(UserError, match=r"other questions \(grace_on_dev on dev, greedy on test\)"):
+        targets.check(f"{folder}/compare/grace_on_dev_vs_greedy.json")
+    with pytest.raises(UserError, match="transfer is scored on the test split"):
+        targets.check("results/svamp/flan_t5_base/transfer/gsm8k/dpo_st_on_dev_acc.json")
+
+
+def test_figures_over_all_loops_leave_out_those_of_methods() -> None:
+    files = Settings({"preset": "paper"}, CONFIG).checkpoints.files
+    loops = [name for name in files if name.startswith("learn_to_reason") and name in files.shipped]
+    assert "learn_to_reason_random" in loops
+    assert "learn_to_reason_ratio25" in files.implied
+    assert not any("ratio" in name for name in loops)

@@ -23,6 +23,17 @@ def labelled(job: Costing) -> float:
     return job.most("labelled", job.text("train").rows)
 
 
+@formula("measure_calculator_speed")
+def measure_calculator_speed(job: Costing) -> Work:
+    """Both ways at each batch size, as often as there are rounds."""
+    text, model = job.text(), job.model
+    seconds = job.start(4 * model.parameters)
+    length = min(text.solution, job.option("max-new-tokens"))
+    for batch in map(float, job.job.options.get("batch-sizes", "1").split()):
+        seconds += 2 * job.option("repeats") * job.decoding(job.most("questions", text.rows), length, batch, model)
+    return Work(seconds, disk=1e4, sizes_known=text.known)
+
+
 @formula("make_preferences")
 def make_preferences(job: Costing) -> Work:
     """One pair for each wrong solution of a question, up to the limit.

@@ -121,6 +121,15 @@ class DpoTraining(RoundTraining):
     dropout: bool = Field(default=False, description="keep the model's dropout while training")
 
 
+class CalculatorSpeedOptions(Section):
+    """Measuring tokens a second with the calculator and without it (measure_calculator_speed.py). Figure 4."""
+
+    questions: Count = Field(default=128, description="the first so many test questions")
+    batch_sizes: list[Count] = Field(default=[1, 8, 16, 32], min_length=1, description="questions decoded together")
+    repeats: Count = Field(default=3, description="rounds over both ways and all batch sizes; the median counts")
+    max_new_tokens: Count = 300
+
+
 class DpoSt(Section):
     """DPO-augmented self-training, and plain self-training as the baseline."""
 

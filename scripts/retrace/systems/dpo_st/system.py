@@ -1,24 +1,15 @@
 """Declaration of DPO-ST: its configuration sections, targets and requirements."""
 
-from retrace.systems.dpo_st.options import DpoSt
-from retrace.systems.registry import System, Table
+from retrace.systems.dpo_st.options import CalculatorSpeedOptions, DpoSt
+from retrace.systems.registry import System
 from retrace.systems.requirements import Requirement
 from retrace.tasks.forms import form_named
 
 SYSTEM = System(
     name="dpo_st",
-    sections={"dpo_st": DpoSt},
-    tables={
-        "dpo_st_table2": Table(
-            ["sft", "st", "dpo_st"],
-            {
-                model: ["gsm8k", "gsm8k>multiarith", "gsm8k>asdiv", "gsm8k>svamp"]
-                for model in ("flan_t5_base", "flan_t5_large")
-            },
-        ),
-    },
+    sections={"dpo_st": DpoSt, "dpo_st_speed": CalculatorSpeedOptions},
     figures={"dpo_st_rounds": (".json", ".svg")},
-    files={"dpo_st_pass_at_k.json": ["dpo_st"]},
+    files={"dpo_st_pass_at_k.json": ["dpo_st"], "dpo_st_speed.json": ["sft"]},
     requirements=(
         Requirement(
             "plain text (DPO-ST)",

@@ -130,7 +130,11 @@ class DiscriminatorTraining(JudgeTraining):
     scheduler: Literal["linear", "cosine", "cosine_with_restarts", "constant", "constant_with_warmup"] = (
         "cosine_with_restarts"
     )
-    loss: Literal["max_margin", "log_sigmoid"] = "max_margin"
+    loss: Literal["max_margin", "log_sigmoid", "binary"] = Field(
+        default="max_margin",
+        description="on the two steps of a pair: a margin between their scores, their smooth ranking, or each by itself "
+        "(figure 6)",
+    )
     margin: float = Field(default=1.0, ge=0)
     released: str | None = Field(
         default=None, description="use this released discriminator of config/models instead of training one"

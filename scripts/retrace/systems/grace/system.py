@@ -3,7 +3,7 @@
 from typing import Any
 
 from retrace.systems.grace.options import Aligning, DiscriminatorTraining, Pairing, Sampling, Sweep, VerifierTraining
-from retrace.systems.registry import System, Table
+from retrace.systems.registry import System
 from retrace.systems.requirements import Case, Requirement, option
 from retrace.tasks.families import family_named
 from retrace.training.options import SftTraining
@@ -34,12 +34,6 @@ SYSTEM = System(
         "discriminator": DiscriminatorTraining,
         "verifier": VerifierTraining,
         "sweep": Sweep,
-    },
-    tables={
-        "grace_table1": Table(
-            ["greedy", "self_consistency", "verifier", "grace", "grace_self_consistency"],
-            {"flan_t5_large": ["gsm8k", "svamp", "mathqa"], "llama_7b": ["gsm8k", "multiarith", "svamp"]},
-        ),
     },
     files={
         "grace_beta_sweep.json": ["grace"],

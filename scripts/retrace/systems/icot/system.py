@@ -13,7 +13,7 @@ from retrace.systems.icot.options import (
     TeacherStates,
     UndistilledTraining,
 )
-from retrace.systems.registry import System, Table
+from retrace.systems.registry import System
 from retrace.systems.requirements import behind_separators
 
 SYSTEM = System(
@@ -31,13 +31,6 @@ SYSTEM = System(
         "no_cot_from_teacher": ControlTraining,
         "icot_speed": Speed,
         "figures": Figures,
-    },
-    tables={
-        "icot_table1": Table(
-            ["no_cot", "explicit_cot", "icot"],
-            {model: ["mult_4x4", "mult_5x5", "gsm8k"] for model in ("gpt2", "gpt2_medium", "gpt2_large")},
-            small="figures.icot_tasks",
-        ),
     },
     figures={"icot_accuracy_vs_speed": (".svg",)},
     files={"icot_speed.json": ["icot"]},

@@ -41,6 +41,19 @@ def ask_teacher(job: Costing) -> Work:
     return Work(seconds, rows=rows, disk=rows * text.solution * BYTES_PER_TOKEN * 2, sizes_known=text.known)
 
 
+@formula("judge_steps")
+def judge_steps(job: Costing) -> Work:
+    """A response a solution of each seed, by the same kinds of teachers."""
+    text, kind = job.text(), job.job.options.get("kind")
+    rows = job.most("questions", text.rows) * len(job.job.options.get("seeds", "0").split())
+    seconds = job.assumed.small_job_seconds
+    if kind == "local":
+        seconds = job.written(text, rows, 1).seconds
+    elif kind == "openai":
+        seconds += rows * job.assumed.response_seconds / job.option("concurrency")
+    return Work(seconds, rows=rows, disk=1e4, sizes_known=text.known)
+
+
 @formula("train_learn_to_reason")
 def train_learn_to_reason(job: Costing) -> Work:
     """Each rationale once, after the prompt and its worked examples, with another rationale and a mistake."""

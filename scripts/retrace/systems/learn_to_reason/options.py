@@ -217,3 +217,10 @@ class LearnToReasonTraining(AnsweringTraining):
     validation_is_test: bool = Field(
         default=False, description="choose the checkpoint on the test split, as the authors' code does"
     )
+
+
+class StepJudging(Section):
+    """Judging the steps of solutions by the word of the teacher (judge_steps.py). GRACE, table 2."""
+
+    questions: Count = Field(default=500, description="the first so many test questions")
+    template: str = Field(default="judge", description="config/prompts/NAME.yaml")

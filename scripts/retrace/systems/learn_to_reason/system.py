@@ -1,7 +1,7 @@
 """Declaration of Learn-to-Reason: its configuration sections, targets and requirements."""
 
-from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, Teacher
-from retrace.systems.registry import System, Table
+from retrace.systems.learn_to_reason.options import Feedback, LearnToReasonTraining, Rounds, StepJudging, Teacher
+from retrace.systems.registry import System
 from retrace.systems.requirements import Case, Requirement, has_solutions, plain_text
 from retrace.tasks.forms import form_named
 
@@ -36,22 +36,10 @@ SYSTEM = System(
     name="learn_to_reason",
     sections={
         "teacher": Teacher,
+        "judge": StepJudging,
         "feedback": Feedback,
         "learn_to_reason": LearnToReasonTraining,
         "rounds": Rounds,
-    },
-    tables={
-        "learn_to_reason_table1": Table(
-            [
-                "learn_to_reason_round0",
-                "learn_to_reason",
-                "no_feedback",
-                "no_reflection",
-                "single_round",
-                "random_questions",
-            ],
-            {"gptj_6b": ["gsm8k", "multiarith", "svamp", "commonsense_qa", "strategy_qa"]},
-        ),
     },
     figures={"learn_to_reason_TASK": (".json", ".svg")},
     requirements=(

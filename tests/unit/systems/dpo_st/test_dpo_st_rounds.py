@@ -200,4 +200,4 @@ def test_a_result_of_transfer_says_where_the_model_comes_from(tmp_path):
     assert found.trained_on == "gsm8k"
     assert "trained on GSM8K. 10 transfer_test questions of SVAMP" in found.made_from
     assert (found.reported.percent, found.reported.dataset) == (36.8, "SVAMP")
-    assert "10 questions were answered, the test set has 1000" in found.reported.verdict
+    assert "10 questions were answered, the test set has 1000" in found.reported.because

@@ -38,6 +38,14 @@ def test_losses_by_hand() -> None:
     assert pair_loss(positive, negative, "max_margin", 0.0).item() == pytest.approx(0.25)
     smooth = -(torch.sigmoid(torch.tensor([0.4, -0.5])).log()).mean().item()
     assert pair_loss(positive, negative, "log_sigmoid").item() == pytest.approx(smooth)
+    each = -(torch.tensor([0.75, 0.4]).log() + torch.tensor([0.45, 0.35]).log()).mean().item() / 2
+    assert pair_loss(positive, negative, "binary").item() == pytest.approx(each)
+    # No contrast: raising both scores alike is not free. At the ends the loss stays finite, and so does its gradient.
+    assert pair_loss(positive + 0.2, negative + 0.2, "binary").item() != pytest.approx(each)
+    ends = torch.tensor([-1.0], requires_grad=True)
+    pair_loss(ends, torch.tensor([1.0]), "binary").backward()
+    assert ends.grad is not None
+    assert torch.isfinite(ends.grad).all()
 
 
 def test_input_marks_question_and_prefix() -> None:
