@@ -90,6 +90,11 @@ def _papers_grid(table: PaperTable) -> Grid:
     )
 
 
+def _headline(task: str, method: str, settings: Settings) -> Ours:
+    """A method's headline result on a task."""
+    return Ours(task=task, model=settings.headline_model(task, method), method=method)
+
+
 def _small_grid(table: PaperTable, settings: Settings) -> Grid | None:
     model = is_small(table, settings)
     if model is None or table.small is None:
