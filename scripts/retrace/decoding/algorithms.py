@@ -16,7 +16,7 @@ from retrace.sections import Section
 
 if TYPE_CHECKING:
     from retrace.decoding.setup import Generator
-    from retrace.schemas import Example, Prediction, Sample
+    from retrace.schemas import Example, Prediction, QuestionCandidates, Sample
     from retrace.tasks.base import Task
 
 Files = Mapping[str, str | None]  # paths, by the names in `Algorithm.needs`; None: not set
@@ -37,6 +37,7 @@ class Drawn:
     samples: "list[Sample]"
     seconds: float
     tokens: int | None = None
+    candidates: "QuestionCandidates | None" = None
 
 
 Sampler = Callable[["Generator", Any, "Sequence[Example]", int, Files], Iterator[Drawn]]
@@ -117,7 +118,9 @@ class Algorithm:
         for drawn in self.sample(generator, options, examples, seed, files or {}):
             chosen = self.choose(generator.task, drawn.samples)
             example = examples[drawn.index]
-            yield drawn.index, make_prediction(example, drawn.samples, chosen, drawn.seconds, drawn.tokens)
+            prediction = make_prediction(example, drawn.samples, chosen, drawn.seconds, drawn.tokens)
+            prediction.candidates = drawn.candidates
+            yield drawn.index, prediction
 
 
 REGISTERED: dict[str, Algorithm] = {}

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from retrace.decoding.options import KEPT_BY_DEFAULT, Keep
 from retrace.machine.launch_options import Launch
 from retrace.machine.logging_options import Logging
 from retrace.machine.slurm_options import ResourceFactors, Slurm
-from retrace.sections import Count, Name, Section
+from retrace.sections import SPEED_ONLY, Count, Name, Section
 from retrace.systems.algorithms import option_sections
 from retrace.systems.registry import all_systems
 from retrace.training.options import BaseTraining, Training
@@ -92,6 +93,12 @@ class ConfigurationBase(Section):
         default=[],
         description="tasks of a plain `snakemake`, which compares GRACE with its baselines on them; empty: the generated "
         "task where the default model is trained from scratch, else the first table of GRACE's paper",
+    )
+    keep_candidates: Keep = Field(
+        default="auto",
+        description="write all candidates of each step of guided decoding beside its predictions; auto: of splits of up to "
+        f"{KEPT_BY_DEFAULT:,} questions; changing it reruns nothing",
+        json_schema_extra=SPEED_ONLY,
     )
     shards: Shards = Shards()
     threads: Threads = Threads()
