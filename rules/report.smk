@@ -1,4 +1,4 @@
-"""Tables and figures."""
+"""Tables, figures and the page that shows them."""
 
 
 rule make_table:
@@ -62,3 +62,20 @@ rule plot_sweep:
             "plot_sweep {TASK} {MODEL} {PAPERS} {SEEDS} --sweeps {input.sweeps}"
             " --json {output.json} --svg {output.svg}"
         )
+
+
+rule make_report:
+    """One page that shows what stands in results/. Asked for alone it makes nothing else."""
+    input:
+        shown_files,
+    output:
+        "results/report.html",
+    log:
+        "logs/report.log",
+    localrule: True
+    params:
+        standing=standing_results,
+    message:
+        "Writing {output}, which shows what stands in results/"
+    shell:
+        program("make_report --results results --config $RETRACE_CONFIG --output {output}")

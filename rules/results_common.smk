@@ -3,6 +3,7 @@
 from snakemake.output_index import OutputIndex
 
 from retrace.systems.registry import tables
+from retrace.machine.file_times import digest_of_times
 from retrace.workflow.cards import measured
 from retrace.workflow.jobs_behind import JobsBehind, folded
 from retrace.workflow.sections_behind import sections_behind
@@ -179,3 +180,21 @@ def transferred_predictions(w):
 def table_results(wildcards):
     """Input function: all results in a paper's table."""
     return results_of_table(f"{wildcards.paper}_{wildcards.table}", settings)
+
+
+# ---------------------------------------------------------------- report
+
+
+def shown_files(wildcards):
+    """Input function: the other files that this run makes, so that the report comes behind them; none if it is alone."""
+    if command_line() is None:
+        return []
+    files = requested_files() or default_targets(settings)
+    return [file for file in files if file != REPORT] if REPORT in files else []
+
+
+def standing_results(wildcards):
+    """Params function: a digest of what stands in results/, for a report that is asked for alone; see `shown_files`."""
+    if shown_files(wildcards):
+        return ""
+    return digest_of_times("results", leave_out=[REPORT, "results/data", "results/models"])

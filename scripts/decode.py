@@ -39,7 +39,7 @@ def parser_of(known: Sequence[Algorithm]) -> argparse.ArgumentParser:
     for algorithm in known:
         kind = kinds.add_parser(
             algorithm.name,
-            parents=[cli.command(None, algorithm.options)],
+            parents=[cli.command(None, algorithm.command_options)],
             conflict_handler="resolve",
             description=algorithm.options.__doc__,
             help=(algorithm.options.__doc__ or "").split("\n")[0],
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = algorithms()
     args = parser_of(list(known.values())).parse_args(arguments)
     algorithm = known[args.algorithm]
-    options = cli.section_from(args, algorithm.options)
+    options = cli.section_from(args, algorithm.command_options)
     beside = {name: getattr(args, name) for name in algorithm.needs}
     form = args.form if algorithm.has_forms else None
 

@@ -78,6 +78,7 @@ class Algorithm:
     Args:
         name: Its name in decode.py and config/decoders.
         options: The class of its options; decode.py's command line is made from it.
+        run_options: A subclass with options that change no prediction and are in no section; decode.py takes these, too.
         sample: Yields the samples of every question, in any order. Gets generator, options, questions, seed, files.
         choose: The index of the sample that counts. Gets task and samples.
         sections: Configuration sections with options for it, by name; empty: one section with the algorithm's name. A
@@ -95,6 +96,7 @@ class Algorithm:
     options: type[Section]
     sample: Sampler
     choose: Chooser = majority_vote
+    run_options: type[Section] | None = None
     sections: Mapping[str, type[Section]] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     complete: Callable[[Any, Files], Any] = as_given
@@ -103,6 +105,11 @@ class Algorithm:
     several_ends: bool = True
     in_steps: bool = False
     only_for: str | None = None
+
+    @property
+    def command_options(self) -> type[Section]:
+        """The options that decode.py takes."""
+        return self.run_options or self.options
 
     @property
     def option_sections(self) -> dict[str, type[Section]]:

@@ -40,7 +40,7 @@ def _chosen(options: Guided, path: str | None) -> Guided:
 
 
 def guided_samples(
-    generator: "Generator", options: KeptGuided, examples: "Sequence[Example]", seed: int, files: Files
+    generator: "Generator", options: Guided, examples: "Sequence[Example]", seed: int, files: Files
 ) -> Iterator[Drawn]:
     """Solutions written step by step, each step chosen among candidates."""
     from retrace.decoding.guided import solve_for_betas
@@ -48,7 +48,7 @@ def guided_samples(
 
     folder = files.get("discriminator")
     judge = load_discriminator(folder, generator.decoder.device, options.exact) if options.beta and folder else None
-    keep = options.keep_candidates == "always"
+    keep = isinstance(options, KeptGuided) and options.keep_candidates == "always"
     for index, (found,) in solve_for_betas(generator, judge, examples, options, [options.beta], seed, keep):
         yield Drawn(index, found.samples, found.seconds or 0.0, found.tokens, found.candidates)
 
@@ -56,8 +56,9 @@ def guided_samples(
 register_algorithm(
     Algorithm(
         "guided",
-        KeptGuided,
+        Guided,
         sample=guided_samples,
+        run_options=KeptGuided,
         sections={"stepwise": Stepwise, "grace": Guided, "grace_self_consistency": GuidedVote},
         needs={
             "discriminator": "folder of the step discriminator; not needed where beta is 0",
