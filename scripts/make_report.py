@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = collect(results)
     groups = fitting(found.results, found.left_out, args.questions)
     records = read_records(args.benchmarks)
-    costs = report([], records, files_by_rule(written_by(), results))
+    costs = report([], records, files_by_rule(written_by(), results, leave_out=Path(args.output)))
     written = page.render(
         {
             "title": "Retrace: results",

@@ -68,11 +68,13 @@ def prediction(number: int, rights: list[bool]) -> Prediction:
 
 
 def with_candidates(row: Prediction, number: int) -> Prediction:
-    """The prediction with four candidates for each step: the step taken twice, its rival twice."""
+    """The prediction with four candidates for each step: the step taken twice, and two rivals."""
     steps = []
     for place, text in enumerate(solution(number, row.correct)):
         rival = solution(number, not row.correct)[place].replace("🍎 ", "")
-        scores = [(text, 0.5, 2.0), (rival, 0.9, 0.0 if row.correct else 1.5), (text, 0.4, 2.0), ("<<2+2=4>> |", 0.3, 0.0)]
+        # Equal steps have equal scores of the discriminator, as in decoding.
+        rival = "<<1+1=2>> |" if rival == text else rival
+        scores = [(rival, 0.5, 1.5), (text, 0.9, 2.0), (text, 0.4, 2.0), ("<<2+2=4>> |", 0.3, 0.0)]
         mass = [math.exp(score) for _, _, score in scores]
         candidates = []
         for (written, language, judged), weight in zip(scores, mass, strict=True):
@@ -83,8 +85,10 @@ def with_candidates(row: Prediction, number: int) -> Prediction:
                     text=written, tokens=7, language_model=language, discriminator=judged, mixed=mixed, calculated=spans
                 )
             )
-        steps.append(CandidateStep(chosen=0, candidates=candidates))
-    row.candidates = QuestionCandidates(example_id=row.example_id, prediction=digest_of_prediction(row), samples=[steps])
+        steps.append(CandidateStep(chosen=1, candidates=candidates))
+    row.candidates = QuestionCandidates(
+        example_id=row.example_id, prediction=digest_of_prediction(row), samples=[steps]
+    )
     return row
 
 
@@ -98,7 +102,14 @@ def write_method(method: str, rows: list[Prediction], keep: bool = False) -> Non
     words = ["--task-file", str(CONFIG / "tasks/arithmetic.yaml"), "--model-file", str(CONFIG / "models/tiny_t5.yaml")]
     words += ["--papers", str(CONFIG / "papers"), "--method", method, "--checkpoint", "base", "--decoder", method]
     words += ["--split", "test", "--predictions", str(path_of(method)), "--seeds", "0", "--method-names", method]
-    words += ["--preset", "tiny", "--data", "results/data/arithmetic/test.jsonl", "--output", str(FOLDER / f"{method}_acc.json")]
+    words += [
+        "--preset",
+        "tiny",
+        "--data",
+        "results/data/arithmetic/test.jsonl",
+        "--output",
+        str(FOLDER / f"{method}_acc.json"),
+    ]
     score_method.main(words)
 
 
@@ -110,7 +121,9 @@ def write_world(root: Path, questions: int = 40) -> None:
     write_jsonl("results/data/arithmetic/test.jsonl", [example(number) for number in numbers])
     write_method("greedy", [prediction(number, [number % 3 == 0]) for number in numbers])
     votes = [[number % 2 == 0, number % 2 == 0, number % 5 == 0] for number in numbers]
-    write_method("self_consistency", [prediction(number, rights) for number, rights in zip(numbers, votes, strict=True)])
+    write_method(
+        "self_consistency", [prediction(number, rights) for number, rights in zip(numbers, votes, strict=True)]
+    )
     guided = [with_candidates(prediction(number, [number % 4 != 0]), number) for number in numbers]
     write_method("grace", guided, keep=True)
     compare_methods.main(
@@ -123,13 +136,25 @@ def write_world(root: Path, questions: int = 40) -> None:
     tables = {form: f"results/tables/grace_table1.{form}" for form in ("csv", "md", "html")}
     words = [word for form, path in tables.items() for word in (f"--{form}", path)]
     documents = [str(FOLDER / f"{method}_acc.json") for method in ("greedy", "grace")]
-    make_table.main(["--paper", str(CONFIG / "papers/grace.yaml"), "--table", "Table 1", "--results", *documents, *words])
+    make_table.main(
+        ["--paper", str(CONFIG / "papers/grace.yaml"), "--table", "Table 1", "--results", *documents, *words]
+    )
     points = [
-        {"beta": beta, "temperature": 0.7, "accuracy": 0.4 + beta / 2, "per_seed": [0.4], "n": 40, "low": 0.3, "high": 0.9}
+        {
+            "beta": beta,
+            "temperature": 0.7,
+            "accuracy": 0.4 + beta / 2,
+            "per_seed": [0.4],
+            "n": 40,
+            "low": 0.3,
+            "high": 0.9,
+        }
         for beta in (0.0, 0.5, 0.9)
     ]
     about = {"task": "arithmetic", "model": "tiny_t5", "split": "dev", "preset": "tiny", "seeds": [0]}
-    write_json(FOLDER / "grace_beta_sweep.json", {"kind": "sweep", **about, "points": points, "chosen": [], "reported": []})
+    write_json(
+        FOLDER / "grace_beta_sweep.json", {"kind": "sweep", **about, "points": points, "chosen": [], "reported": []}
+    )
     accuracy = {"value": 0.5, "low": 0.4, "high": 0.6, "interval": "wilson"}
     start, later = ({"round": number, "accuracy": accuracy, "seeds": {"0": 0.5}} for number in (0, 1))
     curves = [{"loop": "dpo_st", "title": "DPO-ST", "points": [later]}]

@@ -70,15 +70,20 @@ def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
     return {path: record["rule"] for path, record in metadata(folder)}
 
 
-def files_by_rule(rules: Mapping[str, str], results: Path = Path("results"), only: Iterable[str] | None = None) -> dict:
+def files_by_rule(
+    rules: Mapping[str, str],
+    results: Path = Path("results"),
+    only: Iterable[str] | None = None,
+    leave_out: Path | None = None,
+) -> dict:
     """(bytes, files) of each rule's outputs under `results`; files of no rule, such as training states, under OTHER.
 
-    rules: of every output. only: the outputs that count; None: all.
+    rules: of every output. only: the outputs that count; None: all. leave_out: a file that does not count.
     """
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     outputs = None if only is None else set(only)
     for file in sorted(results.rglob("*")):
-        if not file.is_file() or file.is_symlink():
+        if file == leave_out or not file.is_file() or file.is_symlink():
             continue
         name = Path("results") / file.relative_to(results)
         names = [str(path) for path in (name, *name.parents)]

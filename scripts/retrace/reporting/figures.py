@@ -116,6 +116,7 @@ def difference_forests(found: Found) -> Iterable[dict[str, Any]]:
 
 
 def _lines(x: dict[str, Any], y: str, title: str, color: str, band: bool = False) -> dict[str, Any]:
+    x = {**x, "scale": {"nice": False, "padding": 8, **x.get("scale", {})}}
     encoding = {"x": x, "y": _axis(y, title, scale={"zero": False})}
     coloring = {"color": _axis(color, "", "nominal", legend={"orient": "bottom", "columns": 2, "labelLimit": 220})}
     layers: list[dict[str, Any]] = [
@@ -174,12 +175,13 @@ def rounds(found: Found) -> Iterable[dict[str, Any]]:
             }
             for point in one["reported"]
         ]
+        ticks = {"values": sorted({row["round"] for row in rows}), "format": "d"}
         yield figure(
             f"Rounds on {one['task']}, {one['model']}",
             f"Accuracy after each round on {one['n']:,} questions, with 95 % intervals, preset {one['preset']}.",
             rows,
             [path],
-            _lines(_axis("round", "round", axis={"tickMinStep": 1}), "accuracy", "accuracy, %", "loop", band=True),
+            _lines(_axis("round", "round", axis=ticks), "accuracy", "accuracy, %", "loop", band=True),
         )
 
 

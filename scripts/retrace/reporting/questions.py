@@ -10,6 +10,7 @@ import gzip
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -139,18 +140,15 @@ def _taken(step: CandidateStep) -> str:
 
 
 def _step(step: CandidateStep) -> list[Any]:
-    """Equal candidates once, with how often they came and the scores of the one that scored best."""
+    """Equal candidates once, with how often they came; the one taken comes first, then those that scored best."""
+    order = sorted(range(len(step.candidates)), key=lambda place: (place != step.chosen, -step.candidates[place].mixed))
+    times = Counter(one.text for one in step.candidates)
     distinct: dict[str, list[Any]] = {}
-    for one in step.candidates:
-        entry = [one.text, 1, one.language_model, one.discriminator, one.mixed, [list(span) for span in one.calculated]]
-        known = distinct.get(one.text)
-        if known is None:
-            distinct[one.text] = entry
-        else:
-            entry[1] += known[1]
-            distinct[one.text] = entry if one.mixed > known[4] else [known[0], entry[1], *known[2:]]
-    order = list(distinct)
-    return [order.index(_taken(step)), list(distinct.values())]
+    for one in (step.candidates[place] for place in order):
+        spans = [list(span) for span in one.calculated]
+        scores = (one.language_model, one.discriminator, one.mixed)
+        distinct.setdefault(one.text, [one.text, times[one.text], *scores, spans])
+    return [0, list(distinct.values())]
 
 
 def first_departure(written: Sequence[str], reference: Sequence[str]) -> int | None:

@@ -9,7 +9,6 @@ function theme() {
   const [ink, quiet, line] = [color("--ink"), color("--quiet"), color("--line")];
   return {
     background: "transparent",
-    aria: false, // the plot says as a whole what it is, and its data stand below it as a table
     font: "system-ui, sans-serif",
     axis: { labelColor: ink, titleColor: ink, gridColor: line, domainColor: quiet, tickColor: quiet, titleFontWeight: "normal", labelFontSize: 12, titleFontSize: 12 },
     legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
@@ -32,6 +31,8 @@ async function draw(figure) {
   plot.setAttribute("aria-label", `${title}. ${caption}`);
   const marks = { tooltip: { content: "data" } };
   await vegaEmbed(plot, whole, { actions: false, renderer: "svg", config: { ...theme(), mark: marks }, tooltip: { theme: isDark() ? "dark" : "light" } });
+  // The plot says as a whole what it is, and its data stand below it as a table.
+  plot.querySelector("svg").setAttribute("aria-hidden", "true");
   plot.dataset.drawn = "yes";
 }
 
