@@ -26,6 +26,7 @@ def cards(papers: Sequence[PaperFile], found: Found, paper_of: Callable[[Result]
             "citation": paper.citation,
             "runs": _runs(results[paper.paper]),
             "claims": _claims(claims[paper.paper]),
+            "sentences": [_sentence(claim) for claim in claims[paper.paper]],
             "missing": _missing(found, paper.paper),
         }
         for paper in papers
@@ -54,23 +55,16 @@ def _claims(claims: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"{counts[verdict]} of {len(claims)}: {verdict}" for verdict in order]
 
 
+def _sentence(claim: Mapping[str, Any]) -> str:
+    """A claim with its verdict and the reason for it."""
+    because = f" ({claim['because']})" if claim.get("because") else ""
+    return f"{claim.get('claim', claim.get('name', ''))}: {claim.get('verdict', 'not tested')}{because}"
+
+
 def _missing(found: Found, paper: str) -> str | None:
     """The first cell of the paper's tables that nothing was run for; None where no table stands or none is empty."""
-    for table in found.tables:
-        if not table.name.startswith(f"{paper}_") or "verdict" not in table.header:
-            continue
-        place = table.header.index("verdict")
-        for row in table.rows:
-            if row[place] == "not run":
-                return _cell(dict(zip(table.header, row, strict=True)))
-    return None
-
-
-def _cell(cell: Mapping[str, str]) -> str:
-    named = [cell[word] for word in ("method", "dataset", "reported_model", "model") if cell.get(word)]
-    price = f" ({cell['hours']} hours)" if cell.get("hours") else ""
-    target = cell.get("target")
-    return ", ".join(named) + price + (f": snakemake {target}" if target else "")
+    own = (table for table in found.tables if table.name.startswith(f"{paper}_"))
+    return next((table.missing for table in own if table.missing), None)
 
 
 def _counted(number: int, word: str) -> str:

@@ -23,13 +23,16 @@ _NO_DOCUMENTS = {"data", "models", "shards", "state", "dag"}  # folders
 
 @dataclass(frozen=True)
 class Table:
-    """A paper's table as it stands in results/tables."""
+    """A paper's table as it stands in results/tables, or a panel of it."""
 
     name: str
     title: str
     header: list[str]
     rows: list[list[str]]
     files: list[str]  # the same table in other formats, beside the page
+    about: str = ""  # how to read it
+    grid: bool = False  # whether it has the paper's shape: methods by data sets
+    missing: str | None = None  # the first cell that nothing was run for, with what makes it and what that takes
 
 
 @dataclass
@@ -99,18 +102,80 @@ def claims_of(document: Any) -> list[dict[str, Any]]:
 
 
 def read_tables(folder: Path, left_out: list[str]) -> Iterator[Table]:
-    """The tables in a folder, each by its CSV; the title is the heading of the Markdown beside it."""
-    for path in sorted(folder.glob("*.csv")):
-        try:
-            rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
-            if not rows or any(len(row) != len(rows[0]) for row in rows):
-                raise ValueError("not every line has as many cells as the first; rebuild the table")
-        except (OSError, ValueError, csv.Error) as error:
-            left_out.append(f"{path}: {error}")
-            continue
-        formats = [path.with_suffix(ending) for ending in (".html", ".md", ".tex", ".csv")]
+    """The tables in a folder, each by its document or, where it has none, by its CSV."""
+    for name in sorted({path.stem for path in folder.glob("*.*") if path.suffix in (".json", ".csv")}):
+        document, lines = folder / f"{name}.json", folder / f"{name}.csv"
+        path = document if document.exists() else lines
+        formats = [folder / f"{name}{ending}" for ending in (".html", ".md", ".tex", ".csv", ".json")]
         files = [str(file.relative_to(folder.parent)) for file in formats if file.exists()]
-        yield Table(path.stem, _title(path.with_suffix(".md")) or path.stem, rows[0], rows[1:], files)
+        try:
+            yield from grids(read_json(path), files) if path == document else [_lines(path, files)]
+        except (UserError, OSError, KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
+            left_out.append(
+                str(error) if str(folder) in str(error) else f"{folder / name}: {error!r}; rebuild the table"
+            )
+
+
+def _lines(path: Path, files: list[str]) -> Table:
+    """A CSV with a line for each cell; the title is the heading of the Markdown beside it."""
+    rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
+    if not rows or any(len(row) != len(rows[0]) for row in rows):
+        raise ValueError("not every line has as many cells as the first")
+    missing = None
+    if "verdict" in rows[0]:
+        cells = (dict(zip(rows[0], row, strict=True)) for row in rows[1:] if row[rows[0].index("verdict")] == "not run")
+        first = next(cells, {})
+        named = [first[word] for word in ("method", "dataset", "reported_model") if first.get(word)]
+        missing = ", ".join(named) or None
+    return Table(path.stem, _title(path.with_suffix(".md")) or path.stem, rows[0], rows[1:], files, missing=missing)
+
+
+LEGEND = (
+    "Ours [95 % interval] (the paper's number): ✓ reproduced, ✗ not reproduced, ? cannot tell, · not made yet, – nothing to "
+    "make."
+)
+_MARKS = {"reproduced": " ✓", "not reproduced": " ✗", "cannot tell": " ?"}
+
+
+def grids(document: Mapping[str, Any], files: list[str]) -> Iterator[Table]:
+    """The panels of a table's document, in the paper's shape: a row a method, a column a data set."""
+    if document.get("kind") != "table":
+        raise ValueError(f"kind is {document.get('kind')!r}, a table was expected")
+    for number, panel in enumerate(document["panels"]):
+        header = ["", *(_heading(column) for column in panel["columns"])]
+        rows = [[_heading(row["head"]), *(grid_cell(cell) for cell in row["cells"])] for row in panel["rows"]]
+        name = document["name"] + (f"_{number + 1}" if number else "")
+        title = f"{document['paper_title']}: {document['title']}" + (f", {panel['title']}" if number else "")
+        about = f"{document['caption']} {LEGEND}"
+        yield Table(name, title, header, rows, files, about, grid=True, missing=_first_missing(panel))
+
+
+def _heading(head: Mapping[str, Any]) -> str:
+    return f"{head['group']}: {head['text']}" if head.get("group") else str(head["text"])
+
+
+def grid_cell(cell: Mapping[str, Any]) -> str:
+    """A cell in one line."""
+    reported = cell.get("reported")
+    papers = "" if reported is None else reported if isinstance(reported, str) else f"{reported:.1f}"
+    if cell["status"] != "measured":
+        return f"({papers})" if papers else "·" if cell["status"] == "missing" else "–"
+    interval = "" if cell.get("low") is None else f" [{cell['low']:.1f} to {cell['high']:.1f}]"
+    return f"{cell['value']:.1f}{interval}{f' ({papers})' if papers else ''}{_MARKS.get(cell.get('verdict'), '')}"
+
+
+def _first_missing(panel: Mapping[str, Any]) -> str | None:
+    for row in panel["rows"]:
+        for column, cell in zip(panel["columns"], row["cells"], strict=True):
+            if cell["status"] == "missing":
+                plan = cell.get("plan")
+                takes = ""
+                if plan:
+                    kind, hours = ("GPU", plan["gpu_hours"]) if plan["gpu_hours"] else ("processor", plan["cpu_hours"])
+                    takes = f" ({plan['jobs']:,} jobs, about {hours:.1f} {kind} hours)"
+                target = f": snakemake {' '.join(cell['targets'])}" if cell.get("targets") else ""
+                return f"{_heading(row['head'])}, {_heading(column)}{takes}{target}"
+    return None
 
 
 def _title(markdown: Path) -> str:

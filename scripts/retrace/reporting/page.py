@@ -34,6 +34,8 @@ def table_document(table: Table) -> dict[str, Any]:
         "name": table.name,
         "title": table.title,
         "files": table.files,
+        "about": table.about,
+        "grid": table.grid,
         "header": [HEADINGS.get(name, name.replace("_", " ").strip()) for name in table.header],
         "rows": table.rows,
         "long": sorted({*long, *empty}),

@@ -173,6 +173,32 @@ def test_cards_say_what_was_run_and_which_claims_hold(world: Path) -> None:
     assert sum("Nothing yet." in card for card in cards) == 4
 
 
+def test_a_tables_document_is_shown_in_the_papers_shape(world: Path) -> None:
+    cells = [
+        {"status": "measured", "reported": 34.3, "value": 33.04, "low": 30.0, "high": 36.0, "verdict": "reproduced"},
+        {"status": "missing", "reported": 66.2, "targets": ["results/svamp/grace_acc.json"],
+         "plan": {"jobs": 1200, "gpu_hours": 41.26, "cpu_hours": 1.0}},
+    ]  # fmt: skip
+    panel = {
+        "title": "the paper's",
+        "columns": [{"text": "GSM8K", "group": "FLAN-T5"}, {"text": "SVAMP", "group": "FLAN-T5"}],
+        "rows": [{"head": {"text": "GRACE", "group": None}, "cells": cells}],
+    }
+    about = {"kind": "table", "name": "grace_table1", "paper": "grace", "title": "Table 1", "caption": "Accuracy."}
+    write_json("results/tables/grace_table1.json", {**about, "paper_title": "GRACE", "panels": [panel, panel]})
+    text = report()
+    assert 'data-table="grace_table1" data-long="" data-grid="yes"' in text
+    assert 'data-table="grace_table1_2"' in text
+    assert "33.0 [30.0 to 36.0] (34.3) ✓" in text
+    assert "<td>(66.2)</td>" in text
+    assert (
+        "GRACE, FLAN-T5: SVAMP (1,200 jobs, about 41.3 GPU hours): snakemake results/svamp/grace_acc.json"
+        in re.findall(r"<h4>Next missing cell</h4>\s*<p>(.*?)</p>", text)
+    )
+    write_json("results/tables/grace_table1.json", {**about, "panels": [{"title": "x"}]})
+    assert "tables/grace_table1.json: KeyError" in report()
+
+
 def test_limits_are_those_of_the_documents(world: Path) -> None:
     found = collect(Path("results"))
     said = {one["text"]: one["about"] for one in remarks(found, fitting(found.results, found.left_out))}

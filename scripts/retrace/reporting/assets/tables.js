@@ -22,7 +22,7 @@ function setUpTable(article) {
   tools.append(element("label", {}, "Search the table", search));
 
   if (article.dataset.dataset !== undefined) chooseRows(table, tools, Number(article.dataset.dataset));
-  else if (headings.length - long.length > 5 && article.dataset.table.includes("table")) chooseColumn(table, tools, headings, long);
+  else if (article.dataset.grid && headings.length > 2) chooseColumn(table, tools, headings);
 
   if (long.length && long.length < headings.length) {
     const button = element("button", { type: "button", "aria-pressed": "false" }, "All columns");
@@ -62,8 +62,8 @@ function chooseRows(table, tools, column) {
 }
 
 // A choice among the columns behind the first, for tables of methods by data sets.
-function chooseColumn(table, tools, headings, long) {
-  const places = headings.map((_, place) => place).filter((place) => place > 0 && !long.includes(place));
+function chooseColumn(table, tools, headings) {
+  const places = headings.map((_, place) => place).slice(1);
   const options = places.map((place) => element("option", { value: place }, headings[place]));
   const choice = element("select", {}, element("option", { value: "" }, "all"), ...options);
   const show = () => places.forEach((place) => table.column(place).visible(!choice.value || Number(choice.value) === place));
