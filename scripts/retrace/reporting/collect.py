@@ -111,9 +111,7 @@ def read_tables(folder: Path, left_out: list[str]) -> Iterator[Table]:
         try:
             yield from grids(read_json(path), files) if path == document else [_lines(path, files)]
         except (UserError, OSError, KeyError, TypeError, AttributeError, ValueError, csv.Error) as error:
-            left_out.append(
-                str(error) if str(folder) in str(error) else f"{folder / name}: {error!r}; rebuild the table"
-            )
+            left_out.append(str(error) if str(path) in str(error) else f"{path}: {error!r}; rebuild the table")
 
 
 def _lines(path: Path, files: list[str]) -> Table:
