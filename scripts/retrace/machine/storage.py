@@ -162,6 +162,11 @@ def candidates_path(rows: str | Path) -> Path:
     return Path(rows).with_suffix(".candidates.jsonl.gz")
 
 
+def made_with(path: str) -> str:
+    """The declared output that a file is made with: the predictions for their candidates, for other files themselves."""
+    return path.removesuffix(".candidates.jsonl.gz") + ".jsonl" if path.endswith(".candidates.jsonl.gz") else path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:

@@ -85,13 +85,13 @@ def groups_of(results: Iterable[tuple[str, Result]], most: int, left_out: list[s
             try:
                 if data not in examples:
                     examples[data] = read_jsonl(data, Example)
-                _add(found, result, path, examples[data], most)
+                _add(found, result, path, examples[data], most, left_out)
             except UserError as error:
                 left_out.append(str(error))
     return [group for group in found.values() if group.methods]
 
 
-def _add(found: dict, result: Result, path: Path, examples: Sequence[Example], most: int) -> None:
+def _add(found: dict, result: Result, path: Path, examples: Sequence[Example], most: int, left_out: list[str]) -> None:
     task = result.task + (f", trained on {result.trained_on}" if result.trained_on else "")
     rows = {row.example_id: row for row in read_jsonl(path, Prediction)}
     asked = [example for example in examples if example.id in rows]
@@ -106,7 +106,11 @@ def _add(found: dict, result: Result, path: Path, examples: Sequence[Example], m
         group = Group(task, result.model, result.split, result.preset, len(asked), places, questions, [])
         found[task, result.model, result.split, result.preset] = group
     shown = {one[0] for one in group.questions}
-    candidates = {one.example_id: one for one in read_candidates(path) if one.example_id in shown}
+    candidates: dict[str, QuestionCandidates] = {}
+    try:
+        candidates = {one.example_id: one for one in read_candidates(path) if one.example_id in shown}
+    except UserError as error:  # the predictions are shown without them
+        left_out.append(str(error))
     group.methods.append(
         {
             "name": result.method,

@@ -118,6 +118,19 @@ def test_candidates_of_other_predictions_are_not_shown(world: Path) -> None:
     assert group.methods[0]["rows"][1][4] is not None
 
 
+def test_damaged_candidates_are_named_and_their_predictions_shown(world: Path) -> None:
+    kept = candidates_path(path_of("grace"))
+    kept.write_bytes(kept.read_bytes()[:-9])
+    notes: list[str] = []
+    (group,) = groups_of(collect(Path("results")).results, 100, notes)
+    assert (group.methods[0]["name"], group.methods[0]["candidates"], len(group.methods[0]["rows"])) == (
+        "grace",
+        False,
+        40,
+    )
+    assert "test.candidates.jsonl.gz: cannot be unpacked" in notes[0]
+
+
 def test_larger_results_are_sampled_and_it_says_so(world: Path) -> None:
     text = report("--questions", "10")
     (group,) = data_of(text, 'class="predictions-data"')
