@@ -70,4 +70,7 @@ def decoding_speed(wildcards, threads):
     """Params function: `speed`, and whether guided decoding keeps its candidates, which changes no prediction."""
     algorithm = settings.decoder_files.algorithm(base_decoder(wildcards.decoder))
     keeps = ["--keep-candidates", settings.values.keep_candidates]
-    return [*speed()(wildcards, threads), *(keeps if "keep_candidates" in algorithm.command_options.model_fields else [])]
+    return [
+        *speed()(wildcards, threads),
+        *(keeps if "keep_candidates" in algorithm.command_options.model_fields else []),
+    ]
