@@ -189,7 +189,8 @@ def shown_files(wildcards):
     """Input function: the other files that this run makes, so that the report comes behind them; none if it is alone."""
     if command_line() is None:
         return []
-    files = requested_files() or default_targets(settings)
+    by_default = not requested_targets() or "all" in requested_targets()
+    files = dict.fromkeys(requested_files() + (default_targets(settings) if by_default else []))
     return [file for file in files if file != REPORT] if REPORT in files else []
 
 
