@@ -21,7 +21,7 @@
 #   results/figures/icot_accuracy_vs_speed.svg                               accuracy against answers per second
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{paper}_{table}.{csv,md,html}                             reported and reproduced
-#   results/report.html                                                      one page that shows what stands in results/
+#   results/report.html                                                      one page that shows what is in results/
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with

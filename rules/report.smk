@@ -65,7 +65,7 @@ rule plot_sweep:
 
 
 rule make_report:
-    """One page that shows what stands in results/. Asked for alone it makes nothing else."""
+    """One page that shows what is in results/. It makes nothing else if it is the only target."""
     input:
         shown_files,
     output:
@@ -74,8 +74,8 @@ rule make_report:
         "logs/report.log",
     localrule: True
     params:
-        standing=standing_results,
+        results=results_digest,
     message:
-        "Writing {output}, which shows what stands in results/"
+        "Writing {output}, which shows what is in results/"
     shell:
         program("make_report --results results --config $RETRACE_CONFIG --output {output}")

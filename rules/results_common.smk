@@ -186,7 +186,7 @@ def table_results(wildcards):
 
 
 def shown_files(wildcards):
-    """Input function: the other files that this run makes, so that the report comes behind them; none if it is alone."""
+    """Input function: the other targets of this run, so that the report is made last; none if it is the only target."""
     if command_line() is None:
         return []
     by_default = not requested_targets() or "all" in requested_targets()
@@ -194,8 +194,8 @@ def shown_files(wildcards):
     return [file for file in files if file != REPORT] if REPORT in files else []
 
 
-def standing_results(wildcards):
-    """Params function: a digest of what stands in results/, for a report that is asked for alone; see `shown_files`."""
+def results_digest(wildcards):
+    """Params function: a digest of what is in results/, for a report that is the only target; see `shown_files`."""
     if shown_files(wildcards):
         return ""
     return digest_of_times("results", leave_out=[REPORT, "results/data", "results/models"])

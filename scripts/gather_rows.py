@@ -50,10 +50,10 @@ def gather(parts: Sequence[Path], output: Path) -> None:
 
 
 def gather_candidates(parts: Sequence[Path], output: str) -> None:
-    """Write the candidates of all parts beside `output`, compressed anew: the bytes do not depend on the parts.
+    """Write the candidates of all parts next to `output`, compressed again: the bytes do not depend on the parts.
 
-    Where no part has any, those that lie there stay only if they are of these very predictions: a run that was killed
-    behind the gathering is repeated.
+    If no part has any, an existing file is kept only if it belongs to these predictions: a job that is killed after
+    gathering runs again.
     """
     from retrace.evaluation.candidates import belong_to, read_candidates
     from retrace.machine.storage import candidates_path, iter_jsonl, write_jsonl

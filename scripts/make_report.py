@@ -1,4 +1,4 @@
-"""One page that shows what stands in results/: tables, figures, predictions, provenance, cost and limits.
+"""One page that shows what is in results/: tables, figures, predictions, provenance, cost and limits.
 
     python scripts/make_report.py
     python scripts/make_report.py --results results --config config --output results/report.html
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def summary(results: "Sequence[tuple[str, Result]]") -> str:
     """What is on the page, in a line."""
     if not results:
-        return "No result stands in this folder yet."
+        return "There is no result in this folder yet."
     tasks = sorted({result.task for _, result in results})
     models = sorted({result.model for _, result in results})
     presets = sorted({result.preset for _, result in results})

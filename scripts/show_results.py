@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if folders:
         lines += ["", "files:", *[f"  {folder}/  ({count})" for folder, count in folders.items()]]
     if pages:
-        lines += ["", *[f"all of it on one page: {path}" for path in pages]]
+        lines += ["", *[f"everything on one page: {path}" for path in pages]]
     text = "\n".join(lines).lstrip("\n") + "\n"
     if args.output:
         write_text(args.output, text)

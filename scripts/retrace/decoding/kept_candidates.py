@@ -21,7 +21,7 @@ def candidate_rows(
 ) -> list[list[Candidate]]:
     """The candidates of each path as rows, in their order; places without a candidate are left out.
 
-    open_steps: tokens behind each path's last delimiter. raw, mixed: scores of all places, as of `choose_steps`.
+    open_steps: tokens after each path's last delimiter. raw, mixed: scores of all places, as of `choose_steps`.
     """
     tokens, lengths, scores = found.tokens.tolist(), found.lengths.tolist(), found.scores.tolist()
     places = [(path, place) for path, row in enumerate(lengths) for place, length in enumerate(row) if length]
@@ -67,7 +67,7 @@ def forced_places(
     forced = np.full((len(rows), max(map(len, rows)) + 1), -1, dtype=np.int64)
     state = calculator.start(len(rows))
     for column in range(forced.shape[1] - 1):
-        # Behind its end a row repeats its last token; what that brings about is not looked at.
+        # After its end a row repeats its last token; the results there are not used.
         forced[:, column + 1] = calculator.forced(state, np.array([row[min(column, len(row) - 1)] for row in rows]))
     return [
         [bool(forced[number, column] >= 0) for column in range(len(row) - len(step), len(row))]

@@ -81,13 +81,13 @@ class KeptGuided(Guided):
 
     keep_candidates: Keep = Field(
         default="auto",
-        description="write all candidates of each step beside the predictions; auto: of splits of up to "
+        description="write all candidates of each step next to the predictions; auto: for splits of up to "
         f"{KEPT_BY_DEFAULT:,} questions; does not change the predictions",
         json_schema_extra=SPEED_ONLY,
     )
 
     def for_split(self, questions: int) -> "KeptGuided":
-        """The options with `always` or `never` in the place of `auto`. questions: those of the whole split."""
+        """The options with `always` or `never` in place of `auto`. questions: the number of questions in the whole split."""
         keep = questions <= KEPT_BY_DEFAULT if self.keep_candidates == "auto" else self.keep_candidates == "always"
         return self.model_copy(update={"keep_candidates": "always" if keep else "never"})
 

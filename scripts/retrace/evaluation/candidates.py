@@ -1,4 +1,4 @@
-"""The candidates of guided decoding, kept beside the predictions that they led to."""
+"""The candidates of guided decoding, kept next to its predictions."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ def write_candidates(predictions: str | Path, rows: Sequence[Prediction], kept: 
 
 
 def read_candidates(predictions: str | Path) -> Iterator[QuestionCandidates]:
-    """The candidates kept beside predictions; nothing where none are. Raises UserError for a damaged file."""
+    """The candidates next to predictions, if any were kept. Raises UserError for a damaged file."""
     path = candidates_path(predictions)
     if path.exists():
         yield from iter_jsonl(path, QuestionCandidates)

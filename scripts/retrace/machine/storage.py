@@ -158,7 +158,7 @@ def counts_path(rows: str | Path) -> Path:
 
 
 def candidates_path(rows: str | Path) -> Path:
-    """The file beside predictions with all candidates that guided decoding chose among."""
+    """The file next to predictions with all candidates of guided decoding."""
     return Path(rows).with_suffix(".candidates.jsonl.gz")
 
 

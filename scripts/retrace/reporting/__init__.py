@@ -1,1 +1,1 @@
-"""The report: one page that shows what stands in results/."""
+"""The report: one page that shows what is in results/."""

@@ -1,4 +1,4 @@
-"""One card for each paper: what was run at which size, which of its claims hold, and what is missing."""
+"""One card for each paper: what was run at which size, which claims hold, and what is missing."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -62,7 +62,7 @@ def _sentence(claim: Mapping[str, Any]) -> str:
 
 
 def _missing(found: Found, paper: str) -> str | None:
-    """The first cell of the paper's tables that nothing was run for; None where no table stands or none is empty."""
+    """The first empty cell of the paper's tables; None if there is no table or no empty cell."""
     own = (table for table in found.tables if table.name.startswith(f"{paper}_"))
     return next((table.missing for table in own if table.missing), None)
 

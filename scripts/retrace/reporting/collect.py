@@ -1,4 +1,4 @@
-"""What stands in results/: documents, tables and training curves.
+"""What is in results/: documents, tables and training curves.
 
 Nothing is computed. A faulty file is named and left out.
 """
@@ -23,16 +23,16 @@ _NO_DOCUMENTS = {"data", "models", "shards", "state", "dag"}  # folders
 
 @dataclass(frozen=True)
 class Table:
-    """A paper's table as it stands in results/tables, or a panel of it."""
+    """A paper's table in results/tables, or one panel of it."""
 
     name: str
     title: str
     header: list[str]
     rows: list[list[str]]
-    files: list[str]  # the same table in other formats, beside the page
+    files: list[str]  # the same table in other formats
     about: str = ""  # how to read it
     grid: bool = False  # whether it has the paper's shape: methods by data sets
-    missing: str | None = None  # the first cell that nothing was run for, with what makes it and what that takes
+    missing: str | None = None  # the first empty cell, with its target and its cost
 
 
 @dataclass
@@ -115,7 +115,7 @@ def read_tables(folder: Path, left_out: list[str]) -> Iterator[Table]:
 
 
 def _lines(path: Path, files: list[str]) -> Table:
-    """A CSV with a line for each cell; the title is the heading of the Markdown beside it."""
+    """A CSV with a line for each cell; the title is the heading of the Markdown file next to it."""
     rows = list(csv.reader(path.read_text(encoding="utf-8").splitlines()))
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         raise ValueError("not every line has as many cells as the first")

@@ -19,7 +19,7 @@ def percent(share: float) -> float:
 
 
 def figure(title: str, caption: str, rows: Rows, files: Iterable[str], spec: dict[str, Any]) -> dict[str, Any]:
-    """A figure as the page holds it. The data stand once; the page gives them to the drawing and to the table below it."""
+    """A figure in the page's data. The rows are stored once, for the plot and for the table below it."""
     return {"title": title, "caption": caption, "rows": rows, "files": sorted(set(files)), "spec": spec}
 
 
@@ -107,7 +107,7 @@ def difference_forests(found: Found) -> Iterable[dict[str, Any]]:
         layers = [zero, *_interval(_names("comparison"), "points", "low", "high", "difference, points")]
         yield figure(
             f"Paired differences on {task}, {model}",
-            "Differences on the same questions, in points, with 95 % intervals. An interval that holds 0 shows no "
+            "Differences on the same questions, in points, with 95 % intervals. An interval that contains 0 shows no "
             "difference.",
             rows,
             (path for path, _ in members),
@@ -144,7 +144,8 @@ def sweeps(found: Found) -> Iterable[dict[str, Any]]:
         ]
         yield figure(
             f"The discriminator's weight on {one['task']}, {one['model']}",
-            f"Accuracy on {one['split']} questions over beta, with 95 % intervals; beta 0 is the language model alone.",
+            f"Accuracy on {one['split']} questions over beta, with 95 % intervals; beta 0 is the language model without the "
+            "discriminator.",
             rows,
             [path],
             _lines(_axis("beta", "beta"), "accuracy", "accuracy, %", "temperature", band=True),
@@ -252,7 +253,7 @@ def speeds(found: Found) -> Iterable[dict[str, Any]]:
         ]
         yield figure(
             f"Accuracy against speed on {block}",
-            "Decoding alone, on the machine that made the result; loading of models is left out.",
+            "Decoding only, on the machine that made the result; model loading is not included.",
             rows,
             files[block],
             {"layer": layers, "height": 280},

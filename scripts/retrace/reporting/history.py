@@ -1,4 +1,4 @@
-"""How the results were made: the jobs that Snakemake has recorded, one box for those that differ in shard and seed alone."""
+"""How the results were made: the jobs that Snakemake has recorded, one box for jobs that differ only in shard and seed."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,14 +11,14 @@ from retrace.planning.graph import Box, Graph
 from retrace.planning.records import Record
 from retrace.planning.spent import metadata
 
-MOST_BOXES = 120  # of a drawing that can be read; the list below it holds every box
+MOST_BOXES = 120  # in a readable drawing; the list below it has all steps
 _SEED = re.compile(r"\bseed\d+\b")
 _SHARD = re.compile(r"((?:shards/|/)(?:\w+_)?)\d+(?=\.)")
 
 
 @dataclass
 class Step:
-    """Jobs of one rule that differ in shard and seed alone."""
+    """Jobs of one rule that differ only in shard and seed."""
 
     rule: str
     name: str  # the path that they have in common, without the folders of results

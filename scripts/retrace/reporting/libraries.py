@@ -1,4 +1,4 @@
-"""Libraries of the page's own machine: Vega-Lite and DataTables, from packages that are installed with the workflow."""
+"""The page's libraries, Vega-Lite and DataTables, from packages that are installed with the workflow."""
 
 import importlib.metadata
 import re
@@ -41,5 +41,5 @@ def _missing(package: str) -> UserError:
 
 
 def _inline(script: str) -> str:
-    """Text that may stand in a script element: nothing in it ends the element."""
+    """Text that is safe inside a script element: nothing in it ends the element."""
     return re.sub(r"</(?=script)", r"<\\/", script, flags=re.IGNORECASE).replace("<!--", r"<\!--")

@@ -1,4 +1,4 @@
-"""The page itself: one file with its data, its styles and its libraries."""
+"""The page: one file with its data, styles and libraries."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ LONG = 60  # letters: columns of longer cells are shown on demand
 
 
 def data_element(value: Any) -> jinja2.utils.markupsafe.Markup:
-    """JSON that may stand in a script element: no text in it can end the element or begin a comment."""
+    """JSON that is safe inside a script element: no text in it can end the element or start a comment."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     for sign in "<>&\u2028\u2029":
         text = text.replace(sign, f"\\u{ord(sign):04x}")
@@ -70,7 +70,7 @@ def _provenance(path: str, result: Result) -> dict[str, Any]:
     facts = {
         "Measured": result.made_from,
         "Command": source.command,
-        "Commit": f"{source.git.commit}{' with further changes' if source.git.dirty else ''}" if source.git else "",
+        "Commit": f"{source.git.commit}{' with uncommitted changes' if source.git.dirty else ''}" if source.git else "",
         "Configuration (SHA-256)": source.configuration.sha256 if source.configuration else "",
         "Data": f"{source.data.path} (SHA-256 {source.data.sha256})",
         "Source of the data": ", ".join(source.data.sources),

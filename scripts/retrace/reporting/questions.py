@@ -1,4 +1,4 @@
-"""Predictions for the page: questions, and what each method answered, in short rows of plain lists.
+"""Predictions for the page: questions and each method's answers, as short rows of plain lists.
 
 A row of a method is [right, answer, chosen, samples, steps, first departure]: a sample is [text, answer, right,
 log-probability]; a step is [candidate taken, candidates], a candidate [text, times, language model, discriminator, mixed,
@@ -47,7 +47,7 @@ class Group:
         return len(self.places) < self.total
 
     def document(self) -> dict[str, Any]:
-        """The group as the page holds it; the rows are packed."""
+        """The group in the page's data; the rows are compressed."""
         return {
             "task": self.task,
             "model": self.model,
@@ -72,7 +72,7 @@ def spread(total: int, most: int) -> list[int]:
 
 
 def groups_of(results: Iterable[tuple[str, Result]], most: int, left_out: list[str]) -> list[Group]:
-    """The predictions behind results that are still there, of each result's first seed."""
+    """The existing predictions of the results, for the first seed of each result."""
     found: dict[tuple[str, str, str, str], Group] = {}
     examples: dict[str, list[Example]] = {}
     for _, result in results:
@@ -144,7 +144,7 @@ def _taken(step: CandidateStep) -> str:
 
 
 def _step(step: CandidateStep) -> list[Any]:
-    """Equal candidates once, with how often they came; the one taken comes first, then those that scored best."""
+    """Equal candidates once, with how often they came; the chosen one first, then by score."""
     order = sorted(range(len(step.candidates)), key=lambda place: (place != step.chosen, -step.candidates[place].mixed))
     times = Counter(one.text for one in step.candidates)
     distinct: dict[str, list[Any]] = {}
@@ -189,7 +189,7 @@ def fitting(results: Sequence[tuple[str, Result]], left_out: list[str], most: in
 
 
 def judged_answers(group: Group) -> Iterator[tuple[float, bool]]:
-    """Answers with kept candidates: the mean share that the discriminator gave the steps taken, and whether it is right."""
+    """Answers with kept candidates: the discriminator's mean share for the chosen steps, and whether the answer is right."""
     for method in group.methods:
         for row in method["rows"]:
             shares = []

@@ -1,4 +1,4 @@
-"""What the measurements do not show, in sentences: for the page's section on limits."""
+"""What the measurements do not show, as sentences for the page's section on limits."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,22 +24,22 @@ def remarks(found: Found, groups: Sequence[Group]) -> list[dict[str, Any]]:
     results = found.results
     small = [path for path, result in results if result.preset != PAPER]
     if results and len(small) == len(results):
-        say("No result here was made at a paper's size: no number may be held against a paper's.", small)
+        say("No result here was made at a paper's size, so no number can be compared with a paper's.", small)
     else:
-        say("Made with other sizes than the paper's, and so not comparable with its numbers.", small)
+        say("Made with sizes other than the paper's, so not comparable with its numbers.", small)
     say(
-        "One seed alone: the interval counts the questions that happened to be drawn, and not how a training turns out.",
+        "Only one seed: the interval covers the choice of questions, not the variation between trainings.",
         [path for path, result in results if len(result.seeds) == 1],
     )
     say(
-        f"Fewer than {FEW_QUESTIONS} questions: only large differences can be told.",
+        f"Fewer than {FEW_QUESTIONS} questions: only large differences can be detected.",
         [path for path, result in results if result.n < FEW_QUESTIONS],
     )
     for path, one in found.comparisons:
         if null := null_result(one):
             say(null, [path])
     say(
-        "The checkpoint was chosen by its accuracy on the test questions: the number is too good.",
+        "The checkpoint was chosen by its accuracy on the test questions, so the number is too optimistic.",
         [path for path, result in results if peeked(result.checkpoint_choice, result.split)],
     )
     say(
@@ -54,7 +54,7 @@ def remarks(found: Found, groups: Sequence[Group]) -> list[dict[str, Any]]:
         "The cost is a lower bound: records of some jobs are missing.",
         [path for path, result in results if result.cost.unrecorded],
     )
-    say("Made from a checkout with changes that are in no commit.", [path for path, one in results if _changed(one)])
+    say("Made from a checkout with uncommitted changes.", [path for path, one in results if _changed(one)])
     for group in groups:
         if group.sampled:
             say(
@@ -62,7 +62,7 @@ def remarks(found: Found, groups: Sequence[Group]) -> list[dict[str, Any]]:
                 "are on this page, evenly spaced; all are in the files.",
                 [method["file"] for method in group.methods],
             )
-    say("Files that could not be read, and are left out.", found.left_out)
+    say("Files that could not be read and are left out.", found.left_out)
     return made
 
 
@@ -72,7 +72,7 @@ def null_result(one: Comparison) -> str | None:
     if not gap.low <= 0 <= gap.high:
         return None
     return (
-        f"No difference is shown between {one.method_a} and {one.method_b} on {one.task} with {one.model}: "
+        f"No difference was found between {one.method_a} and {one.method_b} on {one.task} with {one.model}: "
         f"{100 * gap.value:+.1f} points, {100 * gap.low:+.1f} to {100 * gap.high:+.1f}, on {one.n:,} questions."
     )
 

@@ -96,8 +96,8 @@ class ConfigurationBase(Section):
     )
     keep_candidates: Keep = Field(
         default="auto",
-        description="write all candidates of each step of guided decoding beside its predictions; auto: of splits of up to "
-        f"{KEPT_BY_DEFAULT:,} questions; changing it reruns nothing",
+        description="write all candidates of each step of guided decoding next to its predictions; auto: for splits of up "
+        f"to {KEPT_BY_DEFAULT:,} questions; changing it reruns nothing",
         json_schema_extra=SPEED_ONLY,
     )
     shards: Shards = Shards()

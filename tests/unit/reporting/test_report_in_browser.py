@@ -119,7 +119,7 @@ def test_predictions_are_filtered_and_searched(page: Page) -> None:
     put(page, "#search", "has 27 apples", "input")
     page.wait("document.getElementById('count').textContent === '1 of 40 questions'")
     put(page, "#search", "zebra", "input")
-    page.wait("document.getElementById('detail').textContent.includes('No question is left')")
+    page.wait("document.getElementById('detail').textContent.includes('No question matches')")
 
 
 def test_a_question_shows_candidates_the_calculator_and_the_first_wrong_step(page: Page, report: Path) -> None:

@@ -215,17 +215,17 @@ def test_a_tables_document_is_shown_in_the_papers_shape(world: Path) -> None:
 def test_limits_are_those_of_the_documents(world: Path) -> None:
     found = collect(Path("results"))
     said = {one["text"]: one["about"] for one in remarks(found, fitting(found.results, found.left_out))}
-    assert len(said["No result here was made at a paper's size: no number may be held against a paper's."]) == 3
-    assert any(text.startswith("One seed alone") for text in said)
+    assert len(said["No result here was made at a paper's size, so no number can be compared with a paper's."]) == 3
+    assert any(text.startswith("Only one seed") for text in said)
     assert any(text.startswith("Fewer than 100 questions") for text in said)
-    assert not any(text.startswith("No difference is shown") for text in said)
+    assert not any(text.startswith("No difference was found") for text in said)
     comparison = FOLDER / "compare/grace_vs_greedy.json"
     document = json.loads(comparison.read_text())
     document["difference"]["low"] = -0.1
     write_json(comparison, document)
     assert any(
         one["text"].startswith(
-            "No difference is shown between grace and greedy on arithmetic with tiny_t5: +42.5 points"
+            "No difference was found between grace and greedy on arithmetic with tiny_t5: +42.5 points"
         )
         for one in remarks(collect(Path("results")), [])
     )
@@ -250,8 +250,8 @@ def test_an_empty_folder_has_a_page_too(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()
     text = report()
-    assert "No result stands in this folder yet." in text
-    assert "Snakemake has recorded no job in this folder." in text
+    assert "There is no result in this folder yet." in text
+    assert "Snakemake has no record of a job in this folder." in text
 
 
 def test_history_merges_shards_and_seeds_and_tells_what_is_stale_or_missing(world: Path) -> None:

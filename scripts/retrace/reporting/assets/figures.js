@@ -31,7 +31,7 @@ async function draw(figure) {
   plot.setAttribute("aria-label", `${title}. ${caption}`);
   const marks = { tooltip: { content: "data" } };
   await vegaEmbed(plot, whole, { actions: false, renderer: "svg", config: { ...theme(), mark: marks }, tooltip: { theme: isDark() ? "dark" : "light" } });
-  // The plot says as a whole what it is, and its data stand below it as a table.
+  // The plot has one label; its data are in the table below it.
   plot.querySelector("svg").setAttribute("aria-hidden", "true");
   plot.dataset.drawn = "yes";
 }

@@ -1,5 +1,5 @@
 "use strict";
-// What all parts of the page share. Texts of models and data are put in as text, never as HTML.
+// Shared functions. Text from models and data is inserted as text, never as HTML.
 
 const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 const isPhone = () => matchMedia("(max-width: 44rem)").matches;
@@ -17,7 +17,7 @@ function element(name, attributes = {}, ...children) {
 
 const dataOf = (node) => JSON.parse(node.textContent);
 
-// A button that copies a text, and says so to everybody.
+// A button that copies text and says whether that worked.
 function copyButton(label, text) {
   const button = element("button", { type: "button" }, label);
   button.addEventListener("click", async () => {
@@ -25,7 +25,7 @@ function copyButton(label, text) {
     try {
       await navigator.clipboard.writeText(text());
     } catch {
-      // A page from disk may have no clipboard of its own: copy from a field that is there for a moment.
+      // A page opened from disk may have no clipboard API: copy from a temporary text area.
       const field = element("textarea", { "aria-hidden": "true" });
       field.value = text();
       document.body.append(field);

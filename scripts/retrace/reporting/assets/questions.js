@@ -88,7 +88,7 @@ function votes(row) {
     element(
       "li",
       {},
-      element("span", { class: right ? "right" : "wrong" }, `${place === row[2] ? "✓ counts, " : ""}${right ? "right" : "wrong"}: ${answer ?? "(no answer)"} `),
+      element("span", { class: right ? "right" : "wrong" }, `${place === row[2] ? "✓ chosen · " : ""}${right ? "right" : "wrong"}: ${answer ?? "(no answer)"} `),
       element("span", { class: "scores" }, `log-probability ${logprob}`),
       element("div", { class: "step" }, text),
     ),
@@ -175,7 +175,7 @@ function startBrowser() {
     count.textContent = `${shown.length} of ${questions.length} questions`;
     if (shown.includes(wanted)) show(wanted);
     else if (shown.length) show(shown[0]);
-    else detail.replaceChildren(element("p", { class: "quiet" }, "No question is left; choose another filter or search."));
+    else detail.replaceChildren(element("p", { class: "quiet" }, "No question matches; change the filter or the search."));
   }
 
   function show(place) {

@@ -61,7 +61,7 @@ function chooseRows(table, tools, column) {
   show();
 }
 
-// A choice among the columns behind the first, for tables of methods by data sets.
+// A choice among the columns after the first, for tables of methods by data sets.
 function chooseColumn(table, tools, headings) {
   const places = headings.map((_, place) => place).slice(1);
   const options = places.map((place) => element("option", { value: place }, headings[place]));
