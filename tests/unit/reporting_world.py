@@ -11,8 +11,11 @@ import make_table
 import score_method
 from retrace.evaluation.candidates import digest_of_prediction, write_candidates
 from retrace.evaluation.predictions import write_predictions
+from retrace.evaluation.rounds import RoundFigure
 from retrace.machine.storage import write_json, write_jsonl
 from retrace.schemas import Candidate, CandidateStep, Example, Prediction, QuestionCandidates, Sample
+from retrace.systems.grace.sweep import Curve
+from retrace.systems.icot.speed import Speed
 from unit.evaluation_data import CONFIG
 
 FOLDER = Path("results/arithmetic/tiny_t5")
@@ -152,14 +155,25 @@ def write_world(root: Path, questions: int = 40) -> None:
         for beta in (0.0, 0.5, 0.9)
     ]
     about = {"task": "arithmetic", "model": "tiny_t5", "split": "dev", "preset": "tiny", "seeds": [0]}
-    write_json(
-        FOLDER / "grace_beta_sweep.json", {"kind": "sweep", **about, "points": points, "chosen": [], "reported": []}
-    )
+    sweep = {"kind": "sweep", **about, "points": points, "chosen": [], "reported": []}
+    write_json(FOLDER / "grace_beta_sweep.json", Curve.model_validate(sweep))
     accuracy = {"value": 0.5, "low": 0.4, "high": 0.6, "interval": "wilson"}
     start, later = ({"round": number, "accuracy": accuracy, "seeds": {"0": 0.5}} for number in (0, 1))
     curves = [{"loop": "dpo_st", "title": "DPO-ST", "points": [later]}]
     rounds = {"kind": "rounds", **about, "n": 40, "start": start, "curves": curves, "reported": []}
-    write_json("results/figures/dpo_st_rounds.json", rounds)
+    write_json("results/figures/dpo_st_rounds.json", RoundFigure.model_validate(rounds))
+    ways = {
+        way: [
+            {"batch_size": size, "seconds_per_question": 1 / (speed * size), "questions_per_second": speed * size,
+             "normalised": speed / 8, "tokens_per_question": 3.0, "truncated": 0, "rounds": [1 / (speed * size)]}
+            for size in (1, 64)
+        ]
+        for way, speed in (("no_cot", 8), ("icot", 6), ("explicit_cot", 2))
+    }  # fmt: skip
+    measured = {"unit": "seconds", "questions": 6, "device": "cpu", "threads": 1, "dtype": "float32", "missing": {}}
+    named = {name: about[name] for name in ("task", "model", "preset")}
+    speed = {"kind": "icot_speed", **named, **measured, "ways": ways, "explicit_over_implicit": 3.0}
+    write_json(FOLDER / "icot_speed.json", Speed.model_validate(speed))
     claims = [
         {"paper": "grace", "claim": "GRACE beats greedy decoding", "verdict": "holds"},
         {"paper": "grace", "claim": "GRACE beats beam search", "verdict": "cannot tell"},
@@ -167,7 +181,9 @@ def write_world(root: Path, questions: int = 40) -> None:
     write_json("results/claims.json", {"claims": claims})
     model = FOLDER / "seed0/base/model"
     model.mkdir(parents=True)
-    (model / "curves.jsonl").write_text("".join(f'{{"step": {n}, "loss": {5 - n / 200}}}\n' for n in range(1, 701)))
+    (model / "curves.jsonl").write_text(
+        "".join(f'{{"step": {n}, "loss": {5 - n / 200}, "dev_reward": {n}, "epoch": 1}}\n' for n in range(1, 701))
+    )
     write_history()
 
 

@@ -1,5 +1,6 @@
 """Figures of the page: Vega-Lite specifications with their data and captions, from documents that exist."""
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from retrace.reporting.questions import Group, judged_answers
 
 Rows = list[dict[str, Any]]
 MOST_POINTS = 300  # of a training curve
+_SHOWN = re.compile(r"(?:^|_)(?:loss|reward|kl|accuracy)$|^rationale_length$")  # columns of training curves
 
 
 def percent(share: float) -> float:
@@ -260,6 +262,35 @@ def speeds(found: Found) -> Iterable[dict[str, Any]]:
         )
 
 
+def speeds_by_batch(found: Found) -> Iterable[dict[str, Any]]:
+    """Questions per second of implicit chain of thought and its baselines, over the batch size."""
+    for path, one in found.figures.get("icot_speed", []):
+        rows = [
+            {
+                "method": way,
+                "batch size": timing["batch_size"],
+                "questions per second": timing["questions_per_second"],
+                "seconds per question": timing["seconds_per_question"],
+                "speed relative to no CoT": timing["normalised"],
+                "tokens per question": timing["tokens_per_question"],
+            }
+            for way, timings in one["ways"].items()
+            for timing in timings
+        ]
+        ticks = {"values": sorted({row["batch size"] for row in rows})}
+        x = _axis("batch size", "batch size", scale={"type": "log", "base": 2}, axis=ticks)
+        ratio = one.get("explicit_over_implicit")
+        said = f" At batch size 1, implicit is {ratio:.1f} times as fast as explicit." if ratio else ""
+        yield figure(
+            f"Speed of chains of thought on {one['task']}, {one['model']}",
+            f"Wall time of one process on {one['questions']:,} questions, device {one['device']}, preset {one['preset']}."
+            f"{said}",
+            rows,
+            [path],
+            _lines(x, "questions per second", "questions per second", "method"),
+        )
+
+
 def thinned(rows: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
     """At most MOST_POINTS rows, evenly spaced, the first and the last among them."""
     if len(rows) <= MOST_POINTS:
@@ -268,12 +299,12 @@ def thinned(rows: Sequence[dict[str, float]]) -> Sequence[dict[str, float]]:
 
 
 def trainings(found: Found) -> Iterable[dict[str, Any]]:
-    """Loss and rewards over training steps, one figure for each task and model and quantity."""
+    """Losses, rewards and accuracies over training steps, one figure for each task, model and quantity."""
     blocks: dict[tuple[str, str], Rows] = defaultdict(list)
     files: dict[tuple[str, str], list[str]] = defaultdict(list)
     for path, points in found.curves.items():
         task, model, seed, checkpoint = Path(path).parts[-6:-2] if "model" in path else Path(path).parts[-5:-1]
-        for quantity in ("loss", "reward", "accuracy"):
+        for quantity in sorted({name for row in points for name in row if _SHOWN.search(name)}):
             there = [row for row in points if quantity in row]
             if len(there) > 1:
                 blocks[f"{task}, {model}", quantity] += [
@@ -282,14 +313,15 @@ def trainings(found: Found) -> Iterable[dict[str, Any]]:
                 ]
                 files[f"{task}, {model}", quantity].append(path)
     for (block, quantity), rows in blocks.items():
-        spec = _lines(_axis("step", "step"), quantity, quantity, "training")
+        words = quantity.replace("_", " ")
+        spec = _lines(_axis("step", "step"), quantity, words, "training")
         spec["layer"][0]["mark"] = {"type": "line"}
-        caption = f"{quantity.capitalize()} over the steps of training" + (
+        caption = f"{words.capitalize()} over the steps of training" + (
             f", at most {MOST_POINTS} points a training."
             if any(len(found.curves[file]) > MOST_POINTS for file in files[block, quantity])
             else "."
         )
-        yield figure(f"Training on {block}: {quantity}", caption, rows, files[block, quantity], spec)
+        yield figure(f"Training on {block}: {words}", caption, rows, files[block, quantity], spec)
 
 
 def calibrations(groups: Iterable[Group]) -> Iterable[dict[str, Any]]:
@@ -330,5 +362,5 @@ def calibrations(groups: Iterable[Group]) -> Iterable[dict[str, Any]]:
 
 def all_figures(found: Found, groups: Sequence[Group]) -> list[dict[str, Any]]:
     """Every figure for which there are data."""
-    makers = (accuracy_forests, difference_forests, sweeps, rounds, at_k, speeds, trainings)
+    makers = (accuracy_forests, difference_forests, sweeps, rounds, at_k, speeds, speeds_by_batch, trainings)
     return [one for make in makers for one in make(found)] + list(calibrations(groups))

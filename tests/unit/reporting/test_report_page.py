@@ -16,7 +16,7 @@ from retrace.errors import UserError
 from retrace.machine.storage import candidates_path, write_json
 from retrace.reporting import libraries, page
 from retrace.reporting.collect import collect
-from retrace.reporting.figures import all_figures, thinned
+from retrace.reporting.figures import all_figures, calibrations, thinned
 from retrace.reporting.history import collapsed, steps_of
 from retrace.reporting.questions import first_departure, fitting, groups_of, spread
 from retrace.reporting.remarks import remarks
@@ -159,9 +159,13 @@ def test_every_kind_of_document_has_its_figure(world: Path) -> None:
         "pass@k on arithmetic, tiny_t5",
         "maj@k on arithmetic, tiny_t5",
         "Accuracy against speed on arithmetic, tiny_t5",
+        "Speed of chains of thought on arithmetic, tiny_t5",
         "Training on arithmetic, tiny_t5: loss",
-        "Calibration of the discriminator on arithmetic, tiny_t5",
-    } - {"Calibration of the discriminator on arithmetic, tiny_t5"}
+        "Training on arithmetic, tiny_t5: dev reward",
+    }
+    speed = figures["Speed of chains of thought on arithmetic, tiny_t5"]
+    assert [row["questions per second"] for row in speed["rows"]] == [8, 512, 6, 384, 2, 128]
+    assert "implicit is 3.0 times as fast as explicit" in speed["caption"]
     forest = figures["Methods on arithmetic, tiny_t5"]["rows"]
     assert [(row["method"], row["accuracy"]) for row in forest] == [
         ("greedy", 32.5), ("self_consistency", 50.0), ("grace", 75.0),
@@ -172,6 +176,20 @@ def test_every_kind_of_document_has_its_figure(world: Path) -> None:
     assert (training["rows"][0]["step"], training["rows"][-1]["step"]) == (1, 700)
     assert "at most 300 points" in training["caption"]
     assert thinned(training["rows"][:5]) == training["rows"][:5]
+
+
+def test_the_discriminator_is_calibrated_where_its_shares_differ(world: Path) -> None:
+    found = collect(Path("results"))
+    groups = fitting(found.results, found.left_out)
+    assert list(calibrations(groups)) == [], "all shares fall into one tenth"
+    for row in groups[0].methods[0]["rows"]:
+        if not row[0]:
+            for _, candidates in row[4]:
+                candidates[0][3] -= 2.0
+    (calibration,) = calibrations(groups)
+    assert [(row["right"], row["answers"]) for row in calibration["rows"]] == [(0.0, 10), (100.0, 30)]
+    assert calibration["rows"][0]["share"] < calibration["rows"][1]["share"]
+    assert calibration["files"] == [str(path_of("grace"))]
 
 
 def test_cards_say_what_was_run_and_which_claims_hold(world: Path) -> None:
