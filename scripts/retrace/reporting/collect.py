@@ -5,6 +5,7 @@ Nothing is computed. A faulty file is named and left out.
 
 import csv
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -185,13 +186,14 @@ def _title(markdown: Path) -> str:
 
 
 def _curve(path: Path) -> list[dict[str, float]]:
-    """Rows of a training curve: numbers by name. A last line that is being written is left out."""
+    """Rows of a training curve: finite numbers by name. An incomplete last line is left out."""
     rows = []
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             row = json.loads(line)
         except ValueError:
             continue
-        if isinstance(row, dict) and "step" in row:
-            rows.append({name: value for name, value in row.items() if isinstance(value, int | float)})
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            numbers = {name: value for name, value in row.items() if isinstance(value, int | float)}
+            rows.append({name: value for name, value in numbers.items() if math.isfinite(value)})
     return rows

@@ -361,6 +361,16 @@ def calibrations(groups: Iterable[Group]) -> Iterable[dict[str, Any]]:
 
 
 def all_figures(found: Found, groups: Sequence[Group]) -> list[dict[str, Any]]:
-    """Every figure for which there are data."""
+    """Every figure for which there are data. A document that cannot be drawn is named in `found.left_out`."""
+    of_documents = {"sweep": sweeps, "rounds": rounds, "icot_speed": speeds_by_batch, "pass_at_k": at_k}
+    for kind, make in of_documents.items():
+        drawable = []
+        for path, document in found.figures.get(kind, []):
+            try:
+                list(make(Found(figures={kind: [(path, document)]})))
+                drawable.append((path, document))
+            except (AttributeError, KeyError, TypeError, ValueError) as error:
+                found.left_out.append(f"{path}: not a document of kind {kind} ({error!r}); rebuild it")
+        found.figures[kind] = drawable
     makers = (accuracy_forests, difference_forests, sweeps, rounds, at_k, speeds, speeds_by_batch, trainings)
     return [one for make in makers for one in make(found)] + list(calibrations(groups))

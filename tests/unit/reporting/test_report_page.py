@@ -264,6 +264,20 @@ def test_faulty_files_are_named_and_left_out(world: Path) -> None:
     ]
 
 
+def test_documents_that_cannot_be_drawn_and_curves_that_diverge_leave_the_rest(world: Path) -> None:
+    write_json(FOLDER / "old_beta_sweep.json", {"kind": "sweep", "task": "arithmetic"})
+    write_json(FOLDER / "dpo_st_pass_at_k.json", {"kind": "pass_at_k", "task": "arithmetic", "model": "x", "points": 3})
+    with open(FOLDER / "seed0/base/model/curves.jsonl", "a") as handle:
+        handle.write('{"step": 701, "loss": NaN, "dev_reward": Infinity}\n{"step": 702, "lo')
+    text = report()
+    assert "old_beta_sweep.json: not a document of kind sweep" in text
+    assert "dpo_st_pass_at_k.json: not a document of kind pass_at_k" in text
+    (figures,) = data_of(text, 'id="figures-data"')
+    titles = [one["title"] for one in figures]
+    assert "The discriminator's weight on arithmetic, tiny_t5" in titles
+    assert "Training on arithmetic, tiny_t5: loss" in titles
+
+
 def test_an_empty_folder_has_a_page_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("results").mkdir()
