@@ -141,10 +141,11 @@ def grids(document: Mapping[str, Any], files: list[str]) -> Iterator[Table]:
     if document.get("kind") != "table":
         raise ValueError(f"kind is {document.get('kind')!r}, a table was expected")
     for number, panel in enumerate(document["panels"]):
-        header = ["", *(_heading(column) for column in panel["columns"])]
+        header = ["Method", *(_heading(column) for column in panel["columns"])]
         rows = [[_heading(row["head"]), *(grid_cell(cell) for cell in row["cells"])] for row in panel["rows"]]
         name = document["name"] + (f"_{number + 1}" if number else "")
-        title = f"{document['paper_title']}: {document['title']}" + (f", {panel['title']}" if number else "")
+        title = f"{document['paper_title']}: {document['title']}"
+        title += f" ({panel['title']})" if len(document["panels"]) > 1 else ""
         about = f"{document['caption']} {LEGEND}"
         yield Table(name, title, header, rows, files, about, grid=True, missing=_first_missing(panel))
 

@@ -220,6 +220,7 @@ def test_a_tables_document_is_shown_in_the_papers_shape(world: Path) -> None:
     text = report()
     assert 'data-table="grace_table1" data-long="" data-grid="yes"' in text
     assert 'data-table="grace_table1_2"' in text
+    assert text.count(">GRACE: Table 1 (the paper&#39;s)</h3>") == 2
     assert "33.0 [30.0 to 36.0] (34.3) ✓" in text
     assert "<td>(66.2)</td>" in text
     assert (
