@@ -25,6 +25,7 @@
 #   results/figures/latro_{task}_{model}.svg                                 reward, KL, length and accuracy over LaTRO's training
 #   results/tables/{table}.{html,md,csv,tex,json}                            a table or figure of a paper: reported and reproduced
 #   results/claims.{json,md,html}                                            the claims of the papers, each with its paired test
+#   results/report.html                                                      one page that shows what is in results/
 #
 # Names are those of the YAML files in config/tasks, models, checkpoints, decoders and methods, and of the user's own (`own`).
 # A method may also be {checkpoint}_{decoder}, a decoder alone, a checkpoint of a round (dpo_st_round2), and any of these with

@@ -14,7 +14,7 @@ from snakemake.exceptions import WorkflowError
 
 from retrace.workflow import definitions
 from retrace.workflow.commands import benchmarks, logs, on_devices, printed, program, run, training
-from retrace.workflow.default_targets import compared_results, default_targets
+from retrace.workflow.default_targets import REPORT, compared_results, default_targets
 from retrace.workflow import jobs
 from retrace.workflow.names import base_decoder
 from retrace.cli import arguments_of

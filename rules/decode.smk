@@ -25,7 +25,7 @@ rule decode:
     params:
         **common_params(),
         arguments=decoder_arguments,
-        speed=speed(),
+        speed=decoding_speed,
         shards=decode_shards,
         form=form_option,
     message:

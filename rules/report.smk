@@ -1,4 +1,4 @@
-"""Tables and figures."""
+"""Tables, figures and the page that shows them."""
 
 
 rule make_table:
@@ -91,3 +91,20 @@ rule plot_sweep:
             "plot_sweep {TASK} {MODEL} {PAPERS} {SEEDS} --sweeps {input.sweeps}"
             " --json {output.json} --svg {output.svg}"
         )
+
+
+rule make_report:
+    """One page that shows what is in results/. It makes nothing else if it is the only target."""
+    input:
+        shown_files,
+    output:
+        "results/report.html",
+    log:
+        "logs/report.log",
+    localrule: True
+    params:
+        results=results_digest,
+    message:
+        "Writing {output}, which shows what is in results/"
+    shell:
+        program("make_report --results results --config $RETRACE_CONFIG --output {output}")

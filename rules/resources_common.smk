@@ -64,3 +64,13 @@ def speed(section=None):
         return [*section_argv(wildcards, section)[1]]
 
     return argv
+
+
+def decoding_speed(wildcards, threads):
+    """Params function: `speed`, and whether guided decoding keeps its candidates, which changes no prediction."""
+    algorithm = settings.decoder_files.algorithm(base_decoder(wildcards.decoder))
+    keeps = ["--keep-candidates", settings.values.keep_candidates]
+    return [
+        *speed()(wildcards, threads),
+        *(keeps if "keep_candidates" in algorithm.command_options.model_fields else []),
+    ]

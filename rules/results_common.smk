@@ -2,6 +2,7 @@
 
 from snakemake.output_index import OutputIndex
 
+from retrace.machine.file_times import digest_of_times
 from retrace.machine.storage import sha256_of
 from retrace.yaml_files import read_yaml
 from retrace.workflow.cards import measured
@@ -266,3 +267,22 @@ def claim_state(wildcards):
 def table_configuration(wildcards):
     """Params function: the user's configuration as JSON, without what says how a run goes about it."""
     return json.dumps({name: value for name, value in config.items() if name != "tables"}, sort_keys=True)
+
+
+# ---------------------------------------------------------------- report
+
+
+def shown_files(wildcards):
+    """Input function: the other targets of this run, so that the report is made last; none if it is the only target."""
+    if command_line() is None:
+        return []
+    by_default = not requested_targets() or "all" in requested_targets()
+    files = dict.fromkeys(requested_files() + (default_targets(settings) if by_default else []))
+    return [file for file in files if file != REPORT] if REPORT in files else []
+
+
+def results_digest(wildcards):
+    """Params function: a digest of what is in results/, for a report that is the only target; see `shown_files`."""
+    if shown_files(wildcards):
+        return ""
+    return digest_of_times("results", leave_out=[REPORT, "results/data", "results/models"])

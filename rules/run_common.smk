@@ -89,9 +89,9 @@ def show_progress():
 
 
 def print_results():
-    """Print the measured values of the requested result files."""
+    """Print the measured values of the requested result files, and where the report is."""
     targets = requested_files() or default_targets(settings)
-    found = [target for target in targets if target.endswith(".json") and Path(target).exists()]
+    found = [target for target in targets if target.endswith((".json", REPORT)) and Path(target).exists()]
     if found:
         subprocess.run([sys.executable, str(SCRIPTS / "show_results.py"), *found], check=False)
 

@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     from retrace.errors import UserError
     from retrace.machine.checksums import faults_of
+    from retrace.machine.storage import made_with
 
     artifacts = artifacts_to_check(args.checksums, args.targets, options)
     faults = [fault for artifact in artifacts for fault in faults_of(artifact, args.checksums)]
@@ -52,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{fault.file}: {fault.fault}")
     if len(faults) > SHOWN:
         print(f"... and {len(faults) - SHOWN} more")
-    bad = list(dict.fromkeys(fault.artifact for fault in faults))
+    bad = list(dict.fromkeys(made_with(fault.artifact) for fault in faults))
     command = ["snakemake", *(args.targets or bad), "--forcerun", *bad]
     # Leave --snakefile out of the command if Snakemake finds the workflow by itself.
     shown = options if args.snakefile or not Path("Snakefile").is_file() else options[2:]
@@ -62,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     done = subprocess.run([sys.executable, "-m", *command, *options], check=False)
     if done.returncode:
         raise UserError("the bad files could not be rebuilt; Snakemake says why above")
-    left = [fault for artifact in bad for fault in faults_of(artifact, args.checksums)]
+    again = dict.fromkeys([*bad, *(fault.artifact for fault in faults)])
+    left = [fault for artifact in again for fault in faults_of(artifact, args.checksums)]
     if left:
         raise UserError(f"{left[0].file}: {left[0].fault}, although it was rebuilt; check the disk")
     print(f"{len(bad)} rebuilt")
@@ -92,10 +94,11 @@ def artifacts_to_check(records: str, targets: Sequence[str], options: Sequence[s
     found = recorded_artifacts(records)
     if not targets:
         return found
+    from retrace.machine.storage import made_with
     from retrace.planning.jobs import planned_jobs
 
     behind = {file for job in planned_jobs(targets, options, force=True) for file in job.output}
-    return [artifact for artifact in found if artifact in behind]
+    return [artifact for artifact in found if made_with(artifact) in behind]
 
 
 if __name__ == "__main__":

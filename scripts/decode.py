@@ -8,7 +8,8 @@
 Inputs:  --model (a checkpoint folder), --data (Example rows), and the algorithm's other files: for guided
          --discriminator (a folder), and --choices (JSON with beta and temperature) if beta is `choose`.
 Output:  Prediction rows in the order of the data; shard I of N is the I-th block of consecutive rows. Beside them, in
-         NAME.timing.jsonl, how long it took. On a CPU with exact rows (see --exact), neither --batch-size
+         NAME.timing.jsonl, how long it took, and in NAME.candidates.jsonl.gz, where guided decoding keeps them
+         (--keep-candidates), all candidates of each step. On a CPU with exact rows (see --exact), neither --batch-size
          nor sharding changes a byte of the output.
 Answers are kept in state/NAME.jsonl next to the output until the job is done: after a kill, the same command resumes.
 """
@@ -38,7 +39,7 @@ def parser_of(known: Sequence[Algorithm]) -> argparse.ArgumentParser:
     for algorithm in known:
         kind = kinds.add_parser(
             algorithm.name,
-            parents=[cli.command(None, algorithm.options)],
+            parents=[cli.command(None, algorithm.command_options)],
             conflict_handler="resolve",
             description=algorithm.options.__doc__,
             help=(algorithm.options.__doc__ or "").split("\n")[0],
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     known = algorithms()
     args = parser_of(list(known.values())).parse_args(arguments)
     algorithm = known[args.algorithm]
-    options = cli.section_from(args, algorithm.options)
+    options = cli.section_from(args, algorithm.command_options)
     beside = {name: getattr(args, name) for name in algorithm.needs}
     form = args.form if algorithm.has_forms else None
 
@@ -80,6 +81,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     most = getattr(options, "max_questions", -1)  # an exam may cover only the first questions
     examples = shard_of(everything[:most] if most >= 0 else everything, args.shard, args.shards)
     options = algorithm.complete(options, beside)
+    if keeps := hasattr(options, "keep_candidates"):
+        options = options.for_split(len(everything))
+        keeps = options.keep_candidates == "always"
     generator = algorithm.open(options, args.model, args.model_file, args.task_file, form)
     if generator.decoder.ends > 1 and not algorithm.several_ends:
         raise UserError(
@@ -90,12 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     depends = {"decoder": algorithm.name, "seed": args.seed, "shard": [args.shard, args.shards], "prompts": prompts}
     depends |= {"options": what_counts(options), "device": generator.decoder.device.type}
     depends["form"] = form  # answers are parsed with it as well; implicit decoding has none
+    if keeps:  # rows of an earlier run without them are of no use
+        depends["candidates"] = True
     files = [args.model, args.model_file, args.task_file, args.data, *beside.values()]
     predictions = answered(
         PartialFile(args.output, fingerprint(depends, [__file__, *files])),
         examples,
         lambda left: algorithm.answer(generator, options, left, args.seed, beside),
         args.output,
+        keeps,
     )
     right = sum(prediction.correct for prediction in predictions)
     seconds = sum(prediction.seconds or 0.0 for prediction in predictions)
@@ -103,26 +110,38 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def answered(
-    kept: "PartialFile", examples: "list[Example]", answer: "Callable[[list[Example]], Answered]", output: str
+    kept: "PartialFile",
+    examples: "list[Example]",
+    answer: "Callable[[list[Example]], Answered]",
+    output: str,
+    keep_candidates: bool = False,
 ) -> "list[Prediction]":
     """Answer all examples that no earlier run of this job has answered, and write the predictions in order.
 
-    answer: yields the index and the prediction of each example that it is given, in any order.
+    answer: yields the index and the prediction of each example that it is given, in any order. keep_candidates: also
+    write the candidates that the predictions carry.
     """
+    from retrace.evaluation.candidates import write_candidates
     from retrace.evaluation.predictions import write_predictions
     from retrace.schemas import Prediction
 
     predictions = {
-        entry["index"]: Prediction.model_validate(entry["row"] | {"seconds": entry["seconds"]})
+        entry["index"]: Prediction.model_validate(
+            entry["row"] | {"seconds": entry["seconds"], "candidates": entry.get("candidates")}
+        )
         for entry in kept.entries
     }
     left = [index for index in range(len(examples)) if index not in predictions]
     for place, prediction in answer([examples[index] for index in left]):
         predictions[left[place]] = prediction
         row = prediction.model_dump(mode="json")
-        kept.append({"index": left[place], "seconds": prediction.seconds, "row": row})
+        entry = {"index": left[place], "seconds": prediction.seconds, "row": row}
+        if prediction.candidates is not None:
+            entry["candidates"] = prediction.candidates.model_dump(mode="json")
+        kept.append(entry)
         report(len(predictions), len(examples))
     found = [predictions[index] for index in range(len(examples))]
+    write_candidates(output, found, keep_candidates)
     write_predictions(output, found)
     kept.finish()
     return found

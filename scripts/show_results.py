@@ -2,7 +2,8 @@
 
     python scripts/show_results.py results/arithmetic/tiny_t5/*_acc.json results/arithmetic/tiny_t5/compare/*.json
 
-Inputs:  JSON documents that Retrace wrote; other files are only listed. Output: text for the terminal, or a file.
+Inputs:  JSON documents that Retrace wrote; other files are only listed, a page (.html) at the end. Output: text for the
+         terminal, or a file.
 """
 
 from collections import Counter
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from retrace.machine.storage import read_json, write_text
 
     results, comparisons = [], []
+    pages = [path for path in args.files if path.endswith(".html")]
     for path in args.files:
         document = read_json(path) if path.endswith(".json") else None
         kind = document.get("kind") if isinstance(document, dict) else None
@@ -32,8 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         elif kind == "comparison":
             comparisons.append(load_document(path, Comparison))
     lines = result_lines(results) + comparison_lines(comparisons)
-    folders = Counter(str(Path(path).parent) for path in args.files)
-    lines += ["", "files:", *[f"  {folder}/  ({count})" for folder, count in folders.items()]]
+    folders = Counter(str(Path(path).parent) for path in args.files if path not in pages)
+    if folders:
+        lines += ["", "files:", *[f"  {folder}/  ({count})" for folder, count in folders.items()]]
+    if pages:
+        lines += ["", *[f"everything on one page: {path}" for path in pages]]
     text = "\n".join(lines).lstrip("\n") + "\n"
     if args.output:
         write_text(args.output, text)

@@ -1,5 +1,6 @@
 """Rows of the JSONL files that rules exchange. Unknown keys are rejected."""
 
+import operator
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
@@ -123,6 +124,35 @@ class Sample(Row):
     )
 
 
+class Candidate(Row):
+    """One of the steps that guided decoding chose among."""
+
+    text: str
+    tokens: int = Field(ge=1, description="generated tokens, those that the calculator wrote included")
+    language_model: Score = Field(description="the language model's score in the mixture")
+    discriminator: Score | None = Field(description="the discriminator's raw score; None where it was not asked")
+    mixed: Score = Field(description="the score that decides")
+    calculated: list[tuple[int, int]] = Field(
+        default=[], exclude_if=operator.not_, description="start and end in `text` of what the calculator wrote"
+    )
+
+
+class CandidateStep(Row):
+    """All candidates for one step of a solution."""
+
+    chosen: int = Field(ge=0, description="index of the candidate that was taken")
+    candidates: list[Candidate] = Field(min_length=1)
+
+
+class QuestionCandidates(Row):
+    """What guided decoding saw for one question: a line of NAME.candidates.jsonl.gz next to its predictions."""
+
+    version: Literal[1] = Field(default=1, description="of this schema")
+    example_id: str
+    prediction: str = Field(description="digest of the prediction that these steps led to")
+    samples: list[list[CandidateStep]] = Field(description="the steps of each sample of the prediction")
+
+
 class Prediction(Row):
     """Output of one decoder for one question; deterministic for a seed."""
 
@@ -139,6 +169,9 @@ class Prediction(Row):
         default=None,
         exclude=True,
         description="share of this question in its batch's wall time; not in the file, see `Timing`",
+    )
+    candidates: QuestionCandidates | None = Field(
+        default=None, exclude=True, description="all candidate steps; not in the file, see `QuestionCandidates`"
     )
 
 

@@ -127,7 +127,7 @@ def agreement(generator, discriminator, options, plain) -> tuple[int, int]:
     lengths = torch.tensor([[len(row) for row in seen[2]] for seen in plain.seen])
     found = Candidates(tokens, lengths, logprobs.sum(-1), language_model_scores(logprobs, lengths))
     paths = [Path(index, 0, [0], tokens=seen[1]) for index, seen in enumerate(plain.seen)]
-    choices, _, _ = choose_steps(guided.judge, paths, [seen[0] for seen in plain.seen], found, [options.beta], options)
+    choices, *_ = choose_steps(guided.judge, paths, [seen[0] for seen in plain.seen], found, [options.beta], options)
     return sum(choice == [seen[4]] for choice, seen in zip(choices, plain.seen, strict=True)), len(plain.seen)
 
 

@@ -48,6 +48,7 @@ def results(folder: Path) -> dict[str, object]:
             text = file.read_bytes()
             found[str(file.relative_to(folder))] = without_cost(json.loads(text)) if file.suffix == ".json" else text
     del found["results/configuration.yaml"]  # names the cluster
+    del found["results/report.html"]  # shows what each job took
     return found
 
 
@@ -65,7 +66,7 @@ COMPUTING = {
 }
 STAYING = {
     *("prepare_data", "gather_trajectories", "gather_predictions", "save_configuration", "score_method"),
-    *("score_headline", "compare_methods", "make_table", "plot_sweep", "all"),
+    *("score_headline", "compare_methods", "make_table", "plot_sweep", "make_report", "all"),
 }
 
 

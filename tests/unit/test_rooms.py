@@ -15,6 +15,7 @@ FLOORS = [
     ("workflow",),
     ("systems",),
     ("decoding", "training"),
+    ("reporting",),
     ("evaluation",),
     ("planning",),
     ("prompting",),

@@ -143,8 +143,8 @@ for _method in OF_THE_TABLE:
 
 
 def behind(*files: str) -> set[str]:
-    """These files, all that is made from them, and the configuration that is saved beside the results."""
-    found, todo = {"results/configuration.yaml"}, list(files)
+    """These files, all that is made from them, the configuration that is saved beside the results, and the report."""
+    found, todo = {"results/configuration.yaml", "results/report.html"}, list(files)
     while todo:
         file = todo.pop()
         if file not in found:

@@ -171,6 +171,28 @@ def test_what_is_no_task_is_a_target_too(workflow) -> None:
     assert jobs(workflow.dry("results/configuration.yaml")) == {"save_configuration": 1, "total": 1}
 
 
+def test_the_report_makes_nothing_else_and_comes_behind_what_is_asked_for_with_it(workflow) -> None:
+    report = "results/report.html"
+    assert jobs(workflow.dry(report)) == {"make_report": 1, "total": 1}
+    shown = workflow.dry("results/configuration.yaml", report)
+    assert jobs(shown) == {"make_report": 1, "save_configuration": 1, "total": 2}
+    waits = r"Writing results/report\.html.*\nReason: .*Input files updated by another job: (.*)"
+    assert re.search(waits, shown)[1] == "results/configuration.yaml"
+    shown = workflow.dry("all", "results/arithmetic/grace_acc.json", "--config", "preset=smoke")
+    behind = set(re.search(waits, shown)[1].split(", "))
+    assert {"results/arithmetic/grace_acc.json", "results/arithmetic/tiny_t5/beam_acc.json"} <= behind
+
+
+def test_guided_decoding_is_told_whether_to_keep_its_candidates(workflow) -> None:
+    targets = [f"results/arithmetic/tiny_t5/{method}_acc.json" for method in ("grace", "greedy")]
+    for words, keeps in (([], "auto"), (["keep_candidates=always"], "always")):
+        shown = workflow.dry(*targets, "--printshellcmds", "--config", "preset=smoke", *words)
+        commands = re.findall(r"decode\.py (\w+) .*", shown)
+        assert sorted(commands) == ["greedy", "guided"]
+        told = re.findall(r"decode\.py (\w+) .*--keep-candidates (\w+)", shown)
+        assert told == [("guided", keeps)]
+
+
 def test_another_folder_without_a_configuration_takes_the_one_of_the_checkout(copied_project, workflow_class) -> None:
     checkout = copied_project()
     (checkout / "config" / "config.yaml").write_text("preset: smoke\n")

@@ -16,7 +16,7 @@ from retrace.sections import Section
 
 if TYPE_CHECKING:
     from retrace.decoding.setup import Generator
-    from retrace.schemas import Example, Prediction, Sample
+    from retrace.schemas import Example, Prediction, QuestionCandidates, Sample
     from retrace.tasks.base import Task
 
 Files = Mapping[str, str | None]  # paths, by the names in `Algorithm.needs`; None: not set
@@ -37,6 +37,7 @@ class Drawn:
     samples: "list[Sample]"
     seconds: float
     tokens: int | None = None
+    candidates: "QuestionCandidates | None" = None
 
 
 Sampler = Callable[["Generator", Any, "Sequence[Example]", int, Files], Iterator[Drawn]]
@@ -77,6 +78,7 @@ class Algorithm:
     Args:
         name: Its name in decode.py and config/decoders.
         options: The class of its options; decode.py's command line is made from it.
+        run_options: A subclass with options that change no prediction and are in no section; decode.py takes these, too.
         sample: Yields the samples of every question, in any order. Gets generator, options, questions, seed, files.
         choose: The index of the sample that counts. Gets task and samples.
         sections: Configuration sections with options for it, by name; empty: one section with the algorithm's name. A
@@ -94,6 +96,7 @@ class Algorithm:
     options: type[Section]
     sample: Sampler
     choose: Chooser = majority_vote
+    run_options: type[Section] | None = None
     sections: Mapping[str, type[Section]] = field(default_factory=dict)
     needs: Mapping[str, str] = field(default_factory=dict)
     complete: Callable[[Any, Files], Any] = as_given
@@ -102,6 +105,11 @@ class Algorithm:
     several_ends: bool = True
     in_steps: bool = False
     only_for: str | None = None
+
+    @property
+    def command_options(self) -> type[Section]:
+        """The options that decode.py takes."""
+        return self.run_options or self.options
 
     @property
     def option_sections(self) -> dict[str, type[Section]]:
@@ -117,7 +125,9 @@ class Algorithm:
         for drawn in self.sample(generator, options, examples, seed, files or {}):
             chosen = self.choose(generator.task, drawn.samples)
             example = examples[drawn.index]
-            yield drawn.index, make_prediction(example, drawn.samples, chosen, drawn.seconds, drawn.tokens)
+            prediction = make_prediction(example, drawn.samples, chosen, drawn.seconds, drawn.tokens)
+            prediction.candidates = drawn.candidates
+            yield drawn.index, prediction
 
 
 REGISTERED: dict[str, Algorithm] = {}

@@ -9,13 +9,14 @@ choose differently.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
 from retrace.decoding.batch_size import ROWS_ON_PROCESSOR, in_batches, rows_for
 from retrace.decoding.candidates import Candidates, StepWriter
+from retrace.decoding.kept_candidates import candidate_rows, of_question
 from retrace.decoding.options import Guided
 from retrace.decoding.random_streams import row_keys, uniform
 from retrace.decoding.selection import mixed_scores, select
@@ -24,7 +25,7 @@ from retrace.decoding.state import State
 from retrace.decoding.step_judge import StepJudge
 from retrace.decoding.vote import majority, make_prediction, make_sample
 from retrace.errors import UserError
-from retrace.schemas import Example, Prediction
+from retrace.schemas import Candidate, CandidateStep, Example, Prediction
 
 if TYPE_CHECKING:
     from retrace.decoding.engine import SharedPrefix
@@ -45,13 +46,41 @@ class Path:
     logprob: float = 0.0
     judged: list[float] = field(default_factory=list)  # the discriminator's scores of the chosen steps
     written: int = 0  # tokens of all candidates
+    seen: list[CandidateStep] = field(default_factory=list)  # all candidates of each step, where they are kept
 
-    def grown(self, betas: list[int], step: list[int], whole: bool, logprob: float, score: float | None) -> "Path":
+    def grown(
+        self,
+        betas: list[int],
+        step: list[int],
+        whole: bool,
+        logprob: float,
+        score: float | None,
+        seen: Sequence[CandidateStep] = (),
+    ) -> "Path":
         """A copy extended by one step."""
         tokens = self.tokens + step
         start = len(tokens) if whole else self.step_start
         judged = self.judged if score is None else [*self.judged, score]
-        return Path(self.question, self.sample, betas, tokens, start, self.logprob + logprob, judged, self.written)
+        return Path(
+            self.question,
+            self.sample,
+            betas,
+            tokens,
+            start,
+            self.logprob + logprob,
+            judged,
+            self.written,
+            [*self.seen, *seen],
+        )
+
+
+class Chosen(NamedTuple):
+    """What was chosen for each path, and why."""
+
+    choices: list[list[int]]  # in the order of the path's values of beta
+    raw: list[list[float] | None]  # the discriminator's scores of the candidates; None where it was not asked
+    answers: list[bool]  # whether every candidate is an answer
+    mixed: list[list[list[float]]]  # the scores that decided, for each of the path's values of beta
 
 
 def choose_steps(
@@ -62,12 +91,11 @@ def choose_steps(
     betas: Sequence[float],
     options: Guided,
     numbers: Tensor | None = None,
-) -> tuple[list[list[int]], list[list[float] | None], list[bool]]:
+) -> Chosen:
     """Choose a candidate for every path and each of its values of beta.
 
     questions: text of each path's question. found: candidates of the paths. numbers: uniform [P], to draw the choice
-    instead of taking the best. Returns, a path: the choices in the order of its betas; the raw scores of its
-    candidates (None where the discriminator was not asked); whether every candidate is an answer.
+    instead of taking the best.
     """
     exists = found.exists
     rows, lengths = found.tokens.tolist(), found.lengths.tolist()
@@ -88,6 +116,7 @@ def choose_steps(
             line[exists[i]] = torch.tensor(values, dtype=torch.float64)
             scores[i], raw[i] = line, line.tolist()
     choices: list[list[int]] = [[] for _ in paths]
+    mixed: list[list[list[float]]] = [[] for _ in paths]
     for beta in range(len(betas)):
         concerned = [i for i, path in enumerate(paths) if beta in path.betas]
         if not concerned:
@@ -100,17 +129,26 @@ def choose_steps(
             all_answers=torch.tensor([answers[i] for i in concerned]),
             exists=exists[concerned],
         )
-        for i, choice in zip(concerned, select(final, None if numbers is None else numbers[concerned]), strict=True):
-            choices[i].append(int(choice))
-    return choices, raw, answers
+        taken = select(final, None if numbers is None else numbers[concerned]).tolist()
+        for i, choice, values in zip(concerned, taken, final.tolist(), strict=True):
+            choices[i].append(choice)
+            mixed[i].append(values)
+    return Chosen(choices, raw, answers, mixed)
 
 
 class GuidedDecoder:
     """Guided decoding with one generator, one discriminator and one set of options."""
 
     def __init__(
-        self, generator: Generator, discriminator: "StepDiscriminator | None", options: Guided, seed: int
+        self,
+        generator: Generator,
+        discriminator: "StepDiscriminator | None",
+        options: Guided,
+        seed: int,
+        keep: bool = False,
     ) -> None:
+        """keep: have finished paths carry all candidates of their steps, with the scores of their first value of beta."""
+        self.keep = keep
         self.decoder, self.task, self.options, self.seed = generator.decoder, generator.task, options, seed
         self.writer = StepWriter(
             generator.decoder, generator.task.delimiter, options, generator.calculator, generator.masked_results
@@ -202,19 +240,19 @@ class GuidedDecoder:
         numbers = [path.sample * count + candidate for path in paths for candidate in range(count)]
         keys = row_keys(self.seed, [name for name in owners for _ in range(count)], numbers).view(len(paths), count)
         written = torch.tensor([len(path.tokens) for path in paths])
-        found = self.writer.write(
-            state,
-            keys,
-            written,
-            (options.max_new_tokens - written).clamp(max=options.max_step_tokens),
-            [path.tokens[path.step_start :] for path in paths],
-        )
+        open_steps = [path.tokens[path.step_start :] for path in paths]
+        limits = (options.max_new_tokens - written).clamp(max=options.max_step_tokens)
+        found = self.writer.write(state, keys, written, limits, open_steps)
         drawn = None
         if options.selection == "sample":
             # Streams of negative samples belong to no candidate.
             drawn = uniform(row_keys(self.seed, owners, [-2 - path.sample for path in paths]), step)
         asked = [questions[path.question] for path in paths]
-        choices, raw, answers = choose_steps(self.judge, paths, asked, found, betas, options, drawn)
+        chosen = choose_steps(self.judge, paths, asked, found, betas, options, drawn)
+        choices, raw, answers, _ = chosen
+        rows: list[list[Candidate]] = []
+        if self.keep:
+            rows = candidate_rows(self.writer, found, open_steps, raw, [values[0] for values in chosen.mixed])
         for place, path in enumerate(paths):
             path.written += int(found.lengths[place].sum())
             for choice in dict.fromkeys(choices[place]):
@@ -222,7 +260,10 @@ class GuidedDecoder:
                 tokens = found.tokens[place, choice, : int(found.lengths[place, choice])].tolist()
                 score = raw[place][choice] if raw[place] is not None else None
                 whole = tokens[-1] in self.writer.delimiters
-                grown = path.grown(agreeing, tokens, whole, float(found.logprobs[place, choice]), score)
+                # Beam search may find fewer candidates than places.
+                number = int(found.exists[place, :choice].sum())
+                seen = [CandidateStep(chosen=number, candidates=rows[place])] if self.keep else []
+                grown = path.grown(agreeing, tokens, whole, float(found.logprobs[place, choice]), score, seen)
                 answered = answers[place] or self.judge.step(tuple(tokens))[1]
                 yield place, grown, tokens, answered or tokens[-1] in self.writer.last_words
 
@@ -239,19 +280,20 @@ def solve_for_betas(
     options: Guided,
     betas: Sequence[float],
     seed: int,
+    keep: bool = False,
 ) -> Iterator[tuple[int, list[Prediction]]]:
     """For each example (its index) one prediction for each value of beta; the same as decoding for each on its own.
 
     Batches hold questions of like length, and come as they are done: NOT in the order of the examples. discriminator:
-    None is enough where every beta is 0. Raises UserError for a question that is too long, for a beta outside 0..1 and
-    for a missing discriminator.
+    None is enough where every beta is 0. keep: predictions carry all candidates (with a single value of beta). Raises
+    UserError for a question that is too long, for a beta outside 0..1 and for a missing discriminator.
     """
     for beta in betas:
         if not isinstance(beta, int | float) or not 0 <= beta <= 1:
             raise UserError(f"--beta {beta}: give a number from 0 to 1, or --choices FILE where it is to be chosen")
     if discriminator is None and any(beta > 0 for beta in betas):
         raise UserError("beta is above 0, but no discriminator was given; add --discriminator DIR or set --beta 0")
-    guided = GuidedDecoder(generator, discriminator, options, seed)
+    guided = GuidedDecoder(generator, discriminator, options, seed, keep and len(betas) == 1)
     prompts = generator.decoder.encode(
         [generator.prompt(example.question) for example in examples],
         [example.id for example in examples],
@@ -303,4 +345,7 @@ def _prediction(guided: GuidedDecoder, example: Example, paths: list[Path], seco
         for path in paths
     ]
     chosen = majority([sample.answer for sample in samples], guided.task.canonical)
-    return make_prediction(example, samples, chosen, seconds, sum(path.written for path in paths))
+    prediction = make_prediction(example, samples, chosen, seconds, sum(path.written for path in paths))
+    if guided.keep:
+        prediction.candidates = of_question(prediction, [path.seen for path in paths])
+    return prediction

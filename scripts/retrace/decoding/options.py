@@ -72,6 +72,26 @@ class Guided(Decoding):
     )
 
 
+Keep = Literal["auto", "always", "never"]
+KEPT_BY_DEFAULT = 2000  # questions
+
+
+class KeptGuided(Guided):
+    """Stepwise decoding guided by a discriminator. GRACE section 3.3; beta 0 is the language model alone."""
+
+    keep_candidates: Keep = Field(
+        default="auto",
+        description="write all candidates of each step next to the predictions; auto: for splits of up to "
+        f"{KEPT_BY_DEFAULT:,} questions; does not change the predictions",
+        json_schema_extra=SPEED_ONLY,
+    )
+
+    def for_split(self, questions: int) -> "KeptGuided":
+        """The options with `always` or `never` in place of `auto`. questions: the number of questions in the whole split."""
+        keep = questions <= KEPT_BY_DEFAULT if self.keep_candidates == "auto" else self.keep_candidates == "always"
+        return self.model_copy(update={"keep_candidates": "always" if keep else "never"})
+
+
 class Stepwise(Guided):
     """Stepwise decoding by the language model alone: the control for the discriminator."""
 

@@ -104,7 +104,7 @@ def _choices(
     )
     paths = [Path(index, 0, [0, 1], tokens=prefix) for index, prefix in enumerate(prefixes)]
     questions = [context.question for context in batch]
-    choices, _, _ = choose_steps(guided.judge, paths, questions, found, [1.0, 0.0], guided.options)
+    choices, *_ = choose_steps(guided.judge, paths, questions, found, [1.0, 0.0], guided.options)
     rights = []
     for index, context in enumerate(batch):
         texts = [

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from retrace.decoding.algorithms import Algorithm, Drawn, Files, register_algorithm
-from retrace.decoding.options import Guided, GuidedVote, Stepwise
+from retrace.decoding.options import Guided, GuidedVote, KeptGuided, Stepwise
 from retrace.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def _chosen(options: Guided, path: str | None) -> Guided:
 
     chosen = read_json(path)
     try:
-        return Guided.model_validate(options.model_dump() | {name: chosen[name] for name in ("beta", "temperature")})
+        return type(options).model_validate(
+            options.model_dump() | {name: chosen[name] for name in ("beta", "temperature")}
+        )
     except (KeyError, TypeError, ValueError) as error:
         fault = str(error).split("\n")[0]
         raise UserError(f"{path}: needs numbers beta and temperature ({fault}); make it again by its rule") from None
@@ -46,8 +48,9 @@ def guided_samples(
 
     folder = files.get("discriminator")
     judge = load_discriminator(folder, generator.decoder.device, options.exact) if options.beta and folder else None
-    for index, (found,) in solve_for_betas(generator, judge, examples, options, [options.beta], seed):
-        yield Drawn(index, found.samples, found.seconds or 0.0, found.tokens)
+    keep = isinstance(options, KeptGuided) and options.keep_candidates == "always"
+    for index, (found,) in solve_for_betas(generator, judge, examples, options, [options.beta], seed, keep):
+        yield Drawn(index, found.samples, found.seconds or 0.0, found.tokens, found.candidates)
 
 
 register_algorithm(
@@ -55,6 +58,7 @@ register_algorithm(
         "guided",
         Guided,
         sample=guided_samples,
+        run_options=KeptGuided,
         sections={"stepwise": Stepwise, "grace": Guided, "grace_self_consistency": GuidedVote},
         needs={
             "discriminator": "folder of the step discriminator; not needed where beta is 0",

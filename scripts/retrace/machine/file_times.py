@@ -1,12 +1,13 @@
-"""Files with modification times in the future, caused by a wrong clock.
+"""Modification times: those in the future, caused by a wrong clock, and whether anything in a folder has changed.
 
-They look newer than anything written from now on, so that Snakemake takes outdated files for current ones.
+Files from the future look newer than anything written from now on, so that Snakemake takes outdated files for current ones.
 """
 
+import hashlib
 import os
 import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 AHEAD = 60.0  # tolerated clock difference between file server and machine, in seconds
@@ -58,3 +59,18 @@ def walk(folder: str | Path) -> Iterator[str]:
         yield entry.path
         if entry.is_dir(follow_symlinks=False):
             yield from walk(entry.path)
+
+
+def digest_of_times(folder: str | Path, leave_out: Collection[str] = ()) -> str:
+    """Digest of the names, sizes and times of all files in a folder, hidden ones and the paths in `leave_out` excepted."""
+    digest = hashlib.sha256()
+    for path in sorted(walk(folder)):
+        inside = Path(path).relative_to(folder)
+        if any(part.startswith(".") for part in inside.parts) or any(
+            Path(path).is_relative_to(one) for one in leave_out
+        ):
+            continue
+        if os.path.isfile(path):
+            facts = os.stat(path)
+            digest.update(f"{inside}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode())
+    return digest.hexdigest()[:16]

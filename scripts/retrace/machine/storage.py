@@ -3,16 +3,18 @@
 import contextlib
 import errno
 import glob
+import gzip
 import hashlib
 import json
 import os
 import shutil
 import socket
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -155,6 +157,16 @@ def counts_path(rows: str | Path) -> Path:
     return Path(rows).with_suffix(".counts.jsonl")
 
 
+def candidates_path(rows: str | Path) -> Path:
+    """The file next to predictions with all candidates of guided decoding."""
+    return Path(rows).with_suffix(".candidates.jsonl.gz")
+
+
+def made_with(path: str) -> str:
+    """The declared output that a file is made with: the predictions for their candidates, for other files themselves."""
+    return path.removesuffix(".candidates.jsonl.gz") + ".jsonl" if path.endswith(".candidates.jsonl.gz") else path
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` atomically."""
     with atomic_path(path) as temporary:
@@ -188,13 +200,21 @@ def _unreadable(path: str | Path, error: OSError) -> UserError:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[BaseModel]) -> int:
-    """Write one row per line atomically, and return the number of rows."""
+    """Write one row per line atomically, and return the number of rows.
+
+    A file *.gz is compressed; equal rows give equal bytes.
+    """
     count = 0
-    with atomic_path(path) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+    with atomic_path(path) as temporary, open(temporary, "wb") as raw, _compressing(raw, path) as handle:
         for row in rows:
-            handle.write(row.model_dump_json() + "\n")
+            handle.write(row.model_dump_json().encode() + b"\n")
             count += 1
     return count
+
+
+def _compressing(raw: BinaryIO, path: str | Path) -> AbstractContextManager[Any]:
+    """The file to write to; it has neither name nor time in it, which would differ from run to run."""
+    return gzip.GzipFile("", "wb", 6, raw, mtime=0) if Path(path).suffix == ".gz" else contextlib.nullcontext(raw)
 
 
 def iter_jsonl(path: str | Path, row_type: type[RowType]) -> Iterator[RowType]:
@@ -203,13 +223,13 @@ def iter_jsonl(path: str | Path, row_type: type[RowType]) -> Iterator[RowType]:
     Raises UserError naming file, line and fault for a missing file, a malformed line or a truncated last line.
     """
     try:
-        handle = open(path, "rb")
+        handle = gzip.open(path, "rb") if Path(path).suffix == ".gz" else open(path, "rb")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise _unreadable(path, error) from None
     with handle:
-        for number, raw in enumerate(handle, start=1):
+        for number, raw in enumerate(_lines(handle, path), start=1):
             try:
                 line = raw.decode("utf-8")
             except UnicodeDecodeError as error:
@@ -231,6 +251,14 @@ def iter_jsonl(path: str | Path, row_type: type[RowType]) -> Iterator[RowType]:
                     f"{path}:{number}: {where}: {fault['msg']} (got {value}); "
                     f"expected {row_type.__name__} rows; mend the line or rebuild the file"
                 ) from None
+
+
+def _lines(handle: Iterable[bytes], path: str | Path) -> Iterator[bytes]:
+    """The lines of an open file. Raises UserError where a compressed one is damaged."""
+    try:
+        yield from handle
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise UserError(f"{path}: cannot be unpacked ({error}); {REBUILD}") from None
 
 
 def read_jsonl(path: str | Path, row_type: type[RowType], allow_empty: bool = False) -> list[RowType]:

@@ -3,9 +3,9 @@
 import base64
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -50,30 +50,40 @@ def total(values: Iterable[float | None]) -> float | None:
     return round(sum(there), 2) if there else None
 
 
-def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
-    """The rule that wrote each file or folder, from Snakemake's metadata."""
-    found = {}
+def metadata(folder: Path = Path(".snakemake")) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What Snakemake has written down about each file or folder that a job made: its path, and the record."""
     for file in (folder / "metadata").rglob("*"):
         if file.is_file():
             # The name is the output's path; a long one is cut into folders, each marked with an @.
             coded = "".join(part.removeprefix("@") for part in file.relative_to(folder / "metadata").parts)
             try:
-                rule = json.loads(file.read_text(encoding="utf-8"))["rule"]
-                found[base64.urlsafe_b64decode(coded).decode()] = rule
-            except (ValueError, KeyError, TypeError):
+                record = json.loads(file.read_text(encoding="utf-8"))
+                path = base64.urlsafe_b64decode(coded).decode()
+            except ValueError:
                 continue  # half-written by a run that was killed
-    return found
+            if isinstance(record, dict) and isinstance(record.get("rule"), str):
+                yield path, record
 
 
-def files_by_rule(rules: Mapping[str, str], results: Path = Path("results"), only: Iterable[str] | None = None) -> dict:
+def written_by(folder: Path = Path(".snakemake")) -> dict[str, str]:
+    """The rule that wrote each file or folder, from Snakemake's metadata."""
+    return {path: record["rule"] for path, record in metadata(folder)}
+
+
+def files_by_rule(
+    rules: Mapping[str, str],
+    results: Path = Path("results"),
+    only: Iterable[str] | None = None,
+    leave_out: Path | None = None,
+) -> dict:
     """(bytes, files) of each rule's outputs under `results`; files of no rule, such as training states, under OTHER.
 
-    rules: of every output. only: the outputs that count; None: all.
+    rules: of every output. only: the outputs that count; None: all. leave_out: a file that does not count.
     """
     found: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     outputs = None if only is None else set(only)
     for file in sorted(results.rglob("*")):
-        if not file.is_file() or file.is_symlink():
+        if file == leave_out or not file.is_file() or file.is_symlink():
             continue
         name = Path("results") / file.relative_to(results)
         names = [str(path) for path in (name, *name.parents)]

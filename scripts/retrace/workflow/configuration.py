@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, create_model, model_validator
 
+from retrace.decoding.options import KEPT_BY_DEFAULT, Keep
 from retrace.machine.launch_options import Launch
 from retrace.machine.logging_options import Logging
 from retrace.machine.slurm_options import ResourceFactors, Slurm
-from retrace.sections import Count, Name, Section
+from retrace.sections import SPEED_ONLY, Count, Name, Section
 from retrace.systems.algorithms import option_sections
 from retrace.systems.registry import all_systems
 from retrace.training.options import BaseTraining, Training
@@ -97,6 +98,12 @@ class ConfigurationBase(Section):
         default="show",
         description="papers' tables and claims. show: what is there is filled in, and of the rest it is said what makes it; "
         "run: all that is in them is made",
+    )
+    keep_candidates: Keep = Field(
+        default="auto",
+        description="write all candidates of each step of guided decoding next to its predictions; auto: for splits of up "
+        f"to {KEPT_BY_DEFAULT:,} questions; changing it reruns nothing",
+        json_schema_extra=SPEED_ONLY,
     )
     shards: Shards = Shards()
     threads: Threads = Threads()

@@ -5,20 +5,21 @@ from retrace.workflow.settings import Settings
 from retrace.workflow.targets import Targets
 
 TASK = "arithmetic"
+REPORT = "results/report.html"
 
 
 def default_targets(settings: Settings) -> list[str]:
     """GRACE and its baselines on the preset's default tasks, or on generated data for presets with a small model.
 
-    GRACE's table with all its results where neither is given.
+    GRACE's table with all its results where neither is given. The report is always the last.
     """
     tasks = settings.values.default_tasks
     if not tasks:
         if settings.model(settings.values.headline_models["default"]).scratch is None:
-            return [*Targets(settings).results_of_table("grace_table1"), "results/tables/grace_table1.html"]
+            return [*Targets(settings).results_of_table("grace_table1"), "results/tables/grace_table1.html", REPORT]
         tasks = [TASK]
     found = [target for task in tasks for target in _of_task(settings, task)]
-    return [*found, "results/configuration.yaml"]
+    return [*found, "results/configuration.yaml", REPORT]
 
 
 def _of_task(settings: Settings, task: str) -> list[str]:

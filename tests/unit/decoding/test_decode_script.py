@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 import decode
+import gather_rows
 import rerank
+from retrace.decoding.options import KEPT_BY_DEFAULT, KeptGuided
 from retrace.errors import UserError
+from retrace.evaluation.candidates import belong_to, read_candidates
 from retrace.evaluation.predictions import decoding_seconds
-from retrace.machine.storage import read_jsonl
+from retrace.machine.storage import candidates_path, read_jsonl
 from retrace.schemas import Prediction
 from retrace.systems.algorithms import algorithms
 from suites import first_daily
@@ -145,6 +149,120 @@ def test_guided_says_what_is_missing(words, tmp_path, arguments, message):
     arguments = [str(tmp_path / "choices.json") if word == "FILE" else word for word in arguments]
     with pytest.raises(UserError, match=message):
         run(words, tmp_path, "guided", *arguments)
+
+
+GUIDED = ["--candidates", "4", "--max-new-tokens", "40", "--temperature", "0.9", "--beta", "0.5"]
+
+
+def kept(tmp_path, name="out"):
+    return list(read_candidates(tmp_path / f"{name}.jsonl"))
+
+
+@pytest.mark.parametrize("sampling", ["top_p", "beam"])
+def test_guided_keeps_every_candidate_with_its_scores(words, tmp_path, discriminator, sampling):
+    more = ["--discriminator", discriminator, "--step-sampling", sampling]
+    rows = run(words, tmp_path, "guided", *GUIDED, *more, "--samples", "2")
+    found = kept(tmp_path)
+    assert belong_to(found, rows)
+    calculated = set()
+    for row, question in zip(rows, found, strict=True):
+        assert len(question.samples) == 2
+        for sample, steps in zip(row.samples, question.samples, strict=True):
+            taken = [step.candidates[step.chosen] for step in steps]
+            assert "".join("".join(one.text.split()) for one in taken) == "".join(sample.text.split())
+            assert sum(one.tokens for one in taken) == sample.tokens
+            for step in steps:
+                best = max(step.candidates, key=lambda one: one.mixed)
+                assert step.candidates[step.chosen].mixed == best.mixed
+                asked = [one.discriminator for one in step.candidates if one.discriminator is not None]
+                assert len(asked) in (0, len(step.candidates))
+                if asked:
+                    parts = torch.softmax(torch.tensor(asked, dtype=torch.float64), 0).tolist()
+                    for one, part in zip(step.candidates, parts, strict=True):
+                        assert one.mixed == pytest.approx(0.5 * one.language_model + 0.5 * part, abs=2e-6)
+                else:
+                    assert all(one.mixed == one.language_model for one in step.candidates)
+                calculated |= {(one.text, start, stop) for one in step.candidates for start, stop in one.calculated}
+        assert row.tokens == sum(one.tokens for steps in question.samples for step in steps for one in step.candidates)
+    # The calculator wrote what stands behind the sign of equality, and nothing else is marked.
+    assert calculated
+    for text, start, stop in calculated:
+        assert text[:start].endswith("=")
+        assert text[start:stop].removesuffix(">>").replace(".", "").replace("-", "").isdigit()
+        assert text[text.rindex("<<", 0, start) + 2 : start - 1]
+    without = run(words, tmp_path, "guided", *GUIDED, *more, "--samples", "2", "--calculator", "false")
+    assert without
+    assert not any(
+        one.calculated for row in kept(tmp_path) for steps in row.samples for s in steps for one in s.candidates
+    )
+
+
+def test_kept_candidates_change_no_prediction_and_no_byte_by_shards_or_batches(words, tmp_path, discriminator):
+    more = ["--discriminator", discriminator]
+    whole = run(words, tmp_path, "guided", *GUIDED, *more)
+    predictions, candidates = (
+        (tmp_path / "out.jsonl").read_bytes(),
+        candidates_path(tmp_path / "out.jsonl").read_bytes(),
+    )
+    parts = [str(tmp_path / f"part_{shard}.jsonl") for shard in range(3)]
+    for shard, part in enumerate(parts):
+        place = ["--shard", str(shard), "--shards", "3", "--batch-size", "5"]
+        decode.main(["guided", *words, *GUIDED, *more, *place, "--output", part])
+    gather_rows.main([*parts, "--output", str(tmp_path / "all.jsonl"), "--timings"])
+    assert (tmp_path / "all.jsonl").read_bytes() == predictions
+    assert candidates_path(tmp_path / "all.jsonl").read_bytes() == candidates
+    assert not any(candidates_path(part).exists() for part in parts)
+    # A gathering that was killed at its very end is repeated, and keeps what belongs to these predictions.
+    gather_rows.main([*parts, "--output", str(tmp_path / "all.jsonl"), "--timings"])
+    assert candidates_path(tmp_path / "all.jsonl").read_bytes() == candidates
+    assert run(words, tmp_path, "guided", *GUIDED, *more, "--keep-candidates", "never") == whole
+    assert (tmp_path / "out.jsonl").read_bytes() == predictions
+    assert not candidates_path(tmp_path / "out.jsonl").exists(), "those of the run before are not left"
+    # Other predictions do not inherit the candidates of those before them.
+    for shard, part in enumerate(parts):
+        place = ["--shard", str(shard), "--shards", "3", "--temperature", "2.5", "--keep-candidates", "never"]
+        decode.main(["guided", *words, *GUIDED, *more, *place, "--output", part])
+    gather_rows.main([*parts, "--output", str(tmp_path / "all.jsonl"), "--timings"])
+    assert (tmp_path / "all.jsonl").read_bytes() != predictions
+    assert not candidates_path(tmp_path / "all.jsonl").exists()
+
+
+def test_candidates_survive_a_kill(words, tmp_path, discriminator, monkeypatch):
+    more = [*GUIDED, "--discriminator", discriminator, "--batch-size", "4"]
+    run(words, tmp_path, "guided", *more)
+    expected = candidates_path(tmp_path / "out.jsonl").read_bytes()
+    done = []
+
+    def stop(answered, total):
+        done.append(answered)
+        if answered == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(decode, "report", stop)
+    with pytest.raises(KeyboardInterrupt):
+        decode.main(["guided", *words, *more, "--output", str(tmp_path / "again.jsonl")])
+    assert not candidates_path(tmp_path / "again.jsonl").exists()
+    decode.main(["guided", *words, *more, "--output", str(tmp_path / "again.jsonl")])
+    assert done == [1, 2, 3, 4], "the second run answers only what was left"
+    assert candidates_path(tmp_path / "again.jsonl").read_bytes() == expected
+
+
+@pytest.mark.parametrize(("keep", "questions", "kept"), [
+    ("auto", KEPT_BY_DEFAULT, True), ("auto", KEPT_BY_DEFAULT + 1, False), ("always", 10**6, True), ("never", 1, False),
+])  # fmt: skip
+def test_by_default_candidates_of_small_splits_are_kept(keep, questions, kept):
+    assert KeptGuided(keep_candidates=keep).for_split(questions).keep_candidates == ("always" if kept else "never")
+
+
+def test_a_damaged_file_of_candidates_is_named(words, tmp_path):
+    run(words, tmp_path, "guided", *GUIDED[:-1], "0")
+    path = candidates_path(tmp_path / "out.jsonl")
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=r"out\.candidates\.jsonl\.gz: cannot be unpacked .*rebuild"):
+        kept(tmp_path)
+    path.write_bytes(b"not compressed")
+    with pytest.raises(UserError, match="cannot be unpacked"):
+        kept(tmp_path)
 
 
 def test_rerank(words, tmp_path):

@@ -350,7 +350,7 @@ def test_choice_among_fixed_candidates_of_several_values_of_beta(generator, disc
         torch.tensor([[0.2, 0.3, 0.1], [0.2, 0.1, 0.0]], dtype=torch.float64),
     )
     paths = [Path(0, 0, [0, 1]), Path(1, 0, [1])]
-    choices, raw, answers = choose_steps(guided.judge, paths, ["q", "r"], found, [0.0, 1.0], Guided(**BASE))
+    choices, raw, answers, _ = choose_steps(guided.judge, paths, ["q", "r"], found, [0.0, 1.0], Guided(**BASE))
     assert choices[0][0] == 1  # the language model's own
     assert choices[0][1] == max(range(3), key=lambda i: raw[0][i])
     assert choices[1] == [max(range(2), key=lambda i: raw[1][i])]  # the missing third candidate is never taken

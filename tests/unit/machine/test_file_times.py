@@ -8,7 +8,7 @@ import pytest
 
 import check_files
 from retrace.errors import UserError
-from retrace.machine.file_times import files_from_future, note_of, reset_future_times
+from retrace.machine.file_times import digest_of_times, files_from_future, note_of, reset_future_times
 from retrace.machine.run_guard import RunGuard
 
 AGES = {"a": 7200, "b": 3600, "deep/c": 5400, "past": -100, "soon": 10}
@@ -72,3 +72,19 @@ def test_a_folder_without_results_is_named(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="results: no such folder"):
         check_files.main(["--mend-times"])
+
+
+def test_a_digest_changes_with_any_file_that_counts(tmp_path: Path) -> None:
+    kept, page = tmp_path / "a/b.json", tmp_path / "report.html"
+    kept.parent.mkdir()
+    kept.write_text("1")
+    before = digest_of_times(tmp_path, leave_out=[str(page)])
+    page.write_text("x")
+    (tmp_path / ".hidden").write_text("x")
+    assert digest_of_times(tmp_path, leave_out=[str(page)]) == before
+    os.utime(kept, (5, 5))
+    touched = digest_of_times(tmp_path, leave_out=[str(page)])
+    assert touched != before
+    kept.rename(kept.with_name("c.json"))
+    assert digest_of_times(tmp_path, leave_out=[str(page)]) not in (before, touched)
+    assert digest_of_times(tmp_path / "missing") == digest_of_times(tmp_path / "absent")

@@ -86,6 +86,7 @@ def test_a_wrong_target_gets_the_valid_ones(target: str, message: str) -> None:
     "target",
     [
         "results/configuration.yaml",
+        "results/report.html",
         "results/gsm8k/grace_acc.json",
         f"{T5}/seed0/sft/model",
         f"{T5}/seed0/sft_discriminator/report.json",
