@@ -141,6 +141,8 @@ def run_processes(allocation: launch.Allocation, script: str, arguments: Sequenc
 
 def explain(failures: dict, allocation: launch.Allocation, folder: Path) -> int:
     """Print the unseen output of failed processes; return the exit status of the first one."""
+    from retrace.machine.live import REFERS_TO_OUTPUT
+
     # Processes ended by SIGTERM were stopped because another one failed.
     own = {rank: failure for rank, failure in failures.items() if failure.exitcode != -signal.SIGTERM} or failures
     first = min(own.values(), key=lambda failure: failure.timestamp)
@@ -149,7 +151,7 @@ def explain(failures: dict, allocation: launch.Allocation, folder: Path) -> int:
             for file in sorted(folder.rglob(f"*/{failure.local_rank}/std*.log")):
                 said = file.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
                 print("\n".join(said), file=sys.stderr)
-            print(f"error: process {rank} of {allocation.world} failed; its last output is above", file=sys.stderr)
+            print(f"error: process {rank} of {allocation.world} failed; {REFERS_TO_OUTPUT}", file=sys.stderr)
     return first.exitcode if first.exitcode > 0 else 128 - first.exitcode
 
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 
 from retrace.machine.progress import last_progress
 
+REFERS_TO_OUTPUT = "its last output is above"  # end of the launcher's line on a failed process
 TAIL = 16_384  # bytes read from the end of a log
 MOST_LINES = 4  # on a terminal
 REDRAWN = 1.0  # seconds
@@ -55,7 +56,7 @@ def last_words(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
     # The launcher's own line only refers to a process's error.
-    own = [line for line in errors if not line.endswith("its last words stand above")]
+    own = [line for line in errors if not line.endswith(REFERS_TO_OUTPUT)]
     return (own or errors or lines or ["nothing was said"])[-1][:600]
 
 

@@ -118,8 +118,9 @@ def _small_grid(table: PaperTable, settings: Settings) -> Grid | None:
         ]
         for row, method in enumerate(methods)
     ]
+    titles = dict.fromkeys(settings.model(cell.ours.model).title for row in cells for cell in row if cell.ours.model)
     return Grid(
-        title=f"With {settings.model(model).title}, the model of preset {settings.preset_name}",
+        title=f"With {' and '.join(titles)}, of preset {settings.preset_name}",
         columns=[Heading(text=settings.task(task).title) for task in tasks],
         rows=[Heading(text=settings.method(method).title or method) for method in methods],
         cells=cells,

@@ -85,7 +85,12 @@ class Settings(Declared):
         names = {
             "task": self.tasks,
             "model": self.models,
-            "method": [f"{case.checkpoint}_{decoder}" for decoder in self.decoder_files],
+            # Decoders that belong to a paper's variant alone would make the list long.
+            "method": [
+                f"{case.checkpoint}_{decoder}"
+                for decoder in self.decoder_files
+                if decoder not in self.decoder_files.implied
+            ],
         }[kind]
 
         def works(name: str) -> bool:

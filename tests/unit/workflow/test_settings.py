@@ -8,7 +8,7 @@ from retrace.errors import UserError
 from retrace.models.options import load_model_config
 from retrace.workflow.layers import merged
 from retrace.workflow.settings import Settings
-from retrace.workflow.targets import results_of_table
+from retrace.workflow.targets import Targets
 from retrace.yaml_files import closest, read_yaml
 from suites import first_daily
 
@@ -272,6 +272,6 @@ def test_a_papers_methods_may_have_a_headline_model_of_their_own_on_a_task() -> 
     known = Settings({"preset": "tiny", "headline_models": named}, CONFIG)
     assert known.headline_model("running_sum", "icot_undistilled") == "small_gpt2"
     assert known.headline_model("running_sum", "sft_greedy") == "tiny_gpt2"
-    table = results_of_table("icot_table1", known)
+    table = Targets(known).results_of_table("icot_table1")
     assert table[0] == "results/running_sum/small_gpt2/no_cot_acc.json"
     assert table[-1] == "results/mult_3x3/tiny_gpt2/icot_acc.json"

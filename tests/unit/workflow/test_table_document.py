@@ -43,8 +43,12 @@ def test_every_table_is_a_document_with_nothing_made(name: str, settings: Settin
 
 def test_a_small_preset_has_its_own_grid_before_the_papers() -> None:
     small, papers = grids("icot_table1", TINY)
-    assert small.title == "With tiny GPT-2, trained from scratch, the model of preset tiny"
-    assert small.files()[0] == "results/mult_2x2/tiny_gpt2/no_cot_acc.json"
+    assert small.title.endswith("tiny GPT-2, trained from scratch, of preset tiny")
+    assert small.title.count(" and ") == 1, "running_sum has a model of its own"
+    assert small.files()[:2] == [
+        "results/running_sum/sum_gpt2/no_cot_acc.json",
+        "results/mult_2x2/tiny_gpt2/no_cot_acc.json",
+    ]
     assert (small.papers, papers.papers) == (False, True)
     assert made_here("icot_table1", TINY).files() == small.files()
     assert [grid.papers for grid in grids("icot_table1", PAPER)] == [True]

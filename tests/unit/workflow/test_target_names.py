@@ -147,7 +147,9 @@ def test_a_table_is_made_of_the_papers_models_or_of_the_small_one() -> None:
     tiny = Targets(Settings({"preset": "tiny"}, CONFIG)).results_of_table("icot_table1")
     ways = ("no_cot", "explicit_cot", "icot")
     assert set(tiny) == {
-        f"results/{task}/tiny_gpt2/{way}_acc.json" for task in ("mult_2x2", "mult_3x3") for way in ways
+        f"results/{place}/{way}_acc.json"
+        for place in ("running_sum/sum_gpt2", "mult_2x2/tiny_gpt2", "mult_3x3/tiny_gpt2")
+        for way in ways
     }
     with pytest.raises(UserError, match="method 'latro' of flan_t5_large on gsm8k: it needs a decoder-only"):
         Targets(Settings({"headline_models": {"latro": "flan_t5_large"}}, CONFIG)).check("results/gsm8k/latro_acc.json")

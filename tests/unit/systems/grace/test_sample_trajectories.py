@@ -131,7 +131,7 @@ def test_other_worked_examples_in_each_pass(run, demonstrations):
     options = ["--incorrect", 1000, "--max-passes", 2, "--temperature", 1.5]
     shown = [*options, "--demonstrations", demonstrations, "--demonstrations-per-pass"]
     assert run(*options)[0] != run(*shown, 2)[0]
-    with pytest.raises(UserError, match=r"--demonstrations-per-pass 2: needs --demonstrations FILE"):
+    with pytest.raises(UserError, match=r"--demonstrations-per-pass 2 needs --demonstrations FILE"):
         run(*options, "--demonstrations-per-pass", 2)
     with pytest.raises(UserError, match=r"shown\.jsonl: has 4 worked examples, but 5 are needed"):
         run(*shown, 5)
