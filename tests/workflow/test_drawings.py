@@ -60,7 +60,7 @@ def test_a_table_is_drawn_on_one_page(planned: list[Job], table: str, layout: st
 
 @pytest.mark.parametrize("table", first_daily(FILES))
 def test_the_files_of_a_table_are_drawn_on_one_page(workflow, table: str) -> None:
-    text = workflow.run("--filegraph", FILES[table]).stdout
+    text = workflow.run("--filegraph", FILES[table], "--config", "tables=run").stdout
     for layout in LAYOUTS:
         graphs = (graph_of_files(text, longest) for longest in LINES_OF_FILES)
         drawn = first_that_fits(graphs, table, layout_named(layout))

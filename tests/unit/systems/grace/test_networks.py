@@ -80,7 +80,7 @@ def test_a_decoder_only_generator_gives_its_own_layers(kind: str, layers: int, f
     own = network.model.state_dict()
     known = whole.get_input_embeddings().num_embeddings
     for name, weight in whole.state_dict().items():
-        if name in own and weight.shape == own[name].shape and weight.shape[0] != known:
+        if name in own and weight.shape == own[name].shape and weight.shape[:1] != (known,):
             assert torch.equal(own[name], weight), name
     assert network.causal
     assert network.model.config.num_hidden_layers == (2 if layers < 0 else layers)
@@ -112,7 +112,7 @@ def test_what_is_trained_loads_alone_and_padding_makes_no_difference(kind: str, 
     with torch.inference_mode():
         right, left = again(ids, mask), again(to_the_left, mask.flip(1))
         assert torch.equal(left, right)
-        assert torch.allclose(right, network(ids, mask), atol=1e-5)
+        assert torch.allclose(right.float(), network(ids, mask), atol=1e-5)  # mixtures of experts compute in float64
         alone = torch.cat([again.score_contexts([one], [step]) for one, step in zip(CONTEXTS, STEPS, strict=True)])
         assert torch.allclose(again.score_contexts(CONTEXTS, STEPS), alone, atol=1e-5)
     assert right.std() > 0
