@@ -240,10 +240,11 @@ def digest_of_files(files):
 
 
 def table_digest(w):
-    """Params function: digest of what config/papers says of a table and its paper."""
+    """Params function: digest of what config/papers says of a table and its paper, and of the preset's own cells."""
     table = table_of(w.table, settings)
     paper = read_yaml(CONFIG / "papers" / f"{table.paper}.yaml")
-    return definitions.digest({"table": table.model_dump(mode="json"), "paper": paper})
+    files = results_in_table(w.table)
+    return definitions.digest({"table": table.model_dump(mode="json"), "paper": paper, "files": files})
 
 
 def claim_inputs(wildcards):
@@ -255,8 +256,9 @@ def claim_inputs(wildcards):
 
 
 def claims_digest(wildcards):
-    """Params function: digest of what config/papers says of claims."""
-    return definitions.digest([[paper, claim.model_dump()] for paper, claim in all_claims(settings)])
+    """Params function: digest of what config/papers says of claims, and of the preset's own comparisons."""
+    claims = [[paper, claim.model_dump()] for paper, claim in all_claims(settings)]
+    return definitions.digest([*claims, comparisons_of_claims(settings)])
 
 
 def claim_state(wildcards):
@@ -264,8 +266,11 @@ def claim_state(wildcards):
     return digest_of_files(comparisons_of_claims(settings))
 
 
-def table_configuration(wildcards):
-    """Params function: the user's configuration as JSON, without what says how a run goes about it."""
+def table_configuration(wildcards, threads):
+    """Params function: the user's configuration as JSON, without what says how a run goes about it.
+
+    With the threads as a parameter it is not compared (see `speed`): what a table shows follows from the other params.
+    """
     return json.dumps({name: value for name, value in config.items() if name != "tables"}, sort_keys=True)
 
 

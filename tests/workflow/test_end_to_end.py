@@ -73,7 +73,7 @@ def test_comparisons_figure_table_and_configuration_are_there(smoke) -> None:
         assert found.n == limits(smoke)["test"]
     assert (smoke.folder / FOLDER / "grace_beta_sweep.svg").read_text().lstrip().startswith(("<?xml", "<svg"))
     table = (smoke.folder / "results/tables/grace_table1.html").read_text()
-    assert "tiny_t5" in table
+    assert "tiny T5, trained from scratch" in table
     values = yaml.safe_load((smoke.folder / "results/configuration.yaml").read_text())
     assert Configuration.model_validate(values).preset == "smoke"
     headline = (smoke.folder / "results/arithmetic/grace_acc.json").read_bytes()

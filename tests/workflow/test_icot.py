@@ -177,7 +177,7 @@ def test_comparisons_speed_figure_and_table_are_there(made) -> None:
     drawing = (made.folder / "results/figures/icot_accuracy_vs_speed.svg").read_text()
     assert "implicit CoT" in drawing
     assert "mult_2x2, tiny_gpt2, preset smoke" in drawing
-    assert "tiny_gpt2" in (made.folder / "results/tables/icot_table1.html").read_text()
+    assert "tiny GPT-2" in (made.folder / "results/tables/icot_table1.html").read_text()
     headline = (made.folder / "results/mult_2x2/icot_acc.json").read_bytes()
     assert headline == (made.folder / FOLDER / "icot_acc.json").read_bytes()
 
