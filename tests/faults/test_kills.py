@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -80,16 +81,21 @@ def wait_for(condition, running: subprocess.Popen, workflow) -> None:
 
 
 def contents(folder: Path) -> dict[str, object]:
-    """Every file of the results; of result documents what is not a cost, and no times at all."""
+    """Every file of the results; of result documents what is not a cost, and no times at all.
+
+    The page of the report is left out: it shows times. Commands lose the folder of the project, of which there are copies.
+    """
     found: dict[str, object] = {}
     for path in sorted((folder / "results").rglob("*")):
         name = str(path.relative_to(folder))
-        if not path.is_file() or path.name == ".snakemake_timestamp" or name.endswith(".timing.jsonl"):
+        if not path.is_file() or path.name == ".snakemake_timestamp" or name.endswith((".timing.jsonl", "report.html")):
             continue
         found[name] = path.read_bytes()
         if name.endswith("_acc.json"):
             document = json.loads(path.read_text())
             del document["cost"]
+            made_by = document["provenance"]
+            made_by["command"] = re.sub(r"\S+/(?=scripts/|config/)", "", made_by["command"])
             for row in document["per_seed"]:
                 del row["seconds"]
             found[name] = document

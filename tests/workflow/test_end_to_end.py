@@ -258,6 +258,7 @@ def test_a_killed_decoding_leaves_no_half_file_and_a_rerun_completes(smoke, copy
     log.unlink()
     for made in (copy.folder / output).parent.glob("test*.jsonl"):
         made.unlink()  # the predictions, and the times beside them
+    (copy.folder / output).with_name("test.candidates.jsonl.gz").unlink()
     # One question at a time: the same output, and time to die in the middle.
     arguments = [output, "--config", "grace_self_consistency={batch_size: 1}"]
     running = subprocess.Popen(

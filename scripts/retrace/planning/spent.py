@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from retrace.machine.storage import made_with
 from retrace.planning.records import Record
 from retrace.schemas import Row
 
@@ -86,7 +87,7 @@ def files_by_rule(
         if file == leave_out or not file.is_file() or file.is_symlink():
             continue
         name = Path("results") / file.relative_to(results)
-        names = [str(path) for path in (name, *name.parents)]
+        names = [made_with(str(name)), *map(str, name.parents)]
         if outputs is None or not outputs.isdisjoint(names):
             sums = found[next((rules[path] for path in names if path in rules), OTHER)]
             sums[0] += file.stat().st_size
