@@ -26,7 +26,14 @@ from retrace.errors import UserError
 from retrace.evaluation.reported import load_papers
 from retrace.workflow.settings import Settings
 
-TABLES = ["grace_table1", "dpo_st_table2", "learn_to_reason_table1", "icot_table1", "latro_table2"]
+TABLES = [
+    "grace_table1",
+    "dpo_st_table2",
+    "learn_to_reason_table1",
+    "icot_table1",
+    "icot_si_inference_log",
+    "latro_table2",
+]
 POINTS = [(1, 8), (10, 8), (5, 1), (5, 16)]  # seeds and shards beside the first
 TOTAL = re.compile(r"^total +(\d+)$", re.MULTILINE)
 

@@ -10,12 +10,16 @@ ROOT = Path(__file__).parents[3]
 SYSTEMS = {
     "rft": (
         ("__init__", "cost", "options", "selection", "system"),
-        ("scripts/select_solutions.py",),
+        ("scripts/select_solutions.py", "config/papers/tables/dpo_st_table4.yaml"),  # which compares with it
         r"\brft\b|\brft_|Rft",
     ),
     "icot_si": (
         ("__init__", "cost", "options", "removal", "system", "train"),
-        ("scripts/train_icot_si.py", "config/papers/icot_si.yaml"),
+        (
+            "scripts/train_icot_si.py",
+            "config/papers/icot_si.yaml",
+            "config/papers/tables/icot_si_inference_log.yaml",
+        ),
         r"icot_si|Stepwise[A-Z]",
     ),
 }

@@ -15,7 +15,7 @@ CONFIG = Path(__file__).parents[3] / "config"
 
 def test_the_forms_of_all_systems_are_found() -> None:
     assert form_names() == ["steps", "dpo_st", "learn_to_reason", "learn_to_reason_zero_shot"]
-    assert form_named("dpo_st").families() == ["word_problems"]
+    assert form_named("dpo_st").families() == ["running_sum", "word_problems"]  # a running sum is written as one
     assert form_named("learn_to_reason").families() == ["lettered_choice", "word_problems", "yes_no"]
     with pytest.raises(UserError, match="'alpaca' is unknown; use steps, dpo_st, learn_to_reason"):
         form_named("alpaca")

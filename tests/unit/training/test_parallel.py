@@ -29,6 +29,8 @@ from workflow_fixtures import WARM
 COMPILED = "compiled"  # what DeepSpeed had a compiler make
 LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
 TOLERANCE = 1e-5
+# Their optimizer starts again in the training: a first step divides each gradient by its own size, noise near zero, too.
+RESETTING = {"icot_si"}
 # LaTRO's loss is a small difference of terms as large as its rewards.
 SIZES = {"latro": 17.0}
 REFUSED = {("latro", "fsdp"), ("learn_to_reason_accuracy", "fsdp")}  # no answers are decoded under it
@@ -130,13 +132,14 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert losses[0] != losses[-1]
     mine, other = weights(two), weights(one)
     assert mine.keys() == other.keys()
+    tolerance = TOLERANCE * (10 if name in RESETTING else 1)
     for place in mine:
-        assert torch.allclose(mine[place], other[place], rtol=0, atol=TOLERANCE), place
+        assert torch.allclose(mine[place], other[place], rtol=0, atol=tolerance), place
     # The folder is one of ours: it loads, and with nothing missing.
     loaded = TRAINERS[name].load(two / "model").state_dict()
     assert loaded.keys() == model.state_dict().keys()
     for place, weight in model.state_dict().items():
-        assert torch.allclose(loaded[place].to(weight.dtype), weight, rtol=0, atol=TOLERANCE), place
+        assert torch.allclose(loaded[place].to(weight.dtype), weight, rtol=0, atol=tolerance), place
     # ... nothing was compiled for it, ...
     assert not (two.parent / COMPILED).exists()
     # ... and the work was divided as asked.
