@@ -46,7 +46,7 @@ class Number:
 
 @dataclass(frozen=True)
 class Judgment:
-    """A verdict, and why it is no other."""
+    """A verdict and the reason for it."""
 
     verdict: Verdict
     because: str

@@ -29,7 +29,7 @@ from workflow_fixtures import WARM
 COMPILED = "compiled"  # what DeepSpeed had a compiler make
 LAUNCHER = Path(parallel.__file__).parents[2] / "launch.py"
 TOLERANCE = 1e-5
-# Their optimizer starts again in the training: a first step divides each gradient by its own size, noise near zero, too.
+# They reset the optimizer during training; its first step scales every gradient to the same size, including rounding noise.
 RESETTING = {"icot_si"}
 # LaTRO's loss is a small difference of terms as large as its rewards.
 SIZES = {"latro": 17.0}
@@ -109,6 +109,13 @@ def together(tmp_path_factory):
     return made
 
 
+def assert_near(one: torch.Tensor, other: torch.Tensor, name: str, place: str) -> None:
+    """Weights agree; of a trainer that resets its optimizer, all but one in a hundred, and these nearly."""
+    gap = (one - other).abs()
+    near = gap <= TOLERANCE
+    assert near.all() or (name in RESETTING and near.float().mean() >= 0.99 and gap.max() <= 10 * TOLERANCE), place
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "strategy"),
@@ -132,14 +139,13 @@ def test_two_processes_train_like_one(alone, together, name: str, strategy: str)
     assert losses[0] != losses[-1]
     mine, other = weights(two), weights(one)
     assert mine.keys() == other.keys()
-    tolerance = TOLERANCE * (10 if name in RESETTING else 1)
     for place in mine:
-        assert torch.allclose(mine[place], other[place], rtol=0, atol=tolerance), place
+        assert_near(mine[place], other[place], name, place)
     # The folder is one of ours: it loads, and with nothing missing.
     loaded = TRAINERS[name].load(two / "model").state_dict()
     assert loaded.keys() == model.state_dict().keys()
     for place, weight in model.state_dict().items():
-        assert torch.allclose(loaded[place].to(weight.dtype), weight, rtol=0, atol=tolerance), place
+        assert_near(loaded[place].to(weight.dtype), weight, name, place)
     # ... nothing was compiled for it, ...
     assert not (two.parent / COMPILED).exists()
     # ... and the work was divided as asked.

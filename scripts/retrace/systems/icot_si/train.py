@@ -38,7 +38,7 @@ def shortened_batch(rows: SeparatedRows, items: Sequence[Shortened], options: St
 
 
 class Forgetting(TrainerCallback):
-    """The optimizer starts anew before some steps: its moments and its count of steps are gone.
+    """Resets the optimizer before some steps: its moments and its step count are cleared.
 
     It depends on the step alone, so that a training that goes on from a saved state forgets as an uninterrupted one.
     """
